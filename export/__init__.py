@@ -1,0 +1,1 @@
+"""Training, validation, export and measuring of the networks; runs from the checkout."""

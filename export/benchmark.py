@@ -1,0 +1,175 @@
+"""Measures how fast restoring and colouring are, and that memory stays flat.
+
+    python -m export.benchmark [--device cpu] [--precision fp32 bf16]
+    python -m export.benchmark --memory
+
+Speed is given in frames a second for 528x400 and as a share of what this machine reaches in a plain Conv3d of 256 to 256
+channels (channels last), measured in the same run before and after. Memory: resident memory at frame 1000 and at frame
+4000 of a 320x240 film.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from vs_remaster.engines import PRECISIONS, choose_device
+from vs_remaster.errors import RemasterError
+from vs_remaster.references import Reference
+from vs_remaster.remaster import ColorizeOptions, Colorizer, Picture, RemasterPipeline, RestoreOptions, Restorer
+
+SIZE = (400, 528)  # height, width
+MEMORY_SIZE = (240, 320)
+MEMORY_FRAMES = (1000, 4000)
+CONV_INPUT = (1, 256, 8, 50, 66)  # the inner layers of a 528x400 film in a network of 3-D convolutions
+
+
+def synchronize(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+
+
+def seconds(work: Callable[[], object], device: str, repeats: int) -> float:
+    """Median duration of `work`, which is run once more before, to warm up."""
+    work()
+    durations = []
+    for _ in range(repeats):
+        synchronize(device)
+        started = time.perf_counter()
+        work()
+        synchronize(device)
+        durations.append(time.perf_counter() - started)
+    return statistics.median(durations)
+
+
+def ceiling(device: str, precision: str) -> float:
+    """Multiply-accumulates a second that this machine reaches in a large plain convolution."""
+    dtype = PRECISIONS[precision]
+    layer = torch.nn.Conv3d(256, 256, 3, padding=1).to(device, dtype, memory_format=torch.channels_last_3d)
+    x = torch.randn(CONV_INPUT, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last_3d)
+    work = 256 * 256 * 27 * x[0, 0].numel()
+    with torch.inference_mode():
+        return work / seconds(lambda: layer(x), device, 5)
+
+
+def film(frames: int, size: tuple[int, int]) -> Iterator[Picture]:
+    """A moving synthetic gray film with grain, one frame after the other."""
+    height, width = size
+    draw = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    for index in range(frames):
+        picture = 0.5 + 0.2 * np.sin((x + 2 * index) / 23 + y / 31) + 0.2 * np.sin((y - index) / 17)
+        picture += draw.normal(0, 0.03, picture.shape)
+        yield Picture(torch.from_numpy(picture.clip(0, 1).astype(np.float32))[None], None, index)
+
+
+def references(count: int, size: tuple[int, int]) -> list[Reference]:
+    draw = torch.Generator().manual_seed(0)
+    return [Reference(name=f"{k}", rgb=torch.rand(3, *size, generator=draw), frame=None) for k in range(count)]
+
+
+def macs(work: Callable[[], object]) -> float:
+    """Multiply-accumulates of convolutions and matrix products in `work`."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        work()
+    return counter.get_total_flops() / 2
+
+
+def measure_speed(options: argparse.Namespace, device: str) -> None:
+    """Print the table of speeds."""
+    clip = torch.stack([picture.luma for picture in film(options.frames, SIZE)])
+    print(f"{SIZE[1]}x{SIZE[0]}, {options.frames} frames, {options.references} references, {machine(device)}\n")
+    print(
+        "| precision | task | frames/s | GMAC a frame | GMAC/s | share of the ceiling |\n| --- | --- "
+        + "| ---: " * 4
+        + "|"
+    )
+    for precision in options.precision:
+        restore = RestoreOptions(model=options.restorer, device=device, precision=precision)
+        colorize = ColorizeOptions(model=options.colorizer, device=device, precision=precision)
+        restorer, colorizer = Restorer(restore), Colorizer(colorize)
+        pictures = references(options.references, SIZE)
+        memory = colorizer.encode_references(pictures)
+        pipeline = RemasterPipeline(restore, colorize, pictures)
+        tasks: dict[str, Callable[[], object]] = {
+            "restore": lambda r=restorer: r.restore(clip),
+            "colour": lambda c=colorizer, m=memory: c.colorize(clip, m),
+            "both": lambda p=pipeline: sum(1 for _ in p.process(film(options.frames, SIZE))),
+        }
+        first = ceiling(device, precision)
+        rows = {name: (macs(task), seconds(task, device, options.repeats)) for name, task in tasks.items()}
+        top = statistics.mean([first, ceiling(device, precision)])
+        for name, (work, duration) in rows.items():
+            print(
+                f"| {precision} | {name} | {options.frames / duration:.2f} | {work / options.frames / 1e9:.1f} "
+                f"| {work / duration / 1e9:.0f} | {100 * work / duration / top:.0f} % |"
+            )
+        print(f"| {precision} | Conv3d 256 to 256 | | | {top / 1e9:.0f} | 100 % |", flush=True)
+
+
+def resident_megabytes() -> float:
+    """Memory of this process that is in RAM, in MB."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) / 1024
+
+
+def measure_memory(options: argparse.Namespace, device: str) -> None:
+    """Print the resident memory on the way through a long film."""
+    restore = RestoreOptions(model=options.restorer, device=device)
+    colorize = ColorizeOptions(model=options.colorizer, device=device)
+    pipeline = RemasterPipeline(restore, colorize, references(options.references, MEMORY_SIZE))
+    early, late = MEMORY_FRAMES
+    found = {}
+    started = time.perf_counter()
+    for picture in pipeline.process(film(late + 1, MEMORY_SIZE)):
+        if picture.index in (100, early, (early + late) // 2, late):
+            found[picture.index] = resident_megabytes()
+            rate = picture.index / (time.perf_counter() - started)
+            print(f"frame {picture.index}: {found[picture.index]:.0f} MB resident, {rate:.1f} frames/s", flush=True)
+    print(f"growth from frame {early} to frame {late}: {found[late] - found[early]:+.1f} MB")
+
+
+def machine(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    return f"{model}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--memory", action="store_true", help="measure memory instead of speed")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=list(PRECISIONS))
+    parser.add_argument("--restorer", default="fast", help="name of shipped weights, or a .safetensors file")
+    parser.add_argument("--colorizer", default="fast", help="the same for colour")
+    parser.add_argument("--references", type=int, default=2)
+    parser.add_argument("--frames", type=int, default=48)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--threads", type=int)
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        device = choose_device(options.device)
+        (measure_memory if options.memory else measure_speed)(options, device)
+    except RemasterError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,382 @@
+"""Clean training material: clips from any folder of videos, pseudo-clips from photographs, random crops of both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from vs_remaster.errors import InputError
+
+log = logging.getLogger(__name__)
+
+VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".y4m"}
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+SHRINK = 1.3  # compressed sources become clean targets when made smaller by this much
+_PACK_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One shot: `frames` uint8, [T, H, W] luma (BT.709, full range) or [T, 3, H, W] RGB; on any device."""
+
+    name: str
+    frames: torch.Tensor
+
+
+def _files(folder: Path, suffixes: set[str]) -> list[Path]:
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"no such folder: {folder}; give a folder of videos or photographs")
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes)
+    if not found:
+        raise InputError(f"nothing to read in {folder}; expected files ending in {', '.join(sorted(suffixes))}")
+    return found
+
+
+def _target_size(height: int, width: int, short_edge: int | Sequence[int]) -> tuple[int, int]:
+    """Size (height, width) after shrinking to `short_edge`; of several, the largest that shrinks by `SHRINK`."""
+    short = min(height, width)
+    if isinstance(short_edge, int):
+        edge = short_edge
+    else:
+        edge = max((e for e in short_edge if e * SHRINK <= short), default=min(short_edge))
+    scale = min(1.0, edge / short)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _frame_pixels(frame: av.VideoFrame, color: bool) -> np.ndarray:
+    """Pixels of a decoded frame: [H, W] full-range luma or [H, W, 3] RGB, uint8."""
+    if color:
+        # untagged small files come from HD uploads: BT.709 is the better guess than swscale's BT.601
+        tagged = int(frame.colorspace) in (5, 6, 7, 9)
+        return frame.reformat(format="rgb24", src_colorspace=None if tagged else "ITU709").to_ndarray()
+    name = frame.format.name
+    if name.startswith("yuv") and all(c.bits == 8 for c in frame.format.components):
+        plane = frame.planes[0]
+        luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+        if name.startswith("yuvj") or int(frame.color_range) == 2:
+            return luma.copy()
+        return _LIMITED_TO_FULL[luma]
+    rgb = frame.to_ndarray(format="rgb24").astype(np.float32)
+    return np.rint(rgb @ np.array([0.2126, 0.7152, 0.0722], np.float32)).astype(np.uint8)
+
+
+_LIMITED_TO_FULL = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
+
+
+def decode_clip(
+    path: Path, *, short_edge: int | Sequence[int] = 288, color: bool = False, limit_frames: int | None = None
+) -> np.ndarray:
+    """Decode one video from its start, shrunk by area averaging, never enlarged.
+
+    Returns:
+        uint8 [T, H, W] full-range luma, or [T, 3, H, W] RGB; T is at most `limit_frames`.
+
+    Raises:
+        InputError: the file holds no video that can be decoded.
+    """
+    frames: list[np.ndarray] = []
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            for frame in container.decode(stream):
+                pixels = _frame_pixels(frame, color)
+                height, width = _target_size(*pixels.shape[:2], short_edge)
+                if (height, width) != pixels.shape[:2]:
+                    pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+                frames.append(pixels.transpose(2, 0, 1) if color else pixels)
+                if limit_frames is not None and len(frames) >= limit_frames:
+                    break
+    except (av.FFmpegError, IndexError) as error:
+        if not frames:
+            raise InputError(f"cannot decode {path}: {error}; remove it from the folder") from error
+        log.warning("%s ends early after %d frames: %s", path, len(frames), error)
+    if not frames:
+        raise InputError(f"no frame in {path}; remove it from the folder")
+    return np.ascontiguousarray(np.stack([f for f in frames if f.shape == frames[0].shape]))
+
+
+def _decode_all(files: list[Path], threads: int, **options) -> Iterator[tuple[Path, np.ndarray]]:
+    """Decode in order, `threads` at once, holding only a few clips in memory."""
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        for start in range(0, len(files), 4 * threads):
+            part = files[start : start + 4 * threads]
+            yield from zip(part, pool.map(lambda p: decode_clip(p, **options), part), strict=True)
+
+
+def load_clips(
+    folder: Path,
+    short_edge: int | Sequence[int] = 288,
+    color: bool = False,
+    limit_frames: int | None = None,
+    threads: int = 2,
+) -> list[Clip]:
+    """Decode every video of a folder into memory.
+
+    Args:
+        folder: searched with its sub-folders, read in the order of names.
+        short_edge: lines (pixels of the short edge) to shrink to; a sequence means, for each clip, the largest of
+            them that is at least `SHRINK` times smaller than the source. Nothing is enlarged.
+        color: RGB instead of luma.
+        limit_frames: at most this many frames a clip, from its start.
+        threads: clips decoded at once.
+
+    Raises:
+        InputError: no folder, no videos, or a video that cannot be decoded.
+    """
+    options = {"short_edge": short_edge, "color": color, "limit_frames": limit_frames}
+    files = _files(folder, VIDEO_SUFFIXES)
+    return [Clip(path.stem, torch.from_numpy(frames)) for path, frames in _decode_all(files, threads, **options)]
+
+
+def cached_pack(
+    folder: Path,
+    cache_dir: Path,
+    short_edge: int | Sequence[int] = 288,
+    color: bool = False,
+    limit_frames: int | None = None,
+    threads: int = 2,
+) -> list[Clip]:
+    """`load_clips` through a file on disk, so that a restart takes seconds.
+
+    One .npy (all frames in a row, memory-mapped copy-on-write) and one .json index are written for each folder and
+    setting; changed, added or removed videos make a new pack.
+    """
+    files = _files(folder, VIDEO_SUFFIXES)
+    edges = [short_edge] if isinstance(short_edge, int) else list(short_edge)
+    stamp = [_PACK_VERSION, isinstance(short_edge, int), edges, color, limit_frames]
+    stamp += [[str(p.relative_to(folder)), p.stat().st_size] for p in files]
+    key = hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:12]
+    cache = Path(cache_dir)
+    data_path, index_path = cache / f"pack-{key}.npy", cache / f"pack-{key}.json"
+    if not index_path.is_file() or not data_path.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        options = {"short_edge": short_edge, "color": color, "limit_frames": limit_frames}
+        _write_pack(data_path, index_path, _decode_all(files, threads, **options))
+    data = np.load(data_path, mmap_mode="c")
+    clips = []
+    for entry in json.loads(index_path.read_text()):
+        shape, offset = entry["shape"], entry["offset"]
+        frames = torch.from_numpy(data[offset : offset + math.prod(shape)]).view(*shape)
+        clips.append(Clip(entry["name"], frames))
+    return clips
+
+
+def _write_pack(data_path: Path, index_path: Path, decoded: Iterator[tuple[Path, np.ndarray]]) -> None:
+    """Write clips one after another; both files appear under their names only when complete."""
+    index, offset = [], 0
+    raw_path = data_path.with_suffix(".part")
+    with raw_path.open("wb") as raw:
+        for path, frames in decoded:
+            index.append({"name": path.stem, "shape": list(frames.shape), "offset": offset})
+            frames.tofile(raw)
+            offset += frames.size
+    packed_path = data_path.with_suffix(".part.npy")
+    packed = np.lib.format.open_memmap(packed_path, "w+", np.uint8, (offset,))
+    flat = np.memmap(raw_path, np.uint8, "r")
+    for start in range(0, offset, 1 << 26):
+        packed[start : start + (1 << 26)] = flat[start : start + (1 << 26)]
+    packed.flush()
+    del packed, flat
+    raw_path.unlink()
+    packed_path.replace(data_path)
+    part = index_path.with_suffix(".json.part")
+    part.write_text(json.dumps(index))
+    part.replace(index_path)
+
+
+def load_photos(
+    folder: Path, color: bool = False, short_edge: int | None = None, minimum: int = 128
+) -> list[torch.Tensor]:
+    """Read the photographs of a folder as uint8 tensors, [H, W] luma (BT.709) or [3, H, W] RGB.
+
+    Args:
+        short_edge: shrink larger photographs to it.
+        minimum: skip photographs whose short edge is smaller, in pixels.
+    """
+    photos = []
+    for path in _files(folder, PHOTO_SUFFIXES):
+        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if bgr is None:
+            log.warning("skipped %s: not a readable photograph", path)
+            continue
+        if min(bgr.shape[:2]) < minimum:
+            continue
+        if short_edge is not None and min(bgr.shape[:2]) > short_edge:
+            height, width = _target_size(*bgr.shape[:2], short_edge)
+            bgr = cv2.resize(bgr, (width, height), interpolation=cv2.INTER_AREA)
+        if color:
+            photos.append(torch.from_numpy(np.ascontiguousarray(bgr[..., ::-1].transpose(2, 0, 1))))
+        else:
+            luma = bgr.astype(np.float32) @ np.array([0.0722, 0.7152, 0.2126], np.float32)
+            photos.append(torch.from_numpy(np.rint(luma).astype(np.uint8)))
+    return photos
+
+
+def _uniform(generator: torch.Generator | None, *shape: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+    return torch.rand(*shape, generator=generator) * (high - low) + low
+
+
+def _camera_path(frames: int, generator: torch.Generator | None, reach: tuple[float, float], step: float):
+    """Homographies [T, 3, 3] from output pixels (centred) to photo pixels (centred), drifting smoothly.
+
+    `reach` is how far (photo pixels, down and across) the centre may lie from the photo's; `step` photo pixels an
+    output pixel.
+    """
+    time = torch.linspace(-0.5, 0.5, frames) * (frames - 1)
+    start = _uniform(generator, 2, low=-1, high=1) * torch.tensor(reach)
+    speed = torch.randn(2, generator=generator) * 1.5
+    accel = torch.randn(2, generator=generator) * 0.05
+    centre = start[:, None] + speed[:, None] * time + accel[:, None] * time**2
+    centre = torch.stack([c.clamp(-r, r) for c, r in zip(centre, reach, strict=True)])
+    rates = torch.randn(4, generator=generator) * torch.tensor([0.004, 0.004, 1e-6, 1e-6])
+    zoom = step * torch.exp((rates[0] * time).clamp(-0.15, 0.15))
+    angle = _uniform(generator, 1, low=-0.12, high=0.12) + rates[1] * time
+    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    zero, one = torch.zeros(frames), torch.ones(frames)
+    tilt = _uniform(generator, 2, low=-2e-4, high=2e-4)[:, None] + rates[2:, None] * time
+    rows = [cos, -sin, centre[1], sin, cos, centre[0], tilt[1] + zero, tilt[0] + zero, one]
+    return torch.stack(rows, dim=1).view(frames, 3, 3)
+
+
+def _warp(photo: torch.Tensor, homography: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Sample a photo [C, H, W] through homographies [T, 3, 3]; returns [T, C, height, width]."""
+    y = torch.arange(height, dtype=torch.float32, device=photo.device) - (height - 1) / 2
+    x = torch.arange(width, dtype=torch.float32, device=photo.device) - (width - 1) / 2
+    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+    points = torch.stack([grid_x.flatten(), grid_y.flatten(), torch.ones_like(grid_x).flatten()])
+    mapped = homography.to(photo.device) @ points
+    mapped = mapped[:, :2] / mapped[:, 2:].clamp_min(0.2)
+    half = torch.tensor([photo.shape[2] / 2, photo.shape[1] / 2], device=photo.device)
+    grid = (mapped / half[:, None]).transpose(1, 2).view(-1, height, width, 2)
+    source = photo.expand(homography.shape[0], -1, -1, -1)
+    return F.grid_sample(source, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def photo_clip(
+    photo: torch.Tensor,
+    frames: int,
+    size: int | tuple[int, int],
+    generator: torch.Generator | None = None,
+    occluder: float = 0.4,
+) -> torch.Tensor:
+    """Make a moving clip out of one photograph: a smooth camera path, at times something passing in front.
+
+    Args:
+        photo: uint8 [H, W] or [3, H, W], any device.
+        frames: length of the clip.
+        size: height and width of the clip in pixels (one number: square).
+        generator: CPU generator of all random choices.
+        occluder: probability that a piece of the photograph moves across.
+
+    Returns:
+        float32 [T, C, h, w], 0..1, on the photo's device.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    image = (photo if photo.ndim == 3 else photo[None]).float() / 255
+    # sampling a little more than one photo pixel an output pixel keeps the bilinear result sharp
+    fit = min(image.shape[1] / height, image.shape[2] / width)
+    step = min(float(_uniform(generator, 1, low=1.2, high=1.8)), fit)
+    reach = (max(0.0, (image.shape[1] - height * step) / 2), max(0.0, (image.shape[2] - width * step) / 2))
+    clip = _warp(image, _camera_path(frames, generator, reach, step), height, width)
+    if float(_uniform(generator, 1)) < occluder:
+        texture = _warp(image, _camera_path(frames, generator, reach, step), height, width)
+        alpha = _occluder_mask(frames, height, width, generator).to(image.device)
+        clip = torch.lerp(clip, texture, alpha)
+    return clip.clamp(0, 1)
+
+
+def _occluder_mask(frames: int, height: int, width: int, generator: torch.Generator | None) -> torch.Tensor:
+    """Soft outline [T, 1, h, w] of a wavy-edged body crossing the picture at constant speed."""
+    time = torch.arange(frames, dtype=torch.float32) - frames * float(_uniform(generator, 1))
+    angle = float(_uniform(generator, 1, high=2 * math.pi))
+    speed = float(_uniform(generator, 1, low=1, high=8))
+    offset = _uniform(generator, 2, low=-0.3, high=0.3)
+    centre_y = height * (0.5 + offset[0]) + math.sin(angle) * speed * time
+    centre_x = width * (0.5 + offset[1]) + math.cos(angle) * speed * time
+    y = torch.arange(height, dtype=torch.float32)[None, :, None] - centre_y[:, None, None]
+    x = torch.arange(width, dtype=torch.float32)[None, None, :] - centre_x[:, None, None]
+    radii = _uniform(generator, 2, low=0.1, high=0.35) * min(height, width)
+    theta = torch.atan2(y, x)
+    phase = _uniform(generator, 2, high=2 * math.pi)
+    edge = 1 + 0.2 * torch.cos(2 * theta + phase[0]) + 0.12 * torch.cos(5 * theta + phase[1])
+    distance = torch.sqrt((y / radii[0]) ** 2 + (x / radii[1]) ** 2)
+    return torch.sigmoid((edge - distance) * float(radii.min()) / 0.7)[:, None]
+
+
+def sample_crops(
+    clips: Sequence[Clip],
+    photos: Sequence[torch.Tensor],
+    batch: int,
+    frames: int,
+    size: int,
+    generator: torch.Generator | None = None,
+    device: torch.device | str | None = None,
+    scale: tuple[float, float] = (0.5, 1.0),
+    photo_probability: float = 0.1,
+    stride: int = 2,
+) -> torch.Tensor:
+    """Draw a batch of random moving crops.
+
+    Args:
+        clips: as `load_clips` gives them; their frames may lie on a GPU.
+        photos: as `load_photos` gives them; may be empty.
+        batch: crops in the batch.
+        frames: frames a crop; a clip with fewer runs to and fro.
+        size: height and width of a crop in pixels.
+        generator: CPU generator of all random choices.
+        device: where the batch is wanted; None: where the clips lie.
+        scale: range of the random shrinking before the crop (1: as loaded), with antialiasing.
+        photo_probability: share of pseudo-clips from photographs.
+        stride: frames are taken 1..stride apart.
+
+    Returns:
+        float32 [B, T, C, size, size], 0..1; C is 1 for luma and 3 for RGB.
+    """
+    crops = []
+    for _ in range(batch):
+        if photos and float(_uniform(generator, 1)) < photo_probability:
+            photo = photos[int(torch.randint(len(photos), (1,), generator=generator))]
+            crop = photo_clip(photo, frames, size, generator)
+        else:
+            clip = clips[int(torch.randint(len(clips), (1,), generator=generator))]
+            crop = _clip_crop(clip.frames, frames, size, generator, scale, stride)
+        flip, reverse = _uniform(generator, 2).tolist()
+        crop = crop.flip(-1) if flip < 0.5 else crop
+        crop = crop.flip(0) if reverse < 0.5 else crop
+        crops.append(crop if device is None else crop.to(device, non_blocking=True))
+    return torch.stack(crops)
+
+
+def _clip_crop(clip, frames, size, generator, scale, stride) -> torch.Tensor:
+    total, (height, width) = clip.shape[0], clip.shape[-2:]
+    pick = _uniform(generator, 5).tolist()
+    step = min(1 + int(pick[0] * stride), max(1, (total - 1) // max(1, frames - 1)))
+    span = (frames - 1) * step + 1
+    first = int(pick[1] * (max(0, total - span) + 1))
+    factor = scale[0] + (scale[1] - scale[0]) * pick[2]
+    region = min(round(size / factor), height, width)
+    top, left = int(pick[3] * (height - region + 1)), int(pick[4] * (width - region + 1))
+    if first + span <= total:
+        part = clip[first : first + span : step]
+    else:
+        bounce = torch.arange(frames) % max(1, 2 * total - 2)
+        part = clip[torch.where(bounce < total, bounce, 2 * total - 2 - bounce).to(clip.device)]
+    part = part[..., top : top + region, left : left + region]
+    part = (part if part.ndim == 4 else part[:, None]).float().div_(255)
+    if region == size:
+        return part
+    return F.interpolate(part, (size, size), mode="bilinear", antialias=region > size, align_corners=False)

@@ -1,0 +1,63 @@
+"""Markers, what the tests share, and a list of everything that was skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+RELEASE = Path(__file__).parent / "release"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--release", action="store_true", help="run the long tests too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    reasons = {}
+    if not config.getoption("--release"):
+        reasons["release"] = "long: run with --release"
+    if not torch.cuda.is_available():
+        reasons["gpu"] = "needs a CUDA device, and there is none"
+    if not os.environ.get("VS_REMASTER_DATA"):
+        reasons["data"] = "needs VS_REMASTER_DATA=folder of training and validation data"
+    for item in items:
+        if RELEASE in item.path.parents:
+            item.add_marker(pytest.mark.release)
+        for marker, reason in reasons.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was skipped and why, whatever the verbosity: a green run must not hide what it did not try."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    terminalreporter.section(f"skipped: {len(skipped) or 'nothing'}")
+    for report in skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        terminalreporter.line(f"{report.nodeid}: {reason.removeprefix('Skipped: ')}")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> str:
+    """Path of an ffmpeg program: the system's, or the one that a development installation brings."""
+    found = shutil.which("ffmpeg")
+    if found:
+        return found
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="needs ffmpeg or the package imageio-ffmpeg")
+    return imageio_ffmpeg.get_ffmpeg_exe()
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of training and validation data; only for tests marked `data`."""
+    return Path(os.environ["VS_REMASTER_DATA"])

@@ -1,0 +1,71 @@
+"""Remasters old black-and-white film: restores it and colours it from reference frames.
+
+The public names are loaded when they are first used, so that importing the package costs nothing and touches nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .errors import InputError, RemasterError, UnsupportedError
+    from .references import Reference, load_references
+    from .remaster import (
+        ColorizeOptions,
+        Colorizer,
+        Restored,
+        RestoreOptions,
+        Restorer,
+        merge_lab,
+    )
+    from .video import VideoInfo, VideoReader, VideoWriter
+
+_MODULE_OF = {
+    "ColorizeOptions": "remaster",
+    "Colorizer": "remaster",
+    "InputError": "errors",
+    "Reference": "references",
+    "RemasterError": "errors",
+    "RestoreOptions": "remaster",
+    "Restored": "remaster",
+    "Restorer": "remaster",
+    "UnsupportedError": "errors",
+    "VideoInfo": "video",
+    "VideoReader": "video",
+    "VideoWriter": "video",
+    "load_references": "references",
+    "merge_lab": "remaster",
+}
+
+__all__ = [
+    "ColorizeOptions",
+    "Colorizer",
+    "InputError",
+    "Reference",
+    "RemasterError",
+    "RestoreOptions",
+    "Restored",
+    "Restorer",
+    "UnsupportedError",
+    "VideoInfo",
+    "VideoReader",
+    "VideoWriter",
+    "__version__",
+    "load_references",
+    "merge_lab",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value  # the next use does not come through here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,314 @@
+"""Writing film: encoders, containers and folders of PNGs; the output has its name only when it is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+
+from .containers import media_url, reason
+from .errors import InputError, UnsupportedError
+from .film import VideoInfo
+from .output import CONTAINERS, NO_SPACE, Atomic, OutputFormat, check_output, named_errors
+from .pictures import PictureWriter
+from .planes import Frame, frame_of
+from .remux import StreamCopier, kept_metadata
+
+if TYPE_CHECKING:
+    from .video import VideoReader
+
+log = logging.getLogger(__name__)
+
+DEFAULT_CRF = {"x264": 17.0, "x265": 19.0}
+
+_ENCODERS = {"x264": "libx264", "x265": "libx265", "ffv1": "ffv1", "prores": "prores_ks"}
+_MATRIX_TAG = {"bt709": 1, "bt601": 6, "bt2020": 9}
+_SITING_TAG = {"left": 1, "center": 2, "topleft": 3, "top": 4, "bottomleft": 5, "bottom": 6}
+# A clock that starts later belongs to a broadcast or a tape, not to the film; players would show black until then.
+_LATEST_START = 10
+
+
+def open_writer(
+    path: Path | str,
+    reader: VideoReader,
+    out: OutputFormat,
+    *,
+    codec: str,
+    crf: float | None = None,
+    overwrite: bool = False,
+) -> VideoWriter | PictureWriter:
+    """Open the writer that a codec needs, a container or a folder of PNGs.
+
+    Args and errors are those of `VideoWriter` and `PictureWriter`.
+    """
+    if codec == "png":
+        return PictureWriter(path, reader.info, out, overwrite=overwrite)
+    return VideoWriter(path, reader, out, codec=codec, crf=crf, overwrite=overwrite)
+
+
+class _Timing:
+    """Turns a film's times into those of the output.
+
+    Containers that count in milliseconds (Matroska) or 1/90000 s (MPEG-TS) had to round the times of film at 24000/1001
+    frames a second. As long as every frame lies within one tick of where the rate puts it, that exact place is used;
+    from the first frame that does not, times are taken as they are.
+
+    Args:
+        info: the film.
+        format_name: FFmpeg's name of the output's container.
+        first: time of the first frame, in ticks of the film.
+        shift: ticks to subtract from all times.
+
+    Attributes:
+        base: seconds a tick of the output.
+    """
+
+    def __init__(self, info: VideoInfo, format_name: str, first: int, shift: int) -> None:
+        self._source, self._first, self._shift = info.time_base, first, shift
+        self._frame = 1 / (info.fps * info.time_base)  # in ticks
+        self.base = info.time_base
+        self._count = 0
+        fine = Fraction(info.time_base.numerator, math.lcm(info.time_base.denominator, info.fps.numerator))
+        rounded = self._frame.denominator != 1
+        self._on_grid = (
+            rounded and format_name != "matroska" and (1 / fine) < 10**8 and (1 / (info.fps * fine)).denominator == 1
+        )
+        if self._on_grid:
+            self.base = fine
+
+    def __call__(self, frame: Frame) -> tuple[int, int]:
+        """(time, duration) of the next frame, in ticks of the output; duration 0 for unknown."""
+        pts, duration = Fraction(frame.pts or 0), Fraction(frame.duration or 0)
+        place = self._first + self._count * self._frame
+        self._count += 1
+        self._on_grid = self._on_grid and abs(pts - place) < 1
+        if self._on_grid:
+            pts = place
+            duration = self._frame if abs(duration - self._frame) <= 1 else duration
+        scale = self._source / self.base
+        return round((pts - self._shift) * scale), round(duration * scale)
+
+
+class VideoWriter(Atomic):
+    """Encodes frames into a container and carries over everything else that was in the film's file.
+
+    Times are those of the source in its own time base, exactly in MP4 and MOV; Matroska stores whole milliseconds. A
+    part cut out of a film begins at 0, and so does a film whose clock starts later than ten seconds.
+
+    Args:
+        path: .mkv, .mp4 or .mov.
+        reader: the film the frames come from: times, tags, sound and so on are taken from it.
+        out: the samples of the frames, from `output_format`.
+        codec: one of `CODECS` but png.
+        crf: quality of x264 (0..51, default 17) and x265 (0..51, default 19), lower is better; not used by the others.
+        overwrite: replace an output that exists.
+
+    Raises:
+        InputError: see `check_output`; a crf out of range; while writing: no space left, permission denied.
+        UnsupportedError: the encoder cannot take such frames.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        reader: VideoReader,
+        out: OutputFormat,
+        *,
+        codec: str = "x264",
+        crf: float | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.path, self.reader, self.out, self.codec = Path(path), reader, out, codec
+        check_output(self.path, codec, overwrite, reader.info.path)
+        if codec == "png":
+            raise InputError("codec png writes a folder of pictures: use PictureWriter")
+        if crf is not None and not 0 <= crf <= 51:
+            raise InputError(f"crf must lie in 0..51, got {crf}")
+        if crf is not None and codec not in DEFAULT_CRF:
+            log.warning("codec %s has no crf; it is ignored", codec)
+        self.crf = DEFAULT_CRF.get(codec, 0) if crf is None else crf
+        self._format = CONTAINERS[self.path.suffix.lower()]
+        self._part = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
+        self._copier: StreamCopier | None = None
+        self._container: Any = None
+        self._done = False
+        with named_errors(self.path):
+            self._part.touch()
+        try:
+            with named_errors(self.path):
+                self._container = av.open(
+                    media_url(self._part),
+                    "w",
+                    format=self._format,
+                    container_options={"max_interleave_delta": "1000000"},
+                )
+                self._stream = self._add_picture()
+        except BaseException:
+            self.abort()
+            raise
+
+    def _add_picture(self) -> Any:
+        info, out = self.reader.info, self.out
+        try:
+            stream = self._container.add_stream(_ENCODERS[self.codec], rate=info.fps, options=self._options())
+        except ValueError as error:
+            raise UnsupportedError(f"{self.path.suffix} does not hold {self.codec}: use .mkv") from error
+        context = stream.codec_context
+        stream.width, stream.height, stream.pix_fmt = info.width, info.height, out.pix_fmt
+        context.sample_aspect_ratio = info.sar
+        context.color_primaries, context.color_trc = info.tags.primaries, info.tags.transfer
+        self._tags = self._color_tags()
+        context.colorspace, context.color_range = self._tags
+        if out.kind == "yuv" and any(out.subsampling):
+            context.chroma_sample_location = _SITING_TAG[out.siting]
+        if self.codec == "x265" and self._format in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # the only one Apple's players take
+        context.flags |= av.codec.context.Flags.frame_duration
+        self._aspect = self._aspect_filter() if self.codec == "ffv1" and info.sar != 1 else None
+        if info.display_matrix:
+            stream.set_display_matrix(info.display_matrix)
+        return stream
+
+    def _aspect_filter(self) -> av.filter.Graph:
+        """FFV1 takes the aspect ratio from frames, where PyAV has no way to set it but a filter."""
+        info, graph = self.reader.info, av.filter.Graph()
+        source = graph.add_buffer(
+            width=info.width, height=info.height, format=self.out.pix_fmt, time_base=info.time_base
+        )
+        graph.link_nodes(
+            source, graph.add("setsar", f"{info.sar.numerator}/{info.sar.denominator}"), graph.add("buffersink")
+        ).configure()
+        return graph
+
+    def _options(self) -> dict[str, str]:
+        if self.codec in DEFAULT_CRF:
+            options = {"crf": f"{self.crf:g}", "preset": "medium"}
+            return options | ({"x265-params": "log-level=error"} if self.codec == "x265" else {})
+        if self.codec == "prores":
+            return {"profile": "hq" if self.out.subsampling[0] else "4444", "vendor": "apl0"}
+        return {"level": "3", "slicecrc": "1", "g": "1"}
+
+    def _color_tags(self) -> tuple[int, int]:
+        """(matrix, range) as written: what the file said, unless the samples are no longer that."""
+        info, out = self.reader.info, self.out
+        if out.kind == "rgb":
+            return 0, 2
+        kept = info.kind == "yuv" and info.tags.matrix not in (0, 2)
+        return info.tags.matrix if kept else _MATRIX_TAG[out.matrix], 2 if out.full_range else 1
+
+    def _start(self, first: Frame) -> None:
+        """Settle the time of the first frame, add what is copied and write the header."""
+        info, reader = self.reader.info, self.reader
+        first_time = (first.pts or 0) * info.time_base
+        self._shift = (first.pts or 0) if reader.start or first_time > _LATEST_START else 0
+        self._timing = _Timing(info, self._format, first.pts or 0, self._shift)
+        self._stream.time_base = self._stream.codec_context.time_base = self._timing.base
+        if not info.is_folder:
+            source = reader.stream
+            self._stream.metadata.update(kept_metadata(source.metadata, track=True))
+            if source.disposition:
+                self._stream.disposition = source.disposition
+            start = first_time if reader.start else None
+            self._copier = StreamCopier(
+                info.path,
+                self._container,
+                self._format,
+                start=start,
+                shift=self._shift * info.time_base,
+                picture=source.index,
+            )
+            end = (reader.end - reader.start) / info.fps + first_time if reader.end is not None else None
+            self._container.set_chapters(self._copier.chapters(end))
+        try:
+            self._container.start_encoding()
+        except (av.FFmpegError, ValueError) as error:
+            if getattr(error, "errno", None) in NO_SPACE:
+                raise
+            raise UnsupportedError(
+                f"{self.codec} in {self.path.suffix} cannot take {info.width}x{info.height} {self.out.pix_fmt} "
+                f"({reason(error)}): try another --codec"
+            ) from error
+
+    def write(self, frame: Frame) -> None:
+        """Encode one frame.
+
+        Args:
+            frame: planes as `out` says, with the time of the frame it was made of.
+
+        Raises:
+            InputError: planes of another size or depth, no space left. RemasterError: the encoder or the container
+                fails.
+        """
+        with named_errors(self.path):
+            if self._copier is None and not self._container.streams[0].codec_context.is_open:
+                self._start(frame)
+            picture = frame_of(frame.planes, self.out.pix_fmt)
+            picture.time_base = self._timing.base
+            picture.pts, picture.duration = self._timing(frame)
+            picture.colorspace, picture.color_range = self._tags
+            tags = self.reader.info.tags
+            picture.color_primaries, picture.color_trc = tags.primaries, tags.transfer  # ProRes writes what frames say
+            if self._aspect:
+                self._aspect.push(picture)
+                picture = self._aspect.pull()
+            self._mux(self._stream.encode(picture))
+
+    def _mux(self, packets: list[Any]) -> None:
+        shift = self._shift * self.reader.info.time_base
+        for packet in packets:
+            if self._copier:
+                self._copier.advance(packet.dts * self._timing.base + shift)
+            self._container.mux(packet)
+
+    def close(self) -> None:
+        """Finish the file and give it its name.
+
+        Raises:
+            InputError: no frame was written, no space left.
+        """
+        if self._done:
+            return
+        try:
+            with named_errors(self.path):
+                if not self._stream.codec_context.is_open:
+                    raise InputError(f"no frames for {self.path}: nothing is written")
+                self._mux(self._stream.encode(None))
+                if self._copier:
+                    end = self.reader.end_pts * self.reader.info.time_base if self.reader.cut else None
+                    self._copier.advance(end, end)
+                    self._copier.close()
+                self._container.close()
+                self._note_lost_metadata()
+                os.replace(self._part, self.path)
+        except BaseException:
+            self.abort()
+            raise
+        self._done = True
+
+    def _note_lost_metadata(self) -> None:
+        """MP4 and MOV have a place for some entries only, and drop the others silently."""
+        if self._copier is None or self._format == "matroska":
+            return
+        with av.open(media_url(self._part)) as written:
+            there = {key.lower() for key in written.metadata}
+        lost = [key for key in self._copier.metadata if key.lower() not in there]
+        if lost:
+            log.warning("metadata %s left out: %s cannot hold it", ", ".join(lost), self._format)
+
+    def abort(self) -> None:
+        """Stop and remove what has been written."""
+        if self._done:
+            return
+        self._done = True
+        if self._copier:
+            self._copier.close()
+        if self._container is not None:
+            with contextlib.suppress(Exception):  # the trailer of a file that is thrown away
+                self._container.close()
+        self._part.unlink(missing_ok=True)

@@ -1,0 +1,80 @@
+"""What runs a network: one protocol, so that the code above does not care which."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError, UnsupportedError
+from ..models.attention import Memory
+from ..models.layers import Halo
+
+ENGINES = ("auto", "torch")
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Engine(Protocol):
+    """Runs the networks on one device in one precision; tensors come and go on the CPU."""
+
+    device: str
+    precision: str
+
+    def restore(self, luma: Tensor, thumbs: Tensor, halo: Halo) -> tuple[Tensor, Tensor, Tensor]:
+        """`luma` `[T, 1, H, W]`, `thumbs` `[T, 1, 36, 48]` to restored luma, damage mask, toned luma, `[T - halo, 1, H, W]`."""
+
+    def encode(self, pictures: list[tuple[Tensor, Tensor]]) -> Memory:
+        """Pairs of luma `[1, 1, h, w]` and chroma `[1, 2, h, w]` to what the colorizer remembers of them."""
+
+    def colorize(self, luma: Tensor, memory: Memory, halo: Halo) -> Tensor:
+        """`luma` `[T, 1, H, W]` to chroma `[T - halo, 2, H, W]`."""
+
+
+def choose_device(device: str) -> str:
+    """`auto`, `cpu`, `cuda` or `cuda:n` to the device that will be used.
+
+    Raises:
+        InputError: the name is none of these. UnsupportedError: that GPU is not there.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda") or (number and (kind == "cpu" or not number.isdigit())):
+        raise InputError(f"unknown device {device!r}; use auto, cpu, cuda or cuda:0")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(number or 0) >= count:
+            raise UnsupportedError(f"device {device!r} is not there: {count} CUDA devices found; use --device cpu")
+    return device
+
+
+def choose_precision(precision: str, device: str) -> str:
+    """`auto` to fp16 on a GPU, bf16 on a CPU that computes in it, fp32 elsewhere.
+
+    Raises:
+        InputError: unknown name, or fp16 on a CPU, where it is slow.
+    """
+    if precision == "auto":
+        if device.startswith("cuda"):
+            return "fp16"
+        return "bf16" if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+    if precision not in PRECISIONS:
+        raise InputError(f"unknown precision {precision!r}; use auto, {', '.join(PRECISIONS)}")
+    if precision == "fp16" and device == "cpu":
+        raise InputError("precision 'fp16' is for GPUs; use bf16 or fp32 on the CPU")
+    return precision
+
+
+def make_engine(net: nn.Module, engine: str, device: str, precision: str) -> Engine:
+    """An engine of the kind asked for that runs `net`.
+
+    Raises:
+        InputError: an unknown name. UnsupportedError: the device is not there.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"unknown engine {engine!r}; use {' or '.join(ENGINES)}")
+    from .pytorch import TorchEngine
+
+    device = choose_device(device)
+    return TorchEngine(net, device, choose_precision(precision, device))

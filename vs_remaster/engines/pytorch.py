@@ -1,0 +1,43 @@
+"""The reference engine: PyTorch on a CPU or a GPU."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+from ..models.attention import Memory
+from ..models.layers import Halo
+from . import PRECISIONS
+
+
+class TorchEngine:
+    """Runs a network eagerly; convolutions in `precision`, everything that decides colour and tone in float32."""
+
+    def __init__(self, net: nn.Module, device: str, precision: str) -> None:
+        self.device, self.precision = device, precision
+        self.net = net.to(device, memory_format=torch.channels_last).eval()
+
+    def _mode(self) -> AbstractContextManager:
+        dtype = PRECISIONS[self.precision]
+        return torch.autocast(self.device.split(":")[0], dtype, enabled=dtype != torch.float32)
+
+    @torch.inference_mode()
+    def restore(self, luma: Tensor, thumbs: Tensor, halo: Halo) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Engine.restore`."""
+        with self._mode():
+            out = self.net(luma[None].to(self.device), thumbs[None].to(self.device), halo)
+        return out.luma[0].cpu(), out.mask[0].cpu(), out.toned[0].cpu()
+
+    @torch.inference_mode()
+    def encode(self, pictures: list[tuple[Tensor, Tensor]]) -> Memory:
+        """See `Engine.encode`."""
+        with self._mode():
+            return self.net.encode_all([(luma.to(self.device), chroma.to(self.device)) for luma, chroma in pictures])
+
+    @torch.inference_mode()
+    def colorize(self, luma: Tensor, memory: Memory, halo: Halo) -> Tensor:
+        """See `Engine.colorize`."""
+        with self._mode():
+            return self.net(luma[None].to(self.device), [memory], halo).chroma[0].cpu()

@@ -1,0 +1,117 @@
+"""What is known of a film: size, rate, samples, colour description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+from av.video.frame import VideoFrame
+
+from .planes import Kind, PixelLayout
+
+# Code points of ITU-T H.273, which FFmpeg uses too.
+MATRIX_TAGS = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020"}
+INEXACT_MATRIX = {7: "SMPTE 240M", 8: "YCgCo", 10: "BT.2020 constant luminance", 11: "SMPTE 2085", 14: "ICtCp"}
+_SITING = {1: "left", 2: "center", 3: "topleft", 4: "top", 5: "bottomleft", 6: "bottom"}
+_FULL = 2
+_SD_HEIGHT = 576
+# Their gray is coded as Y' of limited range; everything else that stores gray (pictures, FFV1, raw) counts from black
+# to white.
+_LIMITED_GRAY = frozenset({"h264", "hevc", "vvc", "av1", "libdav1d", "vp9", "mpeg4", "mpeg2video", "mpeg1video"})
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """The colour description as the file gives it, in code points of ITU-T H.273; 2 means unspecified.
+
+    Attributes:
+        primaries: colour primaries.
+        transfer: transfer characteristics.
+        matrix: matrix coefficients.
+        range: FFmpeg's AVColorRange: 0 unspecified, 1 limited, 2 full.
+        siting: FFmpeg's AVChromaLocation: 0 unspecified, 1 left, 2 center and so on.
+    """
+
+    primaries: int = 2
+    transfer: int = 2
+    matrix: int = 2
+    range: int = 0
+    siting: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """What is known of a film before its frames are read.
+
+    Attributes:
+        path: the file or folder.
+        width: of a frame, in pixels.
+        height: of a frame, in pixels.
+        sar: sample aspect ratio; 1 where the file does not say.
+        fps: average frames a second, exact.
+        time_base: seconds a tick of `Frame.pts`.
+        frames: how many frames the file promises, None if it does not.
+        pix_fmt: FFmpeg's name of the pixel format.
+        kind: what the planes are.
+        bits: bits a sample, 8 to 16.
+        subsampling: log2 of luma samples per chroma sample, (horizontal, vertical).
+        matrix: of yuv and gray planes; a guess from the height where the file does not say. "bt709" for rgb.
+        full_range: black and white at the ends of the code range.
+        siting: where chroma samples lie, as in `color.resize_chroma`.
+        tags: the colour description as written in the file.
+        display_matrix: how to turn and flip the picture for display, nine numbers as in FFmpeg, None for upright.
+        interlaced: fields were coded.
+        has_audio: there is sound.
+        is_folder: a folder of pictures.
+    """
+
+    path: Path
+    width: int
+    height: int
+    sar: Fraction = Fraction(1)
+    fps: Fraction
+    time_base: Fraction
+    frames: int | None
+    pix_fmt: str
+    kind: Kind
+    bits: int
+    subsampling: tuple[int, int] = (0, 0)
+    matrix: Literal["bt601", "bt709", "bt2020"] = "bt709"
+    full_range: bool = False
+    siting: str = "left"
+    tags: ColorTags = ColorTags()
+    display_matrix: tuple[int, ...] | None = None
+    interlaced: bool = False
+    has_audio: bool = False
+    is_folder: bool = False
+
+
+def describe_samples(picture: VideoFrame, layout: PixelLayout, codec: str) -> dict[str, Any]:
+    """The fields of VideoInfo that say what the planes mean."""
+    tags = ColorTags(
+        primaries=int(picture.color_primaries),
+        transfer=int(picture.color_trc),
+        matrix=int(picture.colorspace),
+        range=int(picture.color_range),
+        siting=int(picture.chroma_location),
+    )
+    jpeg = picture.format.name.startswith("yuvj") or codec == "mjpeg"
+    full = tags.range == _FULL or jpeg or layout.kind == "rgb"
+    if layout.kind == "gray" and tags.range == 0:
+        full = codec not in _LIMITED_GRAY
+    matrix = "bt709"
+    if layout.kind != "rgb":
+        guess = "bt601" if jpeg or picture.height <= _SD_HEIGHT else "bt709"
+        matrix = MATRIX_TAGS.get(tags.matrix, guess if tags.matrix in (0, 2) else "bt709")
+    return {
+        "pix_fmt": picture.format.name,
+        "kind": layout.kind,
+        "bits": layout.bits,
+        "subsampling": layout.subsampling,
+        "matrix": matrix,
+        "full_range": full,
+        "siting": _SITING.get(tags.siting, "center" if jpeg else "left"),
+        "tags": tags,
+    }

@@ -1,0 +1,114 @@
+"""Source-reference attention: coarse matching at 1/8 over all references, then local matching at 1/4 round the best match.
+
+The score matrix exists only for a chunk of queries at a time, so memory is bounded however many references there are.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+CHUNK_SCORES = 4_000_000  # scores held at once (16 MB in float32)
+
+
+class Memory(NamedTuple):
+    """Encoded references, all their positions in one list: coarse ones at 1/8 (K of them), fine ones at 1/4 (N of them)."""
+
+    keys: Tensor  # [K, D] unit vectors
+    values: Tensor  # [K, V]; the first two channels are Cb, Cr
+    fine_keys: Tensor  # [N, d] unit vectors
+    fine_chroma: Tensor  # [N, 2]
+    place: Tensor  # [K, 5] int64: first fine row of the reference, fine line, fine column, fine lines, fine columns
+    owner: Tensor  # [K] int64: which reference a coarse position belongs to
+
+    def to(self, device: torch.device | str) -> Memory:
+        """The same memory on another device."""
+        return Memory(*(x.to(device) for x in self))
+
+
+def join(memories: list[Memory]) -> Memory:
+    """Put several references into one memory."""
+    rows, places, owners = 0, [], []
+    for i, memory in enumerate(memories):
+        place = memory.place.clone()
+        place[:, 0] += rows
+        rows += memory.fine_keys.shape[0]
+        places.append(place)
+        owners.append(torch.full_like(memory.owner, i))
+    fields = [torch.cat([m[i] for m in memories]) for i in range(4)]
+    return Memory(*fields, torch.cat(places), torch.cat(owners))
+
+
+def places(height: int, width: int, device: torch.device) -> Tensor:
+    """`Memory.place` of one reference of `height` x `width` coarse positions."""
+    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
+    y, x = 2 * y.flatten(), 2 * x.flatten()
+    return torch.stack([torch.zeros_like(y), y, x, torch.full_like(y, 2 * height), torch.full_like(y, 2 * width)], 1)
+
+
+class Match(NamedTuple):
+    """Result of the coarse matching for Q queries."""
+
+    value: Tensor  # [Q, V] attention-weighted values
+    known: Tensor  # [Q, 1] attention on real references, 0..1; the rest went to the null keys
+    best: Tensor  # [Q] index of the best reference position
+    similarity: Tensor  # [Q, 1] its cosine
+
+
+def coarse_match(
+    queries: Tensor, memory: Memory, null_keys: Tensor, null_values: Tensor, temperature: Tensor, null_bias: Tensor
+) -> Match:
+    """Cosine attention of `queries` `[Q, D]` (unit vectors) over the memory and the null keys `[M, D]` -> values `[M, V]`.
+
+    The softmax is sharpened with the logarithm of the number of keys, so that colour does not fade when frames or references grow.
+    """
+    count = memory.keys.shape[0]
+    scale = temperature * math.log(max(count, 2))
+    step = max(16, CHUNK_SCORES // count)
+    parts = []
+    for q in queries.split(step):
+        cosine = q @ memory.keys.t()
+        similarity, best = cosine.detach().max(1, keepdim=True)
+        # A cosine is at most 1, so the exponentials need no search for the largest score.
+        real = torch.exp(scale * (cosine - 1))
+        null = torch.exp(scale * (q @ null_keys.t() + null_bias - 1))
+        mass = real.sum(1, keepdim=True)
+        total = mass + null.sum(1, keepdim=True)
+        value = (real @ memory.values + null @ null_values) / total
+        parts.append(Match(value, mass / total, best[:, 0], similarity))
+    return Match(*(torch.cat(x) for x in zip(*parts)))
+
+
+def fine_match(
+    queries: Tensor, best: Tensor, height: int, width: int, memory: Memory, scale: Tensor, radius: int
+) -> tuple[Tensor, Tensor]:
+    """Match at 1/4 in a window of `2 * radius + 1` squared round the coarse match.
+
+    `queries` `[F, 2*height*2*width, d]` unit vectors of F frames; `best` `[F, height*width]` from the coarse matching.
+    Returns chroma `[F, 4*height*width, 2]` and the best cosine `[F, 4*height*width, 1]`.
+    """
+    frames = queries.shape[0]
+    found = memory.place[best].view(frames, height, width, 5)
+    found = found.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    first, y, x, lines, columns = found.unbind(-1)
+    device = queries.device
+    y = y + (torch.arange(2 * height, device=device) % 2)[None, :, None]
+    x = x + (torch.arange(2 * width, device=device) % 2)[None, None, :]
+    reach = torch.arange(-radius, radius + 1, device=device)
+    zero = torch.zeros_like(lines)[..., None]
+    ys = torch.minimum((y[..., None] + reach).clamp_min(0), (lines - 1)[..., None] + zero)
+    xs = torch.minimum((x[..., None] + reach).clamp_min(0), (columns - 1)[..., None] + zero)
+    rows = first[..., None, None] + ys[..., :, None] * columns[..., None, None] + xs[..., None, :]
+    rows = rows.flatten(-2).flatten(1, 2)  # [F, P, W]
+    chroma, similarity = [], []
+    for query, row in zip(queries, rows):
+        keys = F.embedding(row, memory.fine_keys)  # [P, W, d]
+        cosine = torch.bmm(keys, query[..., None])[..., 0]
+        weights = torch.softmax(scale * cosine, -1)
+        chroma.append(torch.bmm(weights[:, None], F.embedding(row, memory.fine_chroma))[:, 0])
+        similarity.append(cosine.max(-1, keepdim=True).values)
+    return torch.stack(chroma), torch.stack(similarity)

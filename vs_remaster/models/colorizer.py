@@ -1,0 +1,236 @@
+"""The colorizer: chroma for gray frames from any number of colour references.
+
+Gray features of frame and references meet in source-reference attention at 1/8, are matched again locally at 1/4, and a small
+decoder with temporal shifts turns the carried colour into the chroma of the frame, lifted to full size along its luma edges.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .attention import Match, Memory, coarse_match, fine_match, join, places
+from .backbone import CHANNELS, GrayEfficientNet
+from .layers import Halo, ResBlock, Stage, fold, trim, unfold, wide
+
+
+@dataclass(frozen=True)
+class ColorizerConfig:
+    """Channels of the matching features and of the decoder at 1/8 and 1/4."""
+
+    key: int = 64
+    value: int = 32
+    fine_key: int = 24
+    width8: int = 64
+    width4: int = 48
+    null_keys: int = 8
+    search: int = 2
+
+
+class Features(NamedTuple):
+    """What the encoder knows of a gray picture `[N, 1, H, W]`."""
+
+    keys: Tensor  # [N, key, H/8, W/8] unit vectors
+    fine_keys: Tensor  # [N, fine_key, H/4, W/4] unit vectors
+    coarse: Tensor  # [N, width8, H/8, W/8]
+    fine: Tensor  # [N, width4, H/4, W/4]
+
+
+class ColorizerOutput(NamedTuple):
+    """Chroma `[B, T, 2, H, W]`, and for training and for weights per reference what led to it."""
+
+    chroma: Tensor
+    chroma4: Tensor  # [B, T, 2, H/4, W/4] before the last upsampling
+    coarse: Tensor  # [B, T, 2, H/8, W/8] carried by attention alone
+    refined: Tensor  # [B, T, 2, H/4, W/4] carried by local matching alone
+    known: Tensor  # [B, T, 1, H/8, W/8] 0..1: how sure the matching is that a reference shows this
+
+
+class ColorizerNet(nn.Module):
+    """The colorizer network; looks 3 frames each way.
+
+    Source: source-reference attention after DeepRemaster (section 3.2); the local matching, null keys and chroma-only output are ours.
+    """
+
+    before = after = 3
+    block = 16
+    multiple_of = 16
+
+    def __init__(self, config: ColorizerConfig = ColorizerConfig()) -> None:
+        super().__init__()
+        c = self.config = config
+        self.backbone = GrayEfficientNet()
+        self.fine_in = nn.Conv2d(16 + CHANNELS[4], c.width4, 3, padding=1)
+        self.fine_body = nn.Sequential(ResBlock(c.width4), ResBlock(c.width4))
+        self.fine_key = nn.Conv2d(c.width4, c.fine_key, 1)
+        self.key = nn.Conv2d(CHANNELS[8] + CHANNELS[16] + c.width4, c.key, 1)
+        self.coarse_in = nn.Conv2d(CHANNELS[8] + CHANNELS[16] + c.width4, c.width8, 1)
+        self.value = nn.Sequential(
+            nn.Conv2d(8 + c.width8, c.value, 3, padding=1), nn.LeakyReLU(0.1), nn.Conv2d(c.value, c.value, 1)
+        )
+        self.null_keys = nn.Parameter(torch.randn(c.null_keys, c.key))
+        self.null_values = nn.Parameter(torch.zeros(c.null_keys, 2 + c.value))
+        self.null_bias = nn.Parameter(torch.tensor(-0.2))
+        self.temperature = nn.Parameter(torch.tensor(2.5))
+        self.fine_scale = nn.Parameter(torch.tensor(20.0))
+        self.mix8 = nn.Conv2d(2 + c.value + 2 + c.width8, c.width8, 3, padding=1)
+        self.stage8a = Stage(c.width8, 2, temporal=True)
+        self.stage8b = Stage(c.width8, 2, temporal=True)
+        self.up = nn.Conv2d(c.width8, 4 * c.width4, 1)
+        self.mix4 = nn.Conv2d(6 + 2 * c.width4, c.width4, 3, padding=1)
+        self.stage4 = Stage(c.width4, 2, temporal=True)
+        self.head = nn.Conv2d(c.width4, 3, 3, padding=1)
+        self.convex = nn.Sequential(
+            nn.Conv2d(c.width4 + 16, c.width4, 3, padding=1), nn.LeakyReLU(0.1), nn.Conv2d(c.width4, 9 * 16, 1)
+        )
+        with torch.no_grad():
+            self.head.weight.mul_(0.1)
+            self.head.bias.zero_()
+
+    def features(self, luma: Tensor) -> Features:
+        """Encode gray pictures `[N, 1, H, W]` 0..1, sizes multiples of 16."""
+        f4, f8, f16 = self.backbone(luma)
+        pixels = F.pixel_unshuffle(luma - 0.45, 4).to(f4.dtype)
+        fine = self.fine_body(self.fine_in(torch.cat([pixels, 0.1 * f4], 1)))
+        f16 = F.interpolate(f16, scale_factor=2, mode="bilinear", align_corners=False)
+        deep = torch.cat([0.1 * f8, 0.2 * f16, F.avg_pool2d(fine, 2)], 1)
+        return Features(
+            F.normalize(wide(self.key(deep)), dim=1),
+            F.normalize(wide(self.fine_key(fine)), dim=1),
+            self.coarse_in(deep),
+            fine,
+        )
+
+    def encode(self, luma: Tensor, chroma: Tensor) -> Memory:
+        """Encode one reference: `luma` `[1, 1, H, W]`, `chroma` `[1, 2, H, W]` (BT.709 Cb, Cr), sizes multiples of 16."""
+        f = self.features(luma)
+        chroma4 = F.avg_pool2d(wide(chroma), 4)
+        chroma8 = F.avg_pool2d(chroma4, 2)
+        learned = self.value(torch.cat([F.pixel_unshuffle(4 * chroma4, 2).to(f.coarse.dtype), f.coarse], 1))
+        values = torch.cat([chroma8, wide(learned)], 1)
+        height, width = chroma8.shape[-2:]
+        return Memory(
+            rows(f.keys)[0],
+            rows(values)[0],
+            rows(f.fine_keys)[0],
+            rows(chroma4)[0],
+            places(height, width, luma.device),
+            torch.zeros(height * width, dtype=torch.int64, device=luma.device),
+        )
+
+    def encode_all(self, pictures: list[tuple[Tensor, Tensor]]) -> Memory:
+        """Encode several references, each `(luma, chroma)` as in `encode`, into one memory."""
+        return join([self.encode(luma, chroma) for luma, chroma in pictures])
+
+    def forward(self, luma: Tensor, memories: list[Memory], halo: Halo = Halo(0, 0)) -> ColorizerOutput:
+        """Colour a window of frames.
+
+        `luma` `[B, T, 1, H, W]` 0..1, sizes multiples of 16; one memory for each of the B clips; `halo`: context frames at either
+        end that are not returned.
+        """
+        batch = luma.shape[0]
+        f = self.features(fold(luma))
+        matches, refined, nearness = [], [], []
+        for i, memory in enumerate(memories):
+            own = Features(*(unfold(x, batch)[i] for x in f))
+            match, chroma4, cosine4 = self.carry(own, memory)
+            matches.append(match)
+            refined.append(chroma4)
+            nearness.append(cosine4)
+        value, known, similarity = (torch.cat(x) for x in zip(*matches))
+        refined, nearness = torch.cat(refined), torch.cat(nearness)
+        chroma4, hidden = self.decode(f, value, known, similarity, refined, nearness, batch, halo)
+        end = Halo(0, 0)
+        luma, value, known, refined = (
+            fold(trim(unfold(x, batch), halo, end)) for x in (fold(luma), value, known, refined)
+        )
+        chroma = self.lift(chroma4, hidden, luma)
+        return ColorizerOutput(*(unfold(x, batch) for x in (chroma, chroma4, value[:, :2], refined, known)))
+
+    def carry(self, f: Features, memory: Memory) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, Tensor]:
+        """Carry the references' colour to the frames `f` (N of them) of one clip."""
+        count, _, height, width = f.keys.shape
+        with torch.autocast(f.keys.device.type, enabled=False):
+            null = F.normalize(wide(self.null_keys), dim=1)
+            match: Match = coarse_match(
+                rows(f.keys).flatten(0, 1), memory, null, wide(self.null_values), self.temperature, self.null_bias
+            )
+            chroma4, cosine4 = fine_match(
+                rows(f.fine_keys), match.best.view(count, -1), height, width, memory, self.fine_scale, self.config.search
+            )
+
+        def plane(x: Tensor, scale: int) -> Tensor:
+            return x.view(count, scale * height, scale * width, -1).permute(0, 3, 1, 2)
+
+        coarse = (plane(match.value, 1), plane(match.known, 1), plane(match.similarity, 1))
+        return coarse, plane(chroma4, 2), plane(cosine4, 2)
+
+    def decode(
+        self,
+        f: Features,
+        value: Tensor,
+        known: Tensor,
+        similarity: Tensor,
+        refined: Tensor,
+        nearness: Tensor,
+        batch: int,
+        halo: Halo,
+    ) -> tuple[Tensor, Tensor]:
+        """From what was carried to chroma `[N, 2, H/4, W/4]` and the features it was made from; the halo is dropped on the way."""
+        first = torch.cat([4 * value[:, :2], value[:, 2:], known, similarity], 1)
+        x = self.mix8(torch.cat([first.to(f.coarse.dtype), f.coarse], 1))
+        x, halo8a = self.stage8a(x, batch, halo, 2)
+        x, halo8 = self.stage8b(x, batch, halo8a, 1)
+
+        def keep(y: Tensor) -> Tensor:
+            return fold(trim(unfold(y, batch), halo, halo8))
+
+        x = F.pixel_shuffle(self.up(x), 2)
+        double = {"scale_factor": 2, "mode": "bilinear", "align_corners": False}
+        coarse = F.interpolate(torch.cat([value[:, :2], known], 1), **double)
+        carried = torch.cat([4 * refined, nearness, 4 * coarse[:, :2], coarse[:, 2:]], 1)
+        x = self.mix4(torch.cat([keep(carried).to(x.dtype), keep(f.fine), x], 1))
+        x, halo4 = self.stage4(x, batch, halo8, 0)
+        gate, delta = wide(self.head(x)).split([1, 2], 1)
+        gate = torch.sigmoid(gate)
+        refined, coarse = (fold(trim(unfold(y, batch), halo, halo4)) for y in (refined, coarse[:, :2]))
+        return gate * refined + (1 - gate) * coarse + delta, x
+
+    def lift(self, chroma4: Tensor, hidden: Tensor, luma: Tensor) -> Tensor:
+        """Learned convex upsampling by 4: every pixel of `luma` `[N, 1, H, W]` mixes the 9 chroma values round it.
+
+        Source: the upsampling of RAFT (Teed & Deng 2020), here led by the pixels of the luma.
+        """
+        pixels = F.pixel_unshuffle(luma - 0.45, 4).to(hidden.dtype)
+        logits = wide(self.convex(torch.cat([hidden, pixels], 1)))
+        count, _, height, width = chroma4.shape
+        weights = torch.softmax(logits.view(count, 9, 16, height, width), 1)
+        padded = F.pad(chroma4, (1, 1, 1, 1), mode="replicate")
+        mixed = torch.zeros((), dtype=chroma4.dtype, device=chroma4.device)
+        for k in range(9):
+            near = padded[..., k // 3 : k // 3 + height, k % 3 : k % 3 + width]
+            mixed = mixed + near[:, :, None] * weights[:, None, k]
+        return F.pixel_shuffle(mixed.reshape(count, 32, height, width), 4)
+
+
+def rows(x: Tensor) -> Tensor:
+    """`[N, C, H, W]` to `[N, H*W, C]`."""
+    return x.flatten(2).transpose(1, 2).contiguous()
+
+
+def working_size(height: int, width: int, lines: int, multiple: int) -> tuple[int, int]:
+    """Size at which a `height` x `width` picture is coloured: about `lines` high, both sides multiples of `multiple`.
+
+    Pictures much wider or taller than 4:3 keep the number of pixels of a 4:3 picture with that many lines, within bounds.
+    """
+    scale = lines / height
+    area = height * width * scale * scale
+    most = lines * lines * 16 / 9
+    if area > most:
+        scale *= math.sqrt(most / area)
+    return tuple(max(multiple, round(side * scale / multiple) * multiple) for side in (height, width))

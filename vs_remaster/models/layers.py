@@ -1,0 +1,99 @@
+"""Building blocks shared by the networks: temporal shift, residual block, resampling. Only operations every exporter knows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Halo(NamedTuple):
+    """How many frames at the start and end of a window are context only and will not be returned."""
+
+    before: int
+    after: int
+
+    def within(self, radius: int) -> Halo:
+        """What is left of the halo when only `radius` frames on each side still matter."""
+        return Halo(min(self.before, radius), min(self.after, radius))
+
+
+def wide(x: Tensor) -> Tensor:
+    """At least float32: tone, colour and matching are never computed in half precision."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def trim(x: Tensor, have: Halo, want: Halo) -> Tensor:
+    """Drop the context frames of `x` `[B, T, C, H, W]` that lie in `have` but not in `want`."""
+    return x[:, have.before - want.before : x.shape[1] - (have.after - want.after)]
+
+
+def fold(x: Tensor) -> Tensor:
+    """`[B, T, C, H, W]` to `[B*T, C, H, W]`."""
+    return x.flatten(0, 1)
+
+
+def unfold(x: Tensor, batch: int) -> Tensor:
+    """`[B*T, C, H, W]` back to `[B, T, C, H, W]`."""
+    return x.unflatten(0, (batch, x.shape[0] // batch))
+
+
+def neighbours(x: Tensor, offset: int) -> Tensor:
+    """The clip `x` `[B, T, ...]` seen from frame `t + offset`; the first and last frame repeat."""
+    if offset == 0:
+        return x
+    edge = x[:, :1] if offset < 0 else x[:, -1:]
+    count = min(abs(offset), x.shape[1])
+    pad = edge.expand(-1, count, *x.shape[2:])
+    return torch.cat([pad, x[:, : x.shape[1] - count]] if offset < 0 else [x[:, count:], pad], 1)
+
+
+def shift(x: Tensor, channels: int) -> Tensor:
+    """Take the first `channels` of `x` `[B, T, C, H, W]` from the frame before, the next `channels` from the frame after."""
+    past, future, here = x[:, :, :channels], x[:, :, channels : 2 * channels], x[:, :, 2 * channels :]
+    return torch.cat([neighbours(past, -1), neighbours(future, 1), here], 2)
+
+
+class ResBlock(nn.Module):
+    """Two 3x3 convolutions with a skip; the second starts small so that a fresh block is near the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        with torch.no_grad():
+            self.conv2.weight.mul_(0.2)
+            self.conv2.bias.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.leaky_relu(self.conv1(x), 0.1, inplace=not self.training))
+
+
+class Stage(nn.Module):
+    """Residual blocks at one resolution; a temporal one shifts channels by a frame before its first block."""
+
+    def __init__(self, width: int, blocks: int, temporal: bool) -> None:
+        super().__init__()
+        self.shifted = width // 4 if temporal else 0
+        self.blocks = nn.Sequential(*(ResBlock(width) for _ in range(blocks)))
+
+    def forward(self, x: Tensor, batch: int, halo: Halo, radius: int) -> tuple[Tensor, Halo]:
+        """`x` `[B*T, C, H, W]` with `halo` context frames; `radius` is how far later stages still look."""
+        if self.shifted:
+            clip, kept = shift(unfold(x, batch), self.shifted), halo.within(radius)
+            first = fold(clip)
+            block = self.blocks[0]
+            # The skip of the first block stays on the unshifted features: a shift must never replace a frame's own detail.
+            mixed = fold(trim(unfold(first, batch), halo, kept)) if kept != halo else first
+            own = fold(trim(unfold(x, batch), halo, kept)) if kept != halo else x
+            x = own + block.conv2(F.leaky_relu(block.conv1(mixed), 0.1, inplace=not self.training))
+            return self.blocks[1:](x), kept
+        return self.blocks(x), halo
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Repeat the right and bottom edge of `[N, C, H, W]` until both sizes are multiples of `multiple`."""
+    right, bottom = -x.shape[-1] % multiple, -x.shape[-2] % multiple
+    return F.pad(x, (0, right, 0, bottom), mode="replicate") if right or bottom else x

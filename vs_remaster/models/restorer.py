@@ -1,0 +1,154 @@
+"""The restorer: tone correction, damage mask and a gated residual, from a 2-D U-Net that shifts channels in time.
+
+`out = tone(x) + photo + mask * structure`. The tone part corrects flicker and shading and cannot blur; `photo` is the residual for
+grain and softness; `structure` repaints what the mask calls damage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .layers import Halo, Stage, fold, neighbours, pad_to_multiple, trim, unfold, wide
+
+THUMBNAIL = (36, 48)  # lines x columns of the small frames that the tone part sees
+
+
+@dataclass(frozen=True)
+class RestorerConfig:
+    """Widths and residual blocks of the U-Net at 1/2, 1/4 and 1/8, and the channels of the tone part."""
+
+    widths: tuple[int, int, int] = (24, 48, 96)
+    encoder: tuple[int, int] = (1, 2)
+    middle: int = 4
+    decoder: tuple[int, int] = (2, 1)
+    tone: int = 32
+
+
+class RestorerOutput(NamedTuple):
+    """What `Restorer` returns: all `[B, T, 1, H, W]` float32."""
+
+    luma: Tensor
+    mask: Tensor
+    toned: Tensor
+    mask_logits: Tensor
+
+
+class Tone(nn.Module):
+    """Per-frame tone correction from thumbnails of the frame and of four neighbours on each side."""
+
+    radius = 4
+    cells = (5, 6)
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.encode = nn.Sequential(
+            nn.Conv2d(3, width // 2, 3, 2, 1), nn.LeakyReLU(0.1),
+            nn.Conv2d(width // 2, width, 3, 2, 1), nn.LeakyReLU(0.1),
+            nn.Conv2d(width, width, 3, 2, 1), nn.LeakyReLU(0.1),
+        )  # fmt: skip
+        self.mix1 = nn.Conv2d(5 * width, 2 * width, 1)
+        self.mix2 = nn.Conv2d(10 * width, 2 * width, 1)
+        self.grid = nn.Conv2d(2 * width, 1, 3, padding=1)
+        self.curve = nn.Linear(2 * width, 4)
+        for layer in (self.grid, self.curve):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, thumbs: Tensor) -> tuple[Tensor, Tensor]:
+        """`thumbs` `[B, T, 1, 36, 48]` to a gain grid `[B*T, 1, 5, 6]` and curve coefficients `[B*T, 4, 1, 1]`."""
+        batch = thumbs.shape[0]
+        # Means of the whole frame and contrast-stretched values make a change of gain visible to the small convolutions.
+        mean = thumbs.mean((-2, -1), keepdim=True).expand_as(thumbs)
+        x = self.encode(fold(torch.cat([thumbs, 4 * (thumbs - mean), mean], 2)))
+        for mix in (self.mix1, self.mix2):
+            clip = unfold(x, batch)
+            x = F.leaky_relu(mix(fold(torch.cat([neighbours(clip, k) for k in range(-2, 3)], 2))), 0.1)
+        return self.grid(x), self.curve(x.mean((-2, -1)))[..., None, None]
+
+
+def apply_tone(x: Tensor, grid: Tensor, curve: Tensor) -> Tensor:
+    """Bend `x` `[N, 1, H, W]` by offset, gain (a smooth field), and two curve terms that leave black and white in place."""
+    offset, gain, bend, twist = curve.split(1, 1)
+    field = F.interpolate(grid, x.shape[-2:], mode="bilinear", align_corners=False) + gain
+    arch = x * (1 - x)
+    return x + offset + x * field + arch * (bend + twist * (1 - 2 * x))
+
+
+class RestorerNet(nn.Module):
+    """The restorer network; looks 8 frames each way, 4 of them only as thumbnails.
+
+    Source: our own design; the mask follows the idea of directly supervised damage masks, the shift that of shift-only video denoisers.
+    """
+
+    spatial_radius = 4
+    before = after = spatial_radius + Tone.radius
+    block = 16
+    multiple_of = 8
+
+    def __init__(self, config: RestorerConfig = RestorerConfig()) -> None:
+        super().__init__()
+        w1, w2, w3 = config.widths
+        self.config = config
+        self.tone = Tone(config.tone)
+        self.stem = nn.Conv2d(4, w1, 3, padding=1)
+        self.enc1 = Stage(w1, config.encoder[0], temporal=True)
+        self.down1 = nn.Conv2d(w1, w2, 3, 2, 1)
+        self.enc2 = Stage(w2, config.encoder[1], temporal=True)
+        self.down2 = nn.Conv2d(w2, w3, 3, 2, 1)
+        self.middle = Stage(w3, config.middle, temporal=True)
+        self.up2 = nn.Conv2d(w3, 4 * w2, 1)
+        self.dec2 = Stage(w2, config.decoder[0], temporal=True)
+        self.up1 = nn.Conv2d(w2, 4 * w1, 1)
+        self.dec1 = Stage(w1, config.decoder[1], temporal=False)
+        self.head = nn.Conv2d(w1, 12, 3, padding=1)
+        with torch.no_grad():
+            self.head.weight.mul_(0.1)
+            self.head.bias.zero_()
+            self.head.bias[8:] = -3.0  # a fresh network calls nothing damage
+
+    def forward(self, luma: Tensor, thumbs: Tensor | None = None, halo: Halo = Halo(0, 0)) -> RestorerOutput:
+        """Restore a window of frames.
+
+        `luma` `[B, T, 1, H, W]` 0..1; `thumbs` `[B, T, 1, 36, 48]` of the whole frames (needed when `luma` is a tile);
+        `halo`: frames at either end that are context and are not returned. Returns `T - halo` frames.
+        """
+        batch, _, _, height, width = luma.shape
+        if thumbs is None:
+            thumbs = thumbnails(luma)
+        with torch.autocast(luma.device.type, enabled=False):
+            grid, curve = self.tone(wide(thumbs))
+            inner = halo.within(self.spatial_radius)
+
+            def keep(x: Tensor) -> Tensor:
+                return fold(trim(unfold(x, batch), halo, inner)) if inner != halo else x
+
+            toned = apply_tone(keep(fold(wide(luma))), keep(grid), keep(curve))
+        outputs = self.repair(pad_to_multiple(toned, self.multiple_of), batch, inner)
+        photo, structure, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
+        mask = torch.sigmoid(logits)
+        done = Halo(0, 0)
+        toned = fold(trim(unfold(toned, batch), inner, done)) if inner != done else toned
+        restored = toned + photo + mask * structure
+        return RestorerOutput(*(unfold(x, batch) for x in (restored, mask, toned, logits)))
+
+    def repair(self, toned: Tensor, batch: int, halo: Halo) -> Tensor:
+        """The U-Net on `[B*T, 1, H, W]`; each temporal stage needs one frame less on each side than the one before."""
+        x = self.stem(F.pixel_unshuffle(toned - 0.45, 2).contiguous(memory_format=torch.channels_last))
+        skip1, halo1 = self.enc1(x, batch, halo, 3)
+        skip2, halo2 = self.enc2(self.down1(skip1), batch, halo1, 2)
+        x, halo3 = self.middle(self.down2(skip2), batch, halo2, 1)
+        skip2 = fold(trim(unfold(skip2, batch), halo2, halo3))
+        x, halo4 = self.dec2(F.pixel_shuffle(self.up2(x), 2) + skip2, batch, halo3, 0)
+        skip1 = fold(trim(unfold(skip1, batch), halo1, halo4))
+        x, _ = self.dec1(F.pixel_shuffle(self.up1(x), 2) + skip1, batch, halo4, 0)
+        return self.head(x)
+
+
+def thumbnails(luma: Tensor) -> Tensor:
+    """Area-averaged small frames `[B, T, 1, 36, 48]` of `luma` `[B, T, 1, H, W]`."""
+    return unfold(F.adaptive_avg_pool2d(fold(wide(luma)), THUMBNAIL), luma.shape[0])

@@ -1,0 +1,167 @@
+"""What an output can be: codecs, containers, sample formats, and when it may have its name."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, get_args
+
+import av
+
+from .errors import InputError, RemasterError
+from .film import VideoInfo
+from .planes import Kind, planar_format
+
+Codec = Literal["x264", "x265", "ffv1", "prores", "png"]
+CODECS: tuple[str, ...] = get_args(Codec)
+CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov"}
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_DEPTHS = {"x264": (8, 10), "x265": (8, 10, 12), "prores": (10,), "png": (8, 16), "ffv1": (8, 9, 10, 12, 14, 16)}
+_HOLDS = {"ffv1": (".mkv",), "prores": (".mov", ".mkv")}
+_PNG_NAME = re.compile(r"frame_\d{6,}\.png")
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """The samples that an output holds.
+
+    Attributes:
+        kind: gray, yuv or rgb.
+        bits: bits a sample, 8 to 16.
+        subsampling: log2 of luma samples per chroma sample, (horizontal, vertical).
+        matrix: of yuv planes; for rgb the one whose luma is kept.
+        full_range: black and white at the ends of the code range.
+        siting: where chroma samples lie, as in `color.resize_chroma`.
+    """
+
+    kind: Kind
+    bits: int
+    subsampling: tuple[int, int] = (0, 0)
+    matrix: Literal["bt601", "bt709", "bt2020"] = "bt709"
+    full_range: bool = False
+    siting: str = "left"
+
+    @property
+    def pix_fmt(self) -> str:
+        """FFmpeg's name of the pixel format the encoder is given."""
+        return "bgr0" if (self.kind, self.bits) == ("rgb", 8) else planar_format(self.kind, self.bits, self.subsampling)
+
+
+def output_format(info: VideoInfo, codec: str, colored: bool) -> OutputFormat:
+    """Choose the samples of an output that lose the least of a film's in a codec.
+
+    x264 and x265 store gray as 4:2:0 with neutral chroma and rgb as 4:2:0, which every player shows; where the size is
+    odd, chroma is not halved in that direction, for these codecs could not store the last column or row.
+
+    Args:
+        info: the film.
+        codec: one of `CODECS`.
+        colored: chroma is new.
+
+    Returns:
+        The format; 10 and more bits stay as near as the codec can.
+
+    Raises:
+        InputError: unknown codec.
+    """
+    if codec not in CODECS:
+        raise InputError(f"unknown codec {codec!r}: use one of {', '.join(CODECS)}")
+    depths = _DEPTHS[codec]
+    bits = next((d for d in depths if d >= info.bits), depths[-1])
+    if codec == "png" or (codec == "ffv1" and info.kind == "rgb"):
+        kind: Kind = "gray" if info.kind == "gray" and not colored else "rgb"
+        return OutputFormat(kind, bits, (0, 0), info.matrix, True)
+    full = info.full_range and info.kind != "rgb" and codec != "prores"  # MOV has no place for ProRes of full range
+    if codec == "ffv1":
+        if info.kind == "gray" and not colored:
+            return OutputFormat("gray", bits, (0, 0), info.matrix, full)
+        return OutputFormat("yuv", bits, (0, 0) if colored else info.subsampling, info.matrix, full, info.siting)
+    across, down = info.subsampling if info.kind == "yuv" else (1, 1)
+    if codec == "prores":
+        across, down = (1 if info.kind != "rgb" and across else 0), 0
+    across, down = min(across, 1), min(down, 1)
+    if codec != "prores":
+        across, down = across and not info.width % 2, down and not info.height % 2
+        if down and not across:  # 4:4:0: they have no such format
+            down = 0
+    return OutputFormat("yuv", bits, (int(across), int(down)), info.matrix, full, info.siting)
+
+
+def check_output(path: Path, codec: str, overwrite: bool, source: Path | None = None) -> None:
+    """Refuse an output that could not be written in the end, before any work is done.
+
+    Args:
+        path: the output.
+        codec: one of `CODECS`.
+        overwrite: an output that exists may be replaced.
+        source: the input, which may not.
+
+    Raises:
+        InputError: the folder is missing, the output exists, codec and name do not fit, the output is the input.
+    """
+    if codec not in CODECS:
+        raise InputError(f"unknown codec {codec!r}: use one of {', '.join(CODECS)}")
+    if not path.name:
+        raise InputError(f"{path} is no name for an output")
+    if not path.parent.is_dir():
+        raise InputError(f"output folder does not exist: {path.parent}")
+    suffix = path.suffix.lower()
+    if codec == "png" and suffix in CONTAINERS:
+        raise InputError(f"codec png writes a folder of pictures, not {path.name}: give a name without {suffix}")
+    if codec != "png" and suffix not in CONTAINERS:
+        raise InputError(f"cannot tell the container from {path.name}: end it in {', '.join(CONTAINERS)}")
+    if suffix not in _HOLDS.get(codec, (suffix,)):
+        raise InputError(f"{path.name}: {suffix} does not hold {codec}: end it in {' or '.join(_HOLDS[codec])}")
+    if source is not None and path.exists() and path.samefile(source):
+        raise InputError(f"output is the input: {path}")
+    if codec == "png" and path.is_dir():
+        strangers = sorted(f.name for f in path.iterdir() if not _PNG_NAME.fullmatch(f.name))
+        if strangers:
+            raise InputError(f"output folder {path} holds other files ({strangers[0]}): give a new name")
+        if not any(path.iterdir()):
+            return
+    elif path.is_dir():
+        raise InputError(f"output is a folder: {path}")
+    if path.exists() and not overwrite:
+        raise InputError(f"output exists: {path}: give another name or --overwrite")
+
+
+@contextlib.contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Turn what FFmpeg and the system say while writing into one line."""
+    try:
+        yield
+    except (OSError, av.FFmpegError) as error:
+        number = getattr(error, "errno", None)
+        if number in NO_SPACE:
+            raise InputError(f"no space left for {path}: free some or write elsewhere") from error
+        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise InputError(f"cannot write {path}: permission denied") from error
+        raise RemasterError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+class Atomic:
+    """A context that completes its output when all went well and removes it otherwise."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()

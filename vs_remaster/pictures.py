@@ -1,0 +1,160 @@
+"""Folders of pictures: as films that are read, and as what is written."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+
+from .containers import reason
+from .errors import InputError, RemasterError
+from .film import VideoInfo, describe_samples
+from .output import Atomic, OutputFormat, check_output, named_errors
+from .planes import Frame, PixelLayout, pixel_layout, plane_sizes, planes_of
+
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dpx"})
+PICTURE_RATE = Fraction(24)
+
+
+class PictureFolder:
+    """The pictures of a folder as the frames of a film."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.files = sorted(
+            (f for f in path.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES and not f.name.startswith(".")),
+            key=_natural,
+        )
+        if not self.files:
+            raise InputError(f"{path} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
+        self._layout: PixelLayout | None = None
+
+    def pictures(self) -> Iterator[VideoFrame]:
+        for file in self.files:
+            yield self._read(file)
+
+    def _read(self, file: Path) -> VideoFrame:
+        try:
+            # from memory: a name with a % in it would be taken for the pattern of a numbered sequence
+            with av.open(io.BytesIO(file.read_bytes())) as container:
+                picture = next(container.decode(video=0), None)
+                self._codec = container.streams.video[0].codec_context.name
+        except PermissionError as error:
+            raise InputError(f"cannot read picture {file}: permission denied") from error
+        except (av.FFmpegError, OSError, ValueError, IndexError) as error:
+            raise InputError(f"cannot read picture {file} ({reason(error)}): repair or remove it") from error
+        if picture is None or picture.is_corrupt:
+            raise InputError(f"cannot read picture {file} (it is not whole): repair or remove it")
+        picture.pts = None
+        return picture
+
+    def describe(self, first: VideoFrame) -> VideoInfo:
+        self._layout = pixel_layout(first.format.name)
+        return VideoInfo(
+            path=self.path,
+            width=first.width,
+            height=first.height,
+            fps=PICTURE_RATE,
+            time_base=1 / PICTURE_RATE,
+            frames=len(self.files),
+            is_folder=True,
+            **describe_samples(first, self._layout, self._codec),
+        )
+
+    def fits(self, picture: VideoFrame) -> bool:
+        """Writers of PNG store a gray frame of a colour film as gray, or with a palette."""
+        layout = pixel_layout(picture.format.name)
+        assert self._layout is not None
+        return layout.bits == self._layout.bits and (
+            layout.kind == self._layout.kind or (layout.kind, self._layout.kind) == ("gray", "rgb")
+        )
+
+    def planes(self, picture: VideoFrame) -> list[np.ndarray]:
+        planes = planes_of(picture)
+        assert self._layout is not None
+        return planes * 3 if self._layout.kind == "rgb" and len(planes) == 1 else planes
+
+    def name(self, number: int) -> str:
+        return str(self.files[number])
+
+    def damage(self) -> str | None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", path.name.lower()) if part]
+
+
+class PictureWriter(Atomic):
+    """Writes frames as PNGs named by their number in the film, `frame_000120.png`.
+
+    Args:
+        path: the folder to make.
+        info: the film the frames come from.
+        out: gray or rgb, 8 or 16 bits.
+        overwrite: replace a folder that holds such pictures and nothing else.
+
+    Raises:
+        InputError: see `check_output`; while writing: no space left, permission denied.
+    """
+
+    def __init__(self, path: Path | str, info: VideoInfo, out: OutputFormat, *, overwrite: bool = False) -> None:
+        self.path, self.out = Path(path), out
+        check_output(self.path, "png", overwrite, info.path)
+        self._sizes = plane_sizes(out.kind, info.width, info.height)
+        self._part = self.path.with_name(f".{self.path.name}.part")
+        self._count = 0
+        self._done = False
+        with named_errors(self.path):
+            shutil.rmtree(self._part, ignore_errors=True)
+            self._part.mkdir()
+
+    def write(self, frame: Frame) -> None:
+        """Write one picture; see `VideoWriter.write`."""
+        if [plane.shape for plane in frame.planes] != self._sizes:
+            raise InputError(f"planes must be {self._sizes}, got {[plane.shape for plane in frame.planes]}")
+        samples = frame.planes[0] if self.out.kind == "gray" else np.dstack(frame.planes[::-1])
+        whole, data = cv2.imencode(".png", samples)
+        if not whole:
+            raise RemasterError(f"cannot encode frame {frame.index} as PNG")
+        with named_errors(self.path):
+            (self._part / f"frame_{frame.index:06d}.png").write_bytes(data.tobytes())
+        self._count += 1
+
+    def close(self) -> None:
+        """Give the folder its name."""
+        if self._done:
+            return
+        try:
+            if not self._count:
+                raise InputError(f"no frames for {self.path}: nothing is written")
+            with named_errors(self.path):
+                if self.path.is_dir():
+                    old = self.path.with_name(f".{self.path.name}.old")
+                    shutil.rmtree(old, ignore_errors=True)
+                    self.path.rename(old)
+                    self._part.rename(self.path)
+                    shutil.rmtree(old, ignore_errors=True)
+                else:
+                    self._part.rename(self.path)
+        except BaseException:
+            self.abort()
+            raise
+        self._done = True
+
+    def abort(self) -> None:
+        """Stop and remove what has been written."""
+        if not self._done:
+            self._done = True
+            shutil.rmtree(self._part, ignore_errors=True)

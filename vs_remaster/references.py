@@ -1,0 +1,209 @@
+"""The reference set: colour pictures that say what colours a film has."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from .errors import InputError
+
+logger = logging.getLogger(__name__)
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
+
+# EXIF orientation (tag 0x0112) to (transpose first, then mirror left-right, then mirror top-bottom).
+_ORIENTATIONS = {
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
+_GRAY = 0.02  # a picture whose channels differ by less everywhere has no colour to give
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One colour picture.
+
+    Attributes:
+        name: file name, for messages.
+        rgb: `[3, H, W]` float32, gamma-encoded R'G'B', 0..1, upright and opaque.
+        frame: number of the film's frame it shows, None when unknown.
+    """
+
+    name: str
+    rgb: torch.Tensor
+    frame: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.rgb.ndim != 3 or self.rgb.shape[0] != 3 or self.rgb.dtype != torch.float32 or not self.rgb.numel():
+            raise InputError(
+                f"reference {self.name!r}: rgb must be float32 [3, H, W], got {tuple(self.rgb.shape)} {self.rgb.dtype}"
+            )
+
+
+def load_references(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, lines: int | None = None
+) -> list[Reference]:
+    """Load reference pictures.
+
+    EXIF rotation is applied. Transparent borders are cropped; transparent holes take the colour of the nearest opaque
+    pixel, so that no background colour is invented. Embedded colour profiles are ignored: values are taken as sRGB.
+
+    Args:
+        paths: a folder (its pictures by extension, hidden files and subfolders left out), a picture, or a list of both.
+        lines: shrink pictures whose shorter edge is longer than this many pixels; None keeps their size.
+
+    Returns:
+        By frame number where the name holds one (its last group of digits), then those without in natural order.
+
+    Raises:
+        InputError: nothing there, nothing readable, or a picture that is broken (named).
+    """
+    if lines is not None and lines < 1:
+        raise InputError(f"lines must be at least 1, got {lines}")
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not given:
+        raise InputError("no reference pictures were given: name a folder or files")
+    files = [file for path in given for file in _files(Path(path))]
+    return [_load(file, lines) for file in sorted(files, key=_order)]
+
+
+def frame_number(name: str) -> int | None:
+    """Frame number in a file name: its last group of digits before the extension, None when there is none."""
+    groups = re.findall(r"[0-9]+", Path(name).stem)
+    return int(groups[-1]) if groups else None
+
+
+def _order(path: Path) -> tuple:
+    frame = frame_number(path.name)
+    parts = re.split(r"([0-9]+)", path.name.casefold())
+    natural = [(int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts)]
+    return frame is None, frame or 0, natural, str(path)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        if path.exists():
+            return [path]
+        raise InputError(f"reference {str(path)!r} does not exist: give a folder or a picture")
+    try:
+        found = [p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and not p.name.startswith(".")]
+    except OSError as error:
+        raise InputError(f"cannot read reference folder {str(path)!r}: {error.strerror}") from error
+    found = [p for p in found if p.is_file()]
+    if not found:
+        kinds = ", ".join(kind[1:] for kind in EXTENSIONS)
+        raise InputError(f"no pictures in reference folder {str(path)!r}: put {kinds} files there")
+    return found
+
+
+def _load(path: Path, lines: int | None) -> Reference:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read reference {str(path)!r}: {error.strerror}") from error
+    # bytes are decoded, not paths: OpenCV cannot open every path that the file system allows
+    pixels, exif = _decode(data) if data else (None, b"")
+    if pixels is None:
+        kinds = ", ".join(kind[1:] for kind in EXTENSIONS)
+        raise InputError(f"reference {str(path)!r} is damaged or not a picture: use a whole file of {kinds}")
+    if pixels.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
+        raise InputError(f"reference {str(path)!r} has samples of {pixels.dtype}: save it with 8 or 16 bits")
+    top = 255 if pixels.dtype == np.uint8 else 65535 if pixels.dtype == np.uint16 else 1
+    tiff = data[:2] in (b"II", b"MM")
+    pixels = pixels.astype(np.float32) / np.float32(top)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        # of 8-bit TIFFs OpenCV returns colours multiplied by alpha
+        pixels = _opaque(pixels, premultiplied=tiff and top == 255)
+        if pixels is None:
+            raise InputError(f"reference {str(path)!r} is fully transparent: flatten it onto its colours")
+    elif pixels.ndim == 2 or pixels.shape[2] != 3:
+        pixels = np.repeat(pixels.reshape(*pixels.shape[:2], -1)[..., :1], 3, axis=2)
+    # TIFFs come upright from OpenCV already
+    pixels = _upright(np.nan_to_num(pixels).clip(0, 1), 1 if tiff else _orientation(exif))
+    pixels = _shrink(pixels, lines)
+    if (pixels.max(2) - pixels.min(2)).max() < _GRAY:
+        logger.warning("reference %r is gray all over: it will pull the film's colours toward gray", str(path))
+    rgb = torch.from_numpy(np.ascontiguousarray(pixels[..., ::-1].transpose(2, 0, 1)))
+    return Reference(path.name, rgb, frame_number(path.name))
+
+
+def _decode(data: bytes) -> tuple[np.ndarray | None, bytes]:
+    """Samples `[H, W]` or `[H, W, C]` (BGR, BGRA) as stored, and the EXIF block; None for what cannot be decoded."""
+    log = cv2.utils.logging
+    level = log.setLogLevel(log.LOG_LEVEL_SILENT)  # OpenCV's own lines about a broken file would come before our error
+    try:
+        pixels, kinds, blocks = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None, b""
+    finally:
+        log.setLogLevel(level)
+    exif = [
+        bytes(np.asarray(block)) for kind, block in zip(kinds, blocks, strict=True) if kind == cv2.IMAGE_METADATA_EXIF
+    ]
+    return pixels, exif[0] if exif else b""
+
+
+def _orientation(exif: bytes) -> int:
+    """Orientation tag in the first directory of an EXIF block (TIFF 6.0, section 2), 1 when there is none."""
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "little", b"MM": "big"}.get(exif[:2])
+    if order is None:
+        return 1
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(exif[at : at + size], order)
+
+    directory = number(4, 4)
+    for entry in range(directory + 2, directory + 2 + 12 * number(directory, 2), 12):
+        if number(entry, 2) == 0x0112:
+            return number(entry + 8, 2)
+    return 1
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    transpose, mirror, flip = _ORIENTATIONS.get(orientation, (False, False, False))
+    if transpose:
+        pixels = pixels.transpose(1, 0, 2)
+    return pixels[:: -1 if flip else 1, :: -1 if mirror else 1]
+
+
+def _opaque(pixels: np.ndarray, premultiplied: bool) -> np.ndarray | None:
+    """BGR of BGRA, cropped to its opaque part, holes filled from the nearest opaque pixel; None if all is clear."""
+    alpha = pixels[..., 3]
+    solid = alpha >= 0.5
+    if not solid.any():
+        return None
+    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    colours, alpha, solid = pixels[box][..., :3], alpha[box], solid[box]
+    if premultiplied:
+        colours = colours / np.maximum(alpha, 1 / 255)[..., None]
+    if solid.all():
+        return colours
+    hole = (~solid).astype(np.uint8)
+    _, nearest = cv2.distanceTransformWithLabels(hole, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    palette = np.zeros((nearest.max() + 1, 3), np.float32)
+    palette[nearest[solid]] = colours[solid]
+    return palette[nearest]
+
+
+def _shrink(pixels: np.ndarray, lines: int | None) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    if lines is None or min(height, width) <= lines:
+        return pixels
+    scale = lines / min(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)

@@ -1,0 +1,423 @@
+"""Restorer, Colorizer and merge_lab on tensors: the one door that every host goes through.
+
+Luma is Y' as float `[T, 1, H, W]`, 0..1; chroma is Cb, Cr of BT.709 as float `[T, 2, H, W]`, -0.5..0.5. Networks make chroma only, so luma
+is kept by construction; a host that has the source's code values need not even convert them.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from . import weights
+from .color import guided_upsample, rgb_to_ycbcr
+from .engines import Engine, choose_device, make_engine
+from .errors import InputError
+from .models import info
+from .models.attention import Memory
+from .models.colorizer import working_size
+from .models.layers import Halo
+from .models.restorer import thumbnails
+from .references import Reference
+from .scenes import AFTER, CutDetector
+from .window import Window
+
+log = logging.getLogger(__name__)
+
+FULL_LINES = 1152  # taller sources are restored at this height unless asked otherwise: grain and dirt have then the size the network knows
+_TILE_OVERLAP = 64  # pixels; a multiple of the network's 8
+
+
+def _check(options: Any, **bounds: tuple[float, float]) -> None:
+    for name, (low, high) in bounds.items():
+        value = getattr(options, name)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+            limits = f"between {low:g} and {high:g}" if math.isfinite(high) else f"{low:g} or more"
+            raise InputError(f"{name} must be {limits}, got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreOptions:
+    """How to restore.
+
+    Attributes:
+        model: `auto`, a shipped variant, or the path of a weight file.
+        strength: 0..1; 0 leaves the source untouched, 1 is the full restoration.
+        grain: 0..1; how much of the original grain is put back after cleaning.
+        lines: height in lines at which the network sees the picture; 0: the source's, at most 1152.
+        tile: side in pixels of the squares a frame is cut into to save memory; 0: whole frames.
+        device: `auto`, `cpu`, `cuda`, `cuda:n`.
+        precision: `auto`, `fp32`, `bf16`, `fp16`.
+        engine: `auto`, `torch`.
+    """
+
+    model: str = "auto"
+    strength: float = 1.0
+    grain: float = 0.0
+    lines: int = 0
+    tile: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check(self, strength=(0, 1), grain=(0, 1), lines=(0, 8192), tile=(0, 8192))
+        if 0 < self.lines < 64:
+            raise InputError(f"restore lines must be 0 (automatic) or 64..8192, got {self.lines}")
+        if 0 < self.tile < 4 * _TILE_OVERLAP:
+            raise InputError(f"tile must be 0 (whole frames) or at least {4 * _TILE_OVERLAP} pixels, got {self.tile}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorizeOptions:
+    """How to colour.
+
+    Attributes:
+        model: `auto`, a shipped variant, or the path of a weight file.
+        saturation: 0 or more; 1 leaves colours as predicted.
+        lines: height in lines at which colour is computed, whatever the source's.
+        device, precision, engine: as in `RestoreOptions`.
+    """
+
+    model: str = "auto"
+    saturation: float = 1.0
+    lines: int = 432
+    device: str = "auto"
+    precision: str = "auto"
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check(self, saturation=(0, math.inf), lines=(64, 2160))
+
+
+class Restored(NamedTuple):
+    """Restored luma, and where damage was repaired (0..1); both `[T, 1, H, W]`."""
+
+    luma: Tensor
+    mask: Tensor
+
+
+def _choose_model(network: str, options: RestoreOptions | ColorizeOptions) -> str:
+    if options.model != "auto":
+        return options.model
+    shipped = weights.variants(network)
+    wanted = "quality" if choose_device(options.device) != "cpu" else "fast"
+    return wanted if wanted in shipped or not shipped else shipped[0]
+
+
+class _Worker:
+    """A loaded network with its window; a block size other than the network's own changes speed, not the picture."""
+
+    def __init__(self, network: str, options: RestoreOptions | ColorizeOptions, block: int | None) -> None:
+        self.options = options
+        self.model = _choose_model(network, options)
+        net = weights.load_weights(weights.find(network, self.model), network)
+        self.info = info(net)
+        self.engine: Engine = make_engine(net, options.engine, options.device, options.precision)
+        self.window: Window = Window(before=net.before, after=net.after, block=block or net.block)
+
+
+class Restorer(_Worker):
+    """Removes dust, scratches, flicker and grain from luma.
+
+    Args:
+        options: see `RestoreOptions`.
+        block: frames made at once; None: as the network likes.
+
+    Raises:
+        InputError: no such model. UnsupportedError: no such device.
+    """
+
+    def __init__(self, options: RestoreOptions = RestoreOptions(), *, block: int | None = None) -> None:
+        super().__init__("restorer", options, block)
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """The size (lines, columns) at which the network sees a `height` x `width` picture."""
+        lines = min(height, self.options.lines or FULL_LINES)
+        return lines, max(1, round(width * lines / height))
+
+    def restore(self, luma: Tensor, cuts: Sequence[int] = ()) -> Restored:
+        """Restore a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""
+        _check_luma(luma)
+        starts = set(cuts)
+        made = self.window.run(((frame, i in starts) for i, frame in enumerate(luma)), self.process)
+        frames, masks = zip(*made)
+        return Restored(torch.stack(frames), torch.stack(masks))
+
+    def process(self, frames: Sequence[Tensor], halo: Halo) -> list[tuple[Tensor, Tensor]]:
+        """Restore one window: frames `[1, H, W]` with their halo; (luma, mask) for each frame that is no halo."""
+        luma = torch.stack(list(frames)).float()
+        source = luma[halo.before : len(luma) - halo.after]
+        if self.options.strength == 0:
+            return [(frame, torch.zeros_like(frame)) for frame in source]
+        size = self.size(*luma.shape[-2:])
+        low = luma if size == luma.shape[-2:] else _resize(luma, size)
+        restored, mask, toned = self._tiled(low, halo)
+        if self.options.grain:
+            restored = restored + self.options.grain * (1 - mask) * (toned - restored)
+        if size != luma.shape[-2:]:
+            restored, mask = self._enlarge(source, low[halo.before : len(low) - halo.after], restored, mask)
+        out = torch.lerp(source, restored, self.options.strength)
+        return list(zip(out, mask))
+
+    def _enlarge(self, source: Tensor, low: Tensor, restored: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Bring a restoration made at a lower size back: the source's finest detail returns where nothing was damaged."""
+        size = source.shape[-2:]
+        mask = _resize(mask, size).clamp(0, 1)
+        return _resize(restored, size) + (1 - mask) * (source - _resize(low, size)), mask
+
+    def _tiled(self, luma: Tensor, halo: Halo) -> tuple[Tensor, Tensor, Tensor]:
+        """Run the network on whole frames or on overlapping tiles; the tone correction always sees the whole frame."""
+        thumbs = thumbnails(luma[None])[0]
+        height, width = luma.shape[-2:]
+        tile = self.options.tile
+        if not tile or (height <= tile and width <= tile):
+            return self.engine.restore(luma, thumbs, halo)
+        kept = luma.shape[0] - halo.before - halo.after
+        out = [luma.new_empty(kept, 1, height, width) for _ in range(3)]
+        for top, bottom, y0, y1 in _tiles(height, tile):
+            for left, right, x0, x1 in _tiles(width, tile):
+                parts = self.engine.restore(luma[..., top:bottom, left:right], thumbs, halo)
+                for whole, part in zip(out, parts):
+                    whole[..., y0:y1, x0:x1] = part[..., y0 - top : y1 - top, x0 - left : x1 - left]
+        return tuple(out)
+
+
+class Colorizer(_Worker):
+    """Colours luma from reference pictures.
+
+    Args:
+        options: see `ColorizeOptions`.
+        block: frames made at once; None: as the network likes.
+
+    Raises:
+        InputError: no such model. UnsupportedError: no such device.
+    """
+
+    def __init__(self, options: ColorizeOptions = ColorizeOptions(), *, block: int | None = None) -> None:
+        super().__init__("colorizer", options, block)
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """The size (lines, columns) at which a `height` x `width` picture is coloured."""
+        return working_size(height, width, self.options.lines, self.info.multiple_of)
+
+    def encode_references(self, references: Sequence[Reference]) -> Memory:
+        """Encode reference pictures once; the result is good for any number of clips.
+
+        Raises:
+            InputError: there is none.
+        """
+        if not references:
+            raise InputError("no references to colour from; give at least one colour picture")
+        pictures = []
+        for reference in references:
+            rgb = reference.rgb[None].float()
+            ycc = rgb_to_ycbcr(_resize(rgb, self.size(*rgb.shape[-2:])))
+            pictures.append((ycc[:, :1], ycc[:, 1:]))
+        return self.engine.encode(pictures)
+
+    def colorize(self, luma: Tensor, memory: Memory, cuts: Sequence[int] = ()) -> Tensor:
+        """Colour a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; returns chroma `[T, 2, H, W]`."""
+        _check_luma(luma)
+        starts = set(cuts)
+        frames = ((frame, i in starts) for i, frame in enumerate(luma))
+        return torch.stack(list(self.window.run(frames, lambda part, halo: self.process(part, memory, halo))))
+
+    def process(self, frames: Sequence[Tensor], memory: Memory, halo: Halo) -> list[Tensor]:
+        """Colour one window: frames `[1, H, W]` with their halo; chroma `[2, H, W]` for each frame that is no halo."""
+        luma = torch.stack(list(frames)).float()
+        size = self.size(*luma.shape[-2:])
+        low = _resize(luma, size)
+        chroma = self.engine.colorize(low, memory, halo)
+        keep = slice(halo.before, len(luma) - halo.after)
+        return list(self.options.saturation * fit_size(chroma, low[keep], luma[keep]))
+
+
+def fit_size(chroma: Tensor, luma_low: Tensor, luma: Tensor) -> Tensor:
+    """Bring `chroma` `[T, 2, h, w]` to the size of `luma` `[T, 1, H, W]`; enlarged, its edges follow the luma."""
+    size = luma.shape[-2:]
+    if chroma.shape[-2:] == size:
+        return chroma
+    if size[0] > chroma.shape[-2] and size[1] > chroma.shape[-1]:
+        return guided_upsample(chroma, luma_low, luma)
+    return _resize(chroma, size)
+
+
+def merge_lab(
+    luma: Tensor,
+    chroma: Tensor,
+    *,
+    own_chroma: Tensor | None = None,
+    other_luma: Tensor | None = None,
+    weight: float = 1.0,
+) -> Tensor:
+    """Give the picture `luma` the colours of another source; the luma itself is not touched.
+
+    Args:
+        luma: `[T, 1, H, W]`, 0..1.
+        chroma: `[T, 2, h, w]`, the other source's Cb, Cr (BT.709), of any size.
+        own_chroma: `[T, 2, H, W]`, the colours the luma's source has itself; None: gray.
+        other_luma: `[T, 1, h, w]`, the other source's luma, which tells where its colours end when they are enlarged; None: `luma` made smaller.
+        weight: 0..1; 0 keeps the own colours, 1 takes the other's.
+
+    Returns:
+        Chroma `[T, 2, H, W]`.
+
+    Raises:
+        InputError: lengths or shapes that do not fit, or a weight outside 0..1.
+    """
+    _check_luma(luma)
+    if chroma.ndim != 4 or chroma.shape[1] != 2 or len(chroma) != len(luma):
+        raise InputError(f"chroma must be [T, 2, h, w] with T = {len(luma)} frames, got {tuple(chroma.shape)}")
+    if not 0 <= weight <= 1:
+        raise InputError(f"weight must be between 0 and 1, got {weight!r}")
+    size = chroma.shape[-2:]
+    if other_luma is None:
+        other_luma = _resize(luma, size)
+    else:
+        # The other source may be darker or flatter: bring its luma to this one's level before edges are compared.
+        other_luma = _match_level(other_luma, luma)
+    taken = fit_size(chroma, other_luma, luma)
+    own = torch.zeros_like(taken) if own_chroma is None else own_chroma
+    return torch.lerp(own, taken, weight)
+
+
+def repair_chroma(chroma: Tensor, mask: Tensor) -> Tensor:
+    """Fill the colours under damage from undamaged surroundings: `chroma` `[T, 2, H, W]`, `mask` `[T, 1, H, W]` 0..1."""
+    sound = (1 - mask).clamp(0, 1) ** 2
+    filled = chroma
+    for reach in (33, 9):
+        total = F.avg_pool2d(sound, reach, 1, reach // 2, count_include_pad=False)
+        mean = F.avg_pool2d(chroma * sound, reach, 1, reach // 2, count_include_pad=False)
+        filled = torch.lerp(filled, mean / total.clamp_min(1e-4), (total * 8).clamp(0, 1))
+    return torch.lerp(chroma, filled, mask)
+
+
+@dataclass
+class Picture:
+    """One frame on its way: `luma` `[1, H, W]` 0..1, `chroma` `[2, H, W]` or None for gray, its number, and what the host hangs on it."""
+
+    luma: Tensor
+    chroma: Tensor | None
+    index: int
+    payload: Any = None
+
+
+class RemasterPipeline:
+    """Restores and colours a film frame by frame; holds a few dozen frames, however long the film.
+
+    Args:
+        restore: None leaves the luma as it is.
+        colorize: None leaves the colours as they are.
+        references: needed when colouring.
+        scenes: `auto` finds cuts, `none` treats the film as one scene, a list gives the frames that start a scene.
+    """
+
+    def __init__(
+        self,
+        restore: RestoreOptions | None = RestoreOptions(),
+        colorize: ColorizeOptions | None = None,
+        references: Sequence[Reference] = (),
+        scenes: Literal["auto", "none"] | Sequence[int] = "auto",
+    ) -> None:
+        if isinstance(scenes, str) and scenes not in ("auto", "none"):
+            raise InputError(f"scenes must be 'auto', 'none' or a list of frame numbers, got {scenes!r}")
+        self.scenes = scenes
+        self.restorer = Restorer(restore) if restore else None
+        self.colorizer = Colorizer(colorize) if colorize else None
+        self.memory = self.colorizer.encode_references(references) if self.colorizer else None
+
+    def process(self, frames: Iterable[Picture]) -> Iterator[Picture]:
+        """Remaster frames in order; what comes out has the same numbers and payloads, with new luma and chroma."""
+        film: Iterator[tuple[Picture, bool]] = self._with_cuts(frames)
+        if self.restorer:
+            film = self._stage(film, self.restorer.window, self._restore)
+        if self.colorizer:
+            film = self._stage(film, self.colorizer.window, self._colorize)
+        return (picture for picture, _ in film)
+
+    @staticmethod
+    def _stage(film, window, process) -> Iterator[tuple[Picture, bool]]:
+        """Send pictures through a window; whether they start a scene goes along."""
+
+        def keep_flag(items: Sequence[tuple[Picture, bool]], halo: Halo) -> list[tuple[Picture, bool]]:
+            kept = items[halo.before : len(items) - halo.after]
+            return list(zip(process([picture for picture, _ in items], halo), (flag for _, flag in kept)))
+
+        return window.run((((picture, flag), flag) for picture, flag in film), keep_flag)
+
+    def _with_cuts(self, frames: Iterable[Picture]) -> Iterator[tuple[Picture, bool]]:
+        if not isinstance(self.scenes, str):
+            starts = set(self.scenes)
+            yield from ((picture, picture.index in starts) for picture in frames)
+            return
+        if self.scenes == "none":
+            yield from ((picture, False) for picture in frames)
+            return
+        detector, waiting = CutDetector(), []
+
+        def decided() -> Iterator[tuple[Picture, bool]]:
+            while waiting and waiting[0][0] < detector.decided:
+                number, picture = waiting.pop(0)
+                yield picture, number in found
+
+        found: set[int] = set()
+        for number, picture in enumerate(frames):
+            waiting.append((number, picture))
+            found = {cut for cut in found if cut >= number - AFTER - 1} | set(detector.push(picture.luma))
+            yield from decided()
+        found |= set(detector.finish())
+        yield from decided()
+
+    def _restore(self, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
+        kept = pictures[halo.before : len(pictures) - halo.after]
+        made = self.restorer.process([p.luma for p in pictures], halo)
+        out = []
+        for picture, (luma, mask) in zip(kept, made):
+            chroma = picture.chroma
+            if chroma is not None and not self.colorizer:
+                chroma = repair_chroma(chroma[None], mask[None] * self.restorer.options.strength)[0]
+            out.append(replace(picture, luma=luma, chroma=chroma))
+        return out
+
+    def _colorize(self, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
+        kept = pictures[halo.before : len(pictures) - halo.after]
+        made = self.colorizer.process([p.luma for p in pictures], self.memory, halo)
+        return [replace(picture, chroma=chroma) for picture, chroma in zip(kept, made)]
+
+
+def _check_luma(luma: Tensor) -> None:
+    if luma.ndim != 4 or luma.shape[1] != 1 or not luma.numel() or not luma.is_floating_point():
+        raise InputError(f"luma must be a float tensor [T, 1, H, W] with at least one frame, got {tuple(luma.shape)} {luma.dtype}")
+
+
+def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, antialiased when made smaller."""
+    return x if x.shape[-2:] == size else F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def _match_level(luma: Tensor, like: Tensor) -> Tensor:
+    """Scale and shift each frame of `luma` to the mean and contrast of the same frame of `like`."""
+    dims = (-3, -2, -1)
+    scale = like.std(dims, keepdim=True) / luma.std(dims, keepdim=True).clamp_min(1e-3)
+    return (luma - luma.mean(dims, keepdim=True)) * scale + like.mean(dims, keepdim=True)
+
+
+def _tiles(length: int, tile: int) -> list[tuple[int, int, int, int]]:
+    """Cut `length` pixels into tiles: (first, last, kept first, kept last), overlapping, starting at multiples of 8."""
+    step = (tile - 2 * _TILE_OVERLAP) // 8 * 8
+    parts = []
+    for start in range(0, max(1, length - 2 * _TILE_OVERLAP), step):
+        stop = min(length, start + step + 2 * _TILE_OVERLAP)
+        keep = 0 if start == 0 else start + _TILE_OVERLAP
+        parts.append((start, stop, keep, length if stop == length else stop - _TILE_OVERLAP))
+        if stop == length:
+            break
+    return parts

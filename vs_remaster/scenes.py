@@ -1,0 +1,216 @@
+"""Cuts: where one shot ends and another starts.
+
+As in PySceneDetect's adaptive detector, small thumbnails are compared and a cut must stand out from its surroundings.
+Here all is relative to the picture's own contrast (flicker is no cut), local motion is compensated, and a cut must part
+all frames before from all frames after (a flash, a splice or a blotch on up to three frames is no cut). Dissolves are not
+found; a fade may count as a cut where it meets full black.
+
+Whether frame n starts a scene depends on frames n - BEFORE .. n + AFTER only, never on the film's start or on the order
+frames are asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from .errors import InputError
+
+BEFORE = 3
+AFTER = 3
+HEIGHT, WIDTH = 48, 64
+
+_BLOCK = 16  # thumbnails are compared in blocks of this size ...
+_REACH = 4  # ... that may have moved by this much: 6 % of the picture's width between two frames
+_LEVELS = 32  # one standard deviation of a normalised thumbnail
+_GRAIN = 0.008  # contrast of a block (standard deviation, 0..1) that may be grain alone
+_FLAT = 0.02  # contrast of a picture that is as good as flat
+_NOISE = 0.05  # contrast of a block, in standard deviations of its picture, that says little
+# Measured on 196 real shots: frames across a cut differ by 0.42 or more, those of a shot by 0.3 at most.
+_THRESHOLD = 0.36
+_RATIO = 1.6  # how much more two shots must differ than the frames within each
+
+
+def thumbnail(luma: torch.Tensor) -> torch.Tensor:
+    """Shrink a frame for comparison.
+
+    Args:
+        luma: `[1, H, W]`, Y' nominally 0..1.
+
+    Returns:
+        `[48, 64]` float32 on the CPU, each value the mean of its area.
+
+    Raises:
+        InputError: another shape or an integer tensor.
+    """
+    if luma.ndim != 3 or luma.shape[0] != 1 or not luma.numel() or not luma.is_floating_point():
+        raise InputError(f"luma must be a float tensor [1, H, W], got {tuple(luma.shape)} {luma.dtype}")
+    return F.adaptive_avg_pool2d(luma.float(), (HEIGHT, WIDTH))[0].cpu()
+
+
+def _normalise(thumb: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Take out gain and offset; also how much of a block's variance may be noise.
+
+    The values are whole numbers, so that sums of products are exact and the same on every machine.
+    """
+    thumb = thumb.double()
+    thumb = thumb - thumb.mean()
+    contrast = (thumb.square().mean() + _FLAT**2).sqrt()
+    levels = (thumb * (_LEVELS / contrast)).round().clamp(-127, 127).float()
+    return levels, _LEVELS**2 * (_NOISE**2 + float(_GRAIN / contrast) ** 2)
+
+
+def _unpredicted(a: torch.Tensor, b: torch.Tensor, noise: float) -> float:
+    """Share of the detail of `a` that no shift of `b`'s blocks explains: 0 the same picture, about 0.75 another one."""
+    rows, columns, pixels = HEIGHT // _BLOCK, WIDTH // _BLOCK, _BLOCK**2
+    wide = _BLOCK + 2 * _REACH
+    blocks = a.unfold(0, _BLOCK, _BLOCK).unfold(1, _BLOCK, _BLOCK).reshape(rows * columns, 1, _BLOCK, _BLOCK)
+    padded = F.pad(b[None, None], (_REACH,) * 4, mode="replicate")[0, 0]
+    areas = padded.unfold(0, wide, _BLOCK).unfold(1, wide, _BLOCK).reshape(1, rows * columns, wide, wide)
+    ones = torch.ones_like(blocks)
+    product = F.conv2d(areas, blocks, groups=rows * columns)[0].double()
+    total = F.conv2d(areas, ones, groups=rows * columns)[0].double()
+    square = F.conv2d(areas.square(), ones, groups=rows * columns)[0].double()
+    blocks = blocks.double()
+    block_total = blocks.sum((2, 3), keepdim=True)[:, 0]
+    detail = blocks.square().sum((2, 3), keepdim=True)[:, 0] - block_total.square() / pixels
+    other = square - total.square() / pixels
+    shared = product - block_total * total / pixels
+    left = ((detail + other - 2 * shared) / (detail + other + 2 * pixels * noise)).flatten(1).amin(1)
+    weight = detail.flatten() + pixels * noise
+    return float((left * weight).sum() / weight.sum())
+
+
+def difference(a: torch.Tensor, b: torch.Tensor) -> float:
+    """How much two thumbnails `[48, 64]` differ beyond gain, offset and motion: 0 not at all, about 0.75 two shots."""
+    (a, noise_a), (b, noise_b) = _normalise(a), _normalise(b)
+    noise = (noise_a + noise_b) / 2
+    return (_unpredicted(a, b, noise) + _unpredicted(b, a, noise)) / 2
+
+
+def _unrest(thumbs: torch.Tensor) -> float:
+    """How much the two or three frames on one side of a cut differ among themselves, one odd frame forgiven."""
+    pairs = [(i, k) for k in range(len(thumbs)) for i in range(k)]
+    return min((difference(thumbs[i], thumbs[k]) for i, k in pairs), default=0.0)
+
+
+def is_cut(thumbs: torch.Tensor, position: int) -> bool:
+    """Say whether a scene starts at a frame, from that frame's surroundings alone.
+
+    Args:
+        thumbs: `[N, 48, 64]`, thumbnails of consecutive frames: BEFORE before the frame to AFTER after it, fewer only
+            where the film starts or ends. Frames beyond that are not looked at.
+        position: index in `thumbs` of the frame in question.
+
+    Returns:
+        True where the frame is the first of a scene; never for the film's first frame.
+
+    Raises:
+        InputError: another shape, or a position outside.
+    """
+    if thumbs.ndim != 3 or thumbs.shape[1:] != (HEIGHT, WIDTH) or not 0 <= position < len(thumbs):
+        raise InputError(f"thumbs must be [N, 48, 64] with {position = } inside, got {tuple(thumbs.shape)}")
+    before, after = thumbs[max(0, position - BEFORE) : position], thumbs[position : position + AFTER + 1]
+    if not len(before):
+        return False
+    parting = 2.0
+    # neighbours first: in most frames of most films that is all there is to do
+    for a in reversed(before):
+        for b in after:
+            parting = min(parting, difference(a, b))
+            if parting < _THRESHOLD:
+                return False
+    return parting > _RATIO * max(_unrest(before), _unrest(after[:BEFORE]))
+
+
+def detect_cuts(thumbs: torch.Tensor) -> list[int]:
+    """Find all cuts of a film or a part of it.
+
+    Args:
+        thumbs: `[T, 48, 64]`, see `thumbnail`.
+
+    Returns:
+        Numbers of the frames that start a scene, ascending, without 0.
+
+    Raises:
+        InputError: another shape.
+    """
+    return [n for n in range(1, len(thumbs)) if is_cut(*_window(thumbs, n))]
+
+
+def _window(thumbs: torch.Tensor, n: int) -> tuple[torch.Tensor, int]:
+    start = max(0, n - BEFORE)
+    return thumbs[start : n + AFTER + 1], n - start
+
+
+class CutDetector:
+    """Finds cuts while frames come in, AFTER frames behind; the same cuts as `detect_cuts`.
+
+    To start in mid-film, begin BEFORE frames earlier and leave out what is found in those.
+
+    Attributes:
+        cuts: frame numbers found so far, ascending.
+        decided: it is known of all frames below this number whether they start a scene.
+    """
+
+    def __init__(self, first: int = 0) -> None:
+        """Args: first: number of the first frame that will be pushed."""
+        self.cuts: list[int] = []
+        self.decided = first
+        self._next = first
+        self._thumbs: deque[torch.Tensor] = deque(maxlen=BEFORE + 1 + AFTER)
+
+    def push(self, frame: torch.Tensor) -> list[int]:
+        """Take the next frame: its luma `[1, H, W]` (0..1) or its thumbnail `[48, 64]`; return the cuts now found."""
+        self._thumbs.append(frame if frame.shape == (HEIGHT, WIDTH) else thumbnail(frame))
+        self._next += 1
+        return self._decide(self._next - AFTER)
+
+    def finish(self) -> list[int]:
+        """Say that no frame follows; return the cuts among the last AFTER frames."""
+        return self._decide(self._next)
+
+    def _decide(self, end: int) -> list[int]:
+        found = []
+        for n in range(self.decided, end):
+            oldest = self._next - len(self._thumbs)
+            start = max(oldest, n - BEFORE) - oldest
+            stop = n + AFTER + 1 - oldest
+            window = list(self._thumbs)[start:stop]
+            if is_cut(torch.stack(window), n - oldest - start):
+                found.append(n)
+            self.decided = n + 1
+        self.cuts += found
+        return found
+
+
+def parse_cuts(path: str | os.PathLike[str]) -> list[int]:
+    """Read cuts from a text file: one frame number a line; blank lines and what follows a # are skipped.
+
+    Args:
+        path: the file, UTF-8.
+
+    Returns:
+        The frame numbers, ascending, each once, without 0 (a film's first frame always starts a scene).
+
+    Raises:
+        InputError: an unreadable file, or a line that is no frame number (named).
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InputError(f"cannot read scenes file {str(path)!r}: {reason}") from error
+    cuts = set()
+    for number, line in enumerate(text.splitlines(), 1):
+        entry = line.partition("#")[0].strip()
+        if not entry:
+            continue
+        if not (entry.isascii() and entry.isdigit()):
+            raise InputError(f"scenes file {str(path)!r}, line {number}: {entry!r} is not a frame number (0, 1, 2 ...)")
+        cuts.add(int(entry))
+    return sorted(cuts - {0})
