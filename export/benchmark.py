@@ -3,9 +3,9 @@
     python -m export.benchmark [--device cpu] [--precision fp32 bf16]
     python -m export.benchmark --memory
 
-Speed is given in frames a second for 528x400 and as a share of what this machine reaches in a plain Conv3d of 256 to 256
-channels (channels last), measured in the same run before and after. Memory: resident memory at frame 1000 and at frame
-4000 of a 320x240 film.
+Speed is given in frames a second for 528x400, and as a share of what this machine reaches in a plain Conv3d of 256 to
+256 channels (channels last), measured in the same run before and after. Memory: what is resident at frame 1000 and at
+frame 4000 of a 320x240 film.
 """
 
 from __future__ import annotations
@@ -13,16 +13,21 @@ from __future__ import annotations
 import argparse
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import av
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from export.evaluate import table
+from export.flow import to_gray8
 from vs_remaster.engines import PRECISIONS, choose_device
 from vs_remaster.errors import RemasterError
+from vs_remaster.job import remaster_film
 from vs_remaster.references import Reference
 from vs_remaster.remaster import ColorizeOptions, Colorizer, Picture, RemasterPipeline, RestoreOptions, Restorer
 
@@ -88,11 +93,7 @@ def measure_speed(options: argparse.Namespace, device: str) -> None:
     """Print the table of speeds."""
     clip = torch.stack([picture.luma for picture in film(options.frames, SIZE)])
     print(f"{SIZE[1]}x{SIZE[0]}, {options.frames} frames, {options.references} references, {machine(device)}\n")
-    print(
-        "| precision | task | frames/s | GMAC a frame | GMAC/s | share of the ceiling |\n| --- | --- "
-        + "| ---: " * 4
-        + "|"
-    )
+    rows = []
     for precision in options.precision:
         restore = RestoreOptions(model=options.restorer, device=device, precision=precision)
         colorize = ColorizeOptions(model=options.colorizer, device=device, precision=precision)
@@ -105,15 +106,20 @@ def measure_speed(options: argparse.Namespace, device: str) -> None:
             "colour": lambda c=colorizer, m=memory: c.colorize(clip, m),
             "both": lambda p=pipeline: sum(1 for _ in p.process(film(options.frames, SIZE))),
         }
-        first = ceiling(device, precision)
-        rows = {name: (macs(task), seconds(task, device, options.repeats)) for name, task in tasks.items()}
-        top = statistics.mean([first, ceiling(device, precision)])
-        for name, (work, duration) in rows.items():
-            print(
-                f"| {precision} | {name} | {options.frames / duration:.2f} | {work / options.frames / 1e9:.1f} "
-                f"| {work / duration / 1e9:.0f} | {100 * work / duration / top:.0f} % |"
+        before = ceiling(device, precision)
+        measured = {name: (macs(task), seconds(task, device, options.repeats)) for name, task in tasks.items()}
+        top = statistics.mean([before, ceiling(device, precision)])
+        for name, (work, duration) in measured.items():
+            rate, share = options.frames / duration, work / duration / top
+            figures = (
+                f"{rate:.2f}",
+                f"{work / options.frames / 1e9:.1f}",
+                f"{work / duration / 1e9:.0f}",
+                f"{share:.0%}",
             )
-        print(f"| {precision} | Conv3d 256 to 256 | | | {top / 1e9:.0f} | 100 % |", flush=True)
+            rows.append([precision, name, *figures])
+        rows.append([precision, "Conv3d 256 to 256", "", "", f"{top / 1e9:.0f}", "100%"])
+    print(table(["precision", "task", "frames/s", "GMAC a frame", "GMAC/s", "share of the ceiling"], rows))
 
 
 def resident_megabytes() -> float:
@@ -123,19 +129,41 @@ def resident_megabytes() -> float:
     return int(line.split()[1]) / 1024
 
 
+def write_film(path: Path, frames: int, size: tuple[int, int]) -> None:
+    """Write the synthetic film as a video."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "23"})
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p"
+        for picture in film(frames, size):
+            frame = av.VideoFrame.from_ndarray(to_gray8(picture.luma[0].numpy()), format="gray")
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        container.mux(stream.encode())
+
+
 def measure_memory(options: argparse.Namespace, device: str) -> None:
-    """Print the resident memory on the way through a long film."""
-    restore = RestoreOptions(model=options.restorer, device=device)
-    colorize = ColorizeOptions(model=options.colorizer, device=device)
-    pipeline = RemasterPipeline(restore, colorize, references(options.references, MEMORY_SIZE))
+    """Print the resident memory on the way through a long film, from file to file as `vs-remaster run` does it."""
     early, late = MEMORY_FRAMES
     found = {}
     started = time.perf_counter()
-    for picture in pipeline.process(film(late + 1, MEMORY_SIZE)):
-        if picture.index in (100, early, (early + late) // 2, late):
-            found[picture.index] = resident_megabytes()
-            rate = picture.index / (time.perf_counter() - started)
-            print(f"frame {picture.index}: {found[picture.index]:.0f} MB resident, {rate:.1f} frames/s", flush=True)
+
+    def look(done: int, total: int | None) -> None:
+        if done in (late // 40, early, (early + late) // 2, late):
+            found[done] = resident_megabytes()
+            rate = done / (time.perf_counter() - started)
+            print(f"frame {done}: {found[done]:.0f} MB resident, {rate:.1f} frames/s", flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "film.mkv"
+        write_film(source, late, MEMORY_SIZE)
+        remaster_film(
+            source,
+            Path(folder) / "remastered.mkv",
+            restore=RestoreOptions(model=options.restorer, device=device),
+            colorize=ColorizeOptions(model=options.colorizer, device=device),
+            references=references(options.references, MEMORY_SIZE),
+            progress=look,
+        )
     print(f"growth from frame {early} to frame {late}: {found[late] - found[early]:+.1f} MB")
 
 

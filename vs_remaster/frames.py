@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from .color import convert_chroma, decode_plane, encode_plane, fit_gamut, resize_chroma, rgb_to_ycbcr, ycbcr_to_rgb
-from .encode import OutputFormat
 from .film import VideoInfo
+from .output import OutputFormat
 from .planes import Frame, plane_sizes
-
-if TYPE_CHECKING:
-    from .remaster import Picture
+from .remaster import Picture
 
 
 def to_picture(frame: Frame, info: VideoInfo, *, chroma: bool = True) -> Picture:
@@ -28,8 +25,6 @@ def to_picture(frame: Frame, info: VideoInfo, *, chroma: bool = True) -> Picture
     Returns:
         Luma and, unless the film is gray or `chroma` is False, BT.709 chroma, with the frame as payload.
     """
-    from .remaster import Picture
-
     luma, colors = decode_frame(frame, info, chroma=chroma)
     return Picture(luma=luma, chroma=colors, index=frame.index, payload=frame)
 

@@ -2,8 +2,8 @@
 
 As in PySceneDetect's adaptive detector, small thumbnails are compared and a cut must stand out from its surroundings.
 Here all is relative to the picture's own contrast (flicker is no cut), local motion is compensated, and a cut must part
-all frames before from all frames after (a flash, a splice or a blotch on up to three frames is no cut). Dissolves are not
-found; a fade may count as a cut where it meets full black.
+all frames before from all frames after (a flash, a splice or a blotch on one or two frames is no cut). Dissolves are
+not found; a fade may count as a cut where it meets full black.
 
 Whether frame n starts a scene depends on frames n - BEFORE .. n + AFTER only, never on the film's start or on the order
 frames are asked for.
@@ -15,13 +15,15 @@ import os
 from collections import deque
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.lib.stride_tricks import sliding_window_view
 
 from .errors import InputError
 
 BEFORE = 3
-AFTER = 3
+AFTER = 2
 HEIGHT, WIDTH = 48, 64
 
 _BLOCK = 16  # thumbnails are compared in blocks of this size ...
@@ -52,44 +54,48 @@ def thumbnail(luma: torch.Tensor) -> torch.Tensor:
     return F.adaptive_avg_pool2d(luma.float(), (HEIGHT, WIDTH))[0].cpu()
 
 
-def _normalise(thumb: torch.Tensor) -> tuple[torch.Tensor, float]:
+def _normalise(thumb: torch.Tensor) -> tuple[np.ndarray, float]:
     """Take out gain and offset; also how much of a block's variance may be noise.
 
     The values are whole numbers, so that sums of products are exact and the same on every machine.
     """
-    thumb = thumb.double()
-    thumb = thumb - thumb.mean()
-    contrast = (thumb.square().mean() + _FLAT**2).sqrt()
-    levels = (thumb * (_LEVELS / contrast)).round().clamp(-127, 127).float()
-    return levels, _LEVELS**2 * (_NOISE**2 + float(_GRAIN / contrast) ** 2)
+    values = thumb.numpy().astype(np.float64)
+    values -= values.mean()
+    contrast = float(np.sqrt(np.square(values).mean() + _FLAT**2))
+    levels = np.round(values * (_LEVELS / contrast)).clip(-127, 127).astype(np.float32)
+    return levels, _LEVELS**2 * (_NOISE**2 + (_GRAIN / contrast) ** 2)
 
 
-def _unpredicted(a: torch.Tensor, b: torch.Tensor, noise: float) -> float:
+def _box_sums(values: np.ndarray) -> np.ndarray:
+    """Sums over all blocks at all shifts, `[rows, columns, shifts, shifts]`, from a padded thumbnail."""
+    sums = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    sums = sums[_BLOCK:, _BLOCK:] - sums[:-_BLOCK, _BLOCK:] - sums[_BLOCK:, :-_BLOCK] + sums[:-_BLOCK, :-_BLOCK]
+    return sliding_window_view(sums, (2 * _REACH + 1,) * 2)[::_BLOCK, ::_BLOCK]
+
+
+def _unpredicted(a: np.ndarray, b: np.ndarray, noise: float) -> float:
     """Share of the detail of `a` that no shift of `b`'s blocks explains: 0 the same picture, about 0.75 another one."""
-    rows, columns, pixels = HEIGHT // _BLOCK, WIDTH // _BLOCK, _BLOCK**2
-    wide = _BLOCK + 2 * _REACH
-    blocks = a.unfold(0, _BLOCK, _BLOCK).unfold(1, _BLOCK, _BLOCK).reshape(rows * columns, 1, _BLOCK, _BLOCK)
-    padded = F.pad(b[None, None], (_REACH,) * 4, mode="replicate")[0, 0]
-    areas = padded.unfold(0, wide, _BLOCK).unfold(1, wide, _BLOCK).reshape(1, rows * columns, wide, wide)
-    ones = torch.ones_like(blocks)
-    product = F.conv2d(areas, blocks, groups=rows * columns)[0].double()
-    total = F.conv2d(areas, ones, groups=rows * columns)[0].double()
-    square = F.conv2d(areas.square(), ones, groups=rows * columns)[0].double()
-    blocks = blocks.double()
-    block_total = blocks.sum((2, 3), keepdim=True)[:, 0]
-    detail = blocks.square().sum((2, 3), keepdim=True)[:, 0] - block_total.square() / pixels
-    other = square - total.square() / pixels
-    shared = product - block_total * total / pixels
-    left = ((detail + other - 2 * shared) / (detail + other + 2 * pixels * noise)).flatten(1).amin(1)
-    weight = detail.flatten() + pixels * noise
+    pixels = _BLOCK**2
+    blocks = a.reshape(HEIGHT // _BLOCK, _BLOCK, WIDTH // _BLOCK, _BLOCK).swapaxes(1, 2)
+    padded = np.pad(b, _REACH, mode="edge")
+    areas = sliding_window_view(padded, (_BLOCK + 2 * _REACH,) * 2)[::_BLOCK, ::_BLOCK]
+    shifted = sliding_window_view(areas, (_BLOCK, _BLOCK), axis=(2, 3))
+    product = np.einsum("rcijyx,rcyx->rcij", shifted, blocks).astype(np.float64)
+    total = blocks.sum((2, 3), dtype=np.float64)[..., None, None]
+    detail = np.square(blocks).sum((2, 3), dtype=np.float64)[..., None, None] - total**2 / pixels
+    others = _box_sums(padded)
+    other = _box_sums(np.square(padded)) - others**2 / pixels
+    shared = product - total * others / pixels
+    left = ((detail + other - 2 * shared) / (detail + other + 2 * pixels * noise)).min((2, 3))
+    weight = detail[..., 0, 0] + pixels * noise
     return float((left * weight).sum() / weight.sum())
 
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
     """How much two thumbnails `[48, 64]` differ beyond gain, offset and motion: 0 not at all, about 0.75 two shots."""
-    (a, noise_a), (b, noise_b) = _normalise(a), _normalise(b)
+    (levels_a, noise_a), (levels_b, noise_b) = _normalise(a), _normalise(b)
     noise = (noise_a + noise_b) / 2
-    return (_unpredicted(a, b, noise) + _unpredicted(b, a, noise)) / 2
+    return (_unpredicted(levels_a, levels_b, noise) + _unpredicted(levels_b, levels_a, noise)) / 2
 
 
 def _unrest(thumbs: torch.Tensor) -> float:
@@ -124,7 +130,7 @@ def is_cut(thumbs: torch.Tensor, position: int) -> bool:
             parting = min(parting, difference(a, b))
             if parting < _THRESHOLD:
                 return False
-    return parting > _RATIO * max(_unrest(before), _unrest(after[:BEFORE]))
+    return parting > _RATIO * max(_unrest(before), _unrest(after))
 
 
 def detect_cuts(thumbs: torch.Tensor) -> list[int]:

@@ -36,13 +36,15 @@ class VideoReader:
 
     Args:
         path: a video, or a folder of pictures of one size (natural order).
-        start: first frame to deliver, counted from 0.
-        end: first frame not to deliver; None for all there are.
+        start: first frame of the part that is wanted, counted from 0.
+        end: first frame behind that part; None for all there are.
 
     Attributes:
         info: see `VideoInfo`.
         start: as given.
         end: as given.
+        context: frames to deliver before `start` and after `end` as well, for networks that look at neighbours; to be
+            set before iteration. They do not count below.
         count: frames delivered so far.
         truncated: the file ends early or is damaged; known when iteration has ended.
         cut: iteration ended because `end` was reached, so there may be more film behind it.
@@ -61,6 +63,7 @@ class VideoReader:
                 f"no frames from {start} to {end}: start must be 0 or more and end, which is not included, above it"
             )
         self.start, self.end = start, end
+        self.context = (0, 0)
         self.count = 0
         self.truncated = self.cut = False
         self.first_pts: int | None = None
@@ -107,18 +110,19 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[Frame]:
         clock = _Clock(self.info)
+        lead, trail = self.context
         number = 0
         while (picture := self._next()) is not None:
-            if self.end is not None and number >= self.end:
-                self.cut = True
+            self.cut = self.end is not None and number >= self.end
+            if self.end is not None and number >= self.end + trail:
                 return
             pts, duration = clock.time(picture)
-            if number >= self.start:
+            if number >= self.start - lead:
                 self._check(picture, number)
-                if self.first_pts is None:
-                    self.first_pts = pts
-                self.end_pts = pts + (duration or clock.step)
-                self.count += 1
+                if self.start <= number and not self.cut:
+                    self.first_pts = pts if self.first_pts is None else self.first_pts
+                    self.end_pts = pts + (duration or clock.step)
+                    self.count += 1
                 yield Frame(number, pts, self._source.planes(picture), duration)
             number += 1
         self._finish(number, clock)

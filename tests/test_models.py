@@ -1,0 +1,162 @@
+"""Networks, registry, weight files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from export.publish import publish
+from vs_remaster import weights
+from vs_remaster.errors import InputError
+from vs_remaster.models import NETWORKS, build, info
+from vs_remaster.models.attention import coarse_match, fine_match, join, places
+from vs_remaster.models.colorizer import ColorizerNet, working_size
+from vs_remaster.models.restorer import RestorerNet, apply_tone
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_saved_network_loads_as_itself(name, tmp_path):
+    torch.manual_seed(1)
+    net = build(name)
+    weights.save_weights(tmp_path / "a.safetensors", net)
+    again = weights.load_weights(tmp_path / "a.safetensors", name)
+    assert info(again) == info(net)
+    for key, value in net.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value.half().float()), key
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_shipped_weights_are_small_whole_and_described(name):
+    entry = weights.manifest()[f"{name}-fast"]
+    path = weights.find(name, "fast")
+    assert path.stat().st_size <= 4 * 2**20
+    assert weights.sha256(path) == entry["sha256"]
+    assert entry["licence"] and entry["training"] and entry["network"] == name
+    assert (weights.folder() / entry["card"]).is_file()
+    state = weights.load_weights(path).state_dict()
+    assert all(v.isfinite().all() for v in state.values())
+
+
+def test_restorer_fast_costs_no_more_than_promised():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        RestorerNet()(torch.rand(1, 1, 1, 400, 528))
+    assert counter.get_total_flops() / 2e9 < 6.1
+
+
+def test_bad_weight_files_are_named(tmp_path):
+    junk = tmp_path / "junk.safetensors"
+    junk.write_bytes(b"no weights at all")
+    with pytest.raises(InputError, match="junk"):
+        weights.load_weights(junk)
+    bare = tmp_path / "bare.safetensors"
+    save_file({"a": torch.zeros(1)}, str(bare))
+    with pytest.raises(InputError, match="does not name its network"):
+        weights.load_weights(bare)
+    with pytest.raises(InputError, match="holds a restorer, not a colorizer"):
+        weights.load_weights(weights.find("restorer", "fast"), "colorizer")
+    other = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(1)}, str(other), {"network": "restorer"})
+    with pytest.raises(InputError, match="do not fit"):
+        weights.load_weights(other)
+    with pytest.raises(InputError, match="unknown network 'dream'"):
+        build("dream")
+
+
+def test_a_damaged_shipped_file_is_refused(tmp_path, monkeypatch):
+    source = weights.find("restorer", "fast")
+    publish("restorer-fast", source, "MIT", "test", tmp_path)
+    monkeypatch.setattr(weights, "folder", lambda: tmp_path)
+    assert weights.find("restorer", "fast").parent == tmp_path
+    data = bytearray(source.read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "restorer-fast.safetensors").write_bytes(data)
+    with pytest.raises(InputError, match="damaged"):
+        weights.find("restorer", "fast")
+    assert json.loads((tmp_path / "manifest.json").read_text())["restorer-fast"]["training"] == "test"
+
+
+def test_tone_leaves_a_neutral_setting_alone_and_black_and_white_in_place():
+    x = torch.rand(2, 1, 20, 30)
+    grid, curve = torch.zeros(2, 1, 5, 6), torch.zeros(2, 4, 1, 1)
+    assert torch.equal(apply_tone(x, grid, curve), x)
+    curve[:, 2:] = 0.5  # the two bends alone
+    ends = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2).expand(2, 1, 1, 2)
+    assert torch.allclose(apply_tone(ends, grid, curve), ends, atol=1e-6)
+
+
+def unit(x: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.normalize(x, dim=-1)
+
+
+def memory_of(height: int = 5, width: int = 7, seed: int = 0):
+    from vs_remaster.models.attention import Memory
+
+    g = torch.Generator().manual_seed(seed)
+    k, n = height * width, 4 * height * width
+    return Memory(
+        unit(torch.randn(k, 16, generator=g)),
+        torch.randn(k, 4, generator=g),
+        unit(torch.randn(n, 8, generator=g)),
+        torch.randn(n, 2, generator=g),
+        places(height, width, torch.device("cpu")),
+        torch.zeros(k, dtype=torch.int64),
+    )
+
+
+def test_attention_in_chunks_equals_plain_softmax(monkeypatch):
+    from vs_remaster.models import attention
+
+    memory = join([memory_of(seed=0), memory_of(4, 6, seed=1)])
+    g = torch.Generator().manual_seed(5)
+    q, null, values = unit(torch.randn(50, 16, generator=g)), unit(torch.randn(3, 16, generator=g)), torch.zeros(3, 4)
+    temperature, bias = torch.tensor(2.0), torch.tensor(-0.1)
+    scale = 2.0 * torch.log(torch.tensor(59.0))
+    scores = scale * torch.cat([q @ memory.keys.t(), q @ null.t() - 0.1], 1)
+    want = torch.softmax(scores, 1) @ torch.cat([memory.values, values])
+    for limit in (100, 4_000_000):
+        monkeypatch.setattr(attention, "CHUNK_SCORES", limit)
+        got = coarse_match(q, memory, null, values, temperature, bias)
+        assert torch.allclose(got.value, want, atol=1e-5)
+        assert torch.equal(got.best, (q @ memory.keys.t()).argmax(1))
+        assert torch.allclose(got.known[:, 0], torch.softmax(scores, 1)[:, :59].sum(1), atol=1e-5)
+
+
+def test_local_matching_finds_the_very_pixel_of_the_right_reference():
+    """Queries are the fine keys of the second reference, moved by one fine pixel: the matching must find that again."""
+    memories = [memory_of(5, 7, seed=0), memory_of(6, 4, seed=1)]
+    memory = join(memories)
+    keys = memories[1].fine_keys.view(12, 8, 8)
+    queries = keys.roll(1, 1).reshape(1, -1, 8)
+    best = (35 + torch.arange(24)).view(1, 24)  # the same place in the second reference
+    chroma, cosine = fine_match(queries, best, 6, 4, memory, torch.tensor(400.0), 2)
+    want = memories[1].fine_chroma.view(12, 8, 2).roll(1, 1)
+    got = chroma.view(12, 8, 2)
+    assert torch.allclose(got[:, 1:], want[:, 1:], atol=1e-3)
+    assert torch.allclose(cosine.view(12, 8)[:, 1:], torch.ones(12, 7), atol=1e-5)
+
+
+def test_upsampling_is_convex():
+    net = ColorizerNet()
+    chroma = torch.rand(2, 2, 8, 12) - 0.5
+    made = net.lift(chroma, torch.randn(2, 48, 8, 12), torch.rand(2, 1, 32, 48))
+    assert made.shape == (2, 2, 32, 48)
+    assert made.min() >= chroma.min() - 1e-6 and made.max() <= chroma.max() + 1e-6
+    flat = net.lift(torch.full((1, 2, 8, 12), 0.3), torch.randn(1, 48, 8, 12), torch.rand(1, 1, 32, 48))
+    assert torch.allclose(flat, torch.full_like(flat, 0.3), atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(400, 528), (1080, 1920), (720, 304), (90, 2000), (16, 16)])
+def test_working_size_keeps_the_shape(height, width):
+    h, w = working_size(height, width, 432, 16)
+    assert h % 16 == w % 16 == 0
+    assert h * w <= 432 * 432 * 16 / 9 * 1.1
+    assert abs(math_ratio(h, w) / math_ratio(height, width) - 1) < 0.2
+
+
+def math_ratio(height: int, width: int) -> float:
+    return width / height

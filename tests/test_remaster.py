@@ -1,0 +1,274 @@
+"""Restorer, Colorizer, merge_lab and the pipeline on tensors."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.errors import InputError, UnsupportedError
+from vs_remaster.references import Reference
+from vs_remaster.remaster import (
+    ColorizeOptions,
+    Colorizer,
+    Picture,
+    RemasterPipeline,
+    RestoreOptions,
+    Restorer,
+    fit_size,
+    merge_lab,
+    repair_chroma,
+)
+
+CPU = {"model": "fast", "device": "cpu"}
+
+
+def scene(height: int = 96, width: int = 128, seed: int = 3) -> torch.Tensor:
+    """A smooth coloured picture `[3, H, W]` with a few hard edges."""
+    generator = torch.Generator().manual_seed(seed)
+    smooth = F.interpolate(torch.rand(1, 3, 6, 8, generator=generator), (height, width), mode="bicubic")[0]
+    smooth[:, height // 3 : height // 2, width // 4 : width // 2] = torch.tensor([0.8, 0.3, 0.2])[:, None, None]
+    return (0.15 + 0.7 * smooth).clamp(0, 1)
+
+
+def luma_of(rgb: torch.Tensor) -> torch.Tensor:
+    return rgb_to_ycbcr(rgb[None])[0, :1]
+
+
+@pytest.fixture(scope="module")
+def restorer() -> Restorer:
+    return Restorer(RestoreOptions(**CPU))
+
+
+@pytest.fixture(scope="module")
+def colorizer() -> Colorizer:
+    return Colorizer(ColorizeOptions(**CPU, lines=128))
+
+
+# ---- restore
+
+
+def test_strength_zero_is_the_source_bit_for_bit():
+    luma = torch.rand(3, 1, 64, 80)
+    assert torch.equal(Restorer(RestoreOptions(**CPU, strength=0)).restore(luma).luma, luma)
+
+
+def test_strength_goes_straight_from_source_to_restoration(restorer):
+    luma = luma_of(scene())[None].repeat(3, 1, 1, 1) + 0.05 * torch.randn(3, 1, 96, 128)
+    full = restorer.restore(luma).luma
+    half = Restorer(RestoreOptions(**CPU, strength=0.5)).restore(luma).luma
+    assert torch.allclose(half, (luma + full) / 2, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (33, 47), (96, 130)])
+def test_odd_sizes_come_back_as_they_were(restorer, size):
+    luma = torch.rand(2, 1, *size)
+    out = restorer.restore(luma)
+    assert out.luma.shape == out.mask.shape == luma.shape
+    assert out.luma.isfinite().all() and 0 <= out.mask.min() and out.mask.max() <= 1
+
+
+def test_tiles_leave_no_seam(restorer):
+    luma = luma_of(scene(300, 340))[None] + 0.03 * torch.randn(2, 1, 300, 340)
+    whole = restorer.restore(luma).luma
+    tiled = Restorer(RestoreOptions(**CPU, tile=256)).restore(luma).luma
+    assert (whole - tiled).abs().mean() < 1e-3
+    assert (whole - tiled).abs().max() < 4 / 255
+
+
+def test_a_lower_working_size_keeps_fine_detail():
+    luma = torch.rand(1, 1, 256, 256).repeat(2, 1, 1, 1)  # detail that a quarter of the lines cannot hold
+    out = Restorer(RestoreOptions(**CPU, lines=64)).restore(luma).luma
+    high = luma - F.interpolate(F.avg_pool2d(luma, 4), scale_factor=4, mode="bilinear")
+    kept = out - F.interpolate(F.avg_pool2d(out, 4), scale_factor=4, mode="bilinear")
+    assert ((kept * high).mean() / high.square().mean()) > 0.6
+
+
+def test_dust_on_a_still_picture_goes(restorer):
+    clean = luma_of(scene(128, 160))[None].repeat(9, 1, 1, 1)
+    dirty = clean.clone()
+    dirty[4, :, 60:66, 80:87] = 0.95
+    dirty[4, :, 20:24, 30:34] = 0.02
+    out = restorer.restore(dirty)
+    error_in, error_out = (dirty[4] - clean[4]).abs(), (out.luma[4] - clean[4]).abs()
+    spot = (dirty[4] - clean[4]).abs() > 0.05
+    assert error_out[spot].mean() < 0.5 * error_in[spot].mean()
+    assert out.mask[4][spot].mean() > 5 * out.mask[4][~spot].mean()
+
+
+def test_grain_is_put_back(restorer):
+    clean = luma_of(scene(128, 160))[None].repeat(9, 1, 1, 1)
+    grainy = clean + 0.04 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
+    cleaned = restorer.restore(grainy).luma
+    regrained = Restorer(RestoreOptions(**CPU, grain=1.0)).restore(grainy).luma
+    assert (cleaned - clean).std() < 0.8 * (grainy - clean).std()
+    assert (regrained - cleaned).std() > 0.5 * (grainy - cleaned).std()
+
+
+# ---- colour
+
+
+def test_a_reference_equal_to_the_frame_gives_its_colours(colorizer):
+    rgb = scene(128, 160)
+    ycc = rgb_to_ycbcr(rgb[None])
+    memory = colorizer.encode_references([Reference("same", rgb, None)])
+    made = colorizer.colorize(ycc[:, :1], memory)
+    error = (made - ycc[:, 1:]).square().mean()
+    assert error < 0.1 * ycc[:, 1:].square().mean()
+
+
+def test_saturation_scales_the_colours(colorizer):
+    rgb = scene()
+    memory = colorizer.encode_references([Reference("a", rgb, None)])
+    plain = colorizer.colorize(luma_of(rgb)[None], memory)
+    none = Colorizer(ColorizeOptions(**CPU, lines=128, saturation=0)).colorize(luma_of(rgb)[None], memory)
+    assert none.abs().max() == 0 and plain.abs().max() > 0.02
+
+
+@pytest.mark.parametrize("size", [(33, 47), (96, 128), (270, 480), (90, 700)])
+def test_colour_comes_back_at_the_source_size(colorizer, size):
+    memory = colorizer.encode_references([Reference("a", scene(), None), Reference("b", scene(50, 200), None)])
+    made = colorizer.colorize(torch.rand(2, 1, *size), memory)
+    assert made.shape == (2, 2, *size) and made.isfinite().all()
+
+
+def test_colour_is_as_strong_on_a_tall_picture():
+    """Rivals fade above 450 lines."""
+    colorizer = Colorizer(ColorizeOptions(**CPU, lines=192))
+    small, tall = scene(192, 256), F.interpolate(scene(192, 256)[None], (1080, 1440), mode="bicubic")[0].clamp(0, 1)
+    strength = []
+    for rgb in (small, tall):
+        memory = colorizer.encode_references([Reference("a", rgb, None)])
+        strength.append(float(colorizer.colorize(luma_of(rgb)[None], memory).norm(dim=1).mean()))
+    assert strength[1] > 0.95 * strength[0]
+
+
+def test_no_references_is_an_error(colorizer):
+    with pytest.raises(InputError, match="reference"):
+        colorizer.encode_references([])
+
+
+# ---- merge
+
+
+def test_merge_takes_the_other_colours_by_weight():
+    luma, chroma, own = torch.rand(2, 1, 48, 64), torch.rand(2, 2, 48, 64) - 0.5, torch.rand(2, 2, 48, 64) - 0.5
+    assert torch.equal(merge_lab(luma, chroma, own_chroma=own, weight=0.0), own)
+    assert torch.equal(merge_lab(luma, chroma, own_chroma=own), chroma)
+    assert torch.allclose(merge_lab(luma, chroma, own_chroma=own, weight=0.25), 0.75 * own + 0.25 * chroma)
+
+
+def test_merged_colour_edges_follow_the_luma():
+    luma = torch.zeros(1, 1, 64, 64)
+    luma[..., 31:] = 0.8  # the edge lies between two samples of the small chroma
+    chroma = torch.zeros(1, 2, 16, 16)
+    chroma[:, 0, :, 8:] = 0.3
+    chroma[:, 0, :, 7] = 0.3 / 4
+    made = merge_lab(luma, chroma)
+    plain = F.interpolate(chroma, (64, 64), mode="bilinear")
+    true = torch.where(luma > 0.4, 0.3, 0.0)
+    assert (made[:, :1] - true).abs().mean() < 0.6 * (plain[:, :1] - true).abs().mean()
+
+
+def test_merge_refuses_what_does_not_fit():
+    with pytest.raises(InputError, match="T = 3"):
+        merge_lab(torch.rand(3, 1, 8, 8), torch.rand(2, 2, 8, 8))
+    with pytest.raises(InputError, match="weight"):
+        merge_lab(torch.rand(1, 1, 8, 8), torch.rand(1, 2, 8, 8), weight=1.5)
+
+
+def test_fit_size_of_equal_size_is_the_same_tensor():
+    chroma = torch.rand(1, 2, 8, 8)
+    assert fit_size(chroma, torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 8)) is chroma
+
+
+def test_chroma_under_damage_is_filled_from_round_it():
+    chroma = torch.full((1, 2, 60, 60), 0.2)
+    chroma[..., 28:32, 28:32] = -0.4
+    mask = torch.zeros(1, 1, 60, 60)
+    mask[..., 27:33, 27:33] = 1
+    fixed = repair_chroma(chroma, mask)
+    assert (fixed - 0.2).abs().max() < 1e-3
+    assert torch.equal(repair_chroma(chroma, torch.zeros_like(mask)), chroma)
+
+
+# ---- pipeline
+
+
+def pictures(count: int, chroma: bool = False):
+    for i in range(count):
+        luma = (luma_of(scene(48, 64)) * (1 if i < 12 else 0.5)).roll(i, -1)
+        yield Picture(luma, torch.full((2, 48, 64), 0.1) if chroma else None, 100 + i, f"frame {i}")
+
+
+@pytest.mark.parametrize("scenes", ["auto", "none", [112]])
+def test_pipeline_keeps_numbers_and_payloads(scenes):
+    pipeline = RemasterPipeline(
+        RestoreOptions(**CPU), ColorizeOptions(**CPU, lines=64), [Reference("a", scene(48, 64), None)], scenes
+    )
+    out = list(pipeline.process(pictures(23)))
+    assert [p.index for p in out] == list(range(100, 123))
+    assert [p.payload for p in out] == [f"frame {i}" for i in range(23)]
+    assert all(p.luma.shape == (1, 48, 64) and p.chroma.shape == (2, 48, 64) for p in out)
+
+
+def test_pipeline_equals_its_parts():
+    references = [Reference("a", scene(48, 64), None)]
+    pipeline = RemasterPipeline(RestoreOptions(**CPU), ColorizeOptions(**CPU, lines=64), references, [112])
+    out = list(pipeline.process(pictures(23)))
+    luma = torch.stack([p.luma for p in pictures(23)])
+    restored = Restorer(RestoreOptions(**CPU)).restore(luma, [12]).luma
+    colorizer = Colorizer(ColorizeOptions(**CPU, lines=64))
+    chroma = colorizer.colorize(restored, colorizer.encode_references(references), [12])
+    assert torch.equal(torch.stack([p.luma for p in out]), restored)
+    assert torch.equal(torch.stack([p.chroma for p in out]), chroma)
+
+
+def test_pipeline_is_lazy_and_bounded():
+    seen = []
+
+    def source():
+        for picture in pictures(200):
+            seen.append(picture.index)
+            yield picture
+
+    film = RemasterPipeline(RestoreOptions(**CPU)).process(source())
+    next(film)
+    assert len(seen) <= 16 + 8 + 3 + 2
+
+
+def test_colour_film_is_restored_in_luma_and_keeps_its_chroma_where_nothing_was_damaged():
+    out = list(RemasterPipeline(RestoreOptions(**CPU), scenes="none").process(pictures(5, chroma=True)))
+    assert all((p.chroma - 0.1).abs().max() < 1e-5 for p in out)
+
+
+# ---- options
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: RestoreOptions(strength=1.2), "strength must be between 0 and 1, got 1.2"),
+        (lambda: RestoreOptions(grain=-1), "grain"),
+        (lambda: RestoreOptions(tile=100), "tile"),
+        (lambda: RestoreOptions(lines=20), "lines"),
+        (lambda: ColorizeOptions(saturation=-0.1), "saturation must be 0 or more"),
+        (lambda: ColorizeOptions(lines=10), "lines"),
+        (lambda: Restorer(RestoreOptions(model="best")), "no restorer model 'best'; use fast"),
+        (lambda: Restorer(RestoreOptions(device="gpu")), "unknown device 'gpu'"),
+        (lambda: Restorer(RestoreOptions(precision="int8")), "unknown precision"),
+        (lambda: Restorer(RestoreOptions(engine="tpu")), "unknown engine"),
+        (lambda: RemasterPipeline(scenes="cut"), "scenes"),
+        (lambda: Restorer().restore(torch.rand(3, 8, 8)), "luma must be"),
+    ],
+)
+def test_bad_values_are_named(make, words):
+    with pytest.raises(InputError, match=words):
+        make()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_missing_gpu_is_said():
+    with pytest.raises(UnsupportedError, match="cuda"):
+        Restorer(RestoreOptions(device="cuda"))

@@ -1,0 +1,273 @@
+"""The command line: `vs-remaster run` and `vs-remaster merge`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import __version__
+from .errors import InputError, RemasterError
+
+log = logging.getLogger("vs_remaster")
+
+EVERY = 10.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"vs-remaster: {message}; see {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    Args:
+        argv: arguments; None: those of the process.
+
+    Returns:
+        Exit status: 0 done, 2 something that was given cannot be used, 130 stopped with Ctrl-C.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["--version"]:  # without loading PyTorch, which takes seconds
+        sys.stdout.write(f"vs-remaster {__version__}\n")
+        return 0
+    try:
+        arguments = _parser().parse_args(argv)
+        with _messages(arguments.quiet), _clean_end():
+            done = arguments.command(arguments)
+            log.info("%d frames written to %s", done.frames, arguments.output)
+        return 0
+    except RemasterError as error:
+        return _fail(str(error), 2)
+    except KeyboardInterrupt:
+        return _fail("stopped", 130)
+    except MemoryError:
+        return _fail("out of memory: use --tile, or lower --restore-lines and --color-lines", 2)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        return _fail("the GPU is out of memory: use --tile, or lower --restore-lines and --color-lines", 2)
+
+
+@contextlib.contextmanager
+def _messages(quiet: bool) -> Iterator[None]:
+    """Send what the library reports to stderr, a line each."""
+    handler, level, propagate = _Lines(), log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = propagate
+
+
+@contextlib.contextmanager
+def _clean_end() -> Iterator[None]:
+    """Let a request to terminate end the job as an error does, with nothing left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, frame: Any) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    old = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
+
+
+def _fail(message: str, status: int) -> int:
+    sys.stderr.write(f"vs-remaster: {' '.join(message.split())}\n")
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    from .job import OutputOptions
+    from .output import CODECS
+    from .remaster import ColorizeOptions, RestoreOptions
+
+    restore, color, write = RestoreOptions(), ColorizeOptions(), OutputOptions()
+    parser = _Parser(prog="vs-remaster", description="Remaster old black-and-white film.")
+    parser.add_argument("--version", action="version", version=f"vs-remaster {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="run|merge")
+
+    run = commands.add_parser("run", help="restore a film and colour it from reference pictures")
+    run.set_defaults(command=_run)
+    run.add_argument("input", type=Path, metavar="INPUT", help="a video, or a folder of pictures")
+    _add_output(run, write, CODECS)
+    what = run.add_argument_group("what is done")
+    what.add_argument(
+        "--references", type=Path, nargs="+", metavar="DIR|FILE", help="pictures to take the colours from"
+    )
+    what.add_argument("--no-restore", action="store_true", help="leave the luma as it is")
+    what.add_argument("--no-color", action="store_true", help="leave the colours as they are")
+    _number(what, "--strength", float, restore.strength, "of the restoration, 0..1; 0 leaves the source untouched")
+    _number(what, "--grain", float, restore.grain, "how much of the film's own grain is put back, 0..1")
+    _number(what, "--saturation", float, color.saturation, "1: as predicted, 0: gray")
+    _number(what, "--start", int, 0, "first frame")
+    what.add_argument("--end", type=int, metavar="N", help="first frame not taken (default: to the end)")
+    what.add_argument(
+        "--scenes",
+        default="auto",
+        metavar="auto|none|FILE",
+        help="where the cuts are; a file holds the number of each scene's first frame, one a line (default: auto)",
+    )
+    how = run.add_argument_group("how it is computed")
+    how.add_argument("--model", default=restore.model, help="fast, quality or a weight file (default: %(default)s)")
+    how.add_argument(
+        "--device", default=restore.device, metavar="auto|cpu|cuda[:n]", help="where (default: %(default)s)"
+    )
+    how.add_argument("--precision", default=restore.precision, choices=("auto", "fp32", "bf16", "fp16"))
+    how.add_argument("--engine", default=restore.engine, help="what runs the networks (default: %(default)s)")
+    _number(how, "--tile", int, restore.tile, "side in pixels of the squares a frame is cut into; 0: whole frames")
+    _number(how, "--restore-lines", int, restore.lines, "height at which the restorer sees the picture; 0: automatic")
+    _number(how, "--color-lines", int, color.lines, "height at which colour is computed")
+
+    merge = commands.add_parser("merge", help="give the frames of one film the colours of another")
+    merge.set_defaults(command=_merge)
+    merge.add_argument("luma", type=Path, metavar="LUMA", help="the film whose luma, times and sound are kept")
+    merge.add_argument("chroma", type=Path, metavar="CHROMA", help="the film whose colours are taken; of any size")
+    _add_output(merge, write, CODECS)
+    _number(merge, "--weight", float, 1.0, "0..1; 1 takes the colours of CHROMA, 0 keeps those of LUMA")
+    _number(merge, "--offset", int, 0, "frame n of LUMA takes the colours of frame n + OFFSET of CHROMA")
+    return parser
+
+
+def _number(group: Any, name: str, kind: type, default: float, text: str) -> None:
+    group.add_argument(name, type=kind, default=default, metavar="N", help=f"{text} (default: {default:g})")
+
+
+def _add_output(parser: argparse.ArgumentParser, write: Any, codecs: Sequence[str]) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUTPUT", help=".mkv, .mp4, .mov, or a folder for PNGs"
+    )
+    group.add_argument("--codec", choices=codecs, help=f"(default: {write.codec}; png where OUTPUT has no extension)")
+    group.add_argument("--crf", type=float, metavar="N", help="quality of x264 and x265: lower is better")
+    group.add_argument("--overwrite", action="store_true", help="replace OUTPUT")
+    group.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+
+
+def _output_options(arguments: argparse.Namespace) -> Any:
+    from .job import OutputOptions
+
+    folder = arguments.output.is_dir() or not arguments.output.suffix
+    codec = arguments.codec or ("png" if folder else OutputOptions().codec)
+    return OutputOptions(codec=codec, crf=arguments.crf, overwrite=arguments.overwrite)
+
+
+def _run(arguments: argparse.Namespace) -> Any:
+    from .job import remaster_film
+    from .references import load_references
+    from .remaster import ColorizeOptions, RestoreOptions
+    from .scenes import parse_cuts
+
+    how = {name: getattr(arguments, name) for name in ("model", "device", "precision", "engine")}
+    restore = RestoreOptions(
+        strength=arguments.strength, grain=arguments.grain, lines=arguments.restore_lines, tile=arguments.tile, **how
+    )
+    colorize = ColorizeOptions(saturation=arguments.saturation, lines=arguments.color_lines, **how)
+    if not (arguments.references or arguments.no_color or arguments.no_restore):
+        log.info("no --references: the film is restored and keeps the colours it has")
+    if arguments.no_restore and (arguments.no_color or not arguments.references):
+        raise InputError("nothing to do: --no-restore and no --references, or --no-color")
+    scenes = arguments.scenes if arguments.scenes in ("auto", "none") else parse_cuts(arguments.scenes)
+    wanted = arguments.references and not arguments.no_color
+    with _Progress(arguments.quiet) as progress:
+        return remaster_film(
+            arguments.input,
+            arguments.output,
+            restore=None if arguments.no_restore else restore,
+            colorize=colorize if wanted else None,
+            references=load_references(arguments.references) if wanted else (),
+            scenes=scenes,
+            write=_output_options(arguments),
+            start=arguments.start,
+            end=arguments.end,
+            progress=progress,
+        )
+
+
+def _merge(arguments: argparse.Namespace) -> Any:
+    from .job import merge_films
+
+    with _Progress(arguments.quiet) as progress:
+        return merge_films(
+            arguments.luma,
+            arguments.chroma,
+            arguments.output,
+            weight=arguments.weight,
+            offset=arguments.offset,
+            write=_output_options(arguments),
+            progress=progress,
+        )
+
+
+class _Lines(logging.Handler):
+    """Messages as lines on stderr, above the progress bar if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        tqdm.write(f"vs-remaster: {prefix}{record.getMessage()}", file=sys.stderr)
+
+
+class _Progress:
+    """A bar on a terminal, else a line every ten seconds."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Any = None
+        self._began = self._last = time.monotonic()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if self._quiet:
+            return
+        if sys.stderr.isatty():
+            if self._bar is None:
+                from tqdm import tqdm
+
+                self._bar = tqdm(total=total, unit=" frames", dynamic_ncols=True, file=sys.stderr)
+            self._bar.update(done - self._bar.n)
+            return
+        now = time.monotonic()
+        if now - self._last >= EVERY:
+            self._last = now
+            rate = done / (now - self._began)
+            left = f", {_clock((total - done) / rate)} left" if total and total > done else ""
+            of = f" of {total}" if total else ""
+            log.info("frame %d%s, %.1f frames/s%s", done, of, rate, left)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

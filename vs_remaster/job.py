@@ -1,0 +1,257 @@
+"""A whole film from file to file."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .encode import open_writer
+from .errors import InputError
+from .film import VideoInfo
+from .frames import decode_frame, from_picture, to_picture
+from .output import check_output, output_format
+from .overlap import overlap
+from .planes import Frame
+from .references import Reference
+from .remaster import ColorizeOptions, Picture, RemasterPipeline, RestoreOptions, merge_lab
+from .scenes import AFTER, BEFORE
+from .video import VideoReader
+
+log = logging.getLogger(__name__)
+
+_WAITING_BYTES = 256 << 20  # what may wait between two stages
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """How to write.
+
+    Attributes:
+        codec: `x264`, `x265`, `ffv1`, `prores` or `png` (a folder of pictures).
+        crf: quality of x264 and x265, lower is better; None: 17 and 19.
+        overwrite: replace an output that exists.
+    """
+
+    codec: str = "x264"
+    crf: float | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a film: frames written, and whether the source was cut off or damaged."""
+
+    frames: int
+    truncated: bool
+
+
+Progress = Callable[[int, int | None], None]
+"""Called with the frames written so far and how many there will be, None where that is not known."""
+
+
+def remaster_film(
+    source: Path,
+    output: Path,
+    *,
+    restore: RestoreOptions | None,
+    colorize: ColorizeOptions | None,
+    references: Sequence[Reference] = (),
+    scenes: Literal["auto", "none"] | Sequence[int] = "auto",
+    write: OutputOptions = OutputOptions(),
+    start: int = 0,
+    end: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Done:
+    """Restore and colour a film.
+
+    A part (`start`, `end`) has the very frames that the whole film would have there: the networks get its neighbours
+    too.
+
+    Args:
+        source: a video or a folder of pictures.
+        output: .mkv, .mp4, .mov, or a folder for codec png; appears when it is complete.
+        restore: None leaves luma as it is.
+        colorize: None leaves colours as they are.
+        references: to colour from.
+        scenes: see `RemasterPipeline`.
+        write: see `OutputOptions`.
+        start: first frame.
+        end: first frame not taken; None: to the end.
+        progress: see `Progress`.
+
+    Raises:
+        RemasterError: anything wrong with what was given, or no space left; nothing is left behind.
+    """
+    if restore is None and colorize is None:
+        raise InputError("nothing to do: restoring is off and there is nothing to colour from")
+    check_output(output, write.codec, write.overwrite, source if source.exists() else None)
+    with VideoReader(source, start, end) as reader:
+        pipeline = RemasterPipeline(restore, colorize, references, scenes)
+        reader.context = _context(pipeline, start, end)
+        info = reader.info
+        log.info("%s", _plan(pipeline, info, len(references), write, output))
+        out = output_format(info, write.codec, colorize is not None)
+        luma_kept = restore is None or restore.strength == 0
+        with open_writer(output, reader, out, codec=write.codec, crf=write.crf, overwrite=write.overwrite) as writer:
+
+            def pictures() -> Iterator[Picture]:
+                return (to_picture(frame, info, chroma=colorize is None) for frame in reader)
+
+            def transform(film: Iterator[Picture]) -> Iterable[Picture]:
+                made = pipeline.process(film)
+                return (p for p in made if p.index >= start and (end is None or p.index < end))
+
+            written = 0
+
+            def put(picture: Picture) -> None:
+                nonlocal written
+                frame = from_picture(
+                    picture, picture.payload, info, out, colored=colorize is not None, luma_kept=luma_kept
+                )
+                writer.write(frame)
+                written += 1
+                progress(written, reader.expected)
+
+            overlap(pictures(), transform, put, _capacity(info))
+    return Done(written, reader.truncated)
+
+
+def merge_films(
+    luma: Path,
+    chroma: Path,
+    output: Path,
+    *,
+    weight: float = 1.0,
+    offset: int = 0,
+    write: OutputOptions = OutputOptions(),
+    progress: Progress = lambda done, total: None,
+) -> Done:
+    """Give the frames of one film the colours of another.
+
+    Frame n takes the colour of frame n + `offset`; beyond the ends of the other film it takes that of its first or last
+    frame.
+
+    Args:
+        luma: the film whose luma, size, times and sound are kept.
+        chroma: the film whose colours are taken, of any size.
+        output: see `remaster_film`.
+        weight: 0..1; 1 takes the colours, 0 keeps the film's own.
+        offset: see above.
+        write: see `OutputOptions`.
+        progress: see `Progress`.
+
+    Raises:
+        RemasterError: films of different rate, or whose lengths differ by more than the offset; see also
+            `remaster_film`.
+    """
+    if not 0 <= weight <= 1:
+        raise InputError(f"weight must be between 0 and 1, got {weight:g}")
+    check_output(output, write.codec, write.overwrite, luma if luma.exists() else None)
+    check_output(output, write.codec, write.overwrite, chroma if chroma.exists() else None)
+    with VideoReader(luma) as reader, VideoReader(chroma) as other:
+        info, their = reader.info, other.info
+        _check_alike(info, their, offset)
+        out = output_format(info, write.codec, colored=True)
+        with open_writer(output, reader, out, codec=write.codec, crf=write.crf, overwrite=write.overwrite) as writer:
+            written = 0
+
+            def transform(pairs: Iterator[tuple[Frame, Frame]]) -> Iterator[Picture]:
+                for frame, donor in pairs:
+                    own_luma, own_chroma = decode_frame(frame, info, chroma=weight < 1)
+                    other_luma, colors = decode_frame(donor, their)
+                    merged = merge_lab(
+                        own_luma[None],
+                        colors[None],
+                        own_chroma=None if own_chroma is None else own_chroma[None],
+                        other_luma=other_luma[None],
+                        weight=weight,
+                    )
+                    yield Picture(own_luma, merged[0], frame.index, frame)
+
+            def put(picture: Picture) -> None:
+                nonlocal written
+                writer.write(from_picture(picture, picture.payload, info, out, colored=True, luma_kept=True))
+                written += 1
+                progress(written, reader.expected)
+
+            overlap(_pairs(reader, other, offset), transform, put, _capacity(info))
+    return Done(written, reader.truncated or other.truncated)
+
+
+def _pairs(reader: VideoReader, other: VideoReader, offset: int) -> Iterator[tuple[Frame, Frame]]:
+    """Each frame with the one whose colours it takes.
+
+    Raises:
+        InputError: the lengths differ by more than the offset.
+    """
+    donors = iter(other)
+    donor = next(donors)
+    met = 1  # frames of the other film so far
+    frames = 0
+    for frame in reader:
+        while met <= frame.index + offset and (following := next(donors, None)) is not None:
+            donor, met = following, met + 1
+        frames += 1
+        if frames - met > abs(offset):
+            break
+        yield frame, donor
+    while met - frames <= abs(offset) and next(donors, None) is not None:
+        met += 1
+    if abs(met - frames) > abs(offset):
+        longer, shorter = (reader, other) if frames > met else (other, reader)
+        raise InputError(
+            f"lengths differ by more than the offset of {offset}: {longer.info.path} goes on where {shorter.info.path} "
+            f"ends, after {min(met, frames)} frames: give films of one length, or an --offset"
+        )
+
+
+def _check_alike(info: VideoInfo, their: VideoInfo, offset: int) -> None:
+    if their.kind == "gray":
+        raise InputError(f"{their.path} has no colour to give ({their.pix_fmt})")
+    if not (info.is_folder or their.is_folder) and info.fps != their.fps:
+        raise InputError(
+            f"rates differ: {info.path} has {info.fps} frames a second, {their.path} has {their.fps}: "
+            "bring both to one rate first"
+        )
+    if info.frames and their.frames:
+        apart = abs(info.frames - their.frames)
+        # what a file promises may be a little off; the frames themselves are counted on the way
+        if apart > abs(offset) + 24 + min(info.frames, their.frames) // 50:
+            raise InputError(
+                f"lengths differ: {info.path} has about {info.frames} frames, {their.path} about {their.frames}: "
+                "cut them to one length, or give an --offset"
+            )
+
+
+def _context(pipeline: RemasterPipeline, start: int, end: int | None) -> tuple[int, int]:
+    """Frames before `start` and after `end` that the frames between depend on, from a frame where all blocks begin."""
+    windows = [worker.window for worker in (pipeline.restorer, pipeline.colorizer) if worker]
+    first, last = start, end or 0
+    for window in reversed(windows):
+        first = first // window.block * window.block - window.before
+        last = -(-last // window.block) * window.block + window.after
+    grid = math.lcm(*(window.block for window in windows))
+    first = max(0, first - BEFORE) // grid * grid
+    return start - first, last + AFTER - end if end is not None else 0
+
+
+def _capacity(info: VideoInfo) -> int:
+    frame = info.width * info.height * 4 * 3
+    return max(2, min(16, _WAITING_BYTES // 2 // frame))
+
+
+def _plan(pipeline: RemasterPipeline, info: VideoInfo, references: int, write: OutputOptions, output: Path) -> str:
+    """One line: what will be done, where, and at what size the networks see the picture."""
+    parts = []
+    for verb, worker in (("restore", pipeline.restorer), ("colour", pipeline.colorizer)):
+        if worker:
+            lines, columns = worker.size(info.height, info.width)
+            source = f" from {references} reference{'s' if references != 1 else ''}" if verb == "colour" else ""
+            parts.append(f"{verb}{source} with {worker.model} at {columns}x{lines}")
+    engines = {f"{w.engine.device} {w.engine.precision}" for w in (pipeline.restorer, pipeline.colorizer) if w}
+    film = f"{info.width}x{info.height} {info.pix_fmt}"
+    return f"{film}: {', '.join(parts)} on {' and '.join(sorted(engines))}; {write.codec} to {output}"
