@@ -199,14 +199,14 @@ class Colorize:
                 x = min(max(0, left + (region - size) // 2 + round((rand(generator) - 0.5) * 0.4 * region)), width - size)
                 picture = crop(clip[at : at + 1], y, x, size, 16 * round(s.size * (0.8 + 0.45 * rand(generator)) / 16))[0]
                 references.append(picture.flip(-1) if rand(generator) < 0.1 else picture)
-            if rand(generator) < 0.25:  # a picture of something else among them
+            others = 0 if rand(generator) < 0.4 else 1 + integer(generator, 2)
+            if rand(generator) < 0.04:  # nothing but pictures of something else
+                references, known, others = [], 0.0, others + 1
+            for _ in range(others):  # pictures of other scenes among them
                 other = self.clips[integer(generator, len(self.clips))].frames
                 side = min(other.shape[-2:])
-                references.append(crop(other[:1], 0, 0, side, s.size)[0])
-            if rand(generator) < 0.04:  # nothing but a picture of something else
-                references, known = references[-1:], 0.0
-                other = self.clips[integer(generator, len(self.clips))].frames
-                references = [crop(other[-1:], 0, 0, min(other.shape[-2:]), s.size)[0]]
+                at = integer(generator, len(other))
+                references.append(crop(other[at : at + 1], 0, 0, side, s.size)[0])
         if rand(generator) < 0.5:
             frames, references = frames.flip(-1), [r.flip(-1) for r in references]
         return frames, references, known
@@ -273,14 +273,18 @@ def turn_hue(chroma: Tensor, angle: float) -> Tensor:
 
 
 def film_tone(generator: torch.Generator):
-    """A random tone curve with a little grain, as old stock and other scans have; the same for all frames of a clip."""
+    """A random tone curve with a little grain or softness, as old stock and other scans have; the same for all frames of a clip."""
     if rand(generator) < 0.4:
         return lambda luma: luma
     gamma = math.exp(0.35 * (2 * rand(generator) - 1))
     gain, lift = 0.85 + 0.2 * rand(generator), 0.05 * rand(generator)
     grain = 0.02 * rand(generator) if rand(generator) < 0.5 else 0.0
+    soft = 1 + 1.5 * rand(generator) if rand(generator) < 0.3 else 1.0
 
     def apply(luma: Tensor) -> Tensor:
+        if soft > 1:
+            small = F.interpolate(luma, scale_factor=1 / soft, mode="bilinear", antialias=True)
+            luma = F.interpolate(small, luma.shape[-2:], mode="bicubic")
         toned = lift + gain * luma.clamp(0, 1) ** gamma
         return toned + grain * torch.randn(luma.shape, generator=generator).to(luma.device) if grain else toned
 

@@ -12,7 +12,7 @@ from export.publish import publish
 from vs_remaster import weights
 from vs_remaster.errors import InputError
 from vs_remaster.models import NETWORKS, build, info
-from vs_remaster.models.attention import coarse_match, fine_match, join, places
+from vs_remaster.models.attention import coarse_match, fine_match, join, likeness, places
 from vs_remaster.models.colorizer import ColorizerNet, working_size
 from vs_remaster.models.restorer import RestorerNet, apply_tone
 
@@ -105,6 +105,8 @@ def memory_of(height: int = 5, width: int = 7, seed: int = 0):
         torch.randn(n, 2, generator=g),
         places(height, width, torch.device("cpu")),
         torch.zeros(k, dtype=torch.int64),
+        unit(torch.randn(2, 16, generator=g)),
+        [2],
     )
 
 
@@ -114,16 +116,25 @@ def test_attention_in_chunks_equals_plain_softmax(monkeypatch):
     memory = join([memory_of(seed=0), memory_of(4, 6, seed=1)])
     g = torch.Generator().manual_seed(5)
     q, null, values = unit(torch.randn(50, 16, generator=g)), unit(torch.randn(3, 16, generator=g)), torch.zeros(3, 4)
-    temperature, bias = torch.tensor(2.0), torch.tensor(-0.1)
+    temperature, null_bias, bias = torch.tensor(2.0), torch.tensor(-0.1), torch.tensor([0.0, -0.2])
     scale = 2.0 * torch.log(torch.tensor(59.0))
-    scores = scale * torch.cat([q @ memory.keys.t(), q @ null.t() - 0.1], 1)
+    real = q @ memory.keys.t() + bias[memory.owner]
+    scores = scale * torch.cat([real, q @ null.t() - 0.1], 1)
     want = torch.softmax(scores, 1) @ torch.cat([memory.values, values])
     for limit in (100, 4_000_000):
         monkeypatch.setattr(attention, "CHUNK_SCORES", limit)
-        got = coarse_match(q, memory, null, values, temperature, bias)
+        got = coarse_match(q, memory, bias, null, values, null_bias, temperature)
         assert torch.allclose(got.value, want, atol=1e-5)
-        assert torch.equal(got.best, (q @ memory.keys.t()).argmax(1))
+        assert torch.equal(got.best, real.argmax(1))
         assert torch.allclose(got.known[:, 0], torch.softmax(scores, 1)[:, :59].sum(1), atol=1e-5)
+
+
+def test_likeness_knows_which_reference_shows_the_scene():
+    a, b = memory_of(seed=0), memory_of(seed=1)
+    frames = torch.stack([a.overview, b.overview])
+    alike = likeness(frames, join([a, b]))
+    assert torch.allclose(alike.diagonal(), torch.ones(2), atol=1e-6)
+    assert (alike.argmax(1) == torch.arange(2)).all()
 
 
 def test_local_matching_finds_the_very_pixel_of_the_right_reference():

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import vs_remaster
+from vs_remaster import weights
 
 PROBE = """
 import json, os, sys
@@ -119,3 +120,13 @@ def test_the_wheel_works_away_from_the_checkout(wheel: zipfile.ZipFile, tmp_path
     wheel.extractall(installed)
     told = import_in_a_new_process("vs_remaster.cli, vs_remaster.weights", empty, path=str(installed))
     assert Path(told["file"]).is_relative_to(installed)
+    code = (
+        "from vs_remaster import weights\n"
+        "for name in weights.manifest(): print(weights.load_weights(weights.find(*name.split('-', 1))).before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=empty, env={**os.environ, "PYTHONPATH": str(installed)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == len(weights.manifest()) >= 2

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import __version__
-from .errors import InputError, RemasterError
+from .errors import RemasterError
 
 log = logging.getLogger("vs_remaster")
 
@@ -183,10 +183,6 @@ def _run(arguments: argparse.Namespace) -> Any:
         strength=arguments.strength, grain=arguments.grain, lines=arguments.restore_lines, tile=arguments.tile, **how
     )
     colorize = ColorizeOptions(saturation=arguments.saturation, lines=arguments.color_lines, **how)
-    if not (arguments.references or arguments.no_color or arguments.no_restore):
-        log.info("no --references: the film is restored and keeps the colours it has")
-    if arguments.no_restore and (arguments.no_color or not arguments.references):
-        raise InputError("nothing to do: --no-restore and no --references, or --no-color")
     scenes = arguments.scenes if arguments.scenes in ("auto", "none") else parse_cuts(arguments.scenes)
     wanted = arguments.references and not arguments.no_color
     with _Progress(arguments.quiet) as progress:
@@ -194,7 +190,7 @@ def _run(arguments: argparse.Namespace) -> Any:
             arguments.input,
             arguments.output,
             restore=None if arguments.no_restore else restore,
-            colorize=colorize if wanted else None,
+            colorize=None if arguments.no_color else colorize,
             references=load_references(arguments.references) if wanted else (),
             scenes=scenes,
             write=_output_options(arguments),
@@ -255,7 +251,9 @@ class _Progress:
             self._bar.update(done - self._bar.n)
             return
         now = time.monotonic()
-        if now - self._last >= EVERY:
+        if not done:
+            self._began = self._last = now
+        elif now - self._last >= EVERY:
             self._last = now
             rate = done / (now - self._began)
             left = f", {_clock((total - done) / rate)} left" if total and total > done else ""

@@ -76,7 +76,7 @@ def remaster_film(
         output: .mkv, .mp4, .mov, or a folder for codec png; appears when it is complete.
         restore: None leaves luma as it is.
         colorize: None leaves colours as they are.
-        references: to colour from.
+        references: to colour from; without any, the film is restored only.
         scenes: see `RemasterPipeline`.
         write: see `OutputOptions`.
         start: first frame.
@@ -86,13 +86,18 @@ def remaster_film(
     Raises:
         RemasterError: anything wrong with what was given, or no space left; nothing is left behind.
     """
+    uncolored = colorize is not None and not references
+    if uncolored:
+        colorize = None
     if restore is None and colorize is None:
-        raise InputError("nothing to do: restoring is off and there is nothing to colour from")
+        raise InputError("nothing to do: restoring is off, and colouring is off or has no references")
     check_output(output, write.codec, write.overwrite, source if source.exists() else None)
     with VideoReader(source, start, end) as reader:
         pipeline = RemasterPipeline(restore, colorize, references, scenes)
         reader.context = _context(pipeline, start, end)
         info = reader.info
+        if uncolored:
+            log.info("no references: the film is restored only")
         log.info("%s", _plan(pipeline, info, len(references), write, output))
         out = output_format(info, write.codec, colorize is not None)
         luma_kept = restore is None or restore.strength == 0
@@ -116,6 +121,7 @@ def remaster_film(
                 written += 1
                 progress(written, reader.expected)
 
+            progress(0, reader.expected)
             overlap(pictures(), transform, put, _capacity(info))
     return Done(written, reader.truncated)
 
@@ -178,6 +184,7 @@ def merge_films(
                 written += 1
                 progress(written, reader.expected)
 
+            progress(0, reader.expected)
             overlap(_pairs(reader, other, offset), transform, put, _capacity(info))
     return Done(written, reader.truncated or other.truncated)
 

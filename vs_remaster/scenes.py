@@ -59,7 +59,7 @@ def _normalise(thumb: torch.Tensor) -> tuple[np.ndarray, float]:
 
     The values are whole numbers, so that sums of products are exact and the same on every machine.
     """
-    values = thumb.numpy().astype(np.float64)
+    values = thumb.detach().cpu().numpy().astype(np.float64)
     values -= values.mean()
     contrast = float(np.sqrt(np.square(values).mean() + _FLAT**2))
     levels = np.round(values * (_LEVELS / contrast)).clip(-127, 127).astype(np.float32)

@@ -24,10 +24,12 @@ class Memory(NamedTuple):
     fine_chroma: Tensor  # [N, 2]
     place: Tensor  # [K, 5] int64: first fine row of the reference, fine line, fine column, fine lines, fine columns
     owner: Tensor  # [K] int64: which reference a coarse position belongs to
+    overview: Tensor  # [A, D] unit vectors: the keys averaged over areas of 4 x 4, for all references
+    areas: list[int]  # how many rows of `overview` each reference has
 
     def to(self, device: torch.device | str) -> Memory:
         """The same memory on another device."""
-        return Memory(*(x.to(device) for x in self))
+        return Memory(*(x.to(device) if isinstance(x, Tensor) else x for x in self))
 
 
 def join(memories: list[Memory]) -> Memory:
@@ -40,7 +42,8 @@ def join(memories: list[Memory]) -> Memory:
         places.append(place)
         owners.append(torch.full_like(memory.owner, i))
     fields = [torch.cat([m[i] for m in memories]) for i in range(4)]
-    return Memory(*fields, torch.cat(places), torch.cat(owners))
+    overview = torch.cat([m.overview for m in memories])
+    return Memory(*fields, torch.cat(places), torch.cat(owners), overview, [n for m in memories for n in m.areas])
 
 
 def places(height: int, width: int, device: torch.device) -> Tensor:
@@ -59,23 +62,41 @@ class Match(NamedTuple):
     similarity: Tensor  # [Q, 1] its cosine
 
 
-def coarse_match(
-    queries: Tensor, memory: Memory, null_keys: Tensor, null_values: Tensor, temperature: Tensor, null_bias: Tensor
-) -> Match:
-    """Cosine attention of `queries` `[Q, D]` (unit vectors) over the memory and the null keys `[M, D]` -> values `[M, V]`.
+def likeness(frames: Tensor, memory: Memory) -> Tensor:
+    """How much each frame as a whole looks like each reference: `[F, R]`, at most 1.
 
-    The softmax is sharpened with the logarithm of the number of keys, so that colour does not fade when frames or references grow.
+    `frames` `[F, P, D]`: the frames' matching features averaged over areas of 4 x 4 coarse positions, as unit vectors. For every area the
+    most similar one of a reference is sought; the mean of those cosines is the likeness.
+    """
+    return torch.stack([(frames @ o.t()).amax(2).mean(1) for o in memory.overview.split(memory.areas)], 1)
+
+
+def coarse_match(
+    queries: Tensor,
+    memory: Memory,
+    bias: Tensor,
+    null_keys: Tensor,
+    null_values: Tensor,
+    null_bias: Tensor,
+    temperature: Tensor,
+) -> Match:
+    """Cosine attention of one frame's `queries` `[Q, D]` (unit vectors) over the memory and the null keys `[M, D]` -> values `[M, V]`.
+
+    `bias` `[R]`, at most 0, is added to the cosines of each reference's positions: the less a reference resembles the frame, the less it is
+    asked. The softmax is sharpened with the logarithm of the number of keys, so that colour does not fade when frames or references grow.
     """
     count = memory.keys.shape[0]
     scale = temperature * math.log(max(count, 2))
+    offset = bias[memory.owner][None]
+    keys = memory.keys.t()
     step = max(16, CHUNK_SCORES // count)
     parts = []
     for q in queries.split(step):
-        cosine = q @ memory.keys.t()
-        similarity, best = cosine.detach().max(1, keepdim=True)
-        # A cosine is at most 1, so the exponentials need no search for the largest score.
-        real = torch.exp(scale * (cosine - 1))
-        null = torch.exp(scale * (q @ null_keys.t() + null_bias - 1))
+        score = torch.addmm(offset, q, keys)
+        similarity, best = score.detach().max(1, keepdim=True)
+        # A score is at most 1, so the exponentials need no search for the largest.
+        real = torch.exp(scale * (score - 1))
+        null = torch.exp(scale * (q @ null_keys.t() + (null_bias - 1)))
         mass = real.sum(1, keepdim=True)
         total = mass + null.sum(1, keepdim=True)
         value = (real @ memory.values + null @ null_values) / total

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import Match, Memory, coarse_match, fine_match, join, places
+from .attention import Match, Memory, coarse_match, fine_match, join, likeness, places
 from .backbone import CHANNELS, GrayEfficientNet
 from .layers import Halo, ResBlock, Stage, fold, trim, unfold, wide
 
@@ -76,6 +76,7 @@ class ColorizerNet(nn.Module):
         self.null_keys = nn.Parameter(torch.randn(c.null_keys, c.key))
         self.null_values = nn.Parameter(torch.zeros(c.null_keys, 2 + c.value))
         self.null_bias = nn.Parameter(torch.tensor(-0.2))
+        self.likeness = nn.Parameter(torch.tensor(1.0))
         self.temperature = nn.Parameter(torch.tensor(2.5))
         self.fine_scale = nn.Parameter(torch.tensor(20.0))
         self.mix8 = nn.Conv2d(2 + c.value + 2 + c.width8, c.width8, 3, padding=1)
@@ -114,6 +115,7 @@ class ColorizerNet(nn.Module):
         learned = self.value(torch.cat([F.pixel_unshuffle(4 * chroma4, 2).to(f.coarse.dtype), f.coarse], 1))
         values = torch.cat([chroma8, wide(learned)], 1)
         height, width = chroma8.shape[-2:]
+        overview = areas(f.keys)[0]
         return Memory(
             rows(f.keys)[0],
             rows(values)[0],
@@ -121,6 +123,8 @@ class ColorizerNet(nn.Module):
             rows(chroma4)[0],
             places(height, width, luma.device),
             torch.zeros(height * width, dtype=torch.int64, device=luma.device),
+            overview,
+            [len(overview)],
         )
 
     def encode_all(self, pictures: list[tuple[Tensor, Tensor]]) -> Memory:
@@ -156,10 +160,13 @@ class ColorizerNet(nn.Module):
         """Carry the references' colour to the frames `f` (N of them) of one clip."""
         count, _, height, width = f.keys.shape
         with torch.autocast(f.keys.device.type, enabled=False):
-            null = F.normalize(wide(self.null_keys), dim=1)
-            match: Match = coarse_match(
-                rows(f.keys).flatten(0, 1), memory, null, wide(self.null_values), self.temperature, self.null_bias
-            )
+            alike = likeness(areas(f.keys), memory)
+            bias = self.likeness * (alike - alike.amax(1, keepdim=True))
+            null = F.normalize(wide(self.null_keys), dim=1), wide(self.null_values), self.null_bias
+            matches = [
+                coarse_match(q, memory, b, *null, self.temperature) for q, b in zip(rows(f.keys), bias)
+            ]
+            match = Match(*(torch.cat(x) for x in zip(*matches)))
             chroma4, cosine4 = fine_match(
                 rows(f.fine_keys), match.best.view(count, -1), height, width, memory, self.fine_scale, self.config.search
             )
@@ -221,6 +228,11 @@ class ColorizerNet(nn.Module):
 def rows(x: Tensor) -> Tensor:
     """`[N, C, H, W]` to `[N, H*W, C]`."""
     return x.flatten(2).transpose(1, 2).contiguous()
+
+
+def areas(keys: Tensor) -> Tensor:
+    """Matching features `[N, D, h, w]` averaged over areas of about 4 x 4 positions, as unit vectors `[N, areas, D]`."""
+    return F.normalize(rows(F.avg_pool2d(keys, 4, ceil_mode=True, count_include_pad=False)), dim=2)
 
 
 def working_size(height: int, width: int, lines: int, multiple: int) -> tuple[int, int]:
