@@ -43,6 +43,7 @@ def restore_loss(out: RestorerOutput, target: Tensor, mask: Tensor) -> dict[str,
         "spectrum": 0.05 * spectrum(out.luma, target),
         "mask": 0.2 * bce + 0.05 * dice(out.mask, mask),
         "temporal": 0.3 * temporal(out.luma, target),
+        "fill": 0.1 * (charbonnier(out.fill - target) * (1 + 8 * mask)).mean(),
         "tone": 0.2 * charbonnier((out.toned - target) * (1 - mask)).mean(),
     }
 

@@ -216,7 +216,7 @@ class Colorize:
         """RGB PSNR on clean luma with the first frame as only reference, at 5, 20 and 60 frames from it."""
         rows = []
         for clip in self.val:
-            gaps = [0, 5, 20, min(60, len(clip.frames) - 1)]
+            gaps = [min(gap, len(clip.frames) - 1) for gap in (0, 5, 20, 60)]
             rgb = clip.frames[gaps].float().to(self.s.device) / 255
             height, width = (side // 16 * 16 for side in rgb.shape[-2:])
             ycc = rgb_to_ycbcr(rgb[..., :height, :width])

@@ -27,8 +27,8 @@ class InvertedResidual(nn.Module):
         self.project = nn.Conv2d(width, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(self.expand(x)) if self.expand is not None else x
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = F.relu6(self.expand(x), inplace=True) if self.expand is not None else x
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
         return x + y if self.skip else y
 
 
@@ -47,7 +47,7 @@ class GrayEfficientNet(nn.Module):
 
     def forward(self, luma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`luma` `[N, 1, H, W]` 0..1; returns `[N, 24, H/4, W/4]`, `[N, 40, H/8, W/8]`, `[N, 112, H/16, W/16]`."""
-        x = F.relu6(self.stem(2 * luma - 1))
+        x = F.relu6(self.stem(2 * luma - 1), inplace=True)
         taps = []
         for i, block in enumerate(self.blocks):
             x = block(x)

@@ -1,7 +1,8 @@
-"""The restorer: tone correction, damage mask and a gated residual, from a 2-D U-Net that shifts channels in time.
+"""The restorer: tone correction, a residual, and a damage mask with what belongs under it, from a 2-D U-Net that shifts channels in time.
 
-`out = tone(x) + photo + mask * structure`. The tone part corrects flicker and shading and cannot blur; `photo` is the residual for
-grain and softness; `structure` repaints what the mask calls damage.
+`out = lerp(tone(x) + photo, fill, mask)`. The tone part corrects flicker and shading and cannot blur; `photo` is the residual for grain
+and softness; `fill` is the picture itself painted anew, used only where the mask finds damage. A fill instead of a second residual
+need not undo the dirt pixel by pixel, so no rim of it stays.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from .layers import Halo, Stage, fold, neighbours, pad_to_multiple, trim, unfold, wide
 
+MIDDLE = 0.45  # mean luma of films, taken off so that activations centre on 0
 THUMBNAIL = (36, 48)  # lines x columns of the small frames that the tone part sees
 
 
@@ -36,6 +38,7 @@ class RestorerOutput(NamedTuple):
     mask: Tensor
     toned: Tensor
     mask_logits: Tensor
+    fill: Tensor
 
 
 class Tone(nn.Module):
@@ -129,16 +132,17 @@ class RestorerNet(nn.Module):
 
             toned = apply_tone(keep(fold(wide(luma))), keep(grid), keep(curve))
         outputs = self.repair(pad_to_multiple(toned, self.multiple_of), batch, inner)
-        photo, structure, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
+        photo, fill, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
         mask = torch.sigmoid(logits)
         done = Halo(0, 0)
         toned = fold(trim(unfold(toned, batch), inner, done)) if inner != done else toned
-        restored = toned + photo + mask * structure
-        return RestorerOutput(*(unfold(x, batch) for x in (restored, mask, toned, logits)))
+        fill = fill + MIDDLE
+        restored = torch.lerp(toned + photo, fill, mask)
+        return RestorerOutput(*(unfold(x, batch) for x in (restored, mask, toned, logits, fill)))
 
     def repair(self, toned: Tensor, batch: int, halo: Halo) -> Tensor:
         """The U-Net on `[B*T, 1, H, W]`; each temporal stage needs one frame less on each side than the one before."""
-        x = self.stem(F.pixel_unshuffle(toned - 0.45, 2).contiguous(memory_format=torch.channels_last))
+        x = self.stem(F.pixel_unshuffle(toned - MIDDLE, 2).contiguous(memory_format=torch.channels_last))
         skip1, halo1 = self.enc1(x, batch, halo, 3)
         skip2, halo2 = self.enc2(self.down1(skip1), batch, halo1, 2)
         x, halo3 = self.middle(self.down2(skip2), batch, halo2, 1)
