@@ -18,7 +18,7 @@ WHOLE = 1 << 16  # no picture has so many lines: do not shrink
 
 
 def side_by_side(source: Path, result: Path) -> np.ndarray:
-    """Rows of input, restored and coloured, uint8 BGR; colouring kept the luma, which therefore is the restored film."""
+    """Rows of input, restored and coloured, uint8 BGR; colouring keeps luma: the result's is the restored film."""
     before = decode_clip(source, short_edge=WHOLE)
     restored = decode_clip(result, short_edge=WHOLE)
     coloured = decode_clip(result, short_edge=WHOLE, color=True)
@@ -40,8 +40,8 @@ def main() -> int:
     if status:
         return status
     cv2.imwrite(str(picture), side_by_side(sample, film))
-    print(f"The film, restored and coloured:      {film}")
-    print(f"Input | restored | coloured, a frame of each shot: {picture}")
+    print(f"film, restored and coloured: {film}")
+    print(f"input | restored | coloured: {picture}")
     return 0
 
 

@@ -196,14 +196,16 @@ def restore_clip(made: Damaged, ours: Callable | None, cache: Cache) -> dict[str
 
 def evaluate_restore(options: argparse.Namespace) -> None:
     """Print the tables of restoration."""
-    options.frames = min(options.frames or VALIDATION_FRAMES, VALIDATION_FRAMES)
+    wanted = slice(options.frames)
+    options.frames = VALIDATION_FRAMES  # damage depends on the length of the clip: make all of it, then cut
     templates = load_templates(options.data / "damage" / "val")
     ours = None if options.rivals_only else our_restorer(options)
     found, identity = {}, []
     for name, clean in clips(options, VALIDATION_EDGE, in_color=False):
-        found[name] = restore_clip(validation_clip(name, clean, templates), ours, Cache(options.cache))
+        made = Damaged(*(part[wanted] for part in validation_clip(name, clean, templates)))
+        found[name] = restore_clip(made, ours, Cache(options.cache))
         if ours:
-            identity.append(metrics.psnr(ours(clean).clamp(0, 1), clean))
+            identity.append(metrics.psnr(ours(clean[wanted]).clamp(0, 1), clean[wanted]))
         report_clip(options, name, found[name], "PSNR fitted")
     print(f"\nRestoration, {len(found)} clips, frozen validation damage; fitted: after one gain and offset a clip.\n")
     formats = {"PSNR": ".2f", "PSNR fitted": ".2f", "PSNR L*": ".2f", "SSIM": ".4f", "temporal": ".4f", "warp": ".5f"}
@@ -241,9 +243,8 @@ def bucket_name(start: int, end: int | None) -> str:
 
 def our_colorizer(options: argparse.Namespace) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """A function of luma [T, 1, H, W] and one reference [3, H, W] that gives chroma [T, 2, H, W]."""
-    from vs_remaster.remaster import ColorizeOptions, Colorizer
-
     from vs_remaster.references import Reference
+    from vs_remaster.remaster import ColorizeOptions, Colorizer
 
     settings = ColorizeOptions(model=options.model, device=options.device, precision=options.precision)
     colorizer = Colorizer(settings)

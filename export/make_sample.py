@@ -19,7 +19,7 @@ from vs_remaster.color import encode_plane, rgb_to_ycbcr
 
 FRAMES = range(100, 187)  # of bikes.mp4: the end of one shot and the whole of the next
 REFERENCES = (125, 150)  # one in each shot
-SEED = 5
+SEED = 7
 CRF = 20
 
 

@@ -87,7 +87,7 @@ class Restore:
         root = Path(s.data)
         self.clips = clips_of(root / "video/train", s, color=False)
         self.photos = load_photos(root / "photos") if s.photo and (root / "photos").is_dir() else []
-        self.templates = load_templates(Path(s.damage)) if s.damage else None
+        self.templates = load_templates(Path(s.damage)).to(s.device) if s.damage else None
         self.settings = DamageSettings(density=s.density)
         self.val = load_clips(root / "video/val", VALIDATION_EDGE, limit_frames=VALIDATION_FRAMES)[:: s.validate_every]
         masks = root / "damage/val"

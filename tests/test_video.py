@@ -39,7 +39,9 @@ def moving(pix_fmt: str, width: int, height: int, number: int) -> list[np.ndarra
     planes = []
     for i, (rows, columns) in enumerate(plane_sizes(layout.kind, width, height, layout.subsampling)):
         y, x = np.mgrid[:rows, :columns]
-        wave = 0.5 + 0.35 * np.sin((x * width / columns + 3 * number) / 9 + i) * np.cos((y * height / rows + number) / 11)
+        wave = 0.5 + 0.35 * np.sin((x * width / columns + 3 * number) / 9 + i) * np.cos(
+            (y * height / rows + number) / 11
+        )
         planes.append((wave * ((1 << layout.bits) - 1)).astype(np.uint8 if layout.bits == 8 else np.uint16))
     return planes
 
@@ -116,7 +118,18 @@ def stream_times(path: Path) -> list[Fraction]:
 
 # --- pixel formats ---
 
-PLANAR = ["gray", "gray10le", "gray16le", "yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv410p", "yuv411p", "yuv420p9le"]
+PLANAR = [
+    "gray",
+    "gray10le",
+    "gray16le",
+    "yuv420p",
+    "yuv422p",
+    "yuv444p",
+    "yuv440p",
+    "yuv410p",
+    "yuv411p",
+    "yuv420p9le",
+]
 PLANAR += ["yuv420p10le", "yuv422p12le", "yuv444p14le", "yuv420p16le", "gbrp", "gbrp10le", "gbrp16le", "yuvj422p"]
 
 
@@ -212,7 +225,9 @@ def test_every_pixel_format_of_ffmpeg_gives_planes_or_says_why_not():
 # --- reading ---
 
 
-@pytest.mark.parametrize("pix_fmt", ["gray", "gray10le", "gray16le", "yuv420p", "yuv422p10le", "yuv444p16le", "yuv411p"])
+@pytest.mark.parametrize(
+    "pix_fmt", ["gray", "gray10le", "gray16le", "yuv420p", "yuv422p10le", "yuv444p16le", "yuv411p"]
+)
 @pytest.mark.parametrize("size", [(64, 48), (65, 49)])
 def test_lossless_film_is_read_exactly(tmp_path, pix_fmt, size):
     path = tmp_path / "film.mkv"
@@ -228,13 +243,22 @@ def test_lossless_rgb_film_is_read_as_red_green_blue(tmp_path):
     film(tmp_path / "film.mkv", 2, "gbrp10le", codec="ffv1")
     with VideoReader(tmp_path / "film.mkv") as reader:
         assert (reader.info.kind, reader.info.bits, reader.info.full_range) == ("rgb", 10, True)
-        assert all(np.array_equal(p, q) for p, q in zip(next(iter(reader)).planes, moving("gbrp10le", 64, 48, 0), strict=True))
+        assert all(
+            np.array_equal(p, q) for p, q in zip(next(iter(reader)).planes, moving("gbrp10le", 64, 48, 0), strict=True)
+        )
 
 
 def test_what_is_known_of_a_film(tmp_path):
     path = tmp_path / "film.mp4"
     film(
-        path, 12, sample_aspect_ratio=Fraction(16, 15), colorspace=6, color_primaries=5, color_trc=6, color_range=1, sound=True
+        path,
+        12,
+        sample_aspect_ratio=Fraction(16, 15),
+        colorspace=6,
+        color_primaries=5,
+        color_trc=6,
+        color_range=1,
+        sound=True,
     )
     with VideoReader(path) as reader:
         info = reader.info
@@ -311,7 +335,10 @@ def test_truncated_film_gives_its_whole_frames(tmp_path, name, keep, caplog):
     path = tmp_path / name
     film(path, 60, options={"crf": "10"}, size=(160, 128))
     if name.endswith("mp4"):  # with the index in front, else nothing can be read
-        with av.open(str(path)) as old, av.open(str(tmp_path / "fast.mp4"), "w", options={"movflags": "faststart"}) as new:
+        with (
+            av.open(str(path)) as old,
+            av.open(str(tmp_path / "fast.mp4"), "w", options={"movflags": "faststart"}) as new,
+        ):
             stream = new.add_stream_from_template(old.streams.video[0])
             for packet in old.demux(video=0):
                 if packet.size:
@@ -470,7 +497,9 @@ def test_bad_folders(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(64, 48), (65, 49), (64, 49), (65, 48)])
-@pytest.mark.parametrize("pix_fmt", ["gray", "gray10le", "gray12le", "gray16le", "yuv420p", "yuv422p10le", "yuv444p16le", "yuv410p"])
+@pytest.mark.parametrize(
+    "pix_fmt", ["gray", "gray10le", "gray12le", "gray16le", "yuv420p", "yuv422p10le", "yuv444p16le", "yuv410p"]
+)
 def test_ffv1_is_lossless_and_gray_stays_gray(tmp_path, pix_fmt, size):
     film(tmp_path / "film.mkv", 4, pix_fmt, size, "ffv1")
     copy(tmp_path / "film.mkv", tmp_path / "out.mkv", "ffv1")
@@ -482,9 +511,11 @@ def test_ffv1_is_lossless_and_gray_stays_gray(tmp_path, pix_fmt, size):
 
 @pytest.mark.parametrize("pix_fmt", ["bgr0", "gbrp10le", "gbrp16le"])
 def test_ffv1_keeps_rgb(tmp_path, pix_fmt):
-    film(tmp_path / "film.mkv", 2, "gbrp" if pix_fmt == "bgr0" else pix_fmt, codec="png" if pix_fmt == "bgr0" else "ffv1") if (
-        pix_fmt != "bgr0"
-    ) else pictures(tmp_path / "film.mkv", [np.dstack(random_planes("gbrp", 16, 16, n)) for n in range(2)])
+    film(
+        tmp_path / "film.mkv", 2, "gbrp" if pix_fmt == "bgr0" else pix_fmt, codec="png" if pix_fmt == "bgr0" else "ffv1"
+    ) if (pix_fmt != "bgr0") else pictures(
+        tmp_path / "film.mkv", [np.dstack(random_planes("gbrp", 16, 16, n)) for n in range(2)]
+    )
     with VideoReader(tmp_path / "film.mkv") as reader:
         out = output_format(reader.info, "ffv1", colored=False)
         assert out.pix_fmt == pix_fmt
@@ -656,7 +687,7 @@ def test_rate_is_exact_between_containers(tmp_path, source, target, rate):
 @pytest.mark.parametrize(
     ("target", "codec"),
     [(f"out.{c}", codec) for codec in ("x264", "x265") for c in ("mkv", "mp4", "mov")]
-    + [("out.mkv", "ffv1"), ("out.mov", "prores")],
+    + [("out.mkv", "ffv1"), ("out.mov", "prores"), ("out.mkv", "prores")],
 )
 def test_tags_aspect_and_rotation_are_kept(tmp_path, target, codec):
     with av.open(str(tmp_path / "film.mp4"), "w") as container:
@@ -671,14 +702,27 @@ def test_tags_aspect_and_rotation_are_kept(tmp_path, target, codec):
         container.mux(stream.encode(None))
     copy(tmp_path / "film.mp4", tmp_path / target, codec)
     with VideoReader(tmp_path / "film.mp4") as a, VideoReader(tmp_path / target) as b:
-        if codec != "ffv1":  # which keeps it in every frame, where PyAV does not look
-            assert b.info.sar == a.info.sar == Fraction(16, 15)
+        assert b.info.sar == a.info.sar == Fraction(16, 15)
         assert (b.info.tags.matrix, b.info.tags.primaries, b.info.tags.transfer, b.info.tags.range) == (5, 5, 6, 1)
         assert a.info.display_matrix is not None
         assert b.info.display_matrix == a.info.display_matrix
     for name in ("film.mp4", target):
         with av.open(str(tmp_path / name)) as container:
             assert next(container.decode(video=0)).rotation == 90
+
+
+@pytest.mark.parametrize(
+    "aspect", [Fraction(16, 15), Fraction(8, 9), Fraction(32, 27), Fraction(64, 45), Fraction(1, 2)]
+)
+def test_aspect_in_the_header_of_matroska_is_exact_and_leaves_the_file_sound(tmp_path, ffmpeg, aspect):
+    film(tmp_path / "film.mp4", 3, size=(720, 480), sample_aspect_ratio=aspect, sound=True)
+    copy(tmp_path / "film.mp4", tmp_path / "out.mkv", "ffv1")
+    with VideoReader(tmp_path / "out.mkv") as reader:
+        assert reader.info.sar == aspect
+        assert len(list(reader)) == 3
+    command = [ffmpeg, "-v", "error", "-err_detect", "crccheck+explode", "-i", tmp_path / "out.mkv", "-f", "null", "-"]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.fixture(scope="module")
@@ -790,7 +834,7 @@ def test_pictures_become_a_film(tmp_path):
 # --- writing: names, failures ---
 
 
-@pytest.mark.parametrize("name", ["Ünïcode 映画 %d.mkv", "it's \"quoted\" & [odd].mkv", "a:b.mkv", "-dash.mkv"])
+@pytest.mark.parametrize("name", ["Ünïcode 映画 %d.mkv", 'it\'s "quoted" & [odd].mkv', "a:b.mkv", "-dash.mkv"])
 def test_any_legal_name_works(tmp_path, name):
     film(tmp_path / f"in {name}", 5)
     copy(tmp_path / f"in {name}", tmp_path / name)
@@ -924,7 +968,11 @@ def test_memory_is_flat_when_sound_lies_far_from_the_picture(tmp_path, ffmpeg):
     subprocess.run([str(c) for c in [*command, tmp_path / "film.mov"]], check=True)
     copy(tmp_path / "film.mov", tmp_path / "out.mkv")
     with av.open(str(tmp_path / "out.mkv")) as container:
-        order = [(p.stream.type, float((p.dts if p.dts is not None else p.pts) * p.time_base)) for p in container.demux() if p.size]
+        order = [
+            (p.stream.type, float((p.dts if p.dts is not None else p.pts) * p.time_base))
+            for p in container.demux()
+            if p.size
+        ]
     heard = 0.0
     for kind, time in order:
         heard = time if kind == "audio" else heard

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _messages(quiet: bool) -> Iterator[None]:
-    """Send what the library reports to stderr, a line each."""
+    """Show what the library reports: information on stdout, warnings on stderr, which holds nothing else but errors."""
     handler, level, propagate = _Lines(), log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(logging.WARNING if quiet else logging.INFO)
@@ -216,17 +216,20 @@ def _merge(arguments: argparse.Namespace) -> Any:
 
 
 class _Lines(logging.Handler):
-    """Messages as lines on stderr, above the progress bar if there is one."""
+    """Messages as lines, above the progress bar if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
 
-        prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        tqdm.write(f"vs-remaster: {prefix}{record.getMessage()}", file=sys.stderr)
+        if record.levelno >= logging.WARNING:
+            tqdm.write(f"vs-remaster: warning: {record.getMessage()}", file=sys.stderr)
+        else:
+            tqdm.write(record.getMessage(), file=sys.stdout)
+            sys.stdout.flush()
 
 
 class _Progress:
-    """A bar on a terminal, else a line every ten seconds."""
+    """A bar on stderr where that is a terminal, else a line on stdout every ten seconds."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet

@@ -1,12 +1,17 @@
-"""What FFmpeg does not tell of a container file: how long it should be; and how to name it to FFmpeg without traps."""
+"""What FFmpeg or PyAV do not do for container files: how long they should be, safe names, aspect in Matroska."""
 
 from __future__ import annotations
 
 import os
+import zlib
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-_EBML_HEADER, _EBML_SEGMENT = 0x1A45DFA3, 0x18538067
+# Matroska element names, RFC 9559
+_EBML_HEADER, _SEGMENT, _TRACKS, _TRACK_ENTRY, _VIDEO = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE, 0xE0
+_VOID, _CRC, _DISPLAY, _DISPLAY_UNIT = 0xEC, 0xBF, (0x54B0, 0x54BA), 0x54B2
 _TS_PACKETS = (188, 204)
 
 
@@ -75,17 +80,91 @@ def _riff(file: BinaryIO, size: int) -> int:
 def _matroska(file: BinaryIO) -> int | None:
     """RFC 8794: an EBML header and one segment, each with its size in front; all ones means unknown."""
     at = 0
-    for wanted in (_EBML_HEADER, _EBML_SEGMENT):
+    for wanted in (_EBML_HEADER, _SEGMENT):
         file.seek(at)
         head = file.read(12)
-        width = 9 - head[4].bit_length() if len(head) == 12 and head[4] else 0
-        if int.from_bytes(head[:4], "big") != wanted or not width:
+        if len(head) < 12 or not head[4] or int.from_bytes(head[:4], "big") != wanted:
             return None
-        length = int.from_bytes(head[4 : 4 + width], "big") & ((1 << 7 * width) - 1)
+        width, length = _ebml_size(head, 4)
         if length == (1 << 7 * width) - 1:
             return None
         at += 4 + width + length
     return at
+
+
+def _ebml_size(data: bytes | bytearray, at: int) -> tuple[int, int]:
+    """(bytes it takes, value) of the size of an element."""
+    width = 9 - data[at].bit_length()
+    return width, int.from_bytes(data[at : at + width], "big") & ((1 << 7 * width) - 1)
+
+
+def _ebml_elements(data: bytes | bytearray, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """(id, first byte, first byte of the content, byte behind it) of the elements of a master element."""
+    while at < end:
+        name = 9 - data[at].bit_length()
+        width, size = _ebml_size(data, at + name)
+        content = at + name + width
+        yield int.from_bytes(data[at : at + name], "big"), at, content, content + size
+        at = content + size
+
+
+def set_matroska_aspect(path: Path, width: int, height: int, aspect: Fraction) -> bool:
+    """Write a sample aspect ratio into the header of a Matroska file; FFmpeg does it, but PyAV cannot ask it to.
+
+    Nothing is moved: what is added takes the place of a void element that FFmpeg leaves in the description of a track.
+
+    Args:
+        path: a file with one track of pictures.
+        width: of the pictures, in pixels.
+        height: of the pictures, in pixels.
+        aspect: width of a pixel by its height.
+
+    Returns:
+        Whether there was room.
+    """
+    across = width * aspect
+    shown = int(across * across.denominator), height * across.denominator
+    with path.open("r+b") as file:
+        data = bytearray(file.read(1 << 20))
+        try:
+            *_, header, _ = _ebml_child(data, 0, len(data), _SEGMENT)
+            *_, tracks, tracks_end = _ebml_child(data, header, len(data), _TRACKS)
+            *_, track, track_end = _ebml_child(data, tracks, tracks_end, _TRACK_ENTRY)  # the picture is the first
+            begin, video, video_end = _ebml_child(data, track, track_end, _VIDEO)
+            void, _, void_end = _ebml_child(data, video_end, track_end, _VOID)
+        except (StopIteration, IndexError):
+            return False
+        kept = b"".join(
+            data[first:last]
+            for name, first, _, last in _ebml_elements(data, video, video_end)
+            if name not in (*_DISPLAY, _DISPLAY_UNIT)
+        )
+        added = _display_size(shown, video_end - video - len(kept) + void_end - void)
+        if added is None or len(kept + added) > 126 or video - begin != 2:
+            return False
+        data[begin:void_end] = bytes([_VIDEO, 0x80 | len(kept + added)]) + kept + added + data[video_end:void]
+        name, _, crc, behind = next(_ebml_elements(data, tracks, tracks_end))
+        if name == _CRC:
+            data[crc:behind] = zlib.crc32(data[behind:tracks_end]).to_bytes(4, "little")
+        file.seek(0)
+        file.write(data)
+    return True
+
+
+def _ebml_child(data: bytearray, at: int, end: int, name: int) -> tuple[int, int, int]:
+    """(first byte, first byte of the content, byte behind it) of the first element of that name."""
+    return next(element[1:] for element in _ebml_elements(data, at, end) if element[0] == name)
+
+
+def _display_size(shown: tuple[int, int], room: int) -> bytes | None:
+    """The elements for the displayed size, exactly `room` bytes long: numbers may have leading zeros."""
+    widths = (room - 6) // 2, room - 6 - (room - 6) // 2
+    if not all(1 <= width <= 8 and number < 1 << 8 * width for number, width in zip(shown, widths, strict=True)):
+        return None
+    return b"".join(
+        name.to_bytes(2, "big") + bytes([0x80 | width]) + number.to_bytes(width, "big")
+        for name, number, width in zip(_DISPLAY, shown, widths, strict=True)
+    )
 
 
 def reason(error: BaseException) -> str:

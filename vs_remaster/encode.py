@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
-from .containers import media_url, reason
+from .containers import media_url, reason, set_matroska_aspect
 from .errors import InputError, UnsupportedError
 from .film import VideoInfo
 from .output import CONTAINERS, NO_SPACE, Atomic, OutputFormat, check_output, named_errors
@@ -170,21 +170,9 @@ class VideoWriter(Atomic):
         if self.codec == "x265" and self._format in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # the only one Apple's players take
         context.flags |= av.codec.context.Flags.frame_duration
-        self._aspect = self._aspect_filter() if self.codec == "ffv1" and info.sar != 1 else None
         if info.display_matrix:
             stream.set_display_matrix(info.display_matrix)
         return stream
-
-    def _aspect_filter(self) -> av.filter.Graph:
-        """FFV1 takes the aspect ratio from frames, where PyAV has no way to set it but a filter."""
-        info, graph = self.reader.info, av.filter.Graph()
-        source = graph.add_buffer(
-            width=info.width, height=info.height, format=self.out.pix_fmt, time_base=info.time_base
-        )
-        graph.link_nodes(
-            source, graph.add("setsar", f"{info.sar.numerator}/{info.sar.denominator}"), graph.add("buffersink")
-        ).configure()
-        return graph
 
     def _options(self) -> dict[str, str]:
         if self.codec in DEFAULT_CRF:
@@ -254,9 +242,6 @@ class VideoWriter(Atomic):
             picture.colorspace, picture.color_range = self._tags
             tags = self.reader.info.tags
             picture.color_primaries, picture.color_trc = tags.primaries, tags.transfer  # ProRes writes what frames say
-            if self._aspect:
-                self._aspect.push(picture)
-                picture = self._aspect.pull()
             self._mux(self._stream.encode(picture))
 
     def _mux(self, packets: list[Any]) -> None:
@@ -284,20 +269,24 @@ class VideoWriter(Atomic):
                     self._copier.advance(end, end)
                     self._copier.close()
                 self._container.close()
-                self._note_lost_metadata()
+                self._finish_header()
                 os.replace(self._part, self.path)
         except BaseException:
             self.abort()
             raise
         self._done = True
 
-    def _note_lost_metadata(self) -> None:
-        """MP4 and MOV have a place for some entries only, and drop the others silently."""
-        if self._copier is None or self._format == "matroska":
+    def _finish_header(self) -> None:
+        """Add to Matroska what PyAV cannot, and name the metadata that MP4 and MOV have dropped silently."""
+        info = self.reader.info
+        if self._format == "matroska":
+            written = info.sar == 1 or set_matroska_aspect(self._part, info.width, info.height, info.sar)
+            if not written and self.codec not in DEFAULT_CRF:  # those store it in the picture as well
+                log.warning("the sample aspect ratio %s could not be stored in %s", info.sar, self.path)
             return
-        with av.open(media_url(self._part)) as written:
-            there = {key.lower() for key in written.metadata}
-        lost = [key for key in self._copier.metadata if key.lower() not in there]
+        with av.open(media_url(self._part)) as container:
+            there = {key.lower() for key in container.metadata}
+        lost = [key for key in self._copier.metadata if key.lower() not in there] if self._copier else []
         if lost:
             log.warning("metadata %s left out: %s cannot hold it", ", ".join(lost), self._format)
 

@@ -23,9 +23,9 @@ def to_picture(frame: Frame, info: VideoInfo, *, chroma: bool = True) -> Picture
         chroma: also bring chroma to the size of luma; not needed where all chroma will be new.
 
     Returns:
-        Luma and, unless the film is gray or `chroma` is False, BT.709 chroma, with the frame as payload.
+        Luma and BT.709 chroma, with the frame as payload; chroma is None where it is not wanted or the frame has none.
     """
-    luma, colors = decode_frame(frame, info, chroma=chroma)
+    luma, colors = decode_frame(frame, info, chroma=chroma and not _colorless(frame, info))
     return Picture(luma=luma, chroma=colors, index=frame.index, payload=frame)
 
 
@@ -132,6 +132,13 @@ def _chroma_planes(
     if not change.any():
         return frame.planes[1:]
     return _encode(_decode(frame.planes[1:], info, chroma=True) + _shrink(change, size, out), out, chroma=True)
+
+
+def _colorless(frame: Frame, info: VideoInfo) -> bool:
+    """Whether a frame of a film with chroma is all gray, as most black-and-white films are: then there is less to do."""
+    if info.kind == "yuv":
+        return all((plane == 1 << (info.bits - 1)).all() for plane in frame.planes[1:])
+    return info.kind == "rgb" and all(np.array_equal(frame.planes[0], plane) for plane in frame.planes[1:])
 
 
 def _shrink(chroma: torch.Tensor, size: tuple[int, int], out: OutputFormat) -> torch.Tensor:

@@ -96,9 +96,6 @@ def remaster_film(
         pipeline = RemasterPipeline(restore, colorize, references, scenes)
         reader.context = _context(pipeline, start, end)
         info = reader.info
-        if uncolored:
-            log.info("no references: the film is restored only")
-        log.info("%s", _plan(pipeline, info, len(references), write, output))
         out = output_format(info, write.codec, colorize is not None)
         luma_kept = restore is None or restore.strength == 0
         with open_writer(output, reader, out, codec=write.codec, crf=write.crf, overwrite=write.overwrite) as writer:
@@ -121,6 +118,9 @@ def remaster_film(
                 written += 1
                 progress(written, reader.expected)
 
+            if uncolored:
+                log.info("no references: the film is restored only")
+            log.info("%s", _plan(pipeline, info, len(references), write, output))
             progress(0, reader.expected)
             overlap(pictures(), transform, put, _capacity(info))
     return Done(written, reader.truncated)
