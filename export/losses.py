@@ -51,8 +51,8 @@ def restore_loss(out: RestorerOutput, target: Tensor, mask: Tensor) -> dict[str,
 def colorize_loss(out: ColorizerOutput, target: Tensor, has_reference: Tensor) -> dict[str, Tensor]:
     """Terms of the colorizer's loss.
 
-    `target`: true chroma `[B, T, 2, H, W]`; `has_reference` `[B]` 1 where a clip has references that show it: only there is the
-    colour carried by the attention asked to be right.
+    `target`: true chroma `[B, T, 2, H, W]`; `has_reference` `[B]` 1 where a clip has references that show it: only
+    there is the colour carried by the attention asked to be right.
     """
     saturation = target.norm(dim=2, keepdim=True)
     weight = 1 + 4 * saturation

@@ -1,4 +1,5 @@
-"""Put trained weights where they are shipped from: `python -m export.publish restorer-fast runs/restore/restorer-best.safetensors --record "..."`."""
+"""Put trained weights where they are shipped from: `python -m export.publish restorer-fast
+runs/restore/restorer-best.safetensors --record "..."`."""
 
 from __future__ import annotations
 

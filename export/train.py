@@ -1,7 +1,8 @@
 """Train our own networks: `python -m export.train restore|colorize --data DIR --damage DIR --out DIR`.
 
-Reads top to bottom: settings, data, one batch of each task, validation, the loop. A run is cut off by `--minutes` or `--steps`, whichever
-comes first; the learning rate follows a cosine over that budget. Checkpoints are written every few minutes and `--resume` goes on from the
+Reads top to bottom: settings, data, one batch of each task, validation, the loop. A run is cut off by `--minutes` or
+`--steps`, whichever comes first; the learning rate follows a cosine over that budget. Checkpoints are written every
+few minutes and `--resume` goes on from the
 last; the exported weights are an exponential moving average in half precision.
 """
 
@@ -170,7 +171,8 @@ class Colorize:
         return colorize_loss(out, torch.stack(chromas), torch.tensor(shown, device=s.device))
 
     def sample(self, generator: torch.Generator) -> tuple[Tensor, list[Tensor], float]:
-        """Frames `[T, 3, S, S]`, references `[3, h, w]` (sizes multiples of 16), and whether the references show the scene."""
+        """Frames `[T, 3, S, S]`, references `[3, h, w]` (sizes multiples of 16), and whether the references show the
+        scene."""
         s = self.s
         references: list[Tensor] = []
         known = 1.0
@@ -195,9 +197,15 @@ class Colorize:
                 low, high = max(0, first - reach), min(total - 1, times[-1] + reach)
                 at = low + integer(generator, high - low + 1)
                 size = min(round(region * (0.8 + 0.7 * rand(generator))), height, width)
-                y = min(max(0, top + (region - size) // 2 + round((rand(generator) - 0.5) * 0.4 * region)), height - size)
-                x = min(max(0, left + (region - size) // 2 + round((rand(generator) - 0.5) * 0.4 * region)), width - size)
-                picture = crop(clip[at : at + 1], y, x, size, 16 * round(s.size * (0.8 + 0.45 * rand(generator)) / 16))[0]
+                y = min(
+                    max(0, top + (region - size) // 2 + round((rand(generator) - 0.5) * 0.4 * region)), height - size
+                )
+                x = min(
+                    max(0, left + (region - size) // 2 + round((rand(generator) - 0.5) * 0.4 * region)), width - size
+                )
+                picture = crop(clip[at : at + 1], y, x, size, 16 * round(s.size * (0.8 + 0.45 * rand(generator)) / 16))[
+                    0
+                ]
                 references.append(picture.flip(-1) if rand(generator) < 0.1 else picture)
             others = 0 if rand(generator) < 0.4 else 1 + integer(generator, 2)
             if rand(generator) < 0.04:  # nothing but pictures of something else
@@ -273,7 +281,8 @@ def turn_hue(chroma: Tensor, angle: float) -> Tensor:
 
 
 def film_tone(generator: torch.Generator):
-    """A random tone curve with a little grain or softness, as old stock and other scans have; the same for all frames of a clip."""
+    """A random tone curve with a little grain or softness, as old stock and other scans have; the same for all frames
+    of a clip."""
     if rand(generator) < 0.4:
         return lambda luma: luma
     gamma = math.exp(0.35 * (2 * rand(generator) - 1))
@@ -293,14 +302,15 @@ def film_tone(generator: torch.Generator):
 
 @torch.no_grad()
 def start_keys(net: nn.Module, clips: list[Clip]) -> None:
-    """Start the matching features as the principal components of what the backbone sees, so that matching works from step one."""
+    """Start the matching features as the principal components of what the backbone sees, so that matching works from
+    step one."""
     step = max(1, len(clips) // 24)
     samples = []
     for clip in clips[::step]:
         rgb = clip.frames[:1].float() / 255
         height, width = (side // 16 * 16 for side in rgb.shape[-2:])
         luma = rgb_to_ycbcr(rgb[..., :height, :width])[:, :1].cpu()
-        f4, f8, f16 = net.backbone(luma)
+        _, f8, f16 = net.backbone(luma)
         f16 = F.interpolate(f16, scale_factor=2, mode="bilinear", align_corners=False)
         samples.append(torch.cat([0.1 * f8, 0.2 * f16], 1).flatten(2)[0])
     x = torch.cat(samples, 1)
@@ -350,7 +360,9 @@ def main() -> None:
     if s.freeze:
         net.backbone.requires_grad_(False)
     average = copy.deepcopy(net).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], s.lr, betas=(0.9, 0.95), weight_decay=s.weight_decay)
+    optimizer = torch.optim.AdamW(
+        [p for p in net.parameters() if p.requires_grad], s.lr, betas=(0.9, 0.95), weight_decay=s.weight_decay
+    )
     step, spent, best = 0, 0.0, -math.inf
     checkpoint = out / "checkpoint.pt"
     if s.resume and checkpoint.is_file():

@@ -41,7 +41,21 @@ def data(tmp_path_factory) -> Path:
 
 def train(task: str, data: Path, out: Path, *more: str) -> str:
     command = [sys.executable, "-m", "export.train", task, "--data", str(data), "--out", str(out)]
-    command += ["--size", "64", "--frames", "3", "--batch", "2", "--lines", "96", "--threads", "1", "--photo", "0", *more]
+    command += [
+        "--size",
+        "64",
+        "--frames",
+        "3",
+        "--batch",
+        "2",
+        "--lines",
+        "96",
+        "--threads",
+        "1",
+        "--photo",
+        "0",
+        *more,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stderr

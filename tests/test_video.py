@@ -422,6 +422,14 @@ def test_missing_soundonly_and_frameless_films(tmp_path):
         VideoReader(tmp_path / "short.avi")
 
 
+def test_mp4_without_its_index_says_that_it_was_cut_off(tmp_path):
+    film(tmp_path / "film.mp4", 30)
+    data = (tmp_path / "film.mp4").read_bytes()
+    (tmp_path / "film.mp4").write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match="cut off before its index"):
+        VideoReader(tmp_path / "film.mp4")
+
+
 def test_text_cannot_be_read_as_ansi_art(tmp_path):
     (tmp_path / "notes.ans").write_text("hello\n" * 100)
     with pytest.raises(InputError, match="not a video"):

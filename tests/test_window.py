@@ -21,9 +21,7 @@ def look(before: int, after: int):
     """A process whose frame n is the list of frames it can see: exactly what a network of that field depends on."""
 
     def process(items, halo: Halo):
-        return [
-            tuple(items[max(0, i - before) : i + after + 1]) for i in range(halo.before, len(items) - halo.after)
-        ]
+        return [tuple(items[max(0, i - before) : i + after + 1]) for i in range(halo.before, len(items) - halo.after)]
 
     return process
 
@@ -48,7 +46,11 @@ def single(window: Window, n: int, length: int, cuts: set[int], process):
 
 @settings(deadline=None, max_examples=150)
 @given(
-    st.integers(0, 9), st.integers(0, 9), st.integers(1, 16), st.integers(1, 60), st.sets(st.integers(1, 59), max_size=8)
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.integers(1, 16),
+    st.integers(1, 60),
+    st.sets(st.integers(1, 59), max_size=8),
 )
 def test_every_frame_sees_its_own_scene_and_no_more(before, after, block, length, cuts):
     window = Window(before=before, after=after, block=block)

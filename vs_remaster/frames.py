@@ -135,7 +135,7 @@ def _chroma_planes(
 
 
 def _colorless(frame: Frame, info: VideoInfo) -> bool:
-    """Whether a frame of a film with chroma is all gray, as most black-and-white films are: then there is less to do."""
+    """Whether a frame with chroma is all gray, as those of most black-and-white films are: then there is less to do."""
     if info.kind == "yuv":
         return all((plane == 1 << (info.bits - 1)).all() for plane in frame.planes[1:])
     return info.kind == "rgb" and all(np.array_equal(frame.planes[0], plane) for plane in frame.planes[1:])

@@ -1,7 +1,7 @@
 """Restorer, Colorizer and merge_lab on tensors: the one door that every host goes through.
 
-Luma is Y' as float `[T, 1, H, W]`, 0..1; chroma is Cb, Cr of BT.709 as float `[T, 2, H, W]`, -0.5..0.5. Networks make chroma only, so luma
-is kept by construction; a host that has the source's code values need not even convert them.
+Luma is Y' as float `[T, 1, H, W]`, 0..1; chroma is Cb, Cr of BT.709 as float `[T, 2, H, W]`, -0.5..0.5. Networks make
+chroma only, so luma is kept by construction; a host that has the source's code values need not even convert them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from .window import Window
 
 log = logging.getLogger(__name__)
 
-FULL_LINES = 1152  # taller sources are restored at this height unless asked otherwise: grain and dirt have then the size the network knows
+# Taller sources are restored at this height unless asked otherwise: grain and dirt have then a known size.
+FULL_LINES = 1152
 _TILE_OVERLAP = 64  # pixels; a multiple of the network's 8
 
 
@@ -168,7 +169,8 @@ class Restorer(_Worker):
         return list(zip(out, mask))
 
     def _enlarge(self, source: Tensor, low: Tensor, restored: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Bring a restoration made at a lower size back: the source's finest detail returns where nothing was damaged."""
+        """Bring a restoration made at a lower size back: the source's finest detail returns where nothing was
+        damaged."""
         size = source.shape[-2:]
         mask = _resize(mask, size).clamp(0, 1)
         return _resize(restored, size) + (1 - mask) * (source - _resize(low, size)), mask
@@ -264,7 +266,8 @@ def merge_lab(
         luma: `[T, 1, H, W]`, 0..1.
         chroma: `[T, 2, h, w]`, the other source's Cb, Cr (BT.709), of any size.
         own_chroma: `[T, 2, H, W]`, the colours the luma's source has itself; None: gray.
-        other_luma: `[T, 1, h, w]`, the other source's luma, which tells where its colours end when they are enlarged; None: `luma` made smaller.
+        other_luma: `[T, 1, h, w]`, the other source's luma, which tells where its colours end when they are enlarged;
+            None: `luma` made smaller.
         weight: 0..1; 0 keeps the own colours, 1 takes the other's.
 
     Returns:
@@ -290,19 +293,38 @@ def merge_lab(
 
 
 def repair_chroma(chroma: Tensor, mask: Tensor) -> Tensor:
-    """Fill the colours under damage from undamaged surroundings: `chroma` `[T, 2, H, W]`, `mask` `[T, 1, H, W]` 0..1."""
-    sound = (1 - mask).clamp(0, 1) ** 2
+    """Fill the colours under damage from undamaged surroundings.
+
+    Args:
+        chroma: `[T, 2, H, W]`.
+        mask: `[T, 1, H, W]`, 0..1; where it is under 0.1 the colours stay bit for bit.
+
+    Returns:
+        Chroma `[T, 2, H, W]`.
+    """
+    mask = ((mask - 0.1) / 0.9).clamp(0, 1)
+    if not mask.any():
+        return chroma
+    sound = (1 - mask) ** 2
     filled = chroma
     for reach in (33, 9):
-        total = F.avg_pool2d(sound, reach, 1, reach // 2, count_include_pad=False)
-        mean = F.avg_pool2d(chroma * sound, reach, 1, reach // 2, count_include_pad=False)
+        total, mean = _box(sound, reach), _box(chroma * sound, reach)
         filled = torch.lerp(filled, mean / total.clamp_min(1e-4), (total * 8).clamp(0, 1))
     return torch.lerp(chroma, filled, mask)
 
 
+def _box(x: Tensor, reach: int) -> Tensor:
+    """Mean over `reach` x `reach` pixels, of what lies inside the picture."""
+    for kernel in ((reach, 1), (1, reach)):
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        x = F.avg_pool2d(x, kernel, 1, padding, count_include_pad=False)
+    return x
+
+
 @dataclass
 class Picture:
-    """One frame on its way: `luma` `[1, H, W]` 0..1, `chroma` `[2, H, W]` or None for gray, its number, and what the host hangs on it."""
+    """One frame on its way: `luma` `[1, H, W]` 0..1, `chroma` `[2, H, W]` or None for gray, its number, and what the
+    host hangs on it."""
 
     luma: Tensor
     chroma: Tensor | None
@@ -395,7 +417,9 @@ class RemasterPipeline:
 
 def _check_luma(luma: Tensor) -> None:
     if luma.ndim != 4 or luma.shape[1] != 1 or not luma.numel() or not luma.is_floating_point():
-        raise InputError(f"luma must be a float tensor [T, 1, H, W] with at least one frame, got {tuple(luma.shape)} {luma.dtype}")
+        raise InputError(
+            f"luma must be a float tensor [T, 1, H, W] with at least one frame, got {tuple(luma.shape)} {luma.dtype}"
+        )
 
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:

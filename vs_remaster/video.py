@@ -213,7 +213,9 @@ class _File:
         except av.EOFError as error:
             raise InputError(f"{path} holds no frames: the file ends before the first") from error
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"{path} is not a video that can be read ({reason(error)})") from error
+            cut_off = (declared_size(path) or 0) > path.stat().st_size
+            why = "it was cut off before its index" if cut_off else reason(error)
+            raise InputError(f"{path} is not a video that can be read ({why})") from error
         # AVI stores no times of presentation; FFmpeg makes them up, in the wrong order where there are B-frames.
         self._made_up_times = self.container.format.name == "avi"
         try:

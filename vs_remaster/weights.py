@@ -45,7 +45,9 @@ def find(network: str, model: str) -> Path:
         if path.is_file():
             return path
         variants = [name.removeprefix(network + "-") for name in shipped if name.startswith(network + "-")]
-        raise InputError(f"no {network} model {model!r}; use {' or '.join(variants)}, or the path of a .safetensors file")
+        raise InputError(
+            f"no {network} model {model!r}; use {' or '.join(variants)}, or the path of a .safetensors file"
+        )
     path = folder() / entry["file"]
     if not path.is_file() or sha256(path) != entry["sha256"]:
         raise InputError(f"the weights {path} are missing or damaged (sha256 differs); install the package again")

@@ -1,8 +1,8 @@
 """Temporal windows: which frames a network is fed so that frame n is always the same frame.
 
-Blocks lie on an absolute grid (frame // block). A block is fed with `before` and `after` frames of context; a cut clips the window, as do
-the ends of the film. What comes out for frame n therefore depends on the film and on n alone: not on where decoding began, on the order
-frames are asked for, or on who asks.
+Blocks lie on an absolute grid (frame // block). A block is fed with `before` and `after` frames of context; a cut
+clips the window, as do the ends of the film. What comes out for frame n therefore depends on the film and on n alone:
+not on where decoding began, on the order frames are asked for, or on who asks.
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from itertools import pairwise
 
 from .errors import InputError
 from .models.layers import Halo
-
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Span:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window(Generic[Item, Made]):
+class Window[Item, Made]:
     """How far a network looks: `before` and `after` frames on each side, `block` frames made at once.
 
     Raises:
@@ -69,7 +66,7 @@ class Window(Generic[Item, Made]):
         begin, end = index * self.block, min((index + 1) * self.block, length)
         edges = [low, *sorted({cut for cut in cuts if low < cut < high}), high]
         parts = []
-        for scene_start, scene_end in zip(edges, edges[1:]):
+        for scene_start, scene_end in pairwise(edges):
             start, stop = max(begin, scene_start), min(end, scene_end)
             if start < stop:
                 first, last = max(scene_start, start - self.before), min(scene_end, stop + self.after)

@@ -22,7 +22,8 @@ class Engine(Protocol):
     precision: str
 
     def restore(self, luma: Tensor, thumbs: Tensor, halo: Halo) -> tuple[Tensor, Tensor, Tensor]:
-        """`luma` `[T, 1, H, W]`, `thumbs` `[T, 1, 36, 48]` to restored luma, damage mask, toned luma, `[T - halo, 1, H, W]`."""
+        """`luma` `[T, 1, H, W]`, `thumbs` `[T, 1, 36, 48]` to restored luma, damage mask, toned luma, `[T - halo, 1,
+        H, W]`."""
 
     def encode(self, pictures: list[tuple[Tensor, Tensor]]) -> Memory:
         """Pairs of luma `[1, 1, h, w]` and chroma `[1, 2, h, w]` to what the colorizer remembers of them."""
@@ -58,7 +59,9 @@ def choose_precision(precision: str, device: str) -> str:
     if precision == "auto":
         if device.startswith("cuda"):
             return "fp16"
-        return "bf16" if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+        return (
+            "bf16" if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+        )
     if precision not in PRECISIONS:
         raise InputError(f"unknown precision {precision!r}; use auto, {', '.join(PRECISIONS)}")
     if precision == "fp16" and device == "cpu":

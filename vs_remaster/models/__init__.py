@@ -43,7 +43,9 @@ def build(network: str, config: str | None = None) -> nn.Module:
         values = json.loads(config) if config else {}
         return make(settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}))
     except (TypeError, ValueError) as error:
-        raise InputError(f"cannot build network {network!r} from {config!r}: {error}; the weights need another version") from error
+        raise InputError(
+            f"cannot build network {network!r} from {config!r}: {error}; the weights need another version"
+        ) from error
 
 
 def config_json(net: nn.Module) -> str:

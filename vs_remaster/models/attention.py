@@ -1,4 +1,5 @@
-"""Source-reference attention: coarse matching at 1/8 over all references, then local matching at 1/4 round the best match.
+"""Source-reference attention: coarse matching at 1/8 over all references, then local matching at 1/4 round the best
+match.
 
 The score matrix exists only for a chunk of queries at a time, so memory is bounded however many references there are.
 """
@@ -16,7 +17,8 @@ CHUNK_SCORES = 4_000_000  # scores held at once (16 MB in float32)
 
 
 class Memory(NamedTuple):
-    """Encoded references, all their positions in one list: coarse ones at 1/8 (K of them), fine ones at 1/4 (N of them)."""
+    """Encoded references, all their positions in one list: coarse ones at 1/8 (K of them), fine ones at 1/4 (N of
+    them)."""
 
     keys: Tensor  # [K, D] unit vectors
     values: Tensor  # [K, V]; the first two channels are Cb, Cr
@@ -65,8 +67,8 @@ class Match(NamedTuple):
 def likeness(frames: Tensor, memory: Memory) -> Tensor:
     """How much each frame as a whole looks like each reference: `[F, R]`, at most 1.
 
-    `frames` `[F, P, D]`: the frames' matching features averaged over areas of 4 x 4 coarse positions, as unit vectors. For every area the
-    most similar one of a reference is sought; the mean of those cosines is the likeness.
+    `frames` `[F, P, D]`: the frames' matching features averaged over areas of 4 x 4 coarse positions, as unit
+    vectors. For every area the most similar one of a reference is sought; the mean of those cosines is the likeness.
     """
     return torch.stack([(frames @ o.t()).amax(2).mean(1) for o in memory.overview.split(memory.areas)], 1)
 
@@ -80,10 +82,12 @@ def coarse_match(
     null_bias: Tensor,
     temperature: Tensor,
 ) -> Match:
-    """Cosine attention of one frame's `queries` `[Q, D]` (unit vectors) over the memory and the null keys `[M, D]` -> values `[M, V]`.
+    """Cosine attention of one frame's `queries` `[Q, D]` (unit vectors) over the memory and the null keys `[M, D]` ->
+    values `[M, V]`.
 
-    `bias` `[R]`, at most 0, is added to the cosines of each reference's positions: the less a reference resembles the frame, the less it is
-    asked. The softmax is sharpened with the logarithm of the number of keys, so that colour does not fade when frames or references grow.
+    `bias` `[R]`, at most 0, is added to the cosines of each reference's positions: the less a reference resembles the
+    frame, the less it is asked. The softmax is sharpened with the logarithm of the number of keys, so that colour
+    does not fade when frames or references grow.
     """
     count = memory.keys.shape[0]
     scale = temperature * math.log(max(count, 2))

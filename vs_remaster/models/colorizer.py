@@ -1,7 +1,8 @@
 """The colorizer: chroma for gray frames from any number of colour references.
 
-Gray features of frame and references meet in source-reference attention at 1/8, are matched again locally at 1/4, and a small
-decoder with temporal shifts turns the carried colour into the chroma of the frame, lifted to full size along its luma edges.
+Gray features of frame and references meet in source-reference attention at 1/8, are matched again locally at 1/4, and
+a small decoder with temporal shifts turns the carried colour into the chroma of the frame, lifted to full size along
+its luma edges.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class ColorizerOutput(NamedTuple):
 class ColorizerNet(nn.Module):
     """The colorizer network; looks 3 frames each way.
 
-    Source: source-reference attention after DeepRemaster (section 3.2); the local matching, null keys and chroma-only output are ours.
+    Source: source-reference attention after DeepRemaster (section 3.2); the local matching, null keys and chroma-only
+    output are ours.
     """
 
     before = after = 3
@@ -108,7 +110,8 @@ class ColorizerNet(nn.Module):
         )
 
     def encode(self, luma: Tensor, chroma: Tensor) -> Memory:
-        """Encode one reference: `luma` `[1, 1, H, W]`, `chroma` `[1, 2, H, W]` (BT.709 Cb, Cr), sizes multiples of 16."""
+        """Encode one reference: `luma` `[1, 1, H, W]`, `chroma` `[1, 2, H, W]` (BT.709 Cb, Cr), sizes multiples of
+        16."""
         f = self.features(luma)
         chroma4 = F.avg_pool2d(wide(chroma), 4)
         chroma8 = F.avg_pool2d(chroma4, 2)
@@ -134,8 +137,8 @@ class ColorizerNet(nn.Module):
     def forward(self, luma: Tensor, memories: list[Memory], halo: Halo = Halo(0, 0)) -> ColorizerOutput:
         """Colour a window of frames.
 
-        `luma` `[B, T, 1, H, W]` 0..1, sizes multiples of 16; one memory for each of the B clips; `halo`: context frames at either
-        end that are not returned.
+        `luma` `[B, T, 1, H, W]` 0..1, sizes multiples of 16; one memory for each of the B clips; `halo`: context
+        frames at either end that are not returned.
         """
         batch = luma.shape[0]
         f = self.features(fold(luma))
@@ -163,12 +166,16 @@ class ColorizerNet(nn.Module):
             alike = likeness(areas(f.keys), memory)
             bias = self.likeness * (alike - alike.amax(1, keepdim=True))
             null = F.normalize(wide(self.null_keys), dim=1), wide(self.null_values), self.null_bias
-            matches = [
-                coarse_match(q, memory, b, *null, self.temperature) for q, b in zip(rows(f.keys), bias)
-            ]
+            matches = [coarse_match(q, memory, b, *null, self.temperature) for q, b in zip(rows(f.keys), bias)]
             match = Match(*(torch.cat(x) for x in zip(*matches)))
             chroma4, cosine4 = fine_match(
-                rows(f.fine_keys), match.best.view(count, -1), height, width, memory, self.fine_scale, self.config.search
+                rows(f.fine_keys),
+                match.best.view(count, -1),
+                height,
+                width,
+                memory,
+                self.fine_scale,
+                self.config.search,
             )
 
         def plane(x: Tensor, scale: int) -> Tensor:
@@ -188,7 +195,8 @@ class ColorizerNet(nn.Module):
         batch: int,
         halo: Halo,
     ) -> tuple[Tensor, Tensor]:
-        """From what was carried to chroma `[N, 2, H/4, W/4]` and the features it was made from; the halo is dropped on the way."""
+        """From what was carried to chroma `[N, 2, H/4, W/4]` and the features it was made from; the halo is dropped
+        on the way."""
         first = torch.cat([4 * value[:, :2], value[:, 2:], known, similarity], 1)
         x = self.mix8(torch.cat([first.to(f.coarse.dtype), f.coarse], 1))
         x, halo8a = self.stage8a(x, batch, halo, 2)
@@ -231,14 +239,16 @@ def rows(x: Tensor) -> Tensor:
 
 
 def areas(keys: Tensor) -> Tensor:
-    """Matching features `[N, D, h, w]` averaged over areas of about 4 x 4 positions, as unit vectors `[N, areas, D]`."""
+    """Matching features `[N, D, h, w]` averaged over areas of about 4 x 4 positions, as unit vectors `[N, areas,
+    D]`."""
     return F.normalize(rows(F.avg_pool2d(keys, 4, ceil_mode=True, count_include_pad=False)), dim=2)
 
 
 def working_size(height: int, width: int, lines: int, multiple: int) -> tuple[int, int]:
     """Size at which a `height` x `width` picture is coloured: about `lines` high, both sides multiples of `multiple`.
 
-    Pictures much wider or taller than 4:3 keep the number of pixels of a 4:3 picture with that many lines, within bounds.
+    Pictures much wider or taller than 4:3 keep the number of pixels of a 4:3 picture with that many lines, within
+    bounds.
     """
     scale = lines / height
     area = height * width * scale * scale

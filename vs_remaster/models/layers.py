@@ -1,4 +1,5 @@
-"""Building blocks shared by the networks: temporal shift, residual block, resampling. Only operations every exporter knows."""
+"""Building blocks shared by the networks: temporal shift, residual block, resampling. Only operations every exporter
+knows."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ def neighbours(x: Tensor, offset: int) -> Tensor:
 
 
 def shift(x: Tensor, channels: int) -> Tensor:
-    """Take the first `channels` of `x` `[B, T, C, H, W]` from the frame before, the next `channels` from the frame after."""
+    """Take the first `channels` of `x` `[B, T, C, H, W]` from the frame before, the next `channels` from the frame
+    after."""
     past, future, here = x[:, :, :channels], x[:, :, channels : 2 * channels], x[:, :, 2 * channels :]
     return torch.cat([neighbours(past, -1), neighbours(future, 1), here], 2)
 
@@ -85,7 +87,8 @@ class Stage(nn.Module):
             clip, kept = shift(unfold(x, batch), self.shifted), halo.within(radius)
             first = fold(clip)
             block = self.blocks[0]
-            # The skip of the first block stays on the unshifted features: a shift must never replace a frame's own detail.
+            # The skip of the first block stays on the unshifted features: a shift must never replace a frame's own
+            # detail.
             mixed = fold(trim(unfold(first, batch), halo, kept)) if kept != halo else first
             own = fold(trim(unfold(x, batch), halo, kept)) if kept != halo else x
             x = own + block.conv2(F.leaky_relu(block.conv1(mixed), 0.1, inplace=not self.training))

@@ -1,7 +1,9 @@
-"""The restorer: tone correction, a residual, and a damage mask with what belongs under it, from a 2-D U-Net that shifts channels in time.
+"""The restorer: tone correction, a residual, and a damage mask with what belongs under it, from a 2-D U-Net that
+shifts channels in time.
 
-`out = lerp(tone(x) + photo, fill, mask)`. The tone part corrects flicker and shading and cannot blur; `photo` is the residual for grain
-and softness; `fill` is the picture itself painted anew, used only where the mask finds damage. A fill instead of a second residual
+`out = lerp(tone(x) + photo, fill, mask)`. The tone part corrects flicker and shading and cannot blur; `photo` is the
+residual for grain and softness; `fill` is the picture itself painted anew, used only where the mask finds damage. A
+fill instead of a second residual
 need not undo the dirt pixel by pixel, so no rim of it stays.
 """
 
@@ -65,7 +67,8 @@ class Tone(nn.Module):
     def forward(self, thumbs: Tensor) -> tuple[Tensor, Tensor]:
         """`thumbs` `[B, T, 1, 36, 48]` to a gain grid `[B*T, 1, 5, 6]` and curve coefficients `[B*T, 4, 1, 1]`."""
         batch = thumbs.shape[0]
-        # Means of the whole frame and contrast-stretched values make a change of gain visible to the small convolutions.
+        # Means of the whole frame and contrast-stretched values make a change of gain visible to the small
+        # convolutions.
         mean = thumbs.mean((-2, -1), keepdim=True).expand_as(thumbs)
         x = self.encode(fold(torch.cat([thumbs, 4 * (thumbs - mean), mean], 2)))
         for mix in (self.mix1, self.mix2):
@@ -75,7 +78,8 @@ class Tone(nn.Module):
 
 
 def apply_tone(x: Tensor, grid: Tensor, curve: Tensor) -> Tensor:
-    """Bend `x` `[N, 1, H, W]` by offset, gain (a smooth field), and two curve terms that leave black and white in place."""
+    """Bend `x` `[N, 1, H, W]` by offset, gain (a smooth field), and two curve terms that leave black and white in
+    place."""
     offset, gain, bend, twist = curve.split(1, 1)
     field = F.interpolate(grid, x.shape[-2:], mode="bilinear", align_corners=False) + gain
     arch = x * (1 - x)
@@ -85,7 +89,8 @@ def apply_tone(x: Tensor, grid: Tensor, curve: Tensor) -> Tensor:
 class RestorerNet(nn.Module):
     """The restorer network; looks 8 frames each way, 4 of them only as thumbnails.
 
-    Source: our own design; the mask follows the idea of directly supervised damage masks, the shift that of shift-only video denoisers.
+    Source: our own design; the mask follows the idea of directly supervised damage masks, the shift that of
+    shift-only video denoisers.
     """
 
     spatial_radius = 4
