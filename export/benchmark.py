@@ -141,8 +141,12 @@ def write_film(path: Path, frames: int, size: tuple[int, int]) -> None:
         container.mux(stream.encode())
 
 
-def measure_memory(options: argparse.Namespace, device: str) -> None:
-    """Print the resident memory on the way through a long film, from file to file as `vs-remaster run` does it."""
+def measure_memory(options: argparse.Namespace, device: str) -> float:
+    """Print the resident memory on the way through a long film, from file to file as `vs-remaster run` does it.
+
+    Returns:
+        Growth between the two frames of `MEMORY_FRAMES`, in MB.
+    """
     early, late = MEMORY_FRAMES
     found = {}
     started = time.perf_counter()
@@ -164,7 +168,9 @@ def measure_memory(options: argparse.Namespace, device: str) -> None:
             references=references(options.references, MEMORY_SIZE),
             progress=look,
         )
-    print(f"growth from frame {early} to frame {late}: {found[late] - found[early]:+.1f} MB")
+    growth = found[late] - found[early]
+    print(f"growth from frame {early} to frame {late}: {growth:+.1f} MB")
+    return growth
 
 
 def machine(device: str) -> str:
@@ -178,7 +184,8 @@ def machine(device: str) -> str:
     return f"{model}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> float | None:
+    """The command line; returns the growth in MB with `--memory`, else nothing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memory", action="store_true", help="measure memory instead of speed")
     parser.add_argument("--device", default="cpu")
@@ -194,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         torch.set_num_threads(options.threads)
     try:
         device = choose_device(options.device)
-        (measure_memory if options.memory else measure_speed)(options, device)
+        return (measure_memory if options.memory else measure_speed)(options, device)
     except RemasterError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 
