@@ -171,3 +171,11 @@ def test_working_size_keeps_the_shape(height, width):
 
 def math_ratio(height: int, width: int) -> float:
     return width / height
+
+
+def test_a_weight_file_of_ones_own_needs_no_manifest(tmp_path, monkeypatch):
+    weights.save_weights(tmp_path / "mine.safetensors", build("restorer"))
+    monkeypatch.setattr(weights, "folder", lambda: tmp_path)
+    assert weights.find("restorer", str(tmp_path / "mine.safetensors")).name == "mine.safetensors"
+    with pytest.raises(InputError, match=r"no weight file 'gone\.safetensors'"):
+        weights.find("restorer", "gone.safetensors")

@@ -38,16 +38,14 @@ def find(network: str, model: str) -> Path:
     Raises:
         InputError: there is no such variant or file, or a shipped file is damaged.
     """
-    shipped = manifest()
-    entry = shipped.get(f"{network}-{model}")
+    if Path(model).suffix == ".safetensors":
+        if not Path(model).is_file():
+            raise InputError(f"no weight file {model!r}; give the path of one, or the name of a shipped model")
+        return Path(model)
+    entry = manifest().get(f"{network}-{model}")
     if entry is None:
-        path = Path(model)
-        if path.is_file():
-            return path
-        variants = [name.removeprefix(network + "-") for name in shipped if name.startswith(network + "-")]
-        raise InputError(
-            f"no {network} model {model!r}; use {' or '.join(variants)}, or the path of a .safetensors file"
-        )
+        names = " or ".join(variants(network))
+        raise InputError(f"no {network} model {model!r}; use {names}, or the path of a .safetensors file")
     path = folder() / entry["file"]
     if not path.is_file() or sha256(path) != entry["sha256"]:
         raise InputError(f"the weights {path} are missing or damaged (sha256 differs); install the package again")
