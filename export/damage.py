@@ -67,7 +67,7 @@ class DamageSettings:
     fade_lift: Range = (0.0, 0.06)
     vignette: Range = (0.0, 0.35)
     grain: Range = (0.008, 0.065)  # standard deviation at mid gray
-    grain_size: Range = (0.5, 1.5)  # sigma, pixels
+    grain_size: Range = (0.2, 1.5)  # sigma, pixels; the low end is as good as white noise
     weave: Range = (0.3, 3.0)  # largest shift, pixels
     repeat: float = 0.05  # probability a frame
     blur: Range = (0.3, 1.1)  # sigma, pixels

@@ -8,7 +8,8 @@ import json
 import shutil
 from pathlib import Path
 
-from vs_remaster.models import network_name
+from vs_remaster.errors import InputError
+from vs_remaster.models import NETWORKS
 from vs_remaster.weights import load_weights, sha256
 
 FOLDER = Path(__file__).parent.parent / "weights"
@@ -26,10 +27,14 @@ def publish(name: str, source: Path, licence: str, record: str, folder: Path = F
     Returns:
         The path of the copy.
     """
-    network = network_name(load_weights(source, name.partition("-")[0]))
+    network, _, variant = name.partition("-")
+    if network not in NETWORKS or not variant:
+        raise InputError(f"{name!r} does not name weights; use a network and a variant, such as restorer-fast")
+    load_weights(source, network)
     target = folder / f"{name}.safetensors"
-    if source.resolve() != target.resolve():
-        shutil.copyfile(source, target)
+    part = target.with_suffix(".part")
+    shutil.copyfile(source, part)
+    part.replace(target)
     path = folder / "manifest.json"
     entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     entries[name] = {
@@ -40,7 +45,9 @@ def publish(name: str, source: Path, licence: str, record: str, folder: Path = F
         "training": record,
         "card": f"{name}.md",
     }
-    path.write_text(json.dumps(dict(sorted(entries.items())), indent=2) + "\n", encoding="utf-8")
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(dict(sorted(entries.items())), indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
     return target
 
 

@@ -140,7 +140,7 @@ class Colorize:
         root = Path(s.data)
         self.clips = clips_of(root / "video/train", s, color=True)
         self.photos = load_photos(root / "photos", color=True) if s.photo and (root / "photos").is_dir() else []
-        self.val = load_clips(root / "video/val", short_edge=256, color=True)
+        self.val = load_clips(root / "video/val", short_edge=256, color=True)[:: s.validate_every]
         log.info("%d clips, %d photographs, %d validation clips", len(self.clips), len(self.photos), len(self.val))
 
     def fresh(self) -> nn.Module:
@@ -357,7 +357,7 @@ def main() -> None:
     task = TASKS[task_name](s)
     net = load_weights(Path(s.start_from), task.network) if s.start_from else task.fresh()
     net = net.to(s.device, memory_format=torch.channels_last).train().requires_grad_(True)
-    if s.freeze:
+    if s.freeze and task_name == "colorize":
         net.backbone.requires_grad_(False)
     average = copy.deepcopy(net).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(
@@ -376,10 +376,11 @@ def main() -> None:
     log.info("%s", json.dumps(asdict(s)))
 
     begun, saved, validated = time.monotonic() - 60 * spent, time.monotonic(), time.monotonic()
-    sums: dict[str, float] = {}
+    sums: dict[str, Tensor] = {}
+    counted = 0
     while True:
         spent = (time.monotonic() - begun) / 60
-        progress = max(spent / s.minutes, step / s.steps)
+        progress = max(spent / max(s.minutes, 1e-3), step / max(s.steps, 1))
         last = progress >= 1
         if last or time.monotonic() - validated > 60 * s.validate_minutes:
             save_weights(out / f"{task.network}-last.safetensors", net, average.state_dict())
@@ -401,7 +402,7 @@ def main() -> None:
 
         rate = s.lr_end + (s.lr - s.lr_end) * 0.5 * (1 + math.cos(math.pi * progress))
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / s.warmup)
+            group["lr"] = rate * min(1.0, (step + 1) / max(1, s.warmup))
         terms = task.loss(net, generator)
         total = sum(terms.values())
         optimizer.zero_grad(set_to_none=True)
@@ -416,11 +417,12 @@ def main() -> None:
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - decay)
         for name, value in (terms | {"total": total.detach()}).items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
+            sums[name] = sums.get(name, 0.0) + value.detach()
+        counted += 1
         if step % 100 == 0:
-            means = " ".join(f"{k} {v / 100:.4f}" for k, v in sums.items())
+            means = " ".join(f"{k} {float(v) / counted:.4f}" for k, v in sums.items())
             log.info("step %d  %.1f min  lr %.1e  %s", step, spent, rate, means)
-            sums = {}
+            sums, counted = {}, 0
 
 
 def parse() -> tuple[Settings, str]:

@@ -137,7 +137,7 @@ def test_share_of_clean_clips() -> None:
 
 def test_grain_has_the_strength_asked_for() -> None:
     gray = torch.full((20, 1, 64, 64), 0.5)
-    settings = DamageSettings(grain=(0.04, 0.04)).only("grain")
+    settings = DamageSettings(grain=(0.04, 0.04), grain_size=(0.8, 0.8)).only("grain")
     made = damage(gray, _seeded(1), settings)
     noise = made.frames - made.target
     assert float(noise.std()) == pytest.approx(0.04, rel=0.08)

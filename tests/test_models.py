@@ -63,6 +63,9 @@ def test_bad_weight_files_are_named(tmp_path):
     save_file({"a": torch.zeros(1)}, str(other), {"network": "restorer"})
     with pytest.raises(InputError, match="do not fit"):
         weights.load_weights(other)
+    for config in ("[1]", '{"middle": 0}', '{"widths": [-1, 2, 3]}', '{"depth": 3}'):
+        with pytest.raises(InputError, match="cannot build"):
+            build("restorer", config)
     with pytest.raises(InputError, match="unknown network 'dream'"):
         build("dream")
 
@@ -161,16 +164,19 @@ def test_upsampling_is_convex():
     assert torch.allclose(flat, torch.full_like(flat, 0.3), atol=1e-6)
 
 
-@pytest.mark.parametrize(("height", "width"), [(400, 528), (1080, 1920), (720, 304), (90, 2000), (16, 16)])
+@pytest.mark.parametrize(
+    ("height", "width"), [(400, 528), (1080, 1920), (1920, 1080), (720, 304), (90, 2000), (16, 16)]
+)
 def test_working_size_keeps_the_shape(height, width):
     h, w = working_size(height, width, 432, 16)
     assert h % 16 == w % 16 == 0
     assert h * w <= 432 * 432 * 16 / 9 * 1.1
-    assert abs(math_ratio(h, w) / math_ratio(height, width) - 1) < 0.2
+    assert abs((w / h) / (width / height) - 1) < 0.2
+    assert working_size(width, height, 432, 16) == (w, h)
 
 
-def math_ratio(height: int, width: int) -> float:
-    return width / height
+def test_working_size_of_a_line_of_pixels_is_bounded():
+    assert max(working_size(50_000, 1, 432, 16)) <= 8 * 432
 
 
 def test_a_weight_file_of_ones_own_needs_no_manifest(tmp_path, monkeypatch):

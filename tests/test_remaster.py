@@ -77,6 +77,31 @@ def test_tiles_leave_no_seam(restorer):
     assert (whole - tiled).abs().max() < 4 / 255
 
 
+def test_tiles_take_their_part_of_the_shading(restorer, monkeypatch):
+    """A correction that changes across the frame must not start anew in every tile."""
+    ramp = torch.linspace(-0.3, 0.3, 6).expand(1, 1, 5, 6)
+
+    def shading(thumbs):
+        frames = thumbs.shape[0] * thumbs.shape[1]
+        return ramp.expand(frames, -1, -1, -1), torch.zeros(frames, 4, 1, 1)
+
+    luma = luma_of(scene(300, 340))[None].repeat(2, 1, 1, 1)
+    tiled = Restorer(RestoreOptions(**CPU, tile=256))
+    for one in (restorer, tiled):
+        monkeypatch.setattr(one.engine.net.tone, "forward", shading)
+    difference = (restorer.restore(luma).luma - tiled.restore(luma).luma).abs()
+    assert difference.mean() < 1e-3 and difference.max() < 6 / 255
+
+
+def test_a_value_that_is_no_number_does_not_spread(restorer):
+    luma = luma_of(scene())[None].repeat(5, 1, 1, 1)
+    clean = restorer.restore(luma).luma
+    luma[2, 0, 50, 60] = float("nan")
+    out = restorer.restore(luma).luma
+    assert out.isfinite().all()
+    assert (out - clean).abs().mean() < 0.01
+
+
 def test_a_lower_working_size_keeps_fine_detail():
     luma = torch.rand(1, 1, 256, 256).repeat(2, 1, 1, 1)  # detail that a quarter of the lines cannot hold
     out = Restorer(RestoreOptions(**CPU, lines=64)).restore(luma).luma
@@ -99,7 +124,8 @@ def test_dust_on_a_still_picture_goes(restorer):
 
 def test_grain_is_put_back(restorer):
     clean = luma_of(scene(128, 160))[None].repeat(9, 1, 1, 1)
-    grainy = clean + 0.04 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
+    grain = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
+    grainy = clean + 0.05 * F.avg_pool2d(grain, 3, 1, 1) * 2  # film grain is larger than a pixel
     cleaned = restorer.restore(grainy).luma
     regrained = Restorer(RestoreOptions(**CPU, grain=1.0)).restore(grainy).luma
     assert (cleaned - clean).std() < 0.8 * (grainy - clean).std()
@@ -176,6 +202,11 @@ def test_merge_refuses_what_does_not_fit():
         merge_lab(torch.rand(3, 1, 8, 8), torch.rand(2, 2, 8, 8))
     with pytest.raises(InputError, match="weight"):
         merge_lab(torch.rand(1, 1, 8, 8), torch.rand(1, 2, 8, 8), weight=1.5)
+    with pytest.raises(InputError, match=r"own_chroma must be \[1, 2, 8, 8\]"):
+        merge_lab(torch.rand(1, 1, 8, 8), torch.rand(1, 2, 4, 4), own_chroma=torch.rand(1, 2, 4, 4))
+    with pytest.raises(InputError, match="other_luma"):
+        merge_lab(torch.rand(2, 1, 8, 8), torch.rand(2, 2, 4, 4), other_luma=torch.rand(1, 1, 4, 4))
+    assert merge_lab(torch.rand(1, 1, 8, 8), torch.rand(1, 2, 1, 1), other_luma=torch.rand(1, 1, 1, 1)).isfinite().all()
 
 
 def test_fit_size_of_equal_size_is_the_same_tensor():
@@ -190,6 +221,9 @@ def test_chroma_under_damage_is_filled_from_round_it():
     mask[..., 27:33, 27:33] = 1
     fixed = repair_chroma(chroma, mask)
     assert (fixed - 0.2).abs().max() < 1e-3
+    chroma[..., 2:55, 3:56] = -0.4  # wider than any fixed reach
+    mask[..., 1:56, 2:57] = 1
+    assert (repair_chroma(chroma, mask) - 0.2).abs().max() < 1e-3
     assert torch.equal(repair_chroma(chroma, torch.zeros_like(mask)), chroma)
 
 
@@ -199,23 +233,27 @@ def test_chroma_under_damage_is_filled_from_round_it():
 def pictures(count: int, chroma: bool = False):
     for i in range(count):
         luma = (luma_of(scene(48, 64)) * (1 if i < 12 else 0.5)).roll(i, -1)
-        yield Picture(luma, torch.full((2, 48, 64), 0.1) if chroma else None, 100 + i, f"frame {i}")
+        yield Picture(luma, texture() if chroma else None, 96 + i, f"frame {i}")
 
 
-@pytest.mark.parametrize("scenes", ["auto", "none", [112]])
+def texture() -> torch.Tensor:
+    return torch.rand(2, 48, 64, generator=torch.Generator().manual_seed(9)) - 0.5
+
+
+@pytest.mark.parametrize("scenes", ["auto", "none", [108]])
 def test_pipeline_keeps_numbers_and_payloads(scenes):
     pipeline = RemasterPipeline(
         RestoreOptions(**CPU), ColorizeOptions(**CPU, lines=64), [Reference("a", scene(48, 64), None)], scenes
     )
     out = list(pipeline.process(pictures(23)))
-    assert [p.index for p in out] == list(range(100, 123))
+    assert [p.index for p in out] == list(range(96, 119))
     assert [p.payload for p in out] == [f"frame {i}" for i in range(23)]
     assert all(p.luma.shape == (1, 48, 64) and p.chroma.shape == (2, 48, 64) for p in out)
 
 
 def test_pipeline_equals_its_parts():
     references = [Reference("a", scene(48, 64), None)]
-    pipeline = RemasterPipeline(RestoreOptions(**CPU), ColorizeOptions(**CPU, lines=64), references, [112])
+    pipeline = RemasterPipeline(RestoreOptions(**CPU), ColorizeOptions(**CPU, lines=64), references, [108])
     out = list(pipeline.process(pictures(23)))
     luma = torch.stack([p.luma for p in pictures(23)])
     restored = Restorer(RestoreOptions(**CPU)).restore(luma, [12]).luma
@@ -225,22 +263,43 @@ def test_pipeline_equals_its_parts():
     assert torch.equal(torch.stack([p.chroma for p in out]), chroma)
 
 
+def test_a_film_begun_in_the_middle_has_the_same_frames():
+    """Blocks lie on the grid of the whole film, wherever a host begins."""
+    pipeline = RemasterPipeline(RestoreOptions(**CPU), scenes="none")
+    whole = {p.index: p.luma for p in pipeline.process(pictures(45))}
+    part = {p.index: p.luma for p in pipeline.process(p for p in pictures(45) if p.index >= 104)}
+    assert all(torch.equal(part[n], whole[n]) for n in range(112, 141))
+
+
 def test_pipeline_is_lazy_and_bounded():
-    seen = []
+    read = 0
 
     def source():
-        for picture in pictures(200):
-            seen.append(picture.index)
+        nonlocal read
+        for picture in pictures(100):
+            read += 1
             yield picture
 
-    film = RemasterPipeline(RestoreOptions(**CPU)).process(source())
-    next(film)
-    assert len(seen) <= 16 + 8 + 3 + 2
+    pipeline = RemasterPipeline(RestoreOptions(**CPU, lines=64))
+    for done, _ in enumerate(pipeline.process(source())):
+        assert read - done <= 16 + 8 + 3 + 2
+    assert done == 99
 
 
-def test_colour_film_is_restored_in_luma_and_keeps_its_chroma_where_nothing_was_damaged():
-    out = list(RemasterPipeline(RestoreOptions(**CPU), scenes="none").process(pictures(5, chroma=True)))
-    assert all((p.chroma - 0.1).abs().max() < 1e-5 for p in out)
+def test_an_empty_film_gives_an_empty_film():
+    assert list(RemasterPipeline(RestoreOptions(**CPU)).process([])) == []
+
+
+def test_colour_film_keeps_its_chroma_bit_for_bit_where_nothing_was_damaged(monkeypatch):
+    pipeline = RemasterPipeline(RestoreOptions(**CPU), scenes="none")
+    mask = torch.zeros(1, 48, 64)
+    mask[:, 10:20, 10:20] = 0.9
+    mask[:, 30:, :] = 0.05
+    monkeypatch.setattr(pipeline.restorer, "process", lambda frames, halo: [(f, mask) for f in frames])
+    out = list(pipeline.process(pictures(3, chroma=True)))
+    sound = (mask < 0.1)[0]
+    assert all(torch.equal(p.chroma[:, sound], texture()[:, sound]) for p in out)
+    assert all((p.chroma - texture())[:, ~sound].abs().mean() > 0.05 for p in out)
 
 
 # ---- options
@@ -253,13 +312,19 @@ def test_colour_film_is_restored_in_luma_and_keeps_its_chroma_where_nothing_was_
         (lambda: RestoreOptions(grain=-1), "grain"),
         (lambda: RestoreOptions(tile=100), "tile"),
         (lambda: RestoreOptions(lines=20), "lines"),
+        (lambda: RestoreOptions(lines=100.5), "lines must be a whole number between 0 and 8192, got 100.5"),
         (lambda: ColorizeOptions(saturation=-0.1), "saturation must be 0 or more"),
+        (lambda: ColorizeOptions(saturation=float("inf")), "saturation"),
         (lambda: ColorizeOptions(lines=10), "lines"),
         (lambda: Restorer(RestoreOptions(model="best")), "no restorer model 'best'; use fast"),
         (lambda: Restorer(RestoreOptions(device="gpu")), "unknown device 'gpu'"),
         (lambda: Restorer(RestoreOptions(precision="int8")), "unknown precision"),
         (lambda: Restorer(RestoreOptions(engine="tpu")), "unknown engine"),
+        (lambda: Restorer(RestoreOptions(device="cuda:")), "unknown device"),
+        (lambda: Restorer(block=0), "block"),
         (lambda: RemasterPipeline(scenes="cut"), "scenes"),
+        (lambda: RemasterPipeline(scenes=["5"]), "scenes"),
+        (lambda: RemasterPipeline(references=[Reference("a", torch.rand(3, 8, 8), None)]), "colouring is off"),
         (lambda: Restorer().restore(torch.rand(3, 8, 8)), "luma must be"),
     ],
 )

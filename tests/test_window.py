@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -73,6 +75,23 @@ def test_memory_is_bounded_and_frames_are_computed_once(length):
     assert max(fed) <= 3 + 4 + 2
 
 
+def test_frames_are_let_go():
+    class Frame:
+        pass
+
+    alive = weakref.WeakSet()
+
+    def source():
+        for _ in range(300):
+            frame = Frame()
+            alive.add(frame)
+            yield frame, False
+
+    window = Window(before=3, after=2, block=4)
+    for _ in window.run(source(), lambda items, halo: [None] * (len(items) - halo.before - halo.after)):
+        assert len(alive) <= 3 + 4 + 2 + 1
+
+
 def test_output_comes_as_soon_as_its_context_is_there():
     window, pushed = Window(before=2, after=3, block=4), []
 
@@ -142,16 +161,13 @@ def test_block_size_does_not_change_the_picture(restorer, block):
 def test_double_precision_is_equal_but_for_its_last_bits(network):
     """What differs in float32 is rounding only: in float64 the difference shrinks with it."""
     net = load_weights(find(network, "fast")).double()
-    luma = film(20).double()[None]
+    luma = film(25).double()[None]
     args = []
     if network == "colorizer":
         args = [[net.encode_all([(luma[0, :1], luma[0, :1].repeat(1, 2, 1, 1) - 0.5)])]]
     whole = net(luma, *args)[0]
-    halo = Halo(net.before, net.after)
-    start = 6 if network == "restorer" else 11
-    part = net(luma[:, start - min(start, net.before) :], *args, halo=Halo(min(start, net.before), 0))[0]
-    assert (whole[:, start:] - part).abs().max() < 1e-12
-    assert halo.before <= 8
+    part = net(luma[:, 11 - net.before : 14 + net.after], *args, halo=Halo(net.before, net.after))[0]
+    assert (whole[:, 11:14] - part).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("cut", [None, 10])
@@ -167,7 +183,8 @@ def test_restorer_depends_on_its_declared_field_and_no_more(restorer, cut):
         touched[k] = bool((restorer.restore(changed, cuts).luma[n] != before).any())
     assert all(not hit for k, hit in touched.items() if k not in field), touched
     assert touched[11] and touched[13]
-    assert cut or touched[n - restorer.window.before]  # the outermost frame really counts
+    assert cut or touched[n - restorer.window.before]  # the outermost frames really count
+    assert touched[n + restorer.window.after]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -196,6 +213,20 @@ def test_colorizer_depends_on_its_declared_field_and_no_more():
         changed = luma.clone()
         changed[k] = 1 - changed[k]
         assert bool((colorizer.colorize(changed, memory)[n] != base).any()) == inside, k
+
+
+def test_colorizer_in_blocks_equals_the_whole_scene():
+    from vs_remaster.references import Reference
+
+    luma = film(20, 64, 80)
+    made = []
+    for block in (1, 5, 32):
+        colorizer = Colorizer(ColorizeOptions(model="fast", device="cpu", precision="fp32", lines=64), block=block)
+        generator = torch.Generator().manual_seed(2)
+        memory = colorizer.encode_references([Reference("a", torch.rand(3, 64, 80, generator=generator), None)])
+        made.append(colorizer.colorize(luma, memory, cuts=[13]))
+    assert (made[0] - made[2]).abs().max() < 1e-5
+    assert (made[1] - made[2]).abs().max() < 1e-5
 
 
 def test_fresh_networks_build_from_their_own_description():

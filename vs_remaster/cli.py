@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _fail("out of memory: use --tile, or lower --restore-lines and --color-lines", 2)
     except RuntimeError as error:
+        if "can't allocate memory" in str(error):
+            return _fail("out of memory: use --tile, or lower --restore-lines and --color-lines", 2)
         if type(error).__name__ != "OutOfMemoryError":
             raise
         return _fail("the GPU is out of memory: use --tile, or lower --restore-lines and --color-lines", 2)
@@ -135,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--precision", default=restore.precision, choices=("auto", "fp32", "bf16", "fp16"))
     how.add_argument("--engine", default=restore.engine, help="what runs the networks (default: %(default)s)")
-    _number(how, "--tile", int, restore.tile, "side in pixels of the squares a frame is cut into; 0: whole frames")
+    _number(how, "--tile", int, restore.tile, "largest side of the pieces a frame is cut into; 0: automatic")
     _number(how, "--restore-lines", int, restore.lines, "height at which the restorer sees the picture; 0: automatic")
     _number(how, "--color-lines", int, color.lines, "height at which colour is computed")
 
@@ -178,11 +180,21 @@ def _run(arguments: argparse.Namespace) -> Any:
     from .remaster import ColorizeOptions, RestoreOptions
     from .scenes import parse_cuts
 
-    how = {name: getattr(arguments, name) for name in ("model", "device", "precision", "engine")}
+    how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
     restore = RestoreOptions(
-        strength=arguments.strength, grain=arguments.grain, lines=arguments.restore_lines, tile=arguments.tile, **how
+        model=_model(arguments.model, "restorer"),
+        strength=arguments.strength,
+        grain=arguments.grain,
+        lines=arguments.restore_lines,
+        tile=arguments.tile,
+        **how,
     )
-    colorize = ColorizeOptions(saturation=arguments.saturation, lines=arguments.color_lines, **how)
+    colorize = ColorizeOptions(
+        model=_model(arguments.model, "colorizer"),
+        saturation=arguments.saturation,
+        lines=arguments.color_lines,
+        **how,
+    )
     scenes = arguments.scenes if arguments.scenes in ("auto", "none") else parse_cuts(arguments.scenes)
     wanted = arguments.references and not arguments.no_color
     with _Progress(arguments.quiet) as progress:
@@ -191,13 +203,21 @@ def _run(arguments: argparse.Namespace) -> Any:
             arguments.output,
             restore=None if arguments.no_restore else restore,
             colorize=None if arguments.no_color else colorize,
-            references=load_references(arguments.references) if wanted else (),
+            references=load_references(arguments.references, lines=arguments.color_lines) if wanted else (),
             scenes=scenes,
             write=_output_options(arguments),
             start=arguments.start,
             end=arguments.end,
             progress=progress,
         )
+
+
+def _model(name: str, network: str) -> str:
+    """What `--model` means for a network: a weight file is for the network that it holds, the other takes its own."""
+    from .weights import network_of
+
+    path = Path(name)
+    return "auto" if path.is_file() and network_of(path) != network else name
 
 
 def _merge(arguments: argparse.Namespace) -> Any:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import numbers
+import operator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -24,9 +28,9 @@ from .models import info
 from .models.attention import Memory
 from .models.colorizer import working_size
 from .models.layers import Halo
-from .models.restorer import thumbnails
+from .models.restorer import Place, thumbnails
 from .references import Reference
-from .scenes import AFTER, CutDetector
+from .scenes import CutDetector
 from .window import Window
 
 log = logging.getLogger(__name__)
@@ -34,14 +38,18 @@ log = logging.getLogger(__name__)
 # Taller sources are restored at this height unless asked otherwise: grain and dirt have then a known size.
 FULL_LINES = 1152
 _TILE_OVERLAP = 64  # pixels; a multiple of the network's 8
+_WHOLE = 1_300_000  # pixels; larger pictures are cut into tiles of `_TILE`, so that a window takes under 2 GB
+_TILE = 1024
 
 
-def _check(options: Any, **bounds: tuple[float, float]) -> None:
+def _check(options: Any, kind: type = numbers.Real, **bounds: tuple[float, float]) -> None:
     for name, (low, high) in bounds.items():
         value = getattr(options, name)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+        number = isinstance(value, kind) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or not low <= value <= high:
             limits = f"between {low:g} and {high:g}" if math.isfinite(high) else f"{low:g} or more"
-            raise InputError(f"{name} must be {limits}, got {value!r}")
+            whole = "a whole number " if kind is numbers.Integral else ""
+            raise InputError(f"{name} must be {whole}{limits}, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +61,8 @@ class RestoreOptions:
         strength: 0..1; 0 leaves the source untouched, 1 is the full restoration.
         grain: 0..1; how much of the original grain is put back after cleaning.
         lines: height in lines at which the network sees the picture; 0: the source's, at most 1152.
-        tile: side in pixels of the squares a frame is cut into to save memory; 0: whole frames.
+        tile: largest side in pixels of the pieces a frame is cut into to save memory; 0: 1024 where the network sees
+            more than 1.3 million pixels, else whole frames.
         device: `auto`, `cpu`, `cuda`, `cuda:n`.
         precision: `auto`, `fp32`, `bf16`, `fp16`.
         engine: `auto`, `torch`.
@@ -69,11 +78,12 @@ class RestoreOptions:
     engine: str = "auto"
 
     def __post_init__(self) -> None:
-        _check(self, strength=(0, 1), grain=(0, 1), lines=(0, 8192), tile=(0, 8192))
+        _check(self, strength=(0, 1), grain=(0, 1))
+        _check(self, numbers.Integral, lines=(0, 8192), tile=(0, 8192))
         if 0 < self.lines < 64:
             raise InputError(f"restore lines must be 0 (automatic) or 64..8192, got {self.lines}")
         if 0 < self.tile < 4 * _TILE_OVERLAP:
-            raise InputError(f"tile must be 0 (whole frames) or at least {4 * _TILE_OVERLAP} pixels, got {self.tile}")
+            raise InputError(f"tile must be 0 (automatic) or at least {4 * _TILE_OVERLAP} pixels, got {self.tile}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +105,8 @@ class ColorizeOptions:
     engine: str = "auto"
 
     def __post_init__(self) -> None:
-        _check(self, saturation=(0, math.inf), lines=(64, 2160))
+        _check(self, saturation=(0, math.inf))
+        _check(self, numbers.Integral, lines=(64, 2160))
 
 
 class Restored(NamedTuple):
@@ -114,7 +125,7 @@ def _choose_model(network: str, options: RestoreOptions | ColorizeOptions) -> st
 
 
 class _Worker:
-    """A loaded network with its window; a block size other than the network's own changes speed, not the picture."""
+    """A loaded network with its window; another block size changes speed, and the picture by rounding only."""
 
     def __init__(self, network: str, options: RestoreOptions | ColorizeOptions, block: int | None) -> None:
         self.options = options
@@ -122,7 +133,8 @@ class _Worker:
         net = weights.load_weights(weights.find(network, self.model), network)
         self.info = info(net)
         self.engine: Engine = make_engine(net, options.engine, options.device, options.precision)
-        self.window: Window = Window(before=net.before, after=net.after, block=block or net.block)
+        block = self.info.block if block is None else block
+        self.window: Window = Window(before=self.info.before, after=self.info.after, block=block)
 
 
 class Restorer(_Worker):
@@ -147,24 +159,24 @@ class Restorer(_Worker):
     def restore(self, luma: Tensor, cuts: Sequence[int] = ()) -> Restored:
         """Restore a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""
         _check_luma(luma)
-        starts = set(cuts)
+        starts = _frame_numbers(cuts)
         made = self.window.run(((frame, i in starts) for i, frame in enumerate(luma)), self.process)
         frames, masks = zip(*made)
         return Restored(torch.stack(frames), torch.stack(masks))
 
     def process(self, frames: Sequence[Tensor], halo: Halo) -> list[tuple[Tensor, Tensor]]:
         """Restore one window: frames `[1, H, W]` with their halo; (luma, mask) for each frame that is no halo."""
-        luma = torch.stack(list(frames)).float()
-        source = luma[halo.before : len(luma) - halo.after]
+        kept = slice(halo.before, len(frames) - halo.after)
         if self.options.strength == 0:
-            return [(frame, torch.zeros_like(frame)) for frame in source]
-        size = self.size(*luma.shape[-2:])
-        low = luma if size == luma.shape[-2:] else _resize(luma, size)
+            return [(frame, torch.zeros_like(frame)) for frame in frames[kept]]
+        source = _stack(frames[kept])
+        size = self.size(*source.shape[-2:])
+        low = _stack(frames, size)
         restored, mask, toned = self._tiled(low, halo)
         if self.options.grain:
             restored = restored + self.options.grain * (1 - mask) * (toned - restored)
-        if size != luma.shape[-2:]:
-            restored, mask = self._enlarge(source, low[halo.before : len(low) - halo.after], restored, mask)
+        if size != source.shape[-2:]:
+            restored, mask = self._enlarge(source, low[kept], restored, mask)
         out = torch.lerp(source, restored, self.options.strength)
         return list(zip(out, mask))
 
@@ -179,14 +191,15 @@ class Restorer(_Worker):
         """Run the network on whole frames or on overlapping tiles; the tone correction always sees the whole frame."""
         thumbs = thumbnails(luma[None])[0]
         height, width = luma.shape[-2:]
-        tile = self.options.tile
-        if not tile or (height <= tile and width <= tile):
+        tile = self.options.tile or (_TILE if height * width > _WHOLE else max(height, width))
+        if height <= tile and width <= tile:
             return self.engine.restore(luma, thumbs, halo)
         kept = luma.shape[0] - halo.before - halo.after
         out = [luma.new_empty(kept, 1, height, width) for _ in range(3)]
         for top, bottom, y0, y1 in _tiles(height, tile):
             for left, right, x0, x1 in _tiles(width, tile):
-                parts = self.engine.restore(luma[..., top:bottom, left:right], thumbs, halo)
+                place = Place(top, left, height, width)
+                parts = self.engine.restore(luma[..., top:bottom, left:right], thumbs, halo, place)
                 for whole, part in zip(out, parts):
                     whole[..., y0:y1, x0:x1] = part[..., y0 - top : y1 - top, x0 - left : x1 - left]
         return tuple(out)
@@ -218,28 +231,26 @@ class Colorizer(_Worker):
         """
         if not references:
             raise InputError("no references to colour from; give at least one colour picture")
-        pictures = []
-        for reference in references:
-            rgb = reference.rgb[None].float()
-            ycc = rgb_to_ycbcr(_resize(rgb, self.size(*rgb.shape[-2:])))
-            pictures.append((ycc[:, :1], ycc[:, 1:]))
-        return self.engine.encode(pictures)
+
+        def picture(reference: Reference) -> tuple[Tensor, Tensor]:
+            rgb = reference.rgb[None].float().cpu()
+            return rgb_to_ycbcr(_resize(rgb, self.size(*rgb.shape[-2:]))).split([1, 2], 1)
+
+        return self.engine.encode(picture(reference) for reference in references)
 
     def colorize(self, luma: Tensor, memory: Memory, cuts: Sequence[int] = ()) -> Tensor:
         """Colour a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; returns chroma `[T, 2, H, W]`."""
         _check_luma(luma)
-        starts = set(cuts)
+        starts = _frame_numbers(cuts)
         frames = ((frame, i in starts) for i, frame in enumerate(luma))
         return torch.stack(list(self.window.run(frames, lambda part, halo: self.process(part, memory, halo))))
 
     def process(self, frames: Sequence[Tensor], memory: Memory, halo: Halo) -> list[Tensor]:
         """Colour one window: frames `[1, H, W]` with their halo; chroma `[2, H, W]` for each frame that is no halo."""
-        luma = torch.stack(list(frames)).float()
-        size = self.size(*luma.shape[-2:])
-        low = _resize(luma, size)
+        kept = slice(halo.before, len(frames) - halo.after)
+        low = _stack(frames, self.size(*frames[0].shape[-2:]))
         chroma = self.engine.colorize(low, memory, halo)
-        keep = slice(halo.before, len(luma) - halo.after)
-        return list(self.options.saturation * fit_size(chroma, low[keep], luma[keep]))
+        return list(self.options.saturation * fit_size(chroma, low[kept], _stack(frames[kept])))
 
 
 def fit_size(chroma: Tensor, luma_low: Tensor, luma: Tensor) -> Tensor:
@@ -282,13 +293,20 @@ def merge_lab(
     if not 0 <= weight <= 1:
         raise InputError(f"weight must be between 0 and 1, got {weight!r}")
     size = chroma.shape[-2:]
+    for name, tensor, shape in (
+        ("own_chroma", own_chroma, (len(luma), 2, *luma.shape[-2:])),
+        ("other_luma", other_luma, (len(luma), 1, *size)),
+    ):
+        if tensor is not None and tensor.shape != shape:
+            raise InputError(f"{name} must be {list(shape)} to fit luma and chroma, got {list(tensor.shape)}")
+    luma, chroma = luma.float(), chroma.float()
     if other_luma is None:
         other_luma = _resize(luma, size)
     else:
         # The other source may be darker or flatter: bring its luma to this one's level before edges are compared.
-        other_luma = _match_level(other_luma, luma)
+        other_luma = _match_level(other_luma.float(), luma)
     taken = fit_size(chroma, other_luma, luma)
-    own = torch.zeros_like(taken) if own_chroma is None else own_chroma
+    own = torch.zeros_like(taken) if own_chroma is None else own_chroma.float()
     return torch.lerp(own, taken, weight)
 
 
@@ -305,20 +323,17 @@ def repair_chroma(chroma: Tensor, mask: Tensor) -> Tensor:
     mask = ((mask - 0.1) / 0.9).clamp(0, 1)
     if not mask.any():
         return chroma
-    sound = (1 - mask) ** 2
-    filled = chroma
-    for reach in (33, 9):
-        total, mean = _box(sound, reach), _box(chroma * sound, reach)
-        filled = torch.lerp(filled, mean / total.clamp_min(1e-4), (total * 8).clamp(0, 1))
-    return torch.lerp(chroma, filled, mask)
+    return torch.lerp(chroma, _fill(chroma, (1 - mask) ** 2), mask)
 
 
-def _box(x: Tensor, reach: int) -> Tensor:
-    """Mean over `reach` x `reach` pixels, of what lies inside the picture."""
-    for kernel in ((reach, 1), (1, reach)):
-        padding = (kernel[0] // 2, kernel[1] // 2)
-        x = F.avg_pool2d(x, kernel, 1, padding, count_include_pad=False)
-    return x
+def _fill(chroma: Tensor, sound: Tensor) -> Tensor:
+    """Replace what is not `sound` (0..1) by what is known at the next coarser size, and so on until all is known."""
+    if max(chroma.shape[-2:]) == 1 or sound.min() > 0.5:
+        return chroma
+    total = F.avg_pool2d(sound, 2, ceil_mode=True, count_include_pad=False)
+    mean = F.avg_pool2d(chroma * sound, 2, ceil_mode=True, count_include_pad=False) / total.clamp_min(1e-6)
+    coarse = _fill(mean, (4 * total).clamp(0, 1))
+    return torch.lerp(_resize(coarse, tuple(chroma.shape[-2:])), chroma, sound)
 
 
 @dataclass
@@ -340,6 +355,9 @@ class RemasterPipeline:
         colorize: None leaves the colours as they are.
         references: needed when colouring.
         scenes: `auto` finds cuts, `none` treats the film as one scene, a list gives the frames that start a scene.
+
+    Frames are numbered by their `index`, one after the other from wherever the first begins: blocks lie on the grid of
+    the whole film. Frames before the first cannot be seen, so a host that starts in mid-film begins early enough.
     """
 
     def __init__(
@@ -351,49 +369,57 @@ class RemasterPipeline:
     ) -> None:
         if isinstance(scenes, str) and scenes not in ("auto", "none"):
             raise InputError(f"scenes must be 'auto', 'none' or a list of frame numbers, got {scenes!r}")
-        self.scenes = scenes
+        if colorize is None and len(references):
+            raise InputError(f"{len(references)} references were given, but colouring is off; leave one of them out")
+        self.scenes = scenes if isinstance(scenes, str) else _frame_numbers(scenes)
         self.restorer = Restorer(restore) if restore else None
         self.colorizer = Colorizer(colorize) if colorize else None
         self.memory = self.colorizer.encode_references(references) if self.colorizer else None
 
     def process(self, frames: Iterable[Picture]) -> Iterator[Picture]:
         """Remaster frames in order; what comes out has the same numbers and payloads, with new luma and chroma."""
-        film: Iterator[tuple[Picture, bool]] = self._with_cuts(frames)
+        frames = iter(frames)
+        opening = next(frames, None)
+        if opening is None:
+            return iter(())
+        film = self._with_cuts(chain([opening], frames), opening.index)
         if self.restorer:
-            film = self._stage(film, self.restorer.window, self._restore)
+            film = self._stage(film, self.restorer.window, self._restore, opening.index)
         if self.colorizer:
-            film = self._stage(film, self.colorizer.window, self._colorize)
+            film = self._stage(film, self.colorizer.window, self._colorize, opening.index)
         return (picture for picture, _ in film)
 
     @staticmethod
-    def _stage(film, window, process) -> Iterator[tuple[Picture, bool]]:
+    def _stage(
+        film: Iterator[tuple[Picture, bool]],
+        window: Window,
+        process: Callable[[Sequence[Picture], Halo], list[Picture]],
+        first: int,
+    ) -> Iterator[tuple[Picture, bool]]:
         """Send pictures through a window; whether they start a scene goes along."""
 
         def keep_flag(items: Sequence[tuple[Picture, bool]], halo: Halo) -> list[tuple[Picture, bool]]:
             kept = items[halo.before : len(items) - halo.after]
             return list(zip(process([picture for picture, _ in items], halo), (flag for _, flag in kept)))
 
-        return window.run((((picture, flag), flag) for picture, flag in film), keep_flag)
+        return window.run((((picture, flag), flag) for picture, flag in film), keep_flag, first)
 
-    def _with_cuts(self, frames: Iterable[Picture]) -> Iterator[tuple[Picture, bool]]:
-        if not isinstance(self.scenes, str):
-            starts = set(self.scenes)
+    def _with_cuts(self, frames: Iterable[Picture], first: int) -> Iterator[tuple[Picture, bool]]:
+        if self.scenes != "auto":
+            starts = set() if self.scenes == "none" else self.scenes
             yield from ((picture, picture.index in starts) for picture in frames)
             return
-        if self.scenes == "none":
-            yield from ((picture, False) for picture in frames)
-            return
-        detector, waiting = CutDetector(), []
+        detector, waiting = CutDetector(first), deque()
 
         def decided() -> Iterator[tuple[Picture, bool]]:
-            while waiting and waiting[0][0] < detector.decided:
-                number, picture = waiting.pop(0)
-                yield picture, number in found
+            while waiting and waiting[0].index < detector.decided:
+                picture = waiting.popleft()
+                yield picture, picture.index in found
 
         found: set[int] = set()
-        for number, picture in enumerate(frames):
-            waiting.append((number, picture))
-            found = {cut for cut in found if cut >= number - AFTER - 1} | set(detector.push(picture.luma))
+        for picture in frames:
+            waiting.append(picture)
+            found = {cut for cut in found if cut >= waiting[0].index} | set(detector.push(picture.luma))
             yield from decided()
         found |= set(detector.finish())
         yield from decided()
@@ -422,6 +448,20 @@ def _check_luma(luma: Tensor) -> None:
         )
 
 
+def _stack(frames: Sequence[Tensor], size: tuple[int, int] | None = None) -> Tensor:
+    """Frames `[1, H, W]` as one float32 tensor on the CPU, resized one by one; what is not a number becomes black, so
+    that it cannot spread."""
+    sound = (frame[None].float().cpu().nan_to_num(0.0, 1.0, 0.0) for frame in frames)
+    return torch.cat([frame if size is None else _resize(frame, size) for frame in sound])
+
+
+def _frame_numbers(scenes: Iterable[int]) -> frozenset[int]:
+    try:
+        return frozenset(operator.index(cut) for cut in scenes)
+    except TypeError as error:
+        raise InputError(f"scenes must be 'auto', 'none' or a list of frame numbers, got {scenes!r}") from error
+
+
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear, antialiased when made smaller."""
     return x if x.shape[-2:] == size else F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
@@ -430,18 +470,19 @@ def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 def _match_level(luma: Tensor, like: Tensor) -> Tensor:
     """Scale and shift each frame of `luma` to the mean and contrast of the same frame of `like`."""
     dims = (-3, -2, -1)
-    scale = like.std(dims, keepdim=True) / luma.std(dims, keepdim=True).clamp_min(1e-3)
+    scale = like.std(dims, correction=0, keepdim=True) / luma.std(dims, correction=0, keepdim=True).clamp_min(1e-3)
     return (luma - luma.mean(dims, keepdim=True)) * scale + like.mean(dims, keepdim=True)
 
 
 def _tiles(length: int, tile: int) -> list[tuple[int, int, int, int]]:
-    """Cut `length` pixels into tiles: (first, last, kept first, kept last), overlapping, starting at multiples of 8."""
-    step = (tile - 2 * _TILE_OVERLAP) // 8 * 8
+    """Cut `length` pixels into tiles of about equal size: (first, last, kept first, kept last), overlapping, starting
+    at multiples of 8."""
+    inner, overlaps = length - 2 * _TILE_OVERLAP, 2 * _TILE_OVERLAP
+    count = max(1, math.ceil(inner / (tile - overlaps)))
+    step = math.ceil(inner / count / 8) * 8
     parts = []
-    for start in range(0, max(1, length - 2 * _TILE_OVERLAP), step):
-        stop = min(length, start + step + 2 * _TILE_OVERLAP)
+    for start in range(0, max(1, inner), max(8, step)):
+        stop = min(length, start + step + overlaps)
         keep = 0 if start == 0 else start + _TILE_OVERLAP
         parts.append((start, stop, keep, length if stop == length else stop - _TILE_OVERLAP))
-        if stop == length:
-            break
     return parts

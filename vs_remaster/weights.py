@@ -57,6 +57,27 @@ def variants(network: str) -> list[str]:
     return [name.removeprefix(network + "-") for name in manifest() if name.startswith(network + "-")]
 
 
+def network_of(path: Path) -> str:
+    """The name of the network that a weight file holds.
+
+    Raises:
+        InputError: not a file written by `save_weights`.
+    """
+    return _read(path)[0]["network"]
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(str(path), "pt") as file:
+            header = file.metadata() or {}
+            state = {key: file.get_tensor(key).float() for key in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read weights {str(path)!r}: {error}; give a .safetensors file") from error
+    if "network" not in header:
+        raise InputError(f"{str(path)!r} does not name its network; give a file written by export/train.py")
+    return header, state
+
+
 def load_weights(path: Path, network: str | None = None) -> nn.Module:
     """Load a weight file into the network that its header names, in float32, ready for inference.
 
@@ -67,14 +88,7 @@ def load_weights(path: Path, network: str | None = None) -> nn.Module:
     Raises:
         InputError: not a weight file, another network, or tensors that do not fit.
     """
-    try:
-        with safe_open(str(path), "pt") as file:
-            header = file.metadata() or {}
-            state = {key: file.get_tensor(key).float() for key in file.keys()}
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot read weights {str(path)!r}: {error}; give a .safetensors file") from error
-    if "network" not in header:
-        raise InputError(f"{str(path)!r} does not name its network; give a file written by export/train.py")
+    header, state = _read(path)
     if network and header["network"] != network:
         raise InputError(f"{str(path)!r} holds a {header['network']}, not a {network}; give weights of a {network}")
     net = build(header["network"], header.get("config"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Protocol
 
 import torch
@@ -10,22 +12,27 @@ from torch import Tensor, nn
 from ..errors import InputError, UnsupportedError
 from ..models.attention import Memory
 from ..models.layers import Halo
+from ..models.restorer import Place
 
 ENGINES = ("auto", "torch")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Engine(Protocol):
-    """Runs the networks on one device in one precision; tensors come and go on the CPU."""
+    """Runs the networks on one device in one precision; pictures come and go on the CPU."""
 
     device: str
     precision: str
 
-    def restore(self, luma: Tensor, thumbs: Tensor, halo: Halo) -> tuple[Tensor, Tensor, Tensor]:
-        """`luma` `[T, 1, H, W]`, `thumbs` `[T, 1, 36, 48]` to restored luma, damage mask, toned luma, `[T - halo, 1,
-        H, W]`."""
+    def restore(
+        self, luma: Tensor, thumbs: Tensor, halo: Halo, place: Place | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`luma` `[T, 1, H, W]`, `thumbs` `[T, 1, 36, 48]` to restored luma, mask, toned luma `[T - halo, 1, H, W]`.
 
-    def encode(self, pictures: list[tuple[Tensor, Tensor]]) -> Memory:
+        `place` says which part of the frame `luma` is; None: the whole.
+        """
+
+    def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> Memory:
         """Pairs of luma `[1, 1, h, w]` and chroma `[1, 2, h, w]` to what the colorizer remembers of them."""
 
     def colorize(self, luma: Tensor, memory: Memory, halo: Halo) -> Tensor:
@@ -40,18 +47,17 @@ def choose_device(device: str) -> str:
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = device.partition(":")
-    if kind not in ("cpu", "cuda") or (number and (kind == "cpu" or not number.isdigit())):
+    if not re.fullmatch(r"cpu|cuda(:[0-9]+)?", str(device)):
         raise InputError(f"unknown device {device!r}; use auto, cpu, cuda or cuda:0")
-    if kind == "cuda":
+    if device != "cpu":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if int(number or 0) >= count:
+        if int(device.partition(":")[2] or 0) >= count:
             raise UnsupportedError(f"device {device!r} is not there: {count} CUDA devices found; use --device cpu")
     return device
 
 
 def choose_precision(precision: str, device: str) -> str:
-    """`auto` to fp16 on a GPU, bf16 on a CPU that computes in it, fp32 elsewhere.
+    """`auto` to fp16 on a GPU, bf16 on a CPU that computes in it, fp32 elsewhere (on a GPU its convolutions use TF32).
 
     Raises:
         InputError: unknown name, or fp16 on a CPU, where it is slow.
@@ -59,9 +65,8 @@ def choose_precision(precision: str, device: str) -> str:
     if precision == "auto":
         if device.startswith("cuda"):
             return "fp16"
-        return (
-            "bf16" if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
-        )
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return "bf16" if fast else "fp32"
     if precision not in PRECISIONS:
         raise InputError(f"unknown precision {precision!r}; use auto, {', '.join(PRECISIONS)}")
     if precision == "fp16" and device == "cpu":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from ..models.attention import Memory
 from ..models.layers import Halo
+from ..models.restorer import Place
 from . import PRECISIONS
 
 
@@ -24,20 +26,22 @@ class TorchEngine:
         return torch.autocast(self.device.split(":")[0], dtype, enabled=dtype != torch.float32)
 
     @torch.inference_mode()
-    def restore(self, luma: Tensor, thumbs: Tensor, halo: Halo) -> tuple[Tensor, Tensor, Tensor]:
+    def restore(
+        self, luma: Tensor, thumbs: Tensor, halo: Halo, place: Place | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """See `Engine.restore`."""
         with self._mode():
-            out = self.net(luma[None].to(self.device), thumbs[None].to(self.device), halo)
+            out = self.net(luma[None].to(self.device), thumbs[None].to(self.device), halo, place)
         return out.luma[0].cpu(), out.mask[0].cpu(), out.toned[0].cpu()
 
     @torch.inference_mode()
-    def encode(self, pictures: list[tuple[Tensor, Tensor]]) -> Memory:
+    def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> Memory:
         """See `Engine.encode`."""
         with self._mode():
-            return self.net.encode_all([(luma.to(self.device), chroma.to(self.device)) for luma, chroma in pictures])
+            return self.net.encode_all((luma.to(self.device), chroma.to(self.device)) for luma, chroma in pictures)
 
     @torch.inference_mode()
     def colorize(self, luma: Tensor, memory: Memory, halo: Halo) -> Tensor:
         """See `Engine.colorize`."""
         with self._mode():
-            return self.net(luma[None].to(self.device), [memory], halo).chroma[0].cpu()
+            return self.net(luma[None].to(self.device), [memory.to(self.device)], halo).chroma[0].cpu()

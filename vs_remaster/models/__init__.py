@@ -42,7 +42,7 @@ def build(network: str, config: str | None = None) -> nn.Module:
     try:
         values = json.loads(config) if config else {}
         return make(settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(
             f"cannot build network {network!r} from {config!r}: {error}; the weights need another version"
         ) from error

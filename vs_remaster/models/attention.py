@@ -124,9 +124,8 @@ def fine_match(
     y = y + (torch.arange(2 * height, device=device) % 2)[None, :, None]
     x = x + (torch.arange(2 * width, device=device) % 2)[None, None, :]
     reach = torch.arange(-radius, radius + 1, device=device)
-    zero = torch.zeros_like(lines)[..., None]
-    ys = torch.minimum((y[..., None] + reach).clamp_min(0), (lines - 1)[..., None] + zero)
-    xs = torch.minimum((x[..., None] + reach).clamp_min(0), (columns - 1)[..., None] + zero)
+    ys = torch.minimum((y[..., None] + reach).clamp_min(0), (lines - 1)[..., None])
+    xs = torch.minimum((x[..., None] + reach).clamp_min(0), (columns - 1)[..., None])
     rows = first[..., None, None] + ys[..., :, None] * columns[..., None, None] + xs[..., None, :]
     rows = rows.flatten(-2).flatten(1, 2)  # [F, P, W]
     chroma, similarity = [], []

@@ -8,6 +8,7 @@ its luma edges.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -130,7 +131,7 @@ class ColorizerNet(nn.Module):
             [len(overview)],
         )
 
-    def encode_all(self, pictures: list[tuple[Tensor, Tensor]]) -> Memory:
+    def encode_all(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> Memory:
         """Encode several references, each `(luma, chroma)` as in `encode`, into one memory."""
         return join([self.encode(luma, chroma) for luma, chroma in pictures])
 
@@ -245,14 +246,13 @@ def areas(keys: Tensor) -> Tensor:
 
 
 def working_size(height: int, width: int, lines: int, multiple: int) -> tuple[int, int]:
-    """Size at which a `height` x `width` picture is coloured: about `lines` high, both sides multiples of `multiple`.
+    """Size at which a `height` x `width` picture is coloured: short side about `lines`, both multiples of `multiple`.
 
-    Pictures much wider or taller than 4:3 keep the number of pixels of a 4:3 picture with that many lines, within
-    bounds.
+    A picture longer than 16:9 keeps the number of pixels of a 16:9 picture with that many lines, and no side exceeds
+    eight times `lines`.
     """
-    scale = lines / height
-    area = height * width * scale * scale
+    scale = lines / min(height, width)
     most = lines * lines * 16 / 9
-    if area > most:
-        scale *= math.sqrt(most / area)
-    return tuple(max(multiple, round(side * scale / multiple) * multiple) for side in (height, width))
+    scale *= min(1.0, math.sqrt(most / (height * width * scale * scale)))
+    sides = (min(8 * lines, round(side * scale / multiple) * multiple) for side in (height, width))
+    return tuple(max(multiple, side // multiple * multiple) for side in sides)

@@ -1,5 +1,5 @@
-"""Building blocks shared by the networks: temporal shift, residual block, resampling. Only operations every exporter
-knows."""
+"""Building blocks shared by the networks: temporal shift, residual block, padding. Only operations that every
+exporter knows."""
 
 from __future__ import annotations
 
@@ -78,6 +78,8 @@ class Stage(nn.Module):
 
     def __init__(self, width: int, blocks: int, temporal: bool) -> None:
         super().__init__()
+        if blocks < 1:
+            raise ValueError(f"a stage needs at least one block, got {blocks}")
         self.shifted = width // 4 if temporal else 0
         self.blocks = nn.Sequential(*(ResBlock(width) for _ in range(blocks)))
 

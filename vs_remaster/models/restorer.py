@@ -34,7 +34,7 @@ class RestorerConfig:
 
 
 class RestorerOutput(NamedTuple):
-    """What `Restorer` returns: all `[B, T, 1, H, W]` float32."""
+    """What `RestorerNet` returns: all `[B, T, 1, H, W]` float32."""
 
     luma: Tensor
     mask: Tensor
@@ -77,11 +77,23 @@ class Tone(nn.Module):
         return self.grid(x), self.curve(x.mean((-2, -1)))[..., None, None]
 
 
-def apply_tone(x: Tensor, grid: Tensor, curve: Tensor) -> Tensor:
-    """Bend `x` `[N, 1, H, W]` by offset, gain (a smooth field), and two curve terms that leave black and white in
-    place."""
+class Place(NamedTuple):
+    """Where a tile lies: its first line and column, and the size of the whole frame."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def apply_tone(x: Tensor, grid: Tensor, curve: Tensor, place: Place | None = None) -> Tensor:
+    """Bend `x` `[N, 1, H, W]` by offset, gain (a smooth field over the whole frame), and two curve terms that leave
+    black and white in place; `place` tells which part of the frame `x` is."""
     offset, gain, bend, twist = curve.split(1, 1)
-    field = F.interpolate(grid, x.shape[-2:], mode="bilinear", align_corners=False) + gain
+    size = (place.height, place.width) if place else x.shape[-2:]
+    field = F.interpolate(grid, size, mode="bilinear", align_corners=False) + gain
+    if place:
+        field = field[..., place.top : place.top + x.shape[-2], place.left : place.left + x.shape[-1]]
     arch = x * (1 - x)
     return x + offset + x * field + arch * (bend + twist * (1 - 2 * x))
 
@@ -119,11 +131,18 @@ class RestorerNet(nn.Module):
             self.head.bias.zero_()
             self.head.bias[8:] = -3.0  # a fresh network calls nothing damage
 
-    def forward(self, luma: Tensor, thumbs: Tensor | None = None, halo: Halo = Halo(0, 0)) -> RestorerOutput:
+    def forward(
+        self,
+        luma: Tensor,
+        thumbs: Tensor | None = None,
+        halo: Halo = Halo(0, 0),
+        place: Place | None = None,
+    ) -> RestorerOutput:
         """Restore a window of frames.
 
-        `luma` `[B, T, 1, H, W]` 0..1; `thumbs` `[B, T, 1, 36, 48]` of the whole frames (needed when `luma` is a tile);
-        `halo`: frames at either end that are context and are not returned. Returns `T - halo` frames.
+        `luma` `[B, T, 1, H, W]` 0..1; `halo`: frames at either end that are context and are not returned. When `luma`
+        is a tile, `thumbs` `[B, T, 1, 36, 48]` are those of the whole frames and `place` says where the tile lies.
+        Returns `T - halo` frames.
         """
         batch, _, _, height, width = luma.shape
         if thumbs is None:
@@ -135,7 +154,7 @@ class RestorerNet(nn.Module):
             def keep(x: Tensor) -> Tensor:
                 return fold(trim(unfold(x, batch), halo, inner)) if inner != halo else x
 
-            toned = apply_tone(keep(fold(wide(luma))), keep(grid), keep(curve))
+            toned = apply_tone(keep(fold(wide(luma))), keep(grid), keep(curve), place)
         outputs = self.repair(pad_to_multiple(toned, self.multiple_of), batch, inner)
         photo, fill, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
         mask = torch.sigmoid(logits)
