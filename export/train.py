@@ -44,7 +44,7 @@ log = logging.getLogger("train")
 class Settings:
     """Everything that can be set; each is also a command line option of the same name."""
 
-    data: str = "../shared/data"  # folder with video/train, video/val, photos
+    data: str = "data"  # folder with video/train, video/val, photos
     damage: str = ""  # folder of damage masks; empty: procedural shapes only
     out: str = "runs/restore"  # checkpoints, weights, curves, pictures
     cache: str = ""  # decoded training clips as one file; empty: decoded into memory
