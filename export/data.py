@@ -380,3 +380,45 @@ def _clip_crop(clip, frames, size, generator, scale, stride) -> torch.Tensor:
     if region == size:
         return part
     return F.interpolate(part, (size, size), mode="bilinear", antialias=region > size, align_corners=False)
+
+
+def add_lines(clips: torch.Tensor, generator: torch.Generator | None = None, share: float = 0.3) -> torch.Tensor:
+    """Draw poles, wires and ruled grids into clean clips: lines that belong to the scene and must not be restored away.
+
+    Unlike a scratch such a line ends somewhere, is one of a regular group, or moves steadily with the scene.
+
+    Args:
+        clips: float [B, T, 1, H, W], 0..1.
+        generator: CPU generator of all random choices.
+        share: probability that a clip gets lines.
+
+    Returns:
+        Clips of the same shape; those without lines unchanged.
+    """
+    frames, height, width = clips.shape[1], *clips.shape[-2:]
+    y = torch.arange(height, dtype=torch.float32)[:, None] - height / 2
+    x = torch.arange(width, dtype=torch.float32)[None, :] - width / 2
+    time = torch.arange(frames, dtype=torch.float32)[:, None, None]
+    out = []
+    for clip in clips:
+        if float(_uniform(generator, 1)) >= share:
+            out.append(clip)
+            continue
+        pick = _uniform(generator, 12).tolist()
+        # mostly upright, as scratches are; the rest at any angle
+        angle = (pick[0] - 0.5) * (0.15 if pick[1] < 0.7 else math.pi)
+        speed = 0.0 if pick[2] < 0.4 else (pick[3] - 0.5) * 5
+        across = x * math.cos(angle) + y * math.sin(angle) - time * speed
+        along = y * math.cos(angle) - x * math.sin(angle)
+        half = 0.4 + 1.6 * pick[4] ** 2
+        if pick[5] < 0.5:  # a regular group
+            period = 6 + 40 * pick[6]
+            across = torch.remainder(across + period * pick[7], period) - period / 2
+        else:
+            across = across - (pick[7] - 0.5) * width
+        line = ((half + 0.5 - across.abs()).clamp(0, 1)) * (0.3 + 0.7 * pick[8])
+        if pick[9] < 0.6:  # it ends inside of the picture
+            line = line * torch.sigmoid((along - (pick[10] - 0.5) * height) * (2 if pick[11] < 0.5 else -2))
+        shade = 0.02 + 0.15 * pick[6] if pick[3] < 0.5 else 0.75 + 0.25 * pick[6]
+        out.append(torch.lerp(clip, torch.full_like(clip, shade), line[:, None].to(clip)))
+    return torch.stack(out)

@@ -31,7 +31,7 @@ from export.damage import (
     load_templates,
     validation_clip,
 )
-from export.data import Clip, cached_pack, load_clips, load_photos, photo_clip, sample_crops
+from export.data import Clip, add_lines, cached_pack, load_clips, load_photos, photo_clip, sample_crops
 from export.losses import colorize_loss, restore_loss
 from vs_remaster.color import rgb_to_ycbcr, ycbcr_to_rgb
 from vs_remaster.models import build
@@ -64,6 +64,7 @@ class Settings:
     clip: float = 1.0  # gradient norm
     ema: float = 0.999
     density: float = 2.5  # structural damage, as a multiple of what real film has: rare damage teaches little
+    scene_lines: float = 0.3  # share of clips with poles, wires or grids drawn in, that are no scratches
     photo: float = 0.15  # share of pseudo-clips from photographs
     references: int = 3  # most references a clip (colorize)
     freeze: bool = False  # leave the colorizer's ImageNet backbone as it is: twice the steps in the same time
@@ -103,6 +104,7 @@ class Restore:
         clean = sample_crops(
             self.clips, self.photos, s.batch, s.frames, s.size, generator, device=s.device, photo_probability=s.photo
         )
+        clean = add_lines(clean, generator, s.scene_lines)
         made = damage_batch(clean, generator, self.settings, self.templates)
         return made.frames, made.target, made.mask
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.data import Clip, cached_pack, load_clips, load_photos, photo_clip, sample_crops
+from export.data import Clip, add_lines, cached_pack, load_clips, load_photos, photo_clip, sample_crops
 from vs_remaster.errors import InputError
 
 
@@ -138,3 +138,14 @@ def test_crops_of_short_and_small_clips_and_photos() -> None:
     assert not bool(crops.isnan().any())
     again = sample_crops([short], [photo], 6, 7, 48, _seeded(3), photo_probability=0.5)
     assert torch.equal(crops, again)
+
+
+def test_lines_of_the_scene_are_steady_and_belong_to_some_clips_only():
+    clips = torch.full((40, 5, 1, 48, 64), 0.5)
+    made = add_lines(clips, torch.Generator().manual_seed(4), share=0.5)
+    touched = (made != 0.5).flatten(1).any(1)
+    assert 10 <= int(touched.sum()) <= 30
+    assert made.min() >= 0 and made.max() <= 1
+    still = (made[:, 1:] == made[:, :1]).flatten(1).all(1) & touched
+    assert still.any() and (~still & touched).any()
+    assert torch.equal(add_lines(clips, torch.Generator().manual_seed(4), share=0.0), clips)
