@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 
 from export.data import VIDEO_SUFFIXES, decode_clip
+from export.metrics import psnr
 from vs_remaster.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -787,11 +788,6 @@ def validation_clip(name: str, clean: torch.Tensor, templates: Templates) -> Dam
     padded = torch.cat([clean, clean[-1:].expand(max(0, VALIDATION_FRAMES - frames), -1, -1, -1)])
     made = damage(padded, generator, VALIDATION, templates)
     return Damaged(*(part[:frames] for part in made))
-
-
-def psnr(picture: torch.Tensor, target: torch.Tensor) -> float:
-    """Peak signal-to-noise ratio of pictures 0..1 in dB, over all their samples."""
-    return -10 * math.log10(max(float(((picture - target).double() ** 2).mean()), 1e-12))
 
 
 def contact_sheet(made: Damaged, times: list[int]) -> np.ndarray:

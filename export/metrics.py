@@ -13,7 +13,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from skimage.metrics import structural_similarity
 
 from export.flow import DenseFlow, to_gray8, trusted, warp
 from vs_remaster import color
@@ -75,6 +74,8 @@ def fit_gain_and_offset(result: torch.Tensor, truth: torch.Tensor) -> torch.Tens
 
 def ssim(result: torch.Tensor, truth: torch.Tensor) -> float:
     """Mean structural similarity (Wang et al. 2004: Gaussian window, sigma 1.5) of the frames of [T, C, H, W]."""
+    from skimage.metrics import structural_similarity  # here, so that training needs no scikit-image
+
     _same_shape(result, truth)
     settings = {"data_range": 1.0, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     pairs = zip(result.numpy(), truth.numpy(), strict=True)

@@ -33,6 +33,7 @@ from export.damage import (
 )
 from export.data import Clip, add_lines, cached_pack, load_clips, load_photos, photo_clip, sample_crops
 from export.losses import colorize_loss, restore_loss
+from export.metrics import fit_gain_and_offset, psnr
 from vs_remaster.color import rgb_to_ycbcr, ycbcr_to_rgb
 from vs_remaster.models import build
 from vs_remaster.weights import load_weights, save_weights
@@ -325,16 +326,9 @@ def start_keys(net: nn.Module, clips: list[Clip]) -> None:
     net.key.bias.copy_(-(weight @ mean)[:, 0])
 
 
-def psnr(a: Tensor, b: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of values 0..1."""
-    return float(-10 * torch.log10((a.double() - b.double()).square().mean() + 1e-12))
-
-
-def fitted(a: Tensor, b: Tensor) -> float:
+def fitted(result: Tensor, truth: Tensor) -> float:
     """PSNR after the one gain and offset for the whole clip that fit best."""
-    x, y = a.double().flatten(), b.double().flatten()
-    gain = ((x - x.mean()) * (y - y.mean())).mean() / ((x - x.mean()).square().mean() + 1e-12)
-    return psnr(gain * (x - x.mean()) + y.mean(), y)
+    return psnr(fit_gain_and_offset(result, truth), truth)
 
 
 def save_picture(path: Path, picture: Tensor) -> None:

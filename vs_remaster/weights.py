@@ -63,14 +63,15 @@ def network_of(path: Path) -> str:
     Raises:
         InputError: not a file written by `save_weights`.
     """
-    return _read(path)[0]["network"]
+    return _read(path, tensors=False)[0]["network"]
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+def _read(path: Path, tensors: bool = True) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Header and, if wanted, tensors of a weight file."""
     try:
         with safe_open(str(path), "pt") as file:
             header = file.metadata() or {}
-            state = {key: file.get_tensor(key).float() for key in file.keys()}
+            state = {key: file.get_tensor(key).float() for key in file.keys()} if tensors else {}
     except (OSError, SafetensorError) as error:
         raise InputError(f"cannot read weights {str(path)!r}: {error}; give a .safetensors file") from error
     if "network" not in header:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from .attention import Match, Memory, coarse_match, fine_match, join, likeness, places
 from .backbone import CHANNELS, GrayEfficientNet
-from .layers import Halo, ResBlock, Stage, fold, trim, unfold, wide
+from .layers import MIDDLE, NO_HALO, Halo, ResBlock, Stage, fold, trim, unfold, wide
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class ColorizerNet(nn.Module):
     def features(self, luma: Tensor) -> Features:
         """Encode gray pictures `[N, 1, H, W]` 0..1, sizes multiples of 16."""
         f4, f8, f16 = self.backbone(luma)
-        pixels = F.pixel_unshuffle(luma - 0.45, 4).to(f4.dtype)
+        pixels = F.pixel_unshuffle(luma - MIDDLE, 4).to(f4.dtype)
         fine = self.fine_body(self.fine_in(torch.cat([pixels, 0.1 * f4], 1)))
         f16 = F.interpolate(f16, scale_factor=2, mode="bilinear", align_corners=False)
         deep = torch.cat([0.1 * f8, 0.2 * f16, F.avg_pool2d(fine, 2)], 1)
@@ -135,7 +135,7 @@ class ColorizerNet(nn.Module):
         """Encode several references, each `(luma, chroma)` as in `encode`, into one memory."""
         return join([self.encode(luma, chroma) for luma, chroma in pictures])
 
-    def forward(self, luma: Tensor, memories: list[Memory], halo: Halo = Halo(0, 0)) -> ColorizerOutput:
+    def forward(self, luma: Tensor, memories: list[Memory], halo: Halo = NO_HALO) -> ColorizerOutput:
         """Colour a window of frames.
 
         `luma` `[B, T, 1, H, W]` 0..1, sizes multiples of 16; one memory for each of the B clips; `halo`: context
@@ -153,10 +153,7 @@ class ColorizerNet(nn.Module):
         value, known, similarity = (torch.cat(x) for x in zip(*matches))
         refined, nearness = torch.cat(refined), torch.cat(nearness)
         chroma4, hidden = self.decode(f, value, known, similarity, refined, nearness, batch, halo)
-        end = Halo(0, 0)
-        luma, value, known, refined = (
-            fold(trim(unfold(x, batch), halo, end)) for x in (fold(luma), value, known, refined)
-        )
+        luma, value, known, refined = (trim(x, batch, halo, NO_HALO) for x in (fold(luma), value, known, refined))
         chroma = self.lift(chroma4, hidden, luma)
         return ColorizerOutput(*(unfold(x, batch) for x in (chroma, chroma4, value[:, :2], refined, known)))
 
@@ -202,19 +199,16 @@ class ColorizerNet(nn.Module):
         x = self.mix8(torch.cat([first.to(f.coarse.dtype), f.coarse], 1))
         x, halo8a = self.stage8a(x, batch, halo, 2)
         x, halo8 = self.stage8b(x, batch, halo8a, 1)
-
-        def keep(y: Tensor) -> Tensor:
-            return fold(trim(unfold(y, batch), halo, halo8))
-
         x = F.pixel_shuffle(self.up(x), 2)
         double = {"scale_factor": 2, "mode": "bilinear", "align_corners": False}
         coarse = F.interpolate(torch.cat([value[:, :2], known], 1), **double)
         carried = torch.cat([4 * refined, nearness, 4 * coarse[:, :2], coarse[:, 2:]], 1)
-        x = self.mix4(torch.cat([keep(carried).to(x.dtype), keep(f.fine), x], 1))
+        carried, fine = (trim(y, batch, halo, halo8) for y in (carried, f.fine))
+        x = self.mix4(torch.cat([carried.to(x.dtype), fine, x], 1))
         x, halo4 = self.stage4(x, batch, halo8, 0)
         gate, delta = wide(self.head(x)).split([1, 2], 1)
         gate = torch.sigmoid(gate)
-        refined, coarse = (fold(trim(unfold(y, batch), halo, halo4)) for y in (refined, coarse[:, :2]))
+        refined, coarse = (trim(y, batch, halo, halo4) for y in (refined, coarse[:, :2]))
         return gate * refined + (1 - gate) * coarse + delta, x
 
     def lift(self, chroma4: Tensor, hidden: Tensor, luma: Tensor) -> Tensor:
@@ -222,7 +216,7 @@ class ColorizerNet(nn.Module):
 
         Source: the upsampling of RAFT (Teed & Deng 2020), here led by the pixels of the luma.
         """
-        pixels = F.pixel_unshuffle(luma - 0.45, 4).to(hidden.dtype)
+        pixels = F.pixel_unshuffle(luma - MIDDLE, 4).to(hidden.dtype)
         logits = wide(self.convex(torch.cat([hidden, pixels], 1)))
         count, _, height, width = chroma4.shape
         weights = torch.softmax(logits.view(count, 9, 16, height, width), 1)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+MIDDLE = 0.45  # mean luma of films, taken off so that activations centre on 0
+
 
 class Halo(NamedTuple):
     """How many frames at the start and end of a window are context only and will not be returned."""
@@ -21,14 +23,12 @@ class Halo(NamedTuple):
         return Halo(min(self.before, radius), min(self.after, radius))
 
 
+NO_HALO = Halo(0, 0)
+
+
 def wide(x: Tensor) -> Tensor:
     """At least float32: tone, colour and matching are never computed in half precision."""
     return x if x.dtype == torch.float64 else x.float()
-
-
-def trim(x: Tensor, have: Halo, want: Halo) -> Tensor:
-    """Drop the context frames of `x` `[B, T, C, H, W]` that lie in `have` but not in `want`."""
-    return x[:, have.before - want.before : x.shape[1] - (have.after - want.after)]
 
 
 def fold(x: Tensor) -> Tensor:
@@ -39,6 +39,14 @@ def fold(x: Tensor) -> Tensor:
 def unfold(x: Tensor, batch: int) -> Tensor:
     """`[B*T, C, H, W]` back to `[B, T, C, H, W]`."""
     return x.unflatten(0, (batch, x.shape[0] // batch))
+
+
+def trim(x: Tensor, batch: int, have: Halo, want: Halo) -> Tensor:
+    """Drop the context frames of `x` `[B*T, C, H, W]` that lie in `have` but not in `want`."""
+    if have == want:
+        return x
+    clip = unfold(x, batch)
+    return fold(clip[:, have.before - want.before : clip.shape[1] - (have.after - want.after)])
 
 
 def neighbours(x: Tensor, offset: int) -> Tensor:
@@ -69,8 +77,12 @@ class ResBlock(nn.Module):
             self.conv2.weight.mul_(0.2)
             self.conv2.bias.zero_()
 
+    def change(self, x: Tensor) -> Tensor:
+        """What the block adds to its input."""
+        return self.conv2(F.leaky_relu(self.conv1(x), 0.1, inplace=not self.training))
+
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.leaky_relu(self.conv1(x), 0.1, inplace=not self.training))
+        return x + self.change(x)
 
 
 class Stage(nn.Module):
@@ -85,17 +97,13 @@ class Stage(nn.Module):
 
     def forward(self, x: Tensor, batch: int, halo: Halo, radius: int) -> tuple[Tensor, Halo]:
         """`x` `[B*T, C, H, W]` with `halo` context frames; `radius` is how far later stages still look."""
-        if self.shifted:
-            clip, kept = shift(unfold(x, batch), self.shifted), halo.within(radius)
-            first = fold(clip)
-            block = self.blocks[0]
-            # The skip of the first block stays on the unshifted features: a shift must never replace a frame's own
-            # detail.
-            mixed = fold(trim(unfold(first, batch), halo, kept)) if kept != halo else first
-            own = fold(trim(unfold(x, batch), halo, kept)) if kept != halo else x
-            x = own + block.conv2(F.leaky_relu(block.conv1(mixed), 0.1, inplace=not self.training))
-            return self.blocks[1:](x), kept
-        return self.blocks(x), halo
+        if not self.shifted:
+            return self.blocks(x), halo
+        kept = halo.within(radius)
+        mixed = fold(shift(unfold(x, batch), self.shifted))
+        # The skip of the first block stays on the unshifted features: a shift must never replace a frame's own detail.
+        x = trim(x, batch, halo, kept) + self.blocks[0].change(trim(mixed, batch, halo, kept))
+        return self.blocks[1:](x), kept
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

@@ -3,8 +3,7 @@ shifts channels in time.
 
 `out = lerp(tone(x) + photo, fill, mask)`. The tone part corrects flicker and shading and cannot blur; `photo` is the
 residual for grain and softness; `fill` is the picture itself painted anew, used only where the mask finds damage. A
-fill instead of a second residual
-need not undo the dirt pixel by pixel, so no rim of it stays.
+fill instead of a second residual need not undo the dirt pixel by pixel, so no rim of it stays.
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Halo, Stage, fold, neighbours, pad_to_multiple, trim, unfold, wide
+from .layers import MIDDLE, NO_HALO, Halo, Stage, fold, neighbours, pad_to_multiple, trim, unfold, wide
 
-MIDDLE = 0.45  # mean luma of films, taken off so that activations centre on 0
 THUMBNAIL = (36, 48)  # lines x columns of the small frames that the tone part sees
 
 
@@ -47,7 +45,6 @@ class Tone(nn.Module):
     """Per-frame tone correction from thumbnails of the frame and of four neighbours on each side."""
 
     radius = 4
-    cells = (5, 6)
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -135,7 +132,7 @@ class RestorerNet(nn.Module):
         self,
         luma: Tensor,
         thumbs: Tensor | None = None,
-        halo: Halo = Halo(0, 0),
+        halo: Halo = NO_HALO,
         place: Place | None = None,
     ) -> RestorerOutput:
         """Restore a window of frames.
@@ -150,16 +147,12 @@ class RestorerNet(nn.Module):
         with torch.autocast(luma.device.type, enabled=False):
             grid, curve = self.tone(wide(thumbs))
             inner = halo.within(self.spatial_radius)
-
-            def keep(x: Tensor) -> Tensor:
-                return fold(trim(unfold(x, batch), halo, inner)) if inner != halo else x
-
-            toned = apply_tone(keep(fold(wide(luma))), keep(grid), keep(curve), place)
+            x, grid, curve = (trim(x, batch, halo, inner) for x in (fold(wide(luma)), grid, curve))
+            toned = apply_tone(x, grid, curve, place)
         outputs = self.repair(pad_to_multiple(toned, self.multiple_of), batch, inner)
         photo, fill, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
         mask = torch.sigmoid(logits)
-        done = Halo(0, 0)
-        toned = fold(trim(unfold(toned, batch), inner, done)) if inner != done else toned
+        toned = trim(toned, batch, inner, NO_HALO)
         fill = fill + MIDDLE
         restored = torch.lerp(toned + photo, fill, mask)
         return RestorerOutput(*(unfold(x, batch) for x in (restored, mask, toned, logits, fill)))
@@ -170,9 +163,9 @@ class RestorerNet(nn.Module):
         skip1, halo1 = self.enc1(x, batch, halo, 3)
         skip2, halo2 = self.enc2(self.down1(skip1), batch, halo1, 2)
         x, halo3 = self.middle(self.down2(skip2), batch, halo2, 1)
-        skip2 = fold(trim(unfold(skip2, batch), halo2, halo3))
+        skip2 = trim(skip2, batch, halo2, halo3)
         x, halo4 = self.dec2(F.pixel_shuffle(self.up2(x), 2) + skip2, batch, halo3, 0)
-        skip1 = fold(trim(unfold(skip1, batch), halo1, halo4))
+        skip1 = trim(skip1, batch, halo1, halo4)
         x, _ = self.dec1(F.pixel_shuffle(self.up1(x), 2) + skip1, batch, halo4, 0)
         return self.head(x)
 
