@@ -251,7 +251,7 @@ def our_colorizer(options: argparse.Namespace) -> Callable[[torch.Tensor, torch.
 
     def colorize(luma: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
         memory = colorizer.encode_references([Reference(name="frame", rgb=reference, frame=None)])
-        return colorizer.colorize(luma, memory).float().cpu()
+        return colorizer.colorize(luma, memory).chroma.float().cpu()
 
     return colorize
 

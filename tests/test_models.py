@@ -108,6 +108,7 @@ def memory_of(height: int = 5, width: int = 7, seed: int = 0):
         torch.randn(n, 2, generator=g),
         places(height, width, torch.device("cpu")),
         torch.zeros(k, dtype=torch.int64),
+        [k],
         unit(torch.randn(2, 16, generator=g)),
         [2],
     )
@@ -129,7 +130,9 @@ def test_attention_in_chunks_equals_plain_softmax(monkeypatch):
         got = coarse_match(q, memory, bias, null, values, null_bias, temperature)
         assert torch.allclose(got.value, want, atol=1e-5)
         assert torch.equal(got.best, real.argmax(1))
-        assert torch.allclose(got.known[:, 0], torch.softmax(scores, 1)[:, :59].sum(1), atol=1e-5)
+        for r in range(2):
+            share = torch.softmax(scores, 1)[:, :59][:, memory.owner == r].sum(1)
+            assert torch.allclose(got.shares[:, r], share, atol=1e-5)
 
 
 def test_likeness_knows_which_reference_shows_the_scene():

@@ -93,7 +93,7 @@ def test_a_perfect_restoration_has_almost_no_loss_and_a_bad_one_more():
 def test_colour_that_is_not_in_the_references_is_not_asked_of_the_matching():
     target = torch.rand(2, 2, 2, 16, 16) - 0.5
     small = [torch.zeros(2, 2, 2, s, s) for s in (4, 2, 4)]
-    out = ColorizerOutput(target, *small, torch.zeros(2, 2, 1, 2, 2))
+    out = ColorizerOutput(target, *small, torch.zeros(2, 2, 1, 2, 2), [])
     both = colorize_loss(out, target, torch.ones(2))
     none = colorize_loss(out, target, torch.zeros(2))
     assert float(none["coarse"]) == float(none["refined"]) == 0 < float(both["coarse"])

@@ -208,11 +208,11 @@ def test_colorizer_depends_on_its_declared_field_and_no_more():
     colorizer = Colorizer(ColorizeOptions(model="fast", device="cpu", precision="fp32", lines=64), block=4)
     memory = colorizer.encode_references([Reference("a", torch.rand(3, 64, 80), None)])
     luma, n = film(14), 6
-    base = colorizer.colorize(luma, memory)[n]
+    base = colorizer.colorize(luma, memory).chroma[n]
     for k, inside in ((2, False), (3, True), (7, True), (9, True), (10, False)):
         changed = luma.clone()
         changed[k] = 1 - changed[k]
-        assert bool((colorizer.colorize(changed, memory)[n] != base).any()) == inside, k
+        assert bool((colorizer.colorize(changed, memory).chroma[n] != base).any()) == inside, k
 
 
 def test_colorizer_in_blocks_equals_the_whole_scene():
@@ -224,7 +224,7 @@ def test_colorizer_in_blocks_equals_the_whole_scene():
         colorizer = Colorizer(ColorizeOptions(model="fast", device="cpu", precision="fp32", lines=64), block=block)
         generator = torch.Generator().manual_seed(2)
         memory = colorizer.encode_references([Reference("a", torch.rand(3, 64, 80, generator=generator), None)])
-        made.append(colorizer.colorize(luma, memory, cuts=[13]))
+        made.append(colorizer.colorize(luma, memory, cuts=[13]).chroma)
     assert (made[0] - made[2]).abs().max() < 1e-5
     assert (made[1] - made[2]).abs().max() < 1e-5
 

@@ -116,6 +116,14 @@ class Restored(NamedTuple):
     mask: Tensor
 
 
+class Colored(NamedTuple):
+    """Chroma `[T, 2, H, W]`, and `shares` `[T, R]`: how much of a frame's colour each reference gave, 0..1; what is
+    left to 1 came from none of them."""
+
+    chroma: Tensor
+    shares: Tensor
+
+
 def _choose_model(network: str, options: RestoreOptions | ColorizeOptions) -> str:
     if options.model != "auto":
         return options.model
@@ -238,19 +246,22 @@ class Colorizer(_Worker):
 
         return self.engine.encode(picture(reference) for reference in references)
 
-    def colorize(self, luma: Tensor, memory: Memory, cuts: Sequence[int] = ()) -> Tensor:
-        """Colour a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; returns chroma `[T, 2, H, W]`."""
+    def colorize(self, luma: Tensor, memory: Memory, cuts: Sequence[int] = ()) -> Colored:
+        """Colour a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""
         _check_luma(luma)
         starts = _frame_numbers(cuts)
         frames = ((frame, i in starts) for i, frame in enumerate(luma))
-        return torch.stack(list(self.window.run(frames, lambda part, halo: self.process(part, memory, halo))))
+        chroma, shares = zip(*self.window.run(frames, lambda part, halo: self.process(part, memory, halo)))
+        return Colored(torch.stack(chroma), torch.stack(shares))
 
-    def process(self, frames: Sequence[Tensor], memory: Memory, halo: Halo) -> list[Tensor]:
-        """Colour one window: frames `[1, H, W]` with their halo; chroma `[2, H, W]` for each frame that is no halo."""
+    def process(self, frames: Sequence[Tensor], memory: Memory, halo: Halo) -> list[tuple[Tensor, Tensor]]:
+        """Colour one window: frames `[1, H, W]` with their halo; (chroma `[2, H, W]`, shares `[R]`) for each frame that
+        is no halo."""
         kept = slice(halo.before, len(frames) - halo.after)
         low = _stack(frames, self.size(*frames[0].shape[-2:]))
-        chroma = self.engine.colorize(low, memory, halo)
-        return list(self.options.saturation * fit_size(chroma, low[kept], _stack(frames[kept])))
+        chroma, shares = self.engine.colorize(low, memory, halo)
+        full = fit_size(chroma, low[kept], _stack(frames[kept]))
+        return list(zip(self.options.saturation * full, shares))
 
 
 def fit_size(chroma: Tensor, luma_low: Tensor, luma: Tensor) -> Tensor:
@@ -438,7 +449,7 @@ class RemasterPipeline:
     def _colorize(self, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
         kept = pictures[halo.before : len(pictures) - halo.after]
         made = self.colorizer.process([p.luma for p in pictures], self.memory, halo)
-        return [replace(picture, chroma=chroma) for picture, chroma in zip(kept, made)]
+        return [replace(picture, chroma=chroma) for picture, (chroma, _) in zip(kept, made)]
 
 
 def _check_luma(luma: Tensor) -> None:

@@ -35,8 +35,8 @@ class Engine(Protocol):
     def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> Memory:
         """Pairs of luma `[1, 1, h, w]` and chroma `[1, 2, h, w]` to what the colorizer remembers of them."""
 
-    def colorize(self, luma: Tensor, memory: Memory, halo: Halo) -> Tensor:
-        """`luma` `[T, 1, H, W]` to chroma `[T - halo, 2, H, W]`."""
+    def colorize(self, luma: Tensor, memory: Memory, halo: Halo) -> tuple[Tensor, Tensor]:
+        """`luma` `[T, 1, H, W]` to chroma `[T - halo, 2, H, W]` and each reference's share in it `[T - halo, R]`."""
 
 
 def choose_device(device: str) -> str:

@@ -41,7 +41,8 @@ class TorchEngine:
             return self.net.encode_all((luma.to(self.device), chroma.to(self.device)) for luma, chroma in pictures)
 
     @torch.inference_mode()
-    def colorize(self, luma: Tensor, memory: Memory, halo: Halo) -> Tensor:
+    def colorize(self, luma: Tensor, memory: Memory, halo: Halo) -> tuple[Tensor, Tensor]:
         """See `Engine.colorize`."""
         with self._mode():
-            return self.net(luma[None].to(self.device), [memory.to(self.device)], halo).chroma[0].cpu()
+            out = self.net(luma[None].to(self.device), [memory.to(self.device)], halo)
+        return out.chroma[0].cpu(), out.shares[0].cpu()

@@ -26,6 +26,7 @@ class Memory(NamedTuple):
     fine_chroma: Tensor  # [N, 2]
     place: Tensor  # [K, 5] int64: first fine row of the reference, fine line, fine column, fine lines, fine columns
     owner: Tensor  # [K] int64: which reference a coarse position belongs to
+    counts: list[int]  # how many coarse positions each reference has
     overview: Tensor  # [A, D] unit vectors: the keys averaged over areas of 4 x 4, for all references
     areas: list[int]  # how many rows of `overview` each reference has
 
@@ -45,7 +46,8 @@ def join(memories: list[Memory]) -> Memory:
         owners.append(torch.full_like(memory.owner, i))
     fields = [torch.cat([m[i] for m in memories]) for i in range(4)]
     overview = torch.cat([m.overview for m in memories])
-    return Memory(*fields, torch.cat(places), torch.cat(owners), overview, [n for m in memories for n in m.areas])
+    counts, areas = ([n for m in memories for n in getattr(m, name)] for name in ("counts", "areas"))
+    return Memory(*fields, torch.cat(places), torch.cat(owners), counts, overview, areas)
 
 
 def places(height: int, width: int, device: torch.device) -> Tensor:
@@ -59,7 +61,7 @@ class Match(NamedTuple):
     """Result of the coarse matching for Q queries."""
 
     value: Tensor  # [Q, V] attention-weighted values
-    known: Tensor  # [Q, 1] attention on real references, 0..1; the rest went to the null keys
+    shares: Tensor  # [Q, R] attention on each reference, 0..1 in sum; the rest went to the null keys
     best: Tensor  # [Q] index of the best reference position
     similarity: Tensor  # [Q, 1] its cosine
 
@@ -101,10 +103,10 @@ def coarse_match(
         # A score is at most 1, so the exponentials need no search for the largest.
         real = torch.exp(scale * (score - 1))
         null = torch.exp(scale * (q @ null_keys.t() + (null_bias - 1)))
-        mass = real.sum(1, keepdim=True)
-        total = mass + null.sum(1, keepdim=True)
+        masses = torch.stack([part.sum(1) for part in real.split(memory.counts, 1)], 1)
+        total = masses.sum(1, keepdim=True) + null.sum(1, keepdim=True)
         value = (real @ memory.values + null @ null_values) / total
-        parts.append(Match(value, mass / total, best[:, 0], similarity))
+        parts.append(Match(value, masses / total, best[:, 0], similarity))
     return Match(*(torch.cat(x) for x in zip(*parts)))
 
 

@@ -51,6 +51,7 @@ class ColorizerOutput(NamedTuple):
     coarse: Tensor  # [B, T, 2, H/8, W/8] carried by attention alone
     refined: Tensor  # [B, T, 2, H/4, W/4] carried by local matching alone
     known: Tensor  # [B, T, 1, H/8, W/8] 0..1: how sure the matching is that a reference shows this
+    shares: list[Tensor]  # for each clip [T, R]: how much of `known` is each reference's, mean over the frame
 
 
 class ColorizerNet(nn.Module):
@@ -127,6 +128,7 @@ class ColorizerNet(nn.Module):
             rows(chroma4)[0],
             places(height, width, luma.device),
             torch.zeros(height * width, dtype=torch.int64, device=luma.device),
+            [height * width],
             overview,
             [len(overview)],
         )
@@ -143,11 +145,12 @@ class ColorizerNet(nn.Module):
         """
         batch = luma.shape[0]
         f = self.features(fold(luma))
-        matches, refined, nearness = [], [], []
+        matches, refined, nearness, shares = [], [], [], []
         for i, memory in enumerate(memories):
             own = Features(*(unfold(x, batch)[i] for x in f))
-            match, chroma4, cosine4 = self.carry(own, memory)
+            match, share, chroma4, cosine4 = self.carry(own, memory)
             matches.append(match)
+            shares.append(share[halo.before : len(share) - halo.after])
             refined.append(chroma4)
             nearness.append(cosine4)
         value, known, similarity = (torch.cat(x) for x in zip(*matches))
@@ -155,10 +158,15 @@ class ColorizerNet(nn.Module):
         chroma4, hidden = self.decode(f, value, known, similarity, refined, nearness, batch, halo)
         luma, value, known, refined = (trim(x, batch, halo, NO_HALO) for x in (fold(luma), value, known, refined))
         chroma = self.lift(chroma4, hidden, luma)
-        return ColorizerOutput(*(unfold(x, batch) for x in (chroma, chroma4, value[:, :2], refined, known)))
+        planes = (unfold(x, batch) for x in (chroma, chroma4, value[:, :2], refined, known))
+        return ColorizerOutput(*planes, shares)
 
-    def carry(self, f: Features, memory: Memory) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, Tensor]:
-        """Carry the references' colour to the frames `f` (N of them) of one clip."""
+    def carry(self, f: Features, memory: Memory) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, Tensor, Tensor]:
+        """Carry the references' colour to the frames `f` (N of them) of one clip.
+
+        Returns the coarse planes (value, known, similarity), each reference's share `[N, R]`, and chroma and cosine of
+        the fine matching.
+        """
         count, _, height, width = f.keys.shape
         with torch.autocast(f.keys.device.type, enabled=False):
             alike = likeness(areas(f.keys), memory)
@@ -179,8 +187,9 @@ class ColorizerNet(nn.Module):
         def plane(x: Tensor, scale: int) -> Tensor:
             return x.view(count, scale * height, scale * width, -1).permute(0, 3, 1, 2)
 
-        coarse = (plane(match.value, 1), plane(match.known, 1), plane(match.similarity, 1))
-        return coarse, plane(chroma4, 2), plane(cosine4, 2)
+        known = match.shares.sum(1, keepdim=True)
+        coarse = (plane(match.value, 1), plane(known, 1), plane(match.similarity, 1))
+        return coarse, match.shares.view(count, height * width, -1).mean(1), plane(chroma4, 2), plane(cosine4, 2)
 
     def decode(
         self,
