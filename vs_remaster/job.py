@@ -17,7 +17,7 @@ from .output import check_output, output_format
 from .overlap import overlap
 from .planes import Frame
 from .references import Reference
-from .remaster import ColorizeOptions, Picture, RemasterPipeline, RestoreOptions, merge_lab
+from .remaster import ColorizeOptions, Colorizer, Picture, RemasterPipeline, RestoreOptions, Restorer, merge_lab
 from .scenes import AFTER, BEFORE
 from .video import VideoReader
 
@@ -57,14 +57,15 @@ def remaster_film(
     source: Path,
     output: Path,
     *,
-    restore: RestoreOptions | None,
-    colorize: ColorizeOptions | None,
+    restore: RestoreOptions | Restorer | None,
+    colorize: ColorizeOptions | Colorizer | None,
     references: Sequence[Reference] = (),
     scenes: Literal["auto", "none"] | Sequence[int] = "auto",
     write: OutputOptions = OutputOptions(),
     start: int = 0,
     end: int | None = None,
     progress: Progress = lambda done, total: None,
+    look: Callable[[Picture], None] = lambda picture: None,
 ) -> Done:
     """Restore and colour a film.
 
@@ -74,14 +75,15 @@ def remaster_film(
     Args:
         source: a video or a folder of pictures.
         output: .mkv, .mp4, .mov, or a folder for codec png; appears when it is complete.
-        restore: None leaves luma as it is.
-        colorize: None leaves colours as they are.
+        restore: see `RemasterPipeline`.
+        colorize: see `RemasterPipeline`.
         references: to colour from; without any, the film is restored only.
         scenes: see `RemasterPipeline`.
         write: see `OutputOptions`.
         start: first frame.
         end: first frame not taken; None: to the end.
         progress: see `Progress`.
+        look: shown every picture when it is written; what it or `progress` raises ends the job.
 
     Raises:
         RemasterError: anything wrong with what was given, or no space left; nothing is left behind.
@@ -97,7 +99,7 @@ def remaster_film(
         reader.context = _context(pipeline, start, end)
         info = reader.info
         out = output_format(info, write.codec, colorize is not None)
-        luma_kept = restore is None or restore.strength == 0
+        luma_kept = pipeline.restorer is None or pipeline.restorer.options.strength == 0
         with open_writer(output, reader, out, codec=write.codec, crf=write.crf, overwrite=write.overwrite) as writer:
 
             def pictures() -> Iterator[Picture]:
@@ -117,6 +119,7 @@ def remaster_film(
                 writer.write(frame)
                 written += 1
                 progress(written, reader.expected)
+                look(picture)
 
             if uncolored:
                 log.info("no references: the film is restored only")

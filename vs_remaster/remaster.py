@@ -37,9 +37,9 @@ log = logging.getLogger(__name__)
 
 # Taller sources are restored at this height unless asked otherwise: grain and dirt have then a known size.
 FULL_LINES = 1152
-_TILE_OVERLAP = 64  # pixels; a multiple of the network's 8
+_TILE_OVERLAP = 96  # pixels; a multiple of the network's 8; with 64 a pixel in 100,000 differs by over 1/255
 _WHOLE = 1_300_000  # pixels; larger pictures are cut into tiles of `_TILE`, so that a window takes under 2 GB
-_TILE = 1024
+_TILE = 1088  # 1080 lines in one piece
 
 
 def _check(options: Any, kind: type = numbers.Real, **bounds: tuple[float, float]) -> None:
@@ -61,7 +61,7 @@ class RestoreOptions:
         strength: 0..1; 0 leaves the source untouched, 1 is the full restoration.
         grain: 0..1; how much of the original grain is put back after cleaning.
         lines: height in lines at which the network sees the picture; 0: the source's, at most 1152.
-        tile: largest side in pixels of the pieces a frame is cut into to save memory; 0: 1024 where the network sees
+        tile: largest side in pixels of the pieces a frame is cut into to save memory; 0: 1088 where the network sees
             more than 1.3 million pixels, else whole frames.
         device: `auto`, `cpu`, `cuda`, `cuda:n`.
         precision: `auto`, `fp32`, `bf16`, `fp16`.
@@ -349,21 +349,31 @@ def _fill(chroma: Tensor, sound: Tensor) -> Tensor:
 
 @dataclass
 class Picture:
-    """One frame on its way: `luma` `[1, H, W]` 0..1, `chroma` `[2, H, W]` or None for gray, its number, and what the
-    host hangs on it."""
+    """One frame on its way.
+
+    Attributes:
+        luma: `[1, H, W]`, 0..1.
+        chroma: `[2, H, W]`, BT.709; None for gray.
+        index: number of the frame in the film.
+        payload: what the host hangs on it.
+        mask: `[1, H, W]`, 0..1, where damage was repaired; None before it is restored.
+        shares: `[R]`, see `Colored`; None before it is coloured.
+    """
 
     luma: Tensor
     chroma: Tensor | None
     index: int
     payload: Any = None
+    mask: Tensor | None = None
+    shares: Tensor | None = None
 
 
 class RemasterPipeline:
     """Restores and colours a film frame by frame; holds a few dozen frames, however long the film.
 
     Args:
-        restore: None leaves the luma as it is.
-        colorize: None leaves the colours as they are.
+        restore: options, or a restorer that is there already; None leaves the luma as it is.
+        colorize: options, or a colorizer that is there already; None leaves the colours as they are.
         references: needed when colouring.
         scenes: `auto` finds cuts, `none` treats the film as one scene, a list gives the frames that start a scene.
 
@@ -373,8 +383,8 @@ class RemasterPipeline:
 
     def __init__(
         self,
-        restore: RestoreOptions | None = RestoreOptions(),
-        colorize: ColorizeOptions | None = None,
+        restore: RestoreOptions | Restorer | None = RestoreOptions(),
+        colorize: ColorizeOptions | Colorizer | None = None,
         references: Sequence[Reference] = (),
         scenes: Literal["auto", "none"] | Sequence[int] = "auto",
     ) -> None:
@@ -383,8 +393,8 @@ class RemasterPipeline:
         if colorize is None and len(references):
             raise InputError(f"{len(references)} references were given, but colouring is off; leave one of them out")
         self.scenes = scenes if isinstance(scenes, str) else _frame_numbers(scenes)
-        self.restorer = Restorer(restore) if restore else None
-        self.colorizer = Colorizer(colorize) if colorize else None
+        self.restorer = Restorer(restore) if isinstance(restore, RestoreOptions) else restore
+        self.colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
         self.memory = self.colorizer.encode_references(references) if self.colorizer else None
 
     def process(self, frames: Iterable[Picture]) -> Iterator[Picture]:
@@ -443,13 +453,13 @@ class RemasterPipeline:
             chroma = picture.chroma
             if chroma is not None and not self.colorizer:
                 chroma = repair_chroma(chroma[None], mask[None] * self.restorer.options.strength)[0]
-            out.append(replace(picture, luma=luma, chroma=chroma))
+            out.append(replace(picture, luma=luma, chroma=chroma, mask=mask))
         return out
 
     def _colorize(self, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
         kept = pictures[halo.before : len(pictures) - halo.after]
         made = self.colorizer.process([p.luma for p in pictures], self.memory, halo)
-        return [replace(picture, chroma=chroma) for picture, (chroma, _) in zip(kept, made)]
+        return [replace(picture, chroma=chroma, shares=shares) for picture, (chroma, shares) in zip(kept, made)]
 
 
 def _check_luma(luma: Tensor) -> None:
