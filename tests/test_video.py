@@ -19,7 +19,8 @@ from vs_remaster.errors import InputError, RemasterError, UnsupportedError
 from vs_remaster.frames import decode_frame, encode_frame
 from vs_remaster.output import OutputFormat, check_output, output_format
 from vs_remaster.pictures import PictureWriter
-from vs_remaster.planes import Frame, frame_of, pixel_layout, plane_sizes, planes_of
+from vs_remaster.planes import Frame, frame_of, pixel_layout, planes_of
+from vs_remaster.samples import plane_sizes
 from vs_remaster.video import VideoReader
 
 NTSC = Fraction(24000, 1001)

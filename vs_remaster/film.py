@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from av.video.frame import VideoFrame
 
-from .planes import Kind, PixelLayout
+from .planes import PixelLayout
+from .samples import Kind, Samples
 
 # Code points of ITU-T H.273, which FFmpeg uses too.
 MATRIX_TAGS = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020"}
@@ -86,6 +87,11 @@ class VideoInfo:
     interlaced: bool = False
     has_audio: bool = False
     is_folder: bool = False
+
+    @property
+    def samples(self) -> Samples:
+        """What the numbers in the planes mean."""
+        return Samples(self.kind, self.bits, self.subsampling, self.matrix, self.full_range, self.siting)
 
 
 def describe_samples(picture: VideoFrame, layout: PixelLayout, codec: str) -> dict[str, Any]:

@@ -15,7 +15,8 @@ import av
 
 from .errors import InputError, RemasterError
 from .film import VideoInfo
-from .planes import Kind, planar_format
+from .planes import planar_format
+from .samples import Kind, Samples
 
 Codec = Literal["x264", "x265", "ffv1", "prores", "png"]
 CODECS: tuple[str, ...] = get_args(Codec)
@@ -28,24 +29,8 @@ _PNG_NAME = re.compile(r"frame_\d{6,}\.png")
 
 
 @dataclass(frozen=True)
-class OutputFormat:
-    """The samples that an output holds.
-
-    Attributes:
-        kind: gray, yuv or rgb.
-        bits: bits a sample, 8 to 16.
-        subsampling: log2 of luma samples per chroma sample, (horizontal, vertical).
-        matrix: of yuv planes; for rgb the one whose luma is kept.
-        full_range: black and white at the ends of the code range.
-        siting: where chroma samples lie, as in `color.resize_chroma`.
-    """
-
-    kind: Kind
-    bits: int
-    subsampling: tuple[int, int] = (0, 0)
-    matrix: Literal["bt601", "bt709", "bt2020"] = "bt709"
-    full_range: bool = False
-    siting: str = "left"
+class OutputFormat(Samples):
+    """The samples that an output holds."""
 
     @property
     def pix_fmt(self) -> str:

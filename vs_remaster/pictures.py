@@ -18,7 +18,8 @@ from .containers import reason
 from .errors import InputError, RemasterError
 from .film import VideoInfo, describe_samples
 from .output import Atomic, OutputFormat, check_output, named_errors
-from .planes import Frame, PixelLayout, pixel_layout, plane_sizes, planes_of
+from .planes import Frame, PixelLayout, pixel_layout, planes_of
+from .samples import plane_sizes
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dpx"})
 PICTURE_RATE = Fraction(24)

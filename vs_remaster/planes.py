@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from typing import Literal
 
 import av
 import numpy as np
@@ -16,8 +15,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 from .errors import InputError, UnsupportedError
-
-Kind = Literal["gray", "yuv", "rgb"]
+from .samples import Kind, plane_sizes
 
 SUBSAMPLINGS: dict[tuple[int, int], str] = {
     (0, 0): "444",
@@ -145,14 +143,6 @@ def planar_format(kind: Kind, bits: int, subsampling: tuple[int, int] = (0, 0)) 
     """
     stem = {"gray": "gray", "rgb": "gbrp"}.get(kind) or f"yuv{SUBSAMPLINGS[subsampling]}p"
     return stem if bits == 8 else f"{stem}{bits}le"
-
-
-def plane_sizes(kind: Kind, width: int, height: int, subsampling: tuple[int, int] = (0, 0)) -> list[tuple[int, int]]:
-    """(height, width) of each plane; chroma of odd sizes is rounded up."""
-    if kind == "gray":
-        return [(height, width)]
-    chroma = (-(-height >> subsampling[1]), -(-width >> subsampling[0])) if kind == "yuv" else (height, width)
-    return [(height, width), chroma, chroma]
 
 
 def planes_of(frame: VideoFrame) -> list[np.ndarray]:

@@ -1,0 +1,188 @@
+"""Between the code values of a frame's planes and the float tensors that the networks see, whatever the host.
+
+Planes are numpy arrays `[h, w]`: one for gray; Y', Cb, Cr (chroma at its own size) for yuv; R', G', B' for rgb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from .color import convert_chroma, decode_plane, encode_plane, fit_gamut, resize_chroma, rgb_to_ycbcr, ycbcr_to_rgb
+
+Kind = Literal["gray", "yuv", "rgb"]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What the numbers in a frame's planes mean.
+
+    Attributes:
+        kind: gray, yuv or rgb.
+        bits: bits a sample: 8 to 16, or 16 and 32 for floats.
+        subsampling: log2 of luma samples per chroma sample, (horizontal, vertical).
+        matrix: of yuv planes, see `color.H273_MATRICES`; for rgb the one whose luma is kept.
+        full_range: black and white at the ends of the code range; without meaning for floats.
+        siting: where chroma samples lie, as in `color.resize_chroma`.
+        floats: samples are floats, Y', R', G', B' of 0..1 and chroma of -0.5..0.5.
+    """
+
+    kind: Kind
+    bits: int
+    subsampling: tuple[int, int] = (0, 0)
+    matrix: str = "bt709"
+    full_range: bool = False
+    siting: str = "left"
+    floats: bool = False
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of a plane's samples."""
+        if self.floats:
+            return np.dtype(np.float16 if self.bits == 16 else np.float32)
+        return np.dtype(np.uint8 if self.bits == 8 else np.uint16)
+
+    def same_codes(self, other: Samples) -> bool:
+        """Whether a plane of the other has the same numbers for the same picture."""
+        ranges = self.floats or self.full_range == other.full_range
+        return (self.bits, self.floats) == (other.bits, other.floats) and ranges
+
+
+def plane_sizes(kind: Kind, width: int, height: int, subsampling: tuple[int, int] = (0, 0)) -> list[tuple[int, int]]:
+    """(height, width) of each plane; chroma of odd sizes is rounded up."""
+    if kind == "gray":
+        return [(height, width)]
+    chroma = (-(-height >> subsampling[1]), -(-width >> subsampling[0])) if kind == "yuv" else (height, width)
+    return [(height, width), chroma, chroma]
+
+
+def decode_luma(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tensor:
+    """Luma `[1, H, W]`, nominally 0..1, of the planes' own matrix (BT.709 for rgb)."""
+    if samples.kind == "rgb":
+        return rgb_to_ycbcr(_decode(planes, samples, chroma=False), "bt709")[:1]
+    return _decode(planes[:1], samples, chroma=False)
+
+
+def decode_chroma(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tensor | None:
+    """Chroma `[2, H, W]` at the size of luma, BT.709; None for gray."""
+    if samples.kind == "gray":
+        return None
+    if samples.kind == "rgb":
+        return rgb_to_ycbcr(_decode(planes, samples, chroma=False), "bt709")[1:]
+    colors = resize_chroma(
+        _decode(planes[1:], samples, chroma=True),
+        planes[0].shape,
+        source_siting=samples.siting,
+        source_subsampling=samples.subsampling,
+    )
+    return convert_chroma(colors, samples.matrix, "bt709")
+
+
+def encode(
+    luma: torch.Tensor | None,
+    chroma: torch.Tensor | None,
+    planes: Sequence[np.ndarray],
+    samples: Samples,
+    out: Samples,
+    *,
+    colored: bool,
+) -> list[np.ndarray]:
+    """Make the planes of an output from a processed picture and the planes it was made of.
+
+    Args:
+        luma: `[1, H, W]`; None where it was not touched: yuv and gray then keep their very code values.
+        chroma: `[2, H, W]`, BT.709; None for what the planes have.
+        planes: of the source.
+        samples: what they mean.
+        out: the samples wanted.
+        colored: chroma is new; otherwise that of the source stays, bit-exact where it was not changed.
+
+    Returns:
+        Planes for `out`; some may be those that were given.
+    """
+    if out.kind == "rgb":
+        return _encode_rgb(luma, chroma, planes, samples, out)
+    if luma is None and samples.kind != "rgb":
+        made = [_recode(planes[0], samples, out)]
+    else:
+        made = _encode(decode_luma(planes, samples) if luma is None else luma, out, chroma=False)
+    if out.kind == "gray":
+        return made
+    return made + _chroma_planes(chroma, planes, samples, out, colored)
+
+
+def colorless(planes: Sequence[np.ndarray], samples: Samples) -> bool:
+    """Whether planes with chroma are all gray, as in most black-and-white films: then there is less to do."""
+    if samples.kind == "yuv":
+        neutral = 0 if samples.floats else 1 << (samples.bits - 1)
+        return all((plane == neutral).all() for plane in planes[1:])
+    return samples.kind == "rgb" and all(np.array_equal(planes[0], plane) for plane in planes[1:])
+
+
+def _encode_rgb(
+    luma: torch.Tensor | None,
+    chroma: torch.Tensor | None,
+    planes: Sequence[np.ndarray],
+    samples: Samples,
+    out: Samples,
+) -> list[np.ndarray]:
+    luma = decode_luma(planes, samples) if luma is None else luma
+    matrix = out.matrix if out.matrix != "bt2020cl" else "bt2020"  # RGB has no constant luminance
+    colors = luma.new_zeros((2, *luma.shape[1:])) if chroma is None else convert_chroma(chroma, "bt709", matrix)
+    return _encode(ycbcr_to_rgb(torch.cat((luma, fit_gamut(luma, colors, matrix))), matrix), out, chroma=False)
+
+
+def _chroma_planes(
+    chroma: torch.Tensor | None, planes: Sequence[np.ndarray], samples: Samples, out: Samples, colored: bool
+) -> list[np.ndarray]:
+    height, width = planes[0].shape
+    size = plane_sizes("yuv", width, height, out.subsampling)[1]
+    if colored or samples.kind == "rgb":
+        return _neutral(size, out) if chroma is None else _encode(_shrink(chroma, size, out), out, chroma=True)
+    if samples.kind == "gray":
+        return _neutral(size, out)
+    if not (samples.same_codes(out) and (samples.subsampling, samples.matrix) == (out.subsampling, out.matrix)):
+        original = decode_chroma(planes, samples) if chroma is None else chroma
+        return _encode(_shrink(original, size, out), out, chroma=True)
+    if chroma is None:
+        return list(planes[1:])
+    # The source's own code values plus what changed: where nothing did they stay bit-exact, which resizing twice would
+    # not give.
+    change = chroma - decode_chroma(planes, samples)
+    if not change.any():
+        return list(planes[1:])
+    return _encode(_decode(planes[1:], samples, chroma=True) + _shrink(change, size, out), out, chroma=True)
+
+
+def _shrink(chroma: torch.Tensor, size: tuple[int, int], out: Samples) -> torch.Tensor:
+    return convert_chroma(resize_chroma(chroma, size, out.siting, subsampling=out.subsampling), "bt709", out.matrix)
+
+
+def _neutral(size: tuple[int, int], out: Samples) -> list[np.ndarray]:
+    return [np.full(size, 0 if out.floats else 1 << (out.bits - 1), out.dtype) for _ in range(2)]
+
+
+def _decode(planes: Iterable[np.ndarray], samples: Samples, chroma: bool) -> torch.Tensor:
+    # planes may be views of memory that must not be written, which PyTorch does not know: copies, as float32
+    values = torch.from_numpy(np.stack([plane.astype(np.float32) for plane in planes]))
+    return values if samples.floats else decode_plane(values, samples.bits, samples.full_range, chroma)
+
+
+def _encode(values: torch.Tensor, out: Samples, chroma: bool) -> list[np.ndarray]:
+    values = values.float().cpu()
+    if not out.floats:
+        values = encode_plane(values, out.bits, out.full_range, chroma)
+    return list(values.numpy().astype(out.dtype))
+
+
+def _recode(plane: np.ndarray, samples: Samples, out: Samples) -> np.ndarray:
+    """A source's own luma in the samples of an output: the same code values, or those times a power of two."""
+    if samples.same_codes(out):
+        return plane
+    if samples.floats or out.floats or samples.full_range or out.full_range or samples.bits > out.bits:
+        return _encode(_decode([plane], samples, chroma=False), out, chroma=False)[0]
+    return plane.astype(out.dtype) << (out.bits - samples.bits)
