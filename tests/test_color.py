@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from vs_remaster import color
 from vs_remaster.errors import InputError, UnsupportedError
 
+LINEAR = [matrix for matrix in color.MATRICES if matrix != "bt2020cl"]
 PRIMARIES = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1], [0, 0, 0], [0.5, 0.5, 0.5]]).float().T[:, None, :]
 
 
@@ -21,7 +22,13 @@ def random_rgb(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -
 
 @pytest.mark.parametrize(
     ("matrix", "red_luma", "blue_luma"),
-    [("bt601", 0.299, 0.114), ("bt709", 0.2126, 0.0722), ("bt2020", 0.2627, 0.0593)],
+    [
+        ("bt601", 0.299, 0.114),
+        ("bt709", 0.2126, 0.0722),
+        ("bt2020", 0.2627, 0.0593),
+        ("fcc", 0.30, 0.11),
+        ("smpte240m", 0.212, 0.087),
+    ],
 )
 def test_primaries_have_the_luma_and_chroma_of_the_standard(matrix, red_luma, blue_luma):
     y, cb, cr = color.rgb_to_ycbcr(PRIMARIES, matrix)[:, 0]
@@ -30,6 +37,44 @@ def test_primaries_have_the_luma_and_chroma_of_the_standard(matrix, red_luma, bl
     assert cr[0].item() == pytest.approx(0.5, abs=1e-6)
     assert cb[0].item() == pytest.approx(-red_luma / (2 * (1 - blue_luma)), abs=1e-6)
     assert cb[3:].abs().max() < 1e-7 and cr[3:].abs().max() < 1e-7
+
+
+def test_ycgco_of_the_primaries_is_that_of_the_standard():
+    y, cg, co = color.rgb_to_ycbcr(PRIMARIES, "ycgco")[:, 0]
+    assert y.tolist() == [0.25, 0.5, 0.25, 1, 0, 0.5]
+    assert cg.tolist() == [-0.25, 0.5, -0.25, 0, 0, 0]
+    assert co.tolist() == [0.5, 0, -0.5, 0, 0, 0]
+
+
+def test_chroma_of_constant_luminance_is_piecewise():
+    blue_and_red = [[-0.9702, -0.5, 0, 0.5, 0.7908], [-0.8592, -0.5, 0, 0.5, 0.4968]]
+    bt709 = (torch.tensor(blue_and_red).double() / torch.tensor([[1.8556], [1.5748]]).double())[:, None]
+    cb, cr = color.convert_chroma(bt709, "bt709", "bt2020cl")[:, 0]
+    assert cb.tolist() == pytest.approx([-0.5, -0.5 / 1.9404, 0, 0.5 / 1.5816, 0.5], abs=1e-7)
+    assert cr.tolist() == pytest.approx([-0.5, -0.5 / 1.7184, 0, 0.5 / 0.9936, 0.5], abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("primaries", "matrix", "tolerance"), [(1, "bt709", 1e-4), (9, "bt2020", 1e-4), (6, "smpte240m", 5e-4)]
+)
+def test_derived_weights_are_those_the_standards_round(primaries, matrix, tolerance):
+    assert color.MATRICES[f"derived-{primaries}"] == pytest.approx(color.MATRICES[matrix], abs=tolerance)
+
+
+def test_code_points_name_matrices():
+    assert set(color.H273_MATRICES.values()) <= set(color.MATRICES)
+    names = {code: color.h273_matrix(code) for code in range(18)}
+    assert {code: name for code, name in names.items() if name} == color.H273_MATRICES
+    assert color.H273_MATRICES[5] == color.H273_MATRICES[6] == "bt601"
+    assert (color.h273_matrix(12, 9), color.h273_matrix(12, 3)) == ("derived-9", None)
+    assert color.h273_matrix(9, 1) == "bt2020"
+    # turned around, where two codes have a name the later one is written
+    assert {name: code for code, name in color.H273_MATRICES.items()}["bt601"] == 6
+
+
+@pytest.mark.parametrize(("height", "matrix"), [(480, "bt601"), (576, "bt601"), (577, "bt709"), (1080, "bt709")])
+def test_matrix_is_guessed_from_the_height(height, matrix):
+    assert color.guess_matrix(height) == matrix
 
 
 def test_bt601_limited_codes_agree_with_opencv():
@@ -49,7 +94,7 @@ def test_bt601_full_range_agrees_with_opencv_ycrcb():
     assert np.abs(color.rgb_to_ycbcr(rgb, "bt601").numpy() - theirs).max() < 4e-4
 
 
-@pytest.mark.parametrize("matrix", ["bt601", "bt709", "bt2020"])
+@pytest.mark.parametrize("matrix", LINEAR)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
 def test_rgb_round_trip_inside_and_outside_of_the_range(matrix, dtype, tolerance):
     rgb = random_rgb(2, 4, 3, 5, 7, dtype=dtype) * 3 - 1
@@ -58,7 +103,7 @@ def test_rgb_round_trip_inside_and_outside_of_the_range(matrix, dtype, tolerance
     assert (back - rgb).abs().max() < tolerance
 
 
-@pytest.mark.parametrize("matrix", ["bt601", "bt709", "bt2020"])
+@pytest.mark.parametrize("matrix", LINEAR)
 def test_fit_gamut_reaches_the_border_and_leaves_the_inside_alone(matrix):
     luma = random_rgb(2, 1, 40, 50, dtype=torch.float64)
     chroma = random_rgb(2, 2, 40, 50, seed=1, dtype=torch.float64) - 0.5
@@ -97,6 +142,93 @@ def test_convert_chroma_keeps_colour_differences_and_luma():
     assert moved[1, 0, 0] / ycc[1, 0, 0] == pytest.approx(1.8556 / 1.772)
     assert moved[2, 0, 0] / ycc[2, 0, 0] == pytest.approx(1.5748 / 1.402)
     assert (color.convert_chroma(moved[1:], "bt601", "bt709") - ycc[1:]).abs().max() < 1e-15
+
+
+@pytest.mark.parametrize("source", color.MATRICES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 4e-7), (torch.float64, 1e-15)])
+def test_chroma_survives_any_other_matrix(source, dtype, tolerance):
+    chroma = random_rgb(3, 2, 9, 11, dtype=dtype) * 1.6 - 0.8
+    direct = color.convert_chroma(chroma, source, "bt709")
+    for target in color.MATRICES:
+        there = color.convert_chroma(chroma, source, target)
+        assert there.dtype == dtype and there.shape == chroma.shape
+        assert (there is chroma) == (source == target)
+        assert (color.convert_chroma(there, target, source) - chroma).abs().max() < tolerance
+        # by any way the colour differences are the same
+        assert (color.convert_chroma(there, target, "bt709") - direct).abs().max() < 2 * tolerance
+
+
+@pytest.mark.parametrize("source", LINEAR)
+def test_red_and_blue_stay_in_any_other_matrix(source):
+    rgb = random_rgb(3, 9, 11, dtype=torch.float64)
+    ycc = color.rgb_to_ycbcr(rgb, source)
+    for target in LINEAR:
+        moved = color.ycbcr_to_rgb(torch.cat((ycc[:1], color.convert_chroma(ycc[1:], source, target))), target)
+        assert (moved - rgb)[[0, 2]].abs().max() < 1e-14
+        assert (color.rgb_to_ycbcr(moved, target)[0] - ycc[0]).abs().max() < 1e-14
+
+
+def zimg_rgb(planes: np.ndarray, form: str, **options: int) -> np.ndarray:
+    """R'G'B' float `[3, H, W]` that zimg makes of Y', Cb, Cr `[3, H, W]`."""
+    vs = pytest.importorskip("vapoursynth")
+
+    def fill(n, f):
+        filled = f.copy()
+        for i, plane in enumerate(planes):
+            np.copyto(np.asarray(filled[i]), plane)
+        return filled
+
+    height, width = planes.shape[1:]
+    clip = vs.core.std.BlankClip(format=getattr(vs, form), width=width, height=height, length=1)
+    clip = vs.core.std.ModifyFrame(clip, clip, fill).resize.Point(format=vs.RGBS, **options)
+    with clip.get_frame(0) as frame:
+        return np.stack([np.asarray(frame[i]) for i in range(3)])
+
+
+def red_and_blue(matrix: str, chroma: torch.Tensor) -> np.ndarray:
+    """R'-Y' and B'-Y' `[2, H, W]` of (Cb, Cr) by way of `convert_chroma` to BT.709."""
+    cb, cr = color.convert_chroma(chroma, matrix, "bt709")
+    return torch.stack((cr * 1.5748, cb * 1.8556)).numpy()
+
+
+@pytest.mark.parametrize(
+    ("code", "primaries"),
+    [(code, 2) for code in color.H273_MATRICES if code != 10] + [(12, p) for p in (1, 4, 5, 6, 7, 8, 9, 11, 12, 22)],
+)
+def test_floats_agree_with_zimg(code, primaries):
+    matrix = color.h273_matrix(code, primaries)
+    ycc = random_rgb(3, 32, 48) - torch.tensor([0, 0.5, 0.5])[:, None, None]
+    rgb = zimg_rgb(ycc.numpy(), "YUV444PS", matrix_in=code, primaries_in=primaries)
+    # zimg takes the rounded weights of BT.709 for what follows from its primaries
+    tolerance = 5e-5 if matrix == "derived-1" else 1e-5
+    assert np.abs(rgb[[0, 2]] - ycc[0].numpy() - red_and_blue(matrix, ycc[1:])).max() < tolerance
+    assert np.abs(rgb - color.ycbcr_to_rgb(ycc, matrix).numpy()).max() < tolerance
+
+
+def test_constant_luminance_agrees_with_zimg():
+    # what negative R' or B' become is another matter: both stay above 0
+    ycc = random_rgb(3, 32, 48) * torch.tensor([0.3, 0.6, 0.6])[:, None, None]
+    ycc += torch.tensor([0.7, -0.3, -0.3])[:, None, None]
+    linear = zimg_rgb(ycc.numpy(), "YUV444PS", matrix_in=10, transfer_in=14, transfer=8).astype(np.float64)
+    # the transfer function of BT.2020-2, table 4: zimg would encode for display
+    alpha, beta = 1.09929682680944, 0.018053968510807
+    rgb = np.where(linear < beta, 4.5 * linear, alpha * linear.clip(beta) ** 0.45 - (alpha - 1))
+    error = np.abs(rgb[[0, 2]] - ycc[0].numpy() - red_and_blue("bt2020cl", ycc[1:]))
+    # zimg computes the four divisors (1.58197), BT.2020 rounds them to what 10 bits hold (1.5816)
+    assert error.max() < 2e-4
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("code", [code for code in color.H273_MATRICES if code != 10])
+def test_code_values_agree_with_zimg(code, full_range):
+    matrix = color.H273_MATRICES[code]
+    codes = np.random.default_rng(code).integers(16, 236, (3, 32, 48), dtype=np.uint8)
+    given = torch.from_numpy(codes)
+    luma = color.decode_plane(given[:1], 8, full_range)
+    chroma = color.decode_plane(given[1:], 8, full_range, chroma=True, matrix=matrix)
+    assert torch.equal(color.encode_plane(chroma, 8, full_range, chroma=True, matrix=matrix).to(torch.uint8), given[1:])
+    rgb = zimg_rgb(codes, "YUV444P8", matrix_in=code, range_in=int(full_range))
+    assert np.abs(rgb - color.ycbcr_to_rgb(torch.cat((luma, chroma)), matrix).numpy()).max() < 1e-5
 
 
 @pytest.mark.parametrize("bits", [8, 9, 10, 12, 14, 16])
@@ -304,6 +436,16 @@ def test_mistakes_are_named():
     picture = torch.zeros(3, 4, 4)
     with pytest.raises(UnsupportedError, match=r"'bt407'.*bt601, bt709, bt2020"):
         color.rgb_to_ycbcr(picture, "bt407")
+    for call in (color.rgb_to_ycbcr, color.ycbcr_to_rgb):
+        with pytest.raises(UnsupportedError, match="'bt2020cl' has constant luminance"):
+            call(picture, "bt2020cl")
+    with pytest.raises(UnsupportedError, match="'bt2020cl' has constant luminance"):
+        color.fit_gamut(picture[:1], picture[1:], "bt2020cl")
+    for matrices in (("bt407", "bt407"), ("bt2020cl", "derived-3")):
+        with pytest.raises(UnsupportedError, match="unknown matrix"):
+            color.convert_chroma(picture[1:], *matrices)
+    with pytest.raises(InputError, match=r"\[\.\.\., 2, H, W\]"):
+        color.convert_chroma(picture, "bt709", "bt709")
     with pytest.raises(InputError, match=r"\[\.\.\., 3, H, W\], got \(4, 4\)"):
         color.rgb_to_lab(picture[0])
     with pytest.raises(InputError, match="uint8"):

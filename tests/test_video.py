@@ -276,12 +276,35 @@ def test_what_is_known_of_a_film(tmp_path):
         (578, {}, "bt709", False),
         (48, {"colorspace": 1, "color_range": 2}, "bt709", True),
         (48, {"colorspace": 9, "color_range": 1}, "bt2020", False),
+        (48, {"colorspace": 4}, "fcc", False),
+        (48, {"colorspace": 7}, "smpte240m", False),
+        (48, {"colorspace": 8}, "ycgco", False),
+        (48, {"colorspace": 10}, "bt2020cl", False),
+        (48, {"colorspace": 12, "color_primaries": 8}, "derived-8", False),
     ],
 )
-def test_matrix_and_range(tmp_path, height, context, matrix, full):
+def test_matrix_and_range(tmp_path, caplog, height, context, matrix, full):
     film(tmp_path / "film.mkv", 1, size=(64, height), **context)
     with VideoReader(tmp_path / "film.mkv") as reader:
         assert (reader.info.matrix, reader.info.full_range) == (matrix, full)
+    assert "is tagged" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("tag", "name"),
+    [
+        (11, "SMPTE 2085"),
+        (12, "chromaticity-derived"),
+        (13, "chromaticity-derived constant luminance"),
+        (14, "ICtCp"),
+        (15, "matrix 15"),
+    ],
+)
+def test_unknown_matrices_are_warned_about(tmp_path, caplog, tag, name):
+    film(tmp_path / "film.mkv", 1, codec="ffv1", colorspace=tag)
+    with VideoReader(tmp_path / "film.mkv") as reader:
+        assert (reader.info.tags.matrix, reader.info.matrix) == (tag, "bt709")
+    assert f"film.mkv is tagged {name}, which is taken for bt709" in caplog.text
 
 
 def test_gray_of_hevc_is_limited_and_gray_of_ffv1_full(tmp_path):

@@ -12,18 +12,13 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .errors import InputError, RemasterError, UnsupportedError
+    from .filters import colorize, merge_lab, restore
     from .references import Reference, load_references
-    from .remaster import (
-        ColorizeOptions,
-        Colorizer,
-        Restored,
-        RestoreOptions,
-        Restorer,
-        merge_lab,
-    )
+    from .remaster import Colored, ColorizeOptions, Colorizer, Restored, RestoreOptions, Restorer
     from .video import VideoInfo, VideoReader, VideoWriter
 
 _MODULE_OF = {
+    "Colored": "remaster",
     "ColorizeOptions": "remaster",
     "Colorizer": "remaster",
     "InputError": "errors",
@@ -36,11 +31,14 @@ _MODULE_OF = {
     "VideoInfo": "video",
     "VideoReader": "video",
     "VideoWriter": "video",
+    "colorize": "filters",
     "load_references": "references",
-    "merge_lab": "remaster",
+    "merge_lab": "filters",
+    "restore": "filters",
 }
 
 __all__ = [
+    "Colored",
     "ColorizeOptions",
     "Colorizer",
     "InputError",
@@ -54,8 +52,10 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "__version__",
+    "colorize",
     "load_references",
     "merge_lab",
+    "restore",
 ]
 
 

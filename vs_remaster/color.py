@@ -1,7 +1,8 @@
 """RGB, Y'CbCr, CIE Lab and gray: matrices, ranges, gamut and the resizing of chroma.
 
 Everything here is a pure function on torch tensors with any leading dimensions, on any device; float32 stays float32,
-float64 stays float64. Y' is nominally 0..1, Cb and Cr are -0.5..0.5; values beyond extrapolate.
+float64 stays float64. Y' is nominally 0..1, Cb and Cr are -0.5..0.5; values beyond extrapolate. What is said of Cb and
+Cr holds for the two planes behind Y' of any matrix: those of "ycgco" are Cg and Co.
 """
 
 from __future__ import annotations
@@ -14,15 +15,69 @@ import torch
 
 from .errors import InputError, UnsupportedError
 
-Matrix = Literal["bt601", "bt709", "bt2020"]
+Matrix = str
+"""A name in `MATRICES`."""
 Siting = Literal["left", "center", "topleft", "top", "bottomleft", "bottom"]
+
+# Chromaticities x, y of red, green, blue and white by code point of colour primaries: ITU-T H.273, table 2.
+_PRIMARIES: dict[int, tuple[tuple[float, float], ...]] = {
+    1: ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), (0.3127, 0.3290)),
+    4: ((0.670, 0.330), (0.210, 0.710), (0.140, 0.080), (0.310, 0.316)),
+    5: ((0.640, 0.330), (0.290, 0.600), (0.150, 0.060), (0.3127, 0.3290)),
+    6: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), (0.3127, 0.3290)),
+    7: ((0.630, 0.340), (0.310, 0.595), (0.155, 0.070), (0.3127, 0.3290)),
+    8: ((0.681, 0.319), (0.243, 0.692), (0.145, 0.049), (0.310, 0.316)),
+    9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), (0.3127, 0.3290)),
+    11: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.314, 0.351)),
+    12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.3127, 0.3290)),
+    22: ((0.630, 0.340), (0.295, 0.605), (0.155, 0.077), (0.3127, 0.3290)),
+}
+
+
+def _derived_weights(primaries: int) -> tuple[float, float]:
+    """(Kr, Kb) of chromaticity-derived matrices: ITU-T H.273, equations 40 to 46, whose determinants are areas here."""
+    red, green, blue, white = _PRIMARIES[primaries]
+
+    def area(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
+        return (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])
+
+    whole = white[1] * area(red, green, blue)
+    return red[1] * area(white, green, blue) / whole, blue[1] * area(red, green, white) / whole
+
 
 MATRICES: dict[str, tuple[float, float]] = {
     "bt601": (0.299, 0.114),
     "bt709": (0.2126, 0.0722),
     "bt2020": (0.2627, 0.0593),
+    "bt2020cl": (0.2627, 0.0593),
+    "fcc": (0.30, 0.11),
+    "smpte240m": (0.212, 0.087),
+    "ycgco": (0.25, 0.25),
+    **{f"derived-{primaries}": _derived_weights(primaries) for primaries in _PRIMARIES},
 }
-"""Luma weights (Kr, Kb): Rec. ITU-R BT.601-7, BT.709-6 and BT.2020-2 (non-constant luminance)."""
+"""Luma weights (Kr, Kb): Rec. ITU-R BT.601-7, BT.709-6 and BT.2020-2; FCC Title 47 73.682, SMPTE ST 240, Y'CgCo.
+
+"bt2020" has non-constant luminance. "bt2020cl" has constant luminance: its weights are for linear light, so here its
+chroma can be converted, but not to or from R'G'B'. "derived-9" has the weights that follow from primaries 9 of H.273.
+"""
+
+H273_MATRICES: dict[int, str] = {
+    1: "bt709",
+    4: "fcc",
+    5: "bt601",
+    6: "bt601",
+    7: "smpte240m",
+    8: "ycgco",
+    9: "bt2020",
+    10: "bt2020cl",
+}
+"""Names by code point of matrix coefficients: ITU-T H.273, table 4. See `h273_matrix` for 12."""
+
+_DERIVED_CODE = 12
+_SD_HEIGHT = 576
+
+# What B'-Y' and R'-Y' are divided by to become Cb and Cr, where they are (negative, positive): BT.2020-2, table 4.
+_CONSTANT_LUMINANCE = ((1.9404, 1.5816), (1.7184, 0.9936))
 
 # Linear sRGB to XYZ, rounded as in OpenCV and scikit-image. White is the row sums, so that neutrals have a = b = 0
 # (scikit-image divides by a differently rounded white and gives grays an ab of up to 0.01).
@@ -41,9 +96,41 @@ _SITINGS: dict[str, tuple[int, int]] = {
 }
 
 
-def _weights(matrix: str) -> tuple[float, float, float]:
+def h273_matrix(code: int, primaries: int = 2) -> str | None:
+    """Name the matrix of a tagged film.
+
+    Args:
+        code: matrix coefficients, a code point of ITU-T H.273, as in FFmpeg's colorspace and VapourSynth's `_Matrix`.
+        primaries: colour primaries, likewise; 2 for unspecified. Code 12 takes its luma weights from them.
+
+    Returns:
+        A name in `MATRICES`; None for code points that name no matrix (0, 2) and for those not known here.
+    """
+    if code == _DERIVED_CODE and primaries in _PRIMARIES:
+        return f"derived-{primaries}"
+    return H273_MATRICES.get(code)
+
+
+def h273_code(matrix: str) -> int:
+    """Code point of ITU-T H.273 for a name in `MATRICES`: what `h273_matrix` turns back into that name."""
+    codes = {name: code for code, name in H273_MATRICES.items()}
+    return codes.get(matrix, _DERIVED_CODE)
+
+
+def guess_matrix(height: int) -> str:
+    """Name the matrix of a film that does not say: BT.601 for pictures of up to 576 lines, else BT.709."""
+    return "bt601" if height <= _SD_HEIGHT else "bt709"
+
+
+def _check_matrix(matrix: str) -> None:
     if matrix not in MATRICES:
         raise UnsupportedError(f"unknown matrix {matrix!r}: use one of {', '.join(MATRICES)}")
+
+
+def _weights(matrix: str) -> tuple[float, float, float]:
+    _check_matrix(matrix)
+    if matrix == "bt2020cl":
+        raise UnsupportedError("matrix 'bt2020cl' has constant luminance, so RGB never comes in it: use 'bt2020'")
     kr, kb = MATRICES[matrix]
     return kr, 1.0 - kr - kb, kb
 
@@ -56,31 +143,59 @@ def _split(x: torch.Tensor, channels: int, name: str) -> tuple[torch.Tensor, ...
     return x.unbind(-3)
 
 
+def _chroma_of(blue: torch.Tensor, red: torch.Tensor, matrix: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """(Cb, Cr) of B'-Y' and R'-Y'; (Cg, Co) for ycgco: H.273, equations for matrix coefficients 8."""
+    if matrix == "ycgco":
+        return -0.5 * (blue + red), 0.5 * (red - blue)
+    if matrix == "bt2020cl":
+        cb, cr = (
+            torch.where(difference > 0, difference / above, difference / below)
+            for difference, (below, above) in zip((blue, red), _CONSTANT_LUMINANCE, strict=True)
+        )
+        return cb, cr
+    kr, _, kb = _weights(matrix)
+    return blue / (2 * (1 - kb)), red / (2 * (1 - kr))
+
+
+def _blue_and_red(chroma: torch.Tensor, matrix: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """B'-Y' and R'-Y', the inverse of `_chroma_of`."""
+    cb, cr = _split(chroma, 2, "chroma")
+    if matrix == "ycgco":
+        return -cb - cr, cr - cb
+    if matrix == "bt2020cl":
+        blue, red = (
+            torch.where(plane > 0, plane * above, plane * below)
+            for plane, (below, above) in zip((cb, cr), _CONSTANT_LUMINANCE, strict=True)
+        )
+        return blue, red
+    kr, _, kb = _weights(matrix)
+    return cb * (2 * (1 - kb)), cr * (2 * (1 - kr))
+
+
+def _differences(chroma: torch.Tensor, matrix: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """R'-Y', G'-Y' and B'-Y' of (Cb, Cr)."""
+    kr, kg, kb = _weights(matrix)
+    blue, red = _blue_and_red(chroma, matrix)
+    return red, red * (-kr / kg) + blue * (-kb / kg), blue
+
+
 def rgb_to_ycbcr(rgb: torch.Tensor, matrix: Matrix = "bt709") -> torch.Tensor:
     """Turn gamma-encoded R'G'B' into Y'CbCr.
 
     Args:
         rgb: `[..., 3, H, W]`, nominally 0..1.
-        matrix: whose luma weights to use, see `MATRICES`.
+        matrix: any of `MATRICES` but bt2020cl.
 
     Returns:
         `[..., 3, H, W]`: Y' 0..1, Cb and Cr -0.5..0.5.
 
     Raises:
-        UnsupportedError: unknown matrix. InputError: wrong shape or an integer tensor.
+        UnsupportedError: unknown matrix or bt2020cl. InputError: wrong shape or an integer tensor.
     """
     r, g, b = _split(rgb, 3, "rgb")
     kr, kg, kb = _weights(matrix)
     y = kr * r + kg * g + kb * b
-    return torch.stack((y, (b - y) / (2 * (1 - kb)), (r - y) / (2 * (1 - kr))), dim=-3)
-
-
-def _differences(chroma: torch.Tensor, matrix: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """R'-Y', G'-Y' and B'-Y' of (Cb, Cr)."""
-    cb, cr = _split(chroma, 2, "chroma")
-    kr, kg, kb = _weights(matrix)
-    red, blue = cr * (2 * (1 - kr)), cb * (2 * (1 - kb))
-    return red, red * (-kr / kg) + blue * (-kb / kg), blue
+    return torch.stack((y, *_chroma_of(b - y, r - y, matrix)), dim=-3)
 
 
 def ycbcr_to_rgb(ycc: torch.Tensor, matrix: Matrix = "bt709") -> torch.Tensor:
@@ -88,13 +203,13 @@ def ycbcr_to_rgb(ycc: torch.Tensor, matrix: Matrix = "bt709") -> torch.Tensor:
 
     Args:
         ycc: `[..., 3, H, W]`, Y' nominally 0..1, Cb and Cr -0.5..0.5.
-        matrix: whose luma weights to use, see `MATRICES`.
+        matrix: any of `MATRICES` but bt2020cl.
 
     Returns:
         `[..., 3, H, W]`, outside 0..1 where the colour does not exist in RGB (see `fit_gamut`).
 
     Raises:
-        UnsupportedError: unknown matrix. InputError: wrong shape or an integer tensor.
+        UnsupportedError: unknown matrix or bt2020cl. InputError: wrong shape or an integer tensor.
     """
     y, _, _ = _split(ycc, 3, "ycc")
     red, green, blue = _differences(ycc[..., 1:, :, :], matrix)
@@ -109,13 +224,13 @@ def fit_gamut(luma: torch.Tensor, chroma: torch.Tensor, matrix: Matrix = "bt709"
     Args:
         luma: `[..., 1, H, W]`; taken as clipped to 0..1 (black and white have no chroma at all).
         chroma: `[..., 2, H, W]`, (Cb, Cr) of `matrix`.
-        matrix: the matrix RGB will be computed with.
+        matrix: the matrix RGB will be computed with, any of `MATRICES` but bt2020cl.
 
     Returns:
         `[..., 2, H, W]`; where the colour was inside already, the very values that came in.
 
     Raises:
-        UnsupportedError: unknown matrix. InputError: wrong shape or an integer tensor.
+        UnsupportedError: unknown matrix or bt2020cl. InputError: wrong shape or an integer tensor.
     """
     (y,) = _split(luma, 1, "luma")
     y = y.clamp(0.0, 1.0)
@@ -131,36 +246,45 @@ def convert_chroma(chroma: torch.Tensor, src_matrix: Matrix, dst_matrix: Matrix)
     """Express the colour differences B'-Y' and R'-Y' in another matrix's Cb and Cr.
 
     Y' stays what it is, so a luma plane that must not change keeps its values; G' follows from the new matrix.
+    Sources: ITU-T H.273, table 4; for bt2020cl, whose Cb and Cr are piecewise linear, BT.2020-2, table 4.
 
     Args:
-        chroma: `[..., 2, H, W]`, (Cb, Cr) of `src_matrix`.
-        src_matrix: matrix of `chroma`.
-        dst_matrix: matrix of the result.
+        chroma: `[..., 2, H, W]`, (Cb, Cr) of `src_matrix`; (Cg, Co) for ycgco.
+        src_matrix: matrix of `chroma`, any of `MATRICES`.
+        dst_matrix: matrix of the result, any of `MATRICES`.
 
     Returns:
-        `[..., 2, H, W]`, (Cb, Cr) of `dst_matrix`.
+        `[..., 2, H, W]`, (Cb, Cr) of `dst_matrix`; (Cg, Co) for ycgco. `chroma` itself where the matrices are the same.
 
     Raises:
         UnsupportedError: unknown matrix. InputError: wrong shape or an integer tensor.
     """
-    cb, cr = _split(chroma, 2, "chroma")
-    (kr, _, kb), (to_kr, _, to_kb) = _weights(src_matrix), _weights(dst_matrix)
+    _split(chroma, 2, "chroma")
+    _check_matrix(src_matrix)
+    _check_matrix(dst_matrix)
     if src_matrix == dst_matrix:
         return chroma
-    return torch.stack((cb * ((1 - kb) / (1 - to_kb)), cr * ((1 - kr) / (1 - to_kr))), dim=-3)
+    return torch.stack(_chroma_of(*_blue_and_red(chroma, src_matrix), dst_matrix), dim=-3)
 
 
-def _range(bits: int, full_range: bool, chroma: bool) -> tuple[float, float]:
-    """(code value of zero, code values to one) of a plane: BT.709-6 items 4.6 and 5.3, H.264 equations E-4 to E-9."""
+def _range(bits: int, full_range: bool, chroma: bool, matrix: str) -> tuple[float, float]:
+    """(code value of zero, code values to one) of a plane: BT.709-6 items 4.6 and 5.3, H.264 equations E-4 to E-9.
+
+    Y'CgCo is made of the code values of R'G'B' (H.273, matrix coefficients 8), so its chroma has the steps of luma.
+    """
     if not 8 <= bits <= 16:
         raise UnsupportedError(f"unsupported bit depth {bits}: use 8 to 16")
     if full_range:
         return (float(1 << (bits - 1)) if chroma else 0.0), float((1 << bits) - 1)
     step = 1 << (bits - 8)
-    return (128.0 * step, 224.0 * step) if chroma else (16.0 * step, 219.0 * step)
+    if not chroma:
+        return 16.0 * step, 219.0 * step
+    return 128.0 * step, (219.0 if matrix == "ycgco" else 224.0) * step
 
 
-def decode_plane(codes: torch.Tensor, bits: int, full_range: bool, chroma: bool = False) -> torch.Tensor:
+def decode_plane(
+    codes: torch.Tensor, bits: int, full_range: bool, chroma: bool = False, *, matrix: Matrix = "bt709"
+) -> torch.Tensor:
     """Turn code values of one plane into normalised values.
 
     Args:
@@ -168,6 +292,7 @@ def decode_plane(codes: torch.Tensor, bits: int, full_range: bool, chroma: bool 
         bits: 8 to 16.
         full_range: black and white at the ends of the code range; otherwise 16..235 (chroma 16..240) times 2**(bits-8).
         chroma: a Cb or Cr plane, not Y', R', G' or B'.
+        matrix: of chroma; matters for ycgco of limited range alone, whose chroma is 128 -+ 109.5 times 2**(bits-8).
 
     Returns:
         float32 (float64 for float64 codes): nominally 0..1, chroma -0.5..0.5; code values beyond go beyond.
@@ -175,12 +300,14 @@ def decode_plane(codes: torch.Tensor, bits: int, full_range: bool, chroma: bool 
     Raises:
         UnsupportedError: a bit depth outside 8..16.
     """
-    zero, one = _range(bits, full_range, chroma)
+    zero, one = _range(bits, full_range, chroma, matrix)
     values = codes.to(codes.dtype if codes.dtype == torch.float64 else torch.float32)
     return (values - zero) / one if zero else values / one
 
 
-def encode_plane(plane: torch.Tensor, bits: int, full_range: bool, chroma: bool = False) -> torch.Tensor:
+def encode_plane(
+    plane: torch.Tensor, bits: int, full_range: bool, chroma: bool = False, *, matrix: Matrix = "bt709"
+) -> torch.Tensor:
     """Turn normalised values of one plane into code values, the exact inverse of `decode_plane`.
 
     Args:
@@ -188,6 +315,7 @@ def encode_plane(plane: torch.Tensor, bits: int, full_range: bool, chroma: bool 
         bits: 8 to 16.
         full_range: see `decode_plane`.
         chroma: a Cb or Cr plane, not Y', R', G' or B'.
+        matrix: of chroma; matters for ycgco of limited range alone, whose chroma is 128 -+ 109.5 times 2**(bits-8).
 
     Returns:
         int32, rounded half to even and clipped to 0..2**bits - 1 (foot- and headroom of limited range is kept).
@@ -195,7 +323,7 @@ def encode_plane(plane: torch.Tensor, bits: int, full_range: bool, chroma: bool 
     Raises:
         UnsupportedError: a bit depth outside 8..16.
     """
-    zero, one = _range(bits, full_range, chroma)
+    zero, one = _range(bits, full_range, chroma, matrix)
     values = plane.to(plane.dtype if plane.dtype == torch.float64 else torch.float32) * one
     return values.add(zero).round().clamp(0, (1 << bits) - 1).to(torch.int32)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
+from .color import h273_code
 from .containers import media_url, reason, set_matroska_aspect
 from .errors import InputError, UnsupportedError
 from .film import VideoInfo
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 DEFAULT_CRF = {"x264": 17.0, "x265": 19.0}
 
 _ENCODERS = {"x264": "libx264", "x265": "libx265", "ffv1": "ffv1", "prores": "prores_ks"}
-_MATRIX_TAG = {"bt709": 1, "bt601": 6, "bt2020": 9}
 _SITING_TAG = {"left": 1, "center": 2, "topleft": 3, "top": 4, "bottomleft": 5, "bottom": 6}
 # A clock that starts later belongs to a broadcast or a tape, not to the film; players would show black until then.
 _LATEST_START = 10
@@ -188,7 +188,7 @@ class VideoWriter(Atomic):
         if out.kind == "rgb":
             return 0, 2
         kept = info.kind == "yuv" and info.tags.matrix not in (0, 2)
-        return info.tags.matrix if kept else _MATRIX_TAG[out.matrix], 2 if out.full_range else 1
+        return info.tags.matrix if kept else h273_code(out.matrix), 2 if out.full_range else 1
 
     def _start(self, first: Frame) -> None:
         """Settle the time of the first frame, add what is copied and write the header."""

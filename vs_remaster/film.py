@@ -5,19 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from av.video.frame import VideoFrame
 
+from .color import guess_matrix, h273_matrix
 from .planes import PixelLayout
 from .samples import Kind, Samples
 
-# Code points of ITU-T H.273, which FFmpeg uses too.
-MATRIX_TAGS = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020"}
-INEXACT_MATRIX = {7: "SMPTE 240M", 8: "YCgCo", 10: "BT.2020 constant luminance", 11: "SMPTE 2085", 14: "ICtCp"}
+# Matrices that are not known here, by code point of ITU-T H.273, which FFmpeg uses too; 12 only where its primaries are
+# not known.
+INEXACT_MATRIX = {
+    11: "SMPTE 2085",
+    12: "chromaticity-derived",
+    13: "chromaticity-derived constant luminance",
+    14: "ICtCp",
+}
 _SITING = {1: "left", 2: "center", 3: "topleft", 4: "top", 5: "bottomleft", 6: "bottom"}
 _FULL = 2
-_SD_HEIGHT = 576
 # Their gray is coded as Y' of limited range; everything else that stores gray (pictures, FFV1, raw) counts from black
 # to white.
 _LIMITED_GRAY = frozenset({"h264", "hevc", "vvc", "av1", "libdav1d", "vp9", "mpeg4", "mpeg2video", "mpeg1video"})
@@ -58,7 +63,8 @@ class VideoInfo:
         kind: what the planes are.
         bits: bits a sample, 8 to 16.
         subsampling: log2 of luma samples per chroma sample, (horizontal, vertical).
-        matrix: of yuv and gray planes; a guess from the height where the file does not say. "bt709" for rgb.
+        matrix: of yuv and gray planes, a name in `color.MATRICES`; a guess from the height where the file does not say.
+            "bt709" for rgb.
         full_range: black and white at the ends of the code range.
         siting: where chroma samples lie, as in `color.resize_chroma`.
         tags: the colour description as written in the file.
@@ -79,7 +85,7 @@ class VideoInfo:
     kind: Kind
     bits: int
     subsampling: tuple[int, int] = (0, 0)
-    matrix: Literal["bt601", "bt709", "bt2020"] = "bt709"
+    matrix: str = "bt709"
     full_range: bool = False
     siting: str = "left"
     tags: ColorTags = ColorTags()
@@ -109,8 +115,8 @@ def describe_samples(picture: VideoFrame, layout: PixelLayout, codec: str) -> di
         full = codec not in _LIMITED_GRAY
     matrix = "bt709"
     if layout.kind != "rgb":
-        guess = "bt601" if jpeg or picture.height <= _SD_HEIGHT else "bt709"
-        matrix = MATRIX_TAGS.get(tags.matrix, guess if tags.matrix in (0, 2) else "bt709")
+        guess = "bt601" if jpeg else guess_matrix(picture.height)
+        matrix = h273_matrix(tags.matrix, tags.primaries) or (guess if tags.matrix in (0, 2) else "bt709")
     return {
         "pix_fmt": picture.format.name,
         "kind": layout.kind,

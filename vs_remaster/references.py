@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -51,6 +51,11 @@ class Reference:
             raise InputError(
                 f"reference {self.name!r}: rgb must be float32 [3, H, W], got {tuple(self.rgb.shape)} {self.rgb.dtype}"
             )
+
+    def shrunk(self, lines: int) -> Reference:
+        """The same with a shorter edge of `lines` pixels at most."""
+        pixels = _shrink(self.rgb.permute(1, 2, 0).numpy(), lines)
+        return replace(self, rgb=torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))))
 
 
 def load_references(

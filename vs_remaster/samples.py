@@ -73,13 +73,16 @@ def decode_chroma(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tenso
         return None
     if samples.kind == "rgb":
         return rgb_to_ycbcr(_decode(planes, samples, chroma=False), "bt709")[1:]
-    colors = resize_chroma(
-        _decode(planes[1:], samples, chroma=True),
-        planes[0].shape,
-        source_siting=samples.siting,
-        source_subsampling=samples.subsampling,
-    )
-    return convert_chroma(colors, samples.matrix, "bt709")
+    return convert_chroma(_upsample(planes, samples), samples.matrix, "bt709")
+
+
+def decode_rgb(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tensor:
+    """R'G'B' `[3, H, W]`, nominally 0..1, of yuv or rgb planes, by their own matrix."""
+    if samples.kind == "rgb":
+        return _decode(planes, samples, chroma=False)
+    matrix = _linear(samples.matrix)
+    colors = convert_chroma(_upsample(planes, samples), samples.matrix, matrix)
+    return ycbcr_to_rgb(torch.cat((decode_luma(planes, samples), colors)), matrix)
 
 
 def encode(
@@ -131,9 +134,14 @@ def _encode_rgb(
     out: Samples,
 ) -> list[np.ndarray]:
     luma = decode_luma(planes, samples) if luma is None else luma
-    matrix = out.matrix if out.matrix != "bt2020cl" else "bt2020"  # RGB has no constant luminance
+    matrix = _linear(out.matrix)
     colors = luma.new_zeros((2, *luma.shape[1:])) if chroma is None else convert_chroma(chroma, "bt709", matrix)
     return _encode(ycbcr_to_rgb(torch.cat((luma, fit_gamut(luma, colors, matrix))), matrix), out, chroma=False)
+
+
+def _linear(matrix: str) -> str:
+    """The matrix in which RGB is reckoned: there is no constant luminance in it."""
+    return "bt2020" if matrix == "bt2020cl" else matrix
 
 
 def _chroma_planes(
@@ -158,6 +166,15 @@ def _chroma_planes(
     return _encode(_decode(planes[1:], samples, chroma=True) + _shrink(change, size, out), out, chroma=True)
 
 
+def _upsample(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tensor:
+    return resize_chroma(
+        _decode(planes[1:], samples, chroma=True),
+        planes[0].shape,
+        source_siting=samples.siting,
+        source_subsampling=samples.subsampling,
+    )
+
+
 def _shrink(chroma: torch.Tensor, size: tuple[int, int], out: Samples) -> torch.Tensor:
     return convert_chroma(resize_chroma(chroma, size, out.siting, subsampling=out.subsampling), "bt709", out.matrix)
 
@@ -169,13 +186,17 @@ def _neutral(size: tuple[int, int], out: Samples) -> list[np.ndarray]:
 def _decode(planes: Iterable[np.ndarray], samples: Samples, chroma: bool) -> torch.Tensor:
     # planes may be views of memory that must not be written, which PyTorch does not know: copies, as float32
     values = torch.from_numpy(np.stack([plane.astype(np.float32) for plane in planes]))
-    return values if samples.floats else decode_plane(values, samples.bits, samples.full_range, chroma)
+    return (
+        values
+        if samples.floats
+        else decode_plane(values, samples.bits, samples.full_range, chroma, matrix=samples.matrix)
+    )
 
 
 def _encode(values: torch.Tensor, out: Samples, chroma: bool) -> list[np.ndarray]:
     values = values.float().cpu()
     if not out.floats:
-        values = encode_plane(values, out.bits, out.full_range, chroma)
+        values = encode_plane(values, out.bits, out.full_range, chroma, matrix=out.matrix)
     return list(values.numpy().astype(out.dtype))
 
 

@@ -19,10 +19,11 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
+from .color import h273_matrix
 from .containers import declared_size, media_url, reason
 from .encode import VideoWriter
 from .errors import InputError, UnsupportedError
-from .film import INEXACT_MATRIX, MATRIX_TAGS, ColorTags, VideoInfo, describe_samples
+from .film import INEXACT_MATRIX, ColorTags, VideoInfo, describe_samples
 from .pictures import PICTURE_RATE, PICTURE_SUFFIXES, PictureFolder
 from .planes import Frame, pixel_layout, planes_of
 
@@ -167,8 +168,9 @@ class VideoReader:
             log.warning("%s has an alpha channel (%s), which is dropped", info.path, info.pix_fmt)
         if layout.converted:
             log.warning("%s is %s, which is read as %d-bit %s", info.path, info.pix_fmt, info.bits, info.kind)
-        if info.kind == "yuv" and (info.tags.matrix in INEXACT_MATRIX or info.tags.matrix not in (0, 2, *MATRIX_TAGS)):
-            name = INEXACT_MATRIX.get(info.tags.matrix, f"matrix {info.tags.matrix}")
+        tag = info.tags.matrix
+        if info.kind == "yuv" and tag not in (0, 2) and h273_matrix(tag, info.tags.primaries) is None:
+            name = INEXACT_MATRIX.get(tag, f"matrix {tag}")
             log.warning(
                 "%s is tagged %s, which is taken for %s: colours may be slightly off", info.path, name, info.matrix
             )

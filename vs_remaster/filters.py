@@ -1,0 +1,330 @@
+"""The VapourSynth filters: restore, colorize and merge_lab, thin over `vs_remaster.remaster`.
+
+Frame n of a result depends on the clip, the options and n alone: not on the order in which frames are asked for, on
+the number of threads or on other calls in the script. Nothing goes through 8 bits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import torch
+
+from .clips import (
+    Scenes,
+    blocks,
+    check_clip,
+    describe,
+    errors_of,
+    frame_with,
+    luma_of,
+    planes_of,
+    samples_of,
+    samples_of_format,
+    shifted,
+    vs,
+    whole_numbers,
+)
+from .color import H273_MATRICES
+from .errors import InputError
+from .models.attention import Memory
+from .models.layers import Halo
+from .references import Reference, load_references
+from .remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, repair_chroma
+from .remaster import merge_lab as merge_tensors
+from .samples import Samples, colorless, decode_chroma, decode_luma, decode_rgb, encode
+
+_RESTORE, _COLORIZE = RestoreOptions(), ColorizeOptions()
+_MOST_REFERENCES = 1000  # of a clip: more is a film, not a choice of frames
+
+References = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | vs.VideoNode
+"""A folder of pictures, a picture, a list of both, or a clip whose frames are the pictures."""
+
+
+def restore(
+    clip: vs.VideoNode,
+    *,
+    model: str = _RESTORE.model,
+    strength: float = _RESTORE.strength,
+    grain: float = _RESTORE.grain,
+    lines: int = _RESTORE.lines,
+    tile: int = _RESTORE.tile,
+    engine: str = _RESTORE.engine,
+    device: str = _RESTORE.device,
+    precision: str = _RESTORE.precision,
+    scenes: Scenes = "detect",
+) -> vs.VideoNode:
+    """Remove noise, dust, scratches, flicker and blur.
+
+    Of YUV clips only the luma is touched. Frames get the property `RemasterDamage`: the share of the frame that was
+    repaired, 0..1.
+
+    Args:
+        clip: GRAY, YUV or RGB of 8 to 16 bits, half or single float, progressive.
+        model, strength, grain, lines, tile, engine, device, precision: see `RestoreOptions`.
+        scenes: `detect`: scenes are found (and marked on the frames, for filters that follow); `props`: they begin
+            where `_SceneChangePrev` or, on the frame before, `_SceneChangeNext` is 1; None: the clip is one scene; a
+            list: the numbers of the frames that begin one. No frame is mixed with those of another scene.
+
+    Returns:
+        A clip of the same format, length, rate and properties.
+
+    Raises:
+        vs.Error: named after the filter: what was wrong, the value, what to do.
+    """
+    name = "restore"
+    with errors_of(name):
+        check_clip(clip)
+        restorer = Restorer(
+            RestoreOptions(
+                model=model,
+                strength=strength,
+                grain=grain,
+                lines=lines,
+                tile=tile,
+                engine=engine,
+                device=device,
+                precision=precision,
+            )
+        )
+
+        def process(frames: Sequence[vs.VideoFrame], halo: Halo, blank: vs.VideoFrame) -> list[vs.VideoFrame]:
+            kept = frames[halo.before : len(frames) - halo.after]
+            made = restorer.process([luma_of(frame) for frame in frames], halo)
+            return [_restored(frame, *parts, restorer.options.strength) for frame, parts in zip(kept, made)]
+
+        return blocks(clip, clip.format.id, restorer.window, scenes, process, name)
+
+
+def _restored(frame: vs.VideoFrame, luma: torch.Tensor, mask: torch.Tensor, strength: float) -> vs.VideoFrame:
+    planes, samples = planes_of(frame), samples_of(frame)
+    if strength > 0:
+        chroma = None
+        if samples.kind == "rgb" and not colorless(planes, samples):
+            chroma = repair_chroma(decode_chroma(planes, samples)[None], mask[None] * strength)[0]
+        planes = encode(luma, chroma, planes, samples, samples, colored=chroma is not None)
+    out = frame_with(frame, frame, planes)
+    out.props["RemasterDamage"] = float(mask.mean())
+    return out
+
+
+def colorize(
+    clip: vs.VideoNode,
+    references: References,
+    *,
+    references_at: Sequence[int] | None = None,
+    model: str = _COLORIZE.model,
+    saturation: float = _COLORIZE.saturation,
+    color_lines: int = _COLORIZE.lines,
+    engine: str = _COLORIZE.engine,
+    device: str = _COLORIZE.device,
+    precision: str = _COLORIZE.precision,
+    scenes: Scenes = "detect",
+    format: int | None = None,
+) -> vs.VideoNode:
+    """Colour a clip from reference pictures.
+
+    The luma of GRAY and YUV clips comes out bit for bit. Frames get the properties `RemasterReference`, the number of
+    the reference that gave most, from 0, and `RemasterReferenceWeights`, how much each gave, 0..1 in sum.
+
+    Args:
+        clip: GRAY, YUV or RGB of 8 to 16 bits, half or single float, progressive; its own colours are replaced.
+        references: a folder, a picture, a list of both, or a clip whose frames are the pictures.
+        references_at: the number of the frame that each reference shows, in their order; None: as the names say.
+        model, saturation, engine, device, precision: see `ColorizeOptions`.
+        color_lines: height in lines at which colour is computed, whatever the clip's: `ColorizeOptions.lines`.
+        scenes: see `restore`.
+        format: of the result, YUV or RGB (`vs.YUV420P16`); None: that of the clip, YUV444 of its depth for GRAY.
+
+    Returns:
+        A clip of the same length, rate and properties; `_Matrix` and `_Range` say what it is in.
+
+    Raises:
+        vs.Error: named after the filter: what was wrong, the value, what to do.
+    """
+    name = "colorize"
+    with errors_of(name):
+        check_clip(clip)
+        fmt = _colored_format(clip.format, format)
+        colorizer = Colorizer(
+            ColorizeOptions(
+                model=model, saturation=saturation, lines=color_lines, engine=engine, device=device, precision=precision
+            )
+        )
+        memory, ready = _encode_references(references, references_at, colorizer, name)
+
+        def process(frames: Sequence[vs.VideoFrame], halo: Halo, blank: vs.VideoFrame) -> list[vs.VideoFrame]:
+            kept = frames[halo.before : len(frames) - halo.after]
+            made = colorizer.process([luma_of(frame) for frame in frames], memory[0], halo)
+            return [_colored(frame, blank, chroma, shares) for frame, (chroma, shares) in zip(kept, made)]
+
+        return blocks(clip, fmt, colorizer.window, scenes, process, name, first=ready)
+
+
+def _colored(frame: vs.VideoFrame, blank: vs.VideoFrame, chroma: torch.Tensor, shares: torch.Tensor) -> vs.VideoFrame:
+    samples = samples_of(frame)
+    wanted = _output_samples(samples, samples_of_format(blank.format), blank.format.id == frame.format.id)
+    out = frame_with(frame, blank, encode(None, chroma, planes_of(frame), samples, wanted, colored=True))
+    describe(out, wanted)
+    out.props["RemasterReference"] = int(shares.argmax())
+    out.props["RemasterReferenceWeights"] = shares.tolist()
+    return out
+
+
+def merge_lab(
+    luma: vs.VideoNode, chroma: vs.VideoNode, *, weight: float = 1.0, matrix: str = "auto", offset: int = 0
+) -> vs.VideoNode:
+    """Give the frames of one clip the colours of another; the luma comes out bit for bit (RGB: but for colours that
+    would not exist).
+
+    Args:
+        luma: GRAY, YUV or RGB of 8 to 16 bits, half or single float, progressive.
+        chroma: YUV or RGB of any size and depth; where it is smaller, the edges of its colours follow the luma.
+        weight: 0..1; 0: the luma clip's own colours, 1: those of the chroma clip.
+        matrix: of YUV frames that do not say theirs (`_Matrix`): a name as `bt709`, `bt601`; `auto`: by their height.
+        offset: frame n takes the colour of frame n + `offset`; beyond the ends of `chroma` its first or last frame's.
+            The lengths may then differ by as much.
+
+    Returns:
+        A clip of the format (GRAY becomes YUV444), size, length, rate and properties of `luma`.
+
+    Raises:
+        vs.Error: named after the filter: what was wrong, the value, what to do.
+    """
+    name = "merge_lab"
+    with errors_of(name):
+        check_clip(luma, "luma")
+        check_clip(chroma, "chroma")
+        _check_merge(luma, chroma, weight, matrix, offset)
+        fmt = _colored_format(luma.format, None)
+        donor = shifted(chroma, offset)
+        donor = (donor + donor[-1] * max(1, luma.num_frames - donor.num_frames))[: luma.num_frames]
+        blank = vs.core.std.BlankClip(None, luma.width, luma.height, fmt, luma.num_frames, keep=True)
+
+        def merge(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
+            with errors_of(name):
+                return _merged(*f, weight, matrix)
+
+        return (luma if fmt == luma.format.id else luma.resize.Point(format=fmt)).std.ModifyFrame(
+            [blank, luma, donor], merge
+        )
+
+
+def _merged(
+    blank: vs.VideoFrame, frame: vs.VideoFrame, donor: vs.VideoFrame, weight: float, matrix: str
+) -> vs.VideoFrame:
+    planes, samples = planes_of(frame), samples_of(frame, matrix, "luma")
+    theirs, their_samples = planes_of(donor), samples_of(donor, matrix, "chroma")
+    wanted = _output_samples(samples, samples_of_format(blank.format), blank.format.id == frame.format.id)
+    if weight > 0 or samples.kind == "gray":
+        own = decode_chroma(planes, samples) if weight < 1 else None
+        colors = merge_tensors(
+            decode_luma(planes, samples)[None],
+            decode_chroma(theirs, their_samples)[None],
+            own_chroma=None if own is None else own[None],
+            other_luma=decode_luma(theirs, their_samples)[None],
+            weight=weight,
+        )
+        planes = encode(None, colors[0], planes, samples, wanted, colored=True)
+    out = frame_with(frame, blank, planes)
+    describe(out, wanted)
+    return out
+
+
+def _check_merge(luma: vs.VideoNode, chroma: vs.VideoNode, weight: float, matrix: str, offset: int) -> None:
+    if not isinstance(weight, int | float) or not 0 <= weight <= 1:
+        raise InputError(f"weight must be between 0 and 1, got {weight!r}")
+    if whole_numbers([abs(offset) if isinstance(offset, int) else offset]) is None:
+        raise InputError(f"offset must be a whole number of frames, got {offset!r}")
+    known = sorted(set(H273_MATRICES.values()))
+    if matrix != "auto" and matrix not in known:
+        raise InputError(f"matrix must be auto or one of {', '.join(known)}, got {matrix!r}")
+    if chroma.format.color_family == vs.GRAY:
+        raise InputError(f"chroma has the format {chroma.format.name}, which holds no colour: give a YUV or RGB clip")
+    if luma.fps != chroma.fps and luma.fps and chroma.fps:
+        raise InputError(
+            f"luma has {luma.fps} frames a second, chroma {chroma.fps}: bring both to one rate, or if they belong "
+            "together frame by frame say so with std.AssumeFPS"
+        )
+    if abs(luma.num_frames - chroma.num_frames) > abs(offset):
+        raise InputError(
+            f"luma has {luma.num_frames} frames, chroma {chroma.num_frames}: cut them to one length, or give the "
+            f"offset of their first frames, which allows a difference as large (now {offset})"
+        )
+
+
+def _colored_format(source: vs.VideoFormat, wanted: int | None) -> int:
+    """Id of a colour format for a result.
+
+    Raises:
+        InputError: the wanted format is none. UnsupportedError: a depth that cannot be written.
+    """
+    if wanted is None:
+        if source.color_family != vs.GRAY:
+            return source.id
+        return vs.core.query_video_format(vs.YUV, source.sample_type, source.bits_per_sample, 0, 0).id
+    try:
+        fmt = vs.core.get_video_format(wanted)
+    except (vs.Error, TypeError, ValueError) as error:
+        raise InputError(f"format must be one of VapourSynth's, vs.YUV444P16 for example, got {wanted!r}") from error
+    samples_of_format(fmt, "format")
+    if fmt.color_family == vs.GRAY:
+        raise InputError(f"format is {fmt.name}, which holds no colour: give a YUV or RGB format")
+    return fmt.id
+
+
+def _output_samples(source: Samples, wanted: Samples, same: bool) -> Samples:
+    """What the planes of a result mean: as the source's wherever its format has that."""
+    if same:
+        return source
+    full = source.full_range if source.kind != "rgb" and not source.floats else False
+    return replace(
+        wanted, matrix=source.matrix, siting=source.siting, full_range=full if wanted.kind == "yuv" else True
+    )
+
+
+def _encode_references(
+    references: References, at: Sequence[int] | None, colorizer: Colorizer, name: str
+) -> tuple[list[Memory], vs.VideoNode]:
+    """An empty list, and a clip of one frame: when that has been made, the list holds the encoded references."""
+    lines, memory = colorizer.options.lines, []
+    pictures: list[Reference] = []
+    clips: list[vs.VideoNode] = []
+    if isinstance(references, vs.VideoNode):
+        check_clip(references, "references")
+        if references.format.color_family == vs.GRAY:
+            raise InputError(f"references has the format {references.format.name}, which holds no colour")
+        if references.num_frames > _MOST_REFERENCES:
+            raise InputError(
+                f"references has {references.num_frames} frames: give a clip of those to colour from only, "
+                "references[0] + references[120] for example"
+            )
+        clips = [references[i] for i in range(references.num_frames)]
+    else:
+        pictures = load_references(references, lines=lines)
+    count = len(clips) or len(pictures)
+    frames = [None] * count if at is None else whole_numbers(at)
+    if frames is None or len(frames) != count:
+        raise InputError(f"references_at must be a list of {count} frame numbers, one a reference, got {at!r}")
+    if at is not None:
+        pictures = [replace(picture, frame=frame) for picture, frame in zip(pictures, frames)]
+    dot = vs.core.std.BlankClip(None, 1, 1, vs.GRAY8, 1, keep=True)
+
+    def prepare(n: int, f: list[vs.VideoFrame] | vs.VideoFrame) -> vs.VideoFrame:
+        given = f if isinstance(f, list) else [f]
+        if not memory:
+            with errors_of(name):
+                shown = [_reference(frame, i, at, lines) for i, (frame, at) in enumerate(zip(given[1:], frames))]
+                memory.append(colorizer.encode_references(pictures or shown))
+        return given[0]
+
+    ready = dot.std.ModifyFrame([dot, *clips], prepare)
+    ready.std.SetVideoCache(mode=1, fixedsize=1, maxsize=1)
+    return memory, ready
+
+
+def _reference(frame: vs.VideoFrame, index: int, at: int | None, lines: int) -> Reference:
+    rgb = decode_rgb(planes_of(frame), samples_of(frame, what="references")).clamp(0, 1)
+    return Reference(f"frame {index} of references", rgb, at).shrunk(lines)
