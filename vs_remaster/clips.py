@@ -10,6 +10,8 @@ core's business, within bounds set here.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -36,12 +38,15 @@ Scenes = Literal["detect", "props"] | None | Sequence[int]
 """Where scenes begin: found by the filter, given by other filters' `_SceneChangePrev` and `_SceneChangeNext`, nowhere,
 or frame numbers."""
 
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
 START, NUMBER = "RemasterSceneStart", "RemasterSceneFrame"
 """Properties that `detect` leaves on frames for the filters that follow: 1 where a scene starts, and the frame's number
 at that time, which tells whether it still follows the frame before it."""
 
 _SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")  # by VapourSynth's _ChromaLocation
 _FAMILIES = {vs.GRAY: "gray", vs.YUV: "yuv", vs.RGB: "rgb"}
+_TRIM_EVERY = 4  # blocks
 _BLOCKS_KEPT = 4  # a filter that follows asks for frames of up to three blocks at once
 _MARGIN = 16  # frames kept beyond a window's reach
 
@@ -63,7 +68,7 @@ def check_clip(clip: Any, what: str = "clip") -> None:
     """
     if not isinstance(clip, vs.VideoNode):
         raise InputError(f"{what} must be a VapourSynth video clip, got {type(clip).__name__}")
-    if clip.format is None or not clip.width or not clip.height:
+    if not clip.format or clip.format.color_family not in _FAMILIES or not clip.width or not clip.height:
         raise UnsupportedError(
             f"{what} has a variable format or size: bring it to one with resize.Bicubic(width=, height=, format=)"
         )
@@ -208,13 +213,14 @@ def blocks(
     padded = source + source[-1] * (count * block + window.after - length or 1)
     if window.before:
         padded = source[0] * window.before + padded
+    _pass(padded)
     blank = vs.core.std.BlankClip(None, clip.width, clip.height, fmt, count, keep=True)
     inputs = [blank]
     if first is not None:
         inputs.append(first.std.Loop(count))
     extra = len(inputs)
     for offset in range(window.before + block + window.after):
-        inputs.append(padded[offset:].std.SelectEvery(block, 0, modify_duration=False)[:count])
+        inputs.append(_pass(padded[offset:].std.SelectEvery(block, 0, modify_duration=False)[:count]))
 
     def make(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         template = f[0]
@@ -228,18 +234,37 @@ def blocks(
                 made += process([frames[i] for i in range(span.first, span.last)], span.halo, template)
         carrier = template.copy()
         carrier.props["RemasterBlock"] = made
+        if n % _TRIM_EVERY == 0:
+            _give_back()
         return carrier
 
     made = blank.std.ModifyFrame(inputs, make)
     _keep(made, _BLOCKS_KEPT)
-    spread = vs.core.std.Interleave([made] * block, modify_duration=False)[:length]
+    spread = _pass(vs.core.std.Interleave([made] * block, modify_duration=False)[:length])
     shape = clip if clip.format.id == fmt else clip.resize.Point(format=fmt)  # for its length and rate only
-    return shape.std.ModifyFrame([spread], lambda n, f: f.props["RemasterBlock"][n % block])
+    return _pass(shape.std.ModifyFrame([spread], lambda n, f: f.props["RemasterBlock"][n % block]))
+
+
+def _give_back() -> None:
+    """Return freed memory to the system where the C library is glibc.
+
+    It does not always find a freed frame's memory again for the next, for frames are aligned, and a long clip would
+    slowly fill the memory with holes. Costs about 1 % of the time.
+    """
+    trim = getattr(_LIBC, "malloc_trim", None)
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
 
 
 def _keep(clip: vs.VideoNode, frames: int) -> None:
     """Let the core keep this many frames of a clip, neither fewer nor, as it may by default, many more."""
     clip.std.SetVideoCache(mode=1, fixedsize=1, maxsize=frames)
+
+
+def _pass(clip: vs.VideoNode) -> vs.VideoNode:
+    """Let the core keep nothing of a clip that only passes frames on: they, and whole blocks, would live on in it."""
+    clip.std.SetVideoCache(mode=0)
+    return clip
 
 
 def _with_scenes(clip: vs.VideoNode, scenes: Scenes, name: str) -> tuple[vs.VideoNode, Callable[[int, Any, Any], bool]]:
@@ -270,12 +295,15 @@ def whole_numbers(values: Any) -> list[int] | None:
     return [int(n) for n in numbers] if whole else None
 
 
-def shifted(clip: vs.VideoNode, offset: int) -> vs.VideoNode:
-    """Frame n is frame n + `offset` of the clip; beyond its ends the first or last."""
-    length = clip.num_frames
-    if offset > 0:
-        return clip[min(offset, length - 1) :] + clip[-1] * min(offset, length - 1) if length > 1 else clip
-    return (clip[0] * -offset + clip)[:length] if offset else clip
+def shifted(clip: vs.VideoNode, offset: int, length: int) -> vs.VideoNode:
+    """A clip of `length` frames whose frame n is frame n + `offset` of the clip; beyond its ends the first or last."""
+    if offset < 0:
+        clip = clip[0] * -offset + clip
+    elif offset:
+        clip = clip[min(offset, clip.num_frames - 1) :]
+    if clip.num_frames < length:
+        clip = clip + clip[-1] * (length - clip.num_frames)
+    return clip[:length]
 
 
 def _mark_scenes(clip: vs.VideoNode, name: str) -> vs.VideoNode:
@@ -315,5 +343,5 @@ def _mark_scenes(clip: vs.VideoNode, name: str) -> vs.VideoNode:
 
     thumbs = blank.std.ModifyFrame([blank, clip], shrink)
     _keep(thumbs, BEFORE + AFTER + 1 + 2 * _MARGIN)
-    decided = dot.std.ModifyFrame([dot, *(shifted(thumbs, k) for k in range(-BEFORE, AFTER + 1))], decide)
+    decided = dot.std.ModifyFrame([dot, *(shifted(thumbs, k, length) for k in range(-BEFORE, AFTER + 1))], decide)
     return clip.std.ModifyFrame([clip, decided], mark)

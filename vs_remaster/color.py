@@ -267,7 +267,7 @@ def convert_chroma(chroma: torch.Tensor, src_matrix: Matrix, dst_matrix: Matrix)
     return torch.stack(_chroma_of(*_blue_and_red(chroma, src_matrix), dst_matrix), dim=-3)
 
 
-def _range(bits: int, full_range: bool, chroma: bool, matrix: str) -> tuple[float, float]:
+def code_range(bits: int, full_range: bool, chroma: bool, matrix: str) -> tuple[float, float]:
     """(code value of zero, code values to one) of a plane: BT.709-6 items 4.6 and 5.3, H.264 equations E-4 to E-9.
 
     Y'CgCo is made of the code values of R'G'B' (H.273, matrix coefficients 8), so its chroma has the steps of luma.
@@ -300,7 +300,7 @@ def decode_plane(
     Raises:
         UnsupportedError: a bit depth outside 8..16.
     """
-    zero, one = _range(bits, full_range, chroma, matrix)
+    zero, one = code_range(bits, full_range, chroma, matrix)
     values = codes.to(codes.dtype if codes.dtype == torch.float64 else torch.float32)
     return (values - zero) / one if zero else values / one
 
@@ -323,7 +323,7 @@ def encode_plane(
     Raises:
         UnsupportedError: a bit depth outside 8..16.
     """
-    zero, one = _range(bits, full_range, chroma, matrix)
+    zero, one = code_range(bits, full_range, chroma, matrix)
     values = plane.to(plane.dtype if plane.dtype == torch.float64 else torch.float32) * one
     return values.add(zero).round().clamp(0, (1 << bits) - 1).to(torch.int32)
 

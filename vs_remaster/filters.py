@@ -199,8 +199,7 @@ def merge_lab(
         check_clip(chroma, "chroma")
         _check_merge(luma, chroma, weight, matrix, offset)
         fmt = _colored_format(luma.format, None)
-        donor = shifted(chroma, offset)
-        donor = (donor + donor[-1] * max(1, luma.num_frames - donor.num_frames))[: luma.num_frames]
+        donor = shifted(chroma, offset, luma.num_frames)
         blank = vs.core.std.BlankClip(None, luma.width, luma.height, fmt, luma.num_frames, keep=True)
 
         def merge(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
@@ -267,8 +266,10 @@ def _colored_format(source: vs.VideoFormat, wanted: int | None) -> int:
         return vs.core.query_video_format(vs.YUV, source.sample_type, source.bits_per_sample, 0, 0).id
     try:
         fmt = vs.core.get_video_format(wanted)
-    except (vs.Error, TypeError, ValueError) as error:
-        raise InputError(f"format must be one of VapourSynth's, vs.YUV444P16 for example, got {wanted!r}") from error
+    except (vs.Error, TypeError, ValueError):
+        fmt = None
+    if fmt is None or fmt.color_family == vs.UNDEFINED:
+        raise InputError(f"format must be one of VapourSynth's, vs.YUV444P16 for example, got {wanted!r}")
     samples_of_format(fmt, "format")
     if fmt.color_family == vs.GRAY:
         raise InputError(f"format is {fmt.name}, which holds no colour: give a YUV or RGB format")

@@ -78,7 +78,9 @@ def load_references(
     """
     if lines is not None and lines < 1:
         raise InputError(f"lines must be at least 1, got {lines}")
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths) if isinstance(paths, Iterable) else None
+    if given is None or not all(isinstance(path, str | os.PathLike) for path in given):
+        raise InputError(f"references must be a folder, a picture, or a list of both, got {paths!r}")
     if not given:
         raise InputError("no reference pictures were given: name a folder or files")
     files = [file for path in given for file in _files(Path(path))]

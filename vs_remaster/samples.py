@@ -5,14 +5,14 @@ Planes are numpy arrays `[h, w]`: one for gray; Y', Cb, Cr (chroma at its own si
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 
-from .color import convert_chroma, decode_plane, encode_plane, fit_gamut, resize_chroma, rgb_to_ycbcr, ycbcr_to_rgb
+from .color import code_range, convert_chroma, encode_plane, fit_gamut, resize_chroma, rgb_to_ycbcr, ycbcr_to_rgb
 
 Kind = Literal["gray", "yuv", "rgb"]
 
@@ -183,14 +183,16 @@ def _neutral(size: tuple[int, int], out: Samples) -> list[np.ndarray]:
     return [np.full(size, 0 if out.floats else 1 << (out.bits - 1), out.dtype) for _ in range(2)]
 
 
-def _decode(planes: Iterable[np.ndarray], samples: Samples, chroma: bool) -> torch.Tensor:
-    # planes may be views of memory that must not be written, which PyTorch does not know: copies, as float32
-    values = torch.from_numpy(np.stack([plane.astype(np.float32) for plane in planes]))
-    return (
-        values
-        if samples.floats
-        else decode_plane(values, samples.bits, samples.full_range, chroma, matrix=samples.matrix)
-    )
+def _decode(planes: Sequence[np.ndarray], samples: Samples, chroma: bool) -> torch.Tensor:
+    # Planes may be views of memory that must not be written, which PyTorch does not know: copies.
+    values = np.empty((len(planes), *planes[0].shape), np.float32)
+    for value, plane in zip(values, planes):
+        np.copyto(value, plane, casting="unsafe")
+    if not samples.floats:
+        zero, one = code_range(samples.bits, samples.full_range, chroma, samples.matrix)
+        values -= zero
+        values /= one
+    return torch.from_numpy(values)
 
 
 def _encode(values: torch.Tensor, out: Samples, chroma: bool) -> list[np.ndarray]:

@@ -14,6 +14,16 @@ def test_memory_does_not_grow_with_the_film():
     assert benchmark.main(["--memory"]) < 50
 
 
+def test_memory_of_a_vapoursynth_script_does_not_grow_with_the_film():
+    pytest.importorskip("vapoursynth")
+    assert benchmark.main(["--vapoursynth", "--memory", "--color-lines", "96"]) < 50
+
+
+def test_vapoursynth_adds_little_to_the_time_of_the_networks():
+    pytest.importorskip("vapoursynth")
+    assert all(share <= 0.1 for share in benchmark.main(["--vapoursynth", "--repeats", "3"]).values())
+
+
 def column(text: str, method: str, name: str) -> float:
     """A number of the first table with such a column: row `method`, column `name`."""
     lines = [re.split(r"\s*\|\s*", line.strip("| ")) for line in text.splitlines() if line.startswith("|")]
