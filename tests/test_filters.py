@@ -244,13 +244,16 @@ def test_colours_do_not_depend_on_the_matrix(code, stills):
 
 
 @pytest.mark.parametrize("fmt", [vs.YUV420P8, vs.YUV422P16, vs.YUV444PS, vs.RGB24, vs.RGBS, vs.YUV444P10], ids=name_of)
-@pytest.mark.parametrize("source", [vs.GRAY8, vs.GRAY16, vs.GRAYS, vs.YUV420P8], ids=name_of)
+@pytest.mark.parametrize("source", [vs.GRAY8, vs.GRAY16, vs.GRAYS, vs.YUV420P8, vs.RGB24], ids=name_of)
 def test_a_format_may_be_asked_for(source, fmt, stills):
-    clip = noise(source, _Range=0)
+    clip = noise(source, _Range=0) if source not in RGB else noise(source)
     out = vs_remaster.colorize(clip, stills, **SMALL, format=fmt)
     frame, before = out.get_frame(1), clip.get_frame(1)
     assert out.format.id == frame.format.id == int(fmt)
-    if fmt not in RGB and source == vs.GRAY8 and out.format.bits_per_sample == 16 and fmt != vs.YUV444PS:
+    if source in RGB:
+        assert frame.props["_Matrix"] == (0 if fmt in RGB else 1)  # RGB's luma is taken as BT.709's
+        return
+    if fmt not in RGB and source == vs.GRAY8 and out.format.bits_per_sample == 16:
         assert np.array_equal(np.asarray(frame[0]), np.asarray(before[0]).astype(np.uint16) << 8)
     want = clip.resize.Point(format=vs.GRAYS, range_in_s="limited").get_frame(1)
     got = out.resize.Point(format=vs.GRAYS, matrix_s="709" if fmt in RGB else None).get_frame(1)
@@ -288,9 +291,6 @@ def test_the_reference_that_shows_the_scene_gives_most(root):
 
 def test_frame_durations_of_their_own_stay(stills):
     clip = film(5).std.FrameEval(lambda n: film(5).std.SetFrameProps(_DurationNum=n + 1, _DurationDen=50))
-    clip = clip.std.AssumeFPS(fpsnum=24).std.FrameEval(
-        lambda n: film(5).std.SetFrameProps(_DurationNum=n + 1, _DurationDen=50)
-    )
     for out in (vs_remaster.restore(clip, **EXACT), vs_remaster.colorize(clip, stills, **SMALL)):
         assert [f.props["_DurationNum"] for f in out.frames()] == [1, 2, 3, 4, 5]
 
@@ -308,6 +308,15 @@ def test_chroma_location_is_minded(stills):
 
 
 # ---- frame n is frame n
+
+
+@pytest.mark.parametrize("length", [1, 2, 15, 16, 17, 33])
+def test_every_length_ends_well(length, stills):
+    """Also where the last block has one frame."""
+    clip = film(length)
+    for out in (vs_remaster.restore(clip, **EXACT), vs_remaster.colorize(clip, stills, **SMALL)):
+        frames = [digest(f) for f in out.frames()]
+        assert len(frames) == length and digest(out.get_frame(length - 1)) == frames[-1]
 
 
 def test_every_order_and_any_number_of_threads_give_the_same_frames(stills):
@@ -332,7 +341,7 @@ def test_every_order_and_any_number_of_threads_give_the_same_frames(stills):
         core.num_threads = before
 
 
-def test_a_trimmed_result_and_the_whole_have_the_same_frames(stills):
+def test_a_trimmed_result_and_the_whole_have_the_same_frames():
     clip = film(37, cut=21)
     out = vs_remaster.restore(clip, **EXACT)
     assert [digest(f) for f in out[13:25].frames()] == [digest(f) for f in out.frames()][13:25]
@@ -583,6 +592,16 @@ def test_merge_takes_colours_of_any_size_and_format(fmt):
         assert a.props["_Matrix"] == 6
 
 
+def test_numbers_of_numpy_are_numbers():
+    luma, chroma = film(4), colour_film(4)
+    out = vs_remaster.merge_lab(luma, chroma, weight=np.float32(0.5), offset=np.int64(-1))
+    assert digest(out.get_frame(2)) == digest(vs_remaster.merge_lab(luma, chroma, weight=0.5, offset=-1).get_frame(2))
+    cut = vs_remaster.restore(film(24, cut=12), **EXACT, scenes=np.array([12]))
+    assert digest(cut.get_frame(11)) == digest(
+        vs_remaster.restore(film(24, cut=12), **EXACT, scenes=[12]).get_frame(11)
+    )
+
+
 def test_an_offset_says_which_frames_belong_together():
     luma, chroma = film(6), colour_film(8)
     out = vs_remaster.merge_lab(luma, chroma, offset=2)
@@ -600,6 +619,58 @@ def test_matrix_is_for_frames_that_do_not_say():
     assert default.get_frame(0).props["_Matrix"] == 6 and other.get_frame(0).props["_Matrix"] == 1
     told = vs_remaster.merge_lab(luma, donor.std.SetFrameProps(_Matrix=9), matrix="bt709")
     assert digest(told.get_frame(0)) != digest(other.get_frame(0))
+
+
+# ---- what is no number
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 6e4])
+@pytest.mark.parametrize("fmt", [vs.GRAYS, vs.GRAYH, vs.RGBS], ids=name_of)
+def test_values_that_are_no_picture_do_not_spread(fmt, bad, stills):
+    def clip(spoiled):
+        def make(n, plane, shape):
+            picture = scene(n, shape) * (1 - 0.1 * plane)
+            if spoiled and n == 2:
+                picture[30, 40] = bad
+            return picture
+
+        return made_of(make, fmt, length=5)
+
+    for run in (
+        lambda c: vs_remaster.restore(c, **EXACT, scenes=None),
+        lambda c: vs_remaster.colorize(c, stills, **SMALL, scenes=None),
+        lambda c: vs_remaster.merge_lab(c, colour_film(5, 48, 32)),
+    ):
+        sound, spoiled = (planes(run(clip(x)).get_frame(2)) for x in (False, True))
+        for i, (a, b) in enumerate(zip(sound, spoiled, strict=True)):
+            differ = np.abs(a.astype(np.float32) - b.astype(np.float32))
+            if i == 0 or fmt == vs.RGBS:
+                differ[30, 40] = 0
+            assert np.isfinite(differ).all() and differ.mean() < 0.01
+
+
+def test_a_reference_with_values_that_are_no_numbers_still_counts(stills):
+    def clip(spoiled):
+        def make(n, plane, shape):
+            picture = scene(0, shape) * (0.9, 0.6, 0.4)[plane]
+            if spoiled:
+                picture[5, 5] = np.nan
+            return picture
+
+        return made_of(make, vs.RGBS, length=1)
+
+    sound, spoiled = (planes(vs_remaster.colorize(film(2), clip(x), **SMALL).get_frame(1)) for x in (False, True))
+    assert all(np.abs(a.astype(int) - b.astype(int)).mean() < 300 for a, b in zip(sound, spoiled, strict=True))
+
+
+def test_a_hole_in_the_picture_does_not_hide_a_cut():
+    def make(n, plane, shape):
+        picture = scene(n, shape, int(n >= 20))
+        picture[0, 0] = np.nan
+        return picture
+
+    out = vs_remaster.restore(made_of(make, vs.GRAYS, length=30), **EXACT)
+    assert [n for n, f in enumerate(out.frames()) if f.props[clips.START]] == [0, 20]
 
 
 # ---- errors
@@ -637,7 +708,7 @@ ERRORS = {
     ),
     "matrix": (
         lambda s: vs_remaster.colorize(noise(vs.YUV444P16, _Matrix=14), s, **SMALL).get_frame(0),
-        r"colorize: clip has the matrix ICTCP \(_Matrix = 14\): convert it",
+        r"colorize: clip has the matrix ICTCP \(_Matrix = 14\), which is not supported.*SetFrameProps",
     ),
     "strength": (
         lambda s: vs_remaster.restore(film(3), strength=2),
@@ -652,6 +723,22 @@ ERRORS = {
     "device": (lambda s: vs_remaster.restore(film(3), device="gpu"), r"restore: unknown device 'gpu'"),
     "model": (lambda s: vs_remaster.restore(film(3), model="best"), r"restore: .*'best'"),
     "engine": (lambda s: vs_remaster.colorize(film(3), s, engine="caffe"), r"colorize: unknown engine 'caffe'"),
+    "matrix of references": (
+        lambda s: vs_remaster.colorize(film(3), noise(vs.YUV444P8, 1, _Matrix=11), **SMALL).get_frame(0),
+        r"colorize: references has the matrix unknown \(_Matrix = 11\), which is not supported",
+    ),
+    "size": (
+        lambda s: vs_remaster.colorize(core.std.BlankClip(width=97, height=64, format=vs.GRAY8), s, format=vs.YUV420P8),
+        r"colorize: format YUV420P8 needs a width that is a multiple of 2 .* but clip is 97x64: crop it",
+    ),
+    "lines": (
+        lambda s: vs_remaster.colorize(film(3), s, color_lines=5),
+        r"colorize: color lines must be a whole number between 64 and 2160, got 5",
+    ),
+    "list of clips": (
+        lambda s: vs_remaster.colorize(film(3), [colour_film(1), colour_film(1)]),
+        r"colorize: references is a list of 2 with clips in it: join them into one clip, a \+ b",
+    ),
     "saturation": (
         lambda s: vs_remaster.colorize(film(3), s, saturation=-1),
         r"colorize: saturation must be 0 or more",
@@ -704,6 +791,14 @@ ERRORS = {
     "offset": (
         lambda s: vs_remaster.merge_lab(film(3), colour_film(3), offset=0.5),
         r"merge_lab: offset must be a whole number of frames, got 0.5",
+    ),
+    "far offset": (
+        lambda s: vs_remaster.merge_lab(film(3), colour_film(3), offset=3),
+        r"merge_lab: with an offset of 3 no frame of luma \(3 frames\) meets one of chroma \(3\)",
+    ),
+    "true weight": (
+        lambda s: vs_remaster.merge_lab(film(3), colour_film(3), weight=True),
+        r"weight must be .* got True",
     ),
     "merge matrix": (
         lambda s: vs_remaster.merge_lab(film(3), colour_film(3), matrix="709"),

@@ -102,6 +102,30 @@ def test_vspipe_shows_the_error(end, message, tmp_path, root, vspipe, environmen
     assert done.returncode != 0 and message in done.stderr.decode()
 
 
+@pytest.mark.parametrize("name", ["restore", "colorize"])
+def test_the_example_scripts_run(name, tmp_path, root, vspipe, environment, ffmpeg):
+    """From any folder, on a film of full range, whose black and white arrive as black and white."""
+    if not hasattr(vs.core, "bs"):
+        pytest.skip("needs the source plugin vapoursynth-bestsource")
+    source, made = tmp_path / "old.mkv", tmp_path / "new.mkv"
+    ramp = np.tile(np.linspace(0, 255, 96).round().astype(np.uint8), (3, 64, 1)).tobytes()
+    raw = [ffmpeg, "-v", "error", "-f", "rawvideo", "-pix_fmt", "gray", "-s", "96x64", "-r", "24", "-i", "-"]
+    options = ["-vf", "scale=out_range=pc", "-pix_fmt", "yuv420p", "-color_range", "pc", "-c:v", "ffv1"]
+    subprocess.run([*raw, *options, str(source)], input=ramp, check=True)
+    given = ["-a", f"source={source}", "-a", f"references={root / 'tests/data/references'}"]
+    command = [vspipe, "-c", "y4m", *given, str(root / f"examples/{name}.vpy"), "-"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, cwd=tmp_path) as pipe:
+        tags = ["-color_range", "tv", "-c:v", "ffv1"]
+        subprocess.run([ffmpeg, "-v", "error", "-i", "-", *tags, str(made)], stdin=pipe.stdout, check=True)
+        pipe.stdout.close()
+        assert pipe.wait(120) == 0
+    with VideoReader(made) as reader:
+        lumas = [frame.planes[0].astype(float) for frame in reader]
+        assert (reader.info.bits, reader.info.full_range) == (10, False)
+    assert len(lumas) == 3
+    assert abs(lumas[1][:, 2].mean() - 64 - 876 * 2 / 95) < 40 and abs(lumas[1][:, -3].mean() - 940 + 876 * 2 / 95) < 40
+
+
 RELOAD = """
 import gc, hashlib, sys, threading, weakref
 import numpy as np

@@ -47,8 +47,8 @@ at that time, which tells whether it still follows the frame before it."""
 _SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")  # by VapourSynth's _ChromaLocation
 _FAMILIES = {vs.GRAY: "gray", vs.YUV: "yuv", vs.RGB: "rgb"}
 _TRIM_EVERY = 4  # blocks
-_BLOCKS_KEPT = 4  # a filter that follows asks for frames of up to three blocks at once
-_MARGIN = 16  # frames kept beyond a window's reach
+_BLOCKS_KEPT = 3  # a filter that follows asks for frames of as many at once
+_MARGIN = 16  # thumbnails kept beyond what one frame needs
 
 
 @contextlib.contextmanager
@@ -125,12 +125,12 @@ def samples_of(frame: vs.VideoFrame, matrix: str = "auto", what: str = "clip") -
     if code in (vs.MATRIX_RGB, vs.MATRIX_UNSPECIFIED):
         return replace(samples, matrix=guess_matrix(frame.height) if matrix == "auto" else matrix)
     known = h273_matrix(code, props.get("_Primaries", 2))
-    if known is None:
+    if known is None and samples.kind == "yuv":
         raise UnsupportedError(
-            f"{what} has the matrix {_matrix_name(code)} (_Matrix = {code}): convert it with "
-            "resize.Bicubic(matrix_s='709') first"
+            f"{what} has the matrix {_matrix_name(code)} (_Matrix = {code}), which is not supported: if that is wrong, "
+            "say the right one with std.SetFrameProps(_Matrix=1), else convert it with resize.Bicubic(matrix_s='709')"
         )
-    return replace(samples, matrix=known)
+    return replace(samples, matrix=known or guess_matrix(frame.height))
 
 
 def _matrix_name(code: int) -> str:
@@ -170,6 +170,7 @@ def describe(frame: vs.VideoFrame, samples: Samples) -> None:
     props = frame.props
     if samples.kind == "rgb":
         props["_Matrix"] = vs.MATRIX_RGB
+        props["_Range"] = vs.RANGE_FULL
     elif h273_matrix(props.get("_Matrix", 2), props.get("_Primaries", 2)) != samples.matrix:
         props["_Matrix"] = h273_code(samples.matrix)
     if not samples.floats:
@@ -209,7 +210,7 @@ def blocks(
     length, block = clip.num_frames, window.block
     count = -(-length // block)
     source, starts_scene = _with_scenes(clip, scenes, name)
-    _keep(source, window.before + 2 * block + window.after + _MARGIN)
+    _keep(source, window.before + block + window.after)
     padded = source + source[-1] * (count * block + window.after - length or 1)
     if window.before:
         padded = source[0] * window.before + padded
@@ -241,8 +242,13 @@ def blocks(
     made = blank.std.ModifyFrame(inputs, make)
     _keep(made, _BLOCKS_KEPT)
     spread = _pass(vs.core.std.Interleave([made] * block, modify_duration=False)[:length])
-    shape = clip if clip.format.id == fmt else clip.resize.Point(format=fmt)  # for its length and rate only
-    return _pass(shape.std.ModifyFrame([spread], lambda n, f: f.props["RemasterBlock"][n % block]))
+    shape = clip if clip.format.id == fmt else clip.std.BlankClip(format=fmt, keep=True)  # for its length and rate only
+    return _pass(shape.std.ModifyFrame([spread], lambda n, f: _taken(f.props["RemasterBlock"], n % block)))
+
+
+def _taken(frames: Any, index: int) -> vs.VideoFrame:
+    """One of the frames that a property holds; where it holds only one, that is what is read."""
+    return frames if isinstance(frames, vs.VideoFrame) else frames[index]
 
 
 def _give_back() -> None:
@@ -270,9 +276,9 @@ def _pass(clip: vs.VideoNode) -> vs.VideoNode:
 def _with_scenes(clip: vs.VideoNode, scenes: Scenes, name: str) -> tuple[vs.VideoNode, Callable[[int, Any, Any], bool]]:
     """A clip to read from, and a function that says whether frame n starts a scene, by n, the properties of the frame
     before and its own."""
-    if scenes == "detect":
+    if isinstance(scenes, str) and scenes == "detect":
         return _mark_scenes(clip, name), lambda n, before, own: bool(own[START])
-    if scenes == "props":
+    if isinstance(scenes, str) and scenes == "props":
         return clip.std.CopyFrameProps(clip), lambda n, before, own: bool(
             own.get("_SceneChangePrev", 0) or before.get("_SceneChangeNext", 0)
         )
@@ -290,6 +296,8 @@ def whole_numbers(values: Any) -> list[int] | None:
     try:
         numbers = list(values)
     except TypeError:
+        return None
+    if isinstance(values, str | bytes):
         return None
     whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 0 for n in numbers)
     return [int(n) for n in numbers] if whole else None
@@ -327,7 +335,7 @@ def _mark_scenes(clip: vs.VideoNode, name: str) -> vs.VideoNode:
         own, before = thumbs[BEFORE].props, thumbs[BEFORE - 1].props
         if n == 0:
             found = True
-        elif START in own and NUMBER in before and own.get(NUMBER) == before[NUMBER] + 1:
+        elif START in own and isinstance(before.get(NUMBER), int) and own.get(NUMBER) == before[NUMBER] + 1:
             found = bool(own[START])
         else:
             near = range(max(0, n - BEFORE), min(length, n + AFTER + 1))

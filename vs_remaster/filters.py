@@ -6,6 +6,7 @@ the number of threads or on other calls in the script. Nothing goes through 8 bi
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -131,8 +132,10 @@ def colorize(
 
     Args:
         clip: GRAY, YUV or RGB of 8 to 16 bits, half or single float, progressive; its own colours are replaced.
-        references: a folder, a picture, a list of both, or a clip whose frames are the pictures.
-        references_at: the number of the frame that each reference shows, in their order; None: as the names say.
+        references: a folder (its pictures in the order of the numbers in their names), a picture, a list of both, or a
+            clip whose frames are the pictures.
+        references_at: the number of the frame that each reference shows, in their order; None: as the names say. The
+            networks of today match by content and make no use of it.
         model, saturation, engine, device, precision: see `ColorizeOptions`.
         color_lines: height in lines at which colour is computed, whatever the clip's: `ColorizeOptions.lines`.
         scenes: see `restore`.
@@ -147,7 +150,7 @@ def colorize(
     name = "colorize"
     with errors_of(name):
         check_clip(clip)
-        fmt = _colored_format(clip.format, format)
+        fmt = _colored_format(clip, format)
         colorizer = Colorizer(
             ColorizeOptions(
                 model=model, saturation=saturation, lines=color_lines, engine=engine, device=device, precision=precision
@@ -198,17 +201,16 @@ def merge_lab(
         check_clip(luma, "luma")
         check_clip(chroma, "chroma")
         _check_merge(luma, chroma, weight, matrix, offset)
-        fmt = _colored_format(luma.format, None)
-        donor = shifted(chroma, offset, luma.num_frames)
+        fmt = _colored_format(luma, None)
+        donor = shifted(chroma, int(offset), luma.num_frames)
         blank = vs.core.std.BlankClip(None, luma.width, luma.height, fmt, luma.num_frames, keep=True)
 
         def merge(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
             with errors_of(name):
                 return _merged(*f, weight, matrix)
 
-        return (luma if fmt == luma.format.id else luma.resize.Point(format=fmt)).std.ModifyFrame(
-            [blank, luma, donor], merge
-        )
+        shape = luma if fmt == luma.format.id else luma.std.BlankClip(format=fmt, keep=True)
+        return shape.std.ModifyFrame([blank, luma, donor], merge)
 
 
 def _merged(
@@ -233,10 +235,15 @@ def _merged(
 
 
 def _check_merge(luma: vs.VideoNode, chroma: vs.VideoNode, weight: float, matrix: str, offset: int) -> None:
-    if not isinstance(weight, int | float) or not 0 <= weight <= 1:
+    if not isinstance(weight, numbers.Real) or isinstance(weight, bool) or not 0 <= weight <= 1:
         raise InputError(f"weight must be between 0 and 1, got {weight!r}")
-    if whole_numbers([abs(offset) if isinstance(offset, int) else offset]) is None:
+    if not isinstance(offset, numbers.Integral) or isinstance(offset, bool):
         raise InputError(f"offset must be a whole number of frames, got {offset!r}")
+    if not -luma.num_frames < offset < chroma.num_frames:
+        raise InputError(
+            f"with an offset of {offset} no frame of luma ({luma.num_frames} frames) meets one of chroma "
+            f"({chroma.num_frames}): give a smaller one"
+        )
     known = sorted(set(H273_MATRICES.values()))
     if matrix != "auto" and matrix not in known:
         raise InputError(f"matrix must be auto or one of {', '.join(known)}, got {matrix!r}")
@@ -254,12 +261,14 @@ def _check_merge(luma: vs.VideoNode, chroma: vs.VideoNode, weight: float, matrix
         )
 
 
-def _colored_format(source: vs.VideoFormat, wanted: int | None) -> int:
+def _colored_format(clip: vs.VideoNode, wanted: int | None) -> int:
     """Id of a colour format for a result.
 
     Raises:
-        InputError: the wanted format is none. UnsupportedError: a depth that cannot be written.
+        InputError: the wanted format is none, or does not fit the size. UnsupportedError: a depth that cannot be
+            written.
     """
+    source = clip.format
     if wanted is None:
         if source.color_family != vs.GRAY:
             return source.id
@@ -273,6 +282,12 @@ def _colored_format(source: vs.VideoFormat, wanted: int | None) -> int:
     samples_of_format(fmt, "format")
     if fmt.color_family == vs.GRAY:
         raise InputError(f"format is {fmt.name}, which holds no colour: give a YUV or RGB format")
+    across, down = 1 << fmt.subsampling_w, 1 << fmt.subsampling_h
+    if clip.width % across or clip.height % down:
+        raise InputError(
+            f"format {fmt.name} needs a width that is a multiple of {across} and a height that is one of {down}, but "
+            f"clip is {clip.width}x{clip.height}: crop it, or ask for a format without subsampling"
+        )
     return fmt.id
 
 
@@ -303,8 +318,15 @@ def _encode_references(
                 "references[0] + references[120] for example"
             )
         clips = [references[i] for i in range(references.num_frames)]
-    else:
+    elif isinstance(references, str | os.PathLike) or not isinstance(references, Iterable):
         pictures = load_references(references, lines=lines)
+    else:
+        given = list(references)
+        if any(isinstance(one, vs.VideoNode) for one in given):
+            raise InputError(f"references is a list of {len(given)} with clips in it: join them into one clip, a + b")
+        if not given:
+            raise InputError("no reference pictures were given: name a folder or files")
+        pictures = [picture for one in given for picture in load_references([one], lines=lines)]
     count = len(clips) or len(pictures)
     frames = [None] * count if at is None else whole_numbers(at)
     if frames is None or len(frames) != count:

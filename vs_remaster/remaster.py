@@ -42,14 +42,14 @@ _WHOLE = 1_300_000  # pixels; larger pictures are cut into tiles of `_TILE`, so 
 _TILE = 1088  # 1080 lines in one piece
 
 
-def _check(options: Any, kind: type = numbers.Real, **bounds: tuple[float, float]) -> None:
+def _check(options: Any, kind: type = numbers.Real, which: str = "", **bounds: tuple[float, float]) -> None:
     for name, (low, high) in bounds.items():
         value = getattr(options, name)
         number = isinstance(value, kind) and not isinstance(value, bool)
         if not number or not math.isfinite(value) or not low <= value <= high:
             limits = f"between {low:g} and {high:g}" if math.isfinite(high) else f"{low:g} or more"
             whole = "a whole number " if kind is numbers.Integral else ""
-            raise InputError(f"{name} must be {whole}{limits}, got {value!r}")
+            raise InputError(f"{which}{name} must be {whole}{limits}, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ class ColorizeOptions:
 
     def __post_init__(self) -> None:
         _check(self, saturation=(0, math.inf))
-        _check(self, numbers.Integral, lines=(64, 2160))
+        _check(self, numbers.Integral, "color ", lines=(64, 2160))
 
 
 class Restored(NamedTuple):

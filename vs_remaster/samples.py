@@ -188,7 +188,11 @@ def _decode(planes: Sequence[np.ndarray], samples: Samples, chroma: bool) -> tor
     values = np.empty((len(planes), *planes[0].shape), np.float32)
     for value, plane in zip(values, planes):
         np.copyto(value, plane, casting="unsafe")
-    if not samples.floats:
+    if samples.floats:
+        # what is no number, or far from any picture, would spread over the whole frame
+        np.nan_to_num(values, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+        np.clip(values, -1.0, 2.0, out=values)
+    else:
         zero, one = code_range(samples.bits, samples.full_range, chroma, samples.matrix)
         values -= zero
         values /= one
