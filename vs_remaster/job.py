@@ -66,6 +66,7 @@ def remaster_film(
     end: int | None = None,
     progress: Progress = lambda done, total: None,
     look: Callable[[Picture], None] = lambda picture: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Done:
     """Restore and colour a film.
 
@@ -84,6 +85,8 @@ def remaster_film(
         end: first frame not taken; None: to the end.
         progress: see `Progress`.
         look: shown every picture when it is written; what it or `progress` raises ends the job.
+        check: called in the caller's thread for every frame that is taken in, so before and after each block at least;
+            what it raises ends the job.
 
     Raises:
         RemasterError: anything wrong with what was given, or no space left; nothing is left behind.
@@ -105,8 +108,13 @@ def remaster_film(
             def pictures() -> Iterator[Picture]:
                 return (to_picture(frame, info, chroma=colorize is None) for frame in reader)
 
+            def checked(film: Iterator[Picture]) -> Iterator[Picture]:
+                for picture in film:
+                    check()
+                    yield picture
+
             def transform(film: Iterator[Picture]) -> Iterable[Picture]:
-                made = pipeline.process(film)
+                made = pipeline.process(checked(film))
                 return (p for p in made if p.index >= start and (end is None or p.index < end))
 
             written = 0

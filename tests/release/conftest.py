@@ -10,10 +10,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -21,7 +22,7 @@ PACK = "vs-remaster"
 VIRTUAL = ("Note", "MarkdownNote", "Reroute")  # nodes that the page keeps to itself
 
 # Nodes that hand tensors in and out as they are: the server's own image nodes know 8 bits only.
-TEST_NODES = '''
+TEST_NODES = """
 import os
 
 import folder_paths
@@ -34,7 +35,8 @@ from server import PromptServer
 
 @PromptServer.instance.routes.get("/remaster_test/progress")
 async def progress(request):
-    return web.json_response({key: [node["value"], node["max"]] for key, node in get_progress_state().nodes.items()})
+    state = get_progress_state()
+    return web.json_response([state.prompt_id, {key: node["value"] for key, node in state.nodes.items()}])
 
 
 class LoadTensor:
@@ -43,6 +45,10 @@ class LoadTensor:
     @classmethod
     def INPUT_TYPES(cls):
         return {"required": {"file": ("STRING", {})}}
+
+    @classmethod
+    def IS_CHANGED(cls, file):
+        return os.stat(os.path.join(folder_paths.get_input_directory(), file)).st_mtime_ns
 
     def load(self, file):
         return (torch.from_numpy(np.load(os.path.join(folder_paths.get_input_directory(), file))),)
@@ -71,7 +77,7 @@ class Save:
 
 
 NODE_CLASS_MAPPINGS = {"RemasterTestLoad": LoadTensor, "RemasterTestSave": Save}
-'''
+"""
 
 
 class Prompt(dict[str, Any]):
@@ -97,6 +103,27 @@ class Prompt(dict[str, Any]):
         self.add("RemasterTestSave", value=link, file=file)
 
 
+def write_film(path: Path, frames: Sequence[np.ndarray], sound: np.ndarray | None = None) -> None:
+    """Write R'G'B' pictures `[H, W, 3]` of 8 bits, 25 a second, as H.264, and a sound `[1, samples]` of 8 kHz as AAC;
+    there may be none of either."""
+    with av.open(path, "w") as container:
+        if len(frames):
+            picture = container.add_stream("libx264", rate=25, options={"crf": "10", "threads": "1"})
+            picture.height, picture.width = frames[0].shape[:2]
+            picture.pix_fmt = "yuv420p"
+        if sound is not None:
+            track = container.add_stream("aac", rate=8000, layout="mono")
+        if len(frames):
+            for frame in frames:
+                container.mux(picture.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+            container.mux(picture.encode(None))
+        if sound is not None:
+            samples = av.AudioFrame.from_ndarray(sound.astype(np.float32), "fltp", "mono")
+            samples.sample_rate = 8000
+            container.mux(track.encode(samples))
+            container.mux(track.encode(None))
+
+
 class ComfyUI:
     """A running server.
 
@@ -116,7 +143,7 @@ class ComfyUI:
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         command = [python, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port), "--base-directory", base]
-        command += ["--disable-auto-launch", "--disable-api-nodes", "--database-url", "sqlite:///:memory:"]
+        command += ["--disable-auto-launch", "--disable-api-nodes", "--database-url", f"sqlite:///{base}/comfyui.db"]
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
         self.log = base / "server.log"
         with self.log.open("wb") as log:
@@ -184,7 +211,10 @@ class ComfyUI:
     def run(self, prompt: Prompt) -> dict[str, Any]:
         """Run a graph that must succeed; return its outputs."""
         record = self.wait(self.start(prompt))
-        assert record["status"]["completed"], json.dumps(record["status"]["messages"], indent=1)
+        event, details = record["status"]["messages"][-1]
+        assert record["status"]["completed"], "\n".join(
+            [event, details.get("exception_message", ""), *details.get("traceback", [])]
+        )
         return record["outputs"]
 
     def fail(self, prompt: Prompt) -> dict[str, Any]:
@@ -194,10 +224,17 @@ class ComfyUI:
         assert event == "execution_error", record["status"]
         return details
 
-    def progress(self, node: str) -> tuple[float, float]:
-        """How far a node has come, and how far it will: (0, 1) before it starts."""
-        value, top = self.get("/remaster_test/progress").get(node, (0, 1))
-        return value, top
+    def progress(self, run: str, node: str) -> float:
+        """How many frames a node has done in a run; 0 before it starts."""
+        current, nodes = self.get("/remaster_test/progress")
+        return nodes.get(node, 0) if current == run else 0
+
+    def interrupt(self, run: str, node: str, frames: int) -> dict[str, Any]:
+        """Stop a run when a node has done so many frames; return its record."""
+        while not self.get(f"/history/{run}") and self.progress(run, node) < frames:
+            time.sleep(0.02)
+        self.post("/interrupt", {"prompt_id": run})
+        return self.wait(run)
 
     def memory(self) -> int:
         """Resident memory of the server in bytes."""
@@ -213,6 +250,17 @@ class ComfyUI:
         """Hand values in, for the node RemasterTestLoad."""
         np.save(self.base / "input" / file, values)
         return file
+
+    def put_film(self, file: str, frames: Sequence[np.ndarray], sound: np.ndarray | None = None) -> Path:
+        """Hand a film in, see `write_film`."""
+        path = self.base / "input" / file
+        write_film(path, frames, sound)
+        return path
+
+    @staticmethod
+    def empty() -> Prompt:
+        """A graph without nodes."""
+        return Prompt()
 
     def prompt(self, workflow: dict[str, Any]) -> Prompt:
         """Turn a workflow as the page saves it into the form the server runs."""

@@ -1,0 +1,170 @@
+"""The nodes for whole films: what each shows on the page, and thin calls into the modules beside this one.
+
+Node ids, input ids and their order are for ever: saved graphs name them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+from comfy_api.latest import InputImpl, io, ui
+
+from . import films, host, images, jobs, models, settings
+from .library import errors, job
+from .sockets import CATEGORY, model, number, scenes
+
+
+class RemasterPickReferences(io.ComfyNode):
+    """Frames worth colouring."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RemasterPickReferences",
+            display_name="Pick Frames to Colour",
+            category=CATEGORY,
+            description="Picks frames worth colouring by hand or with an image-edit model: a sharp one of each shot. "
+            "A VIDEO is read frame by frame, twice; only what is picked is kept.",
+            inputs=[
+                io.Image.Input("images", optional=True, tooltip="Frames of a film in order; this or video."),
+                io.Video.Input("video", optional=True, tooltip="A film; this or images."),
+                number("count", settings.COUNT),
+            ],
+            outputs=[
+                io.Image.Output("images", tooltip="The picked frames."),
+                io.String.Output("frames", tooltip="Their numbers, comma separated: for reference_frames."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    @host.plain_errors
+    def execute(cls, count: int, images: torch.Tensor | None = None, video: Any = None) -> io.NodeOutput:
+        out, chosen = _pick(images, video, count, cls.hidden.unique_id)
+        return io.NodeOutput(out, ", ".join(map(str, chosen)))
+
+
+def _pick(batch: torch.Tensor | None, video: Any, count: int, node: str | None) -> tuple[torch.Tensor, list[int]]:
+    if (batch is None) == (video is None):
+        given = "neither" if batch is None else "both"
+        raise errors.InputError(f"plug in images or video, one of them; got {given}")
+    name = "images"
+    if video is not None and films.in_memory(video):
+        name, batch = "video", video.get_components().images
+    done = host.Progress(None, node).done
+    if batch is not None:
+        return films.pick_from_images(images.checked(batch, name), count, host.check_interrupt, done)
+    host.need("av")
+    with films.film_of(video, ".mkv", host.scratch_folder()) as film:
+        return films.pick_from_film(film, count, host.check_interrupt, done)
+
+
+class RemasterVideo(io.ComfyNode):
+    """A whole film."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RemasterVideo",
+            display_name="Remaster Video",
+            category=CATEGORY,
+            description="Restores and colours a film of any length from file to file: memory does not grow with it, "
+            "and sound, subtitles and times are kept. Give a VIDEO or a path, and references for colour.",
+            inputs=[
+                io.Video.Input("video", optional=True, tooltip="The film. Nothing plugged in: path is used."),
+                io.String.Input(
+                    "path",
+                    default="",
+                    tooltip="Used when no video is plugged in: the whole path of a film or of a folder of pictures, or "
+                    "a name in ComfyUI's input folder.",
+                ),
+                io.Image.Input(
+                    "references",
+                    optional=True,
+                    tooltip="Coloured pictures of the film's own scenes, as a batch. None: the film is restored only.",
+                ),
+                io.Boolean.Input("restore", default=True, tooltip="Remove dust, scratches, flicker, grain and blur."),
+                io.Boolean.Input("colorize", default=True, tooltip="Colour the film from the references."),
+                number("strength", settings.STRENGTH),
+                number("grain", settings.GRAIN),
+                number("saturation", settings.SATURATION),
+                number("color_lines", settings.COLOR_LINES),
+                scenes(),
+                io.Combo.Input(
+                    "codec",
+                    options=list(settings.CODECS),
+                    default=settings.CODEC,
+                    tooltip="x264 and x265 write .mp4, ffv1 (lossless) .mkv, prores .mov. The page plays .mp4 only; "
+                    "sound and subtitles that the container cannot hold are named and left out: .mkv holds all.",
+                ),
+                number("crf", settings.CRF),
+                io.String.Input(
+                    "filename_prefix",
+                    default="video/remaster",
+                    tooltip="Name of the file in ComfyUI's output folder, before its number; may hold folders.",
+                ),
+                model("restorer", "restorer"),
+                model("colorizer", "colorizer"),
+            ],
+            outputs=[
+                io.Video.Output("video", tooltip="The remastered film, streamed from its file."),
+                io.String.Output("path", tooltip="Where it lies."),
+            ],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    @host.plain_errors
+    def execute(
+        cls,
+        path: str,
+        restore: bool,
+        colorize: bool,
+        strength: float,
+        grain: float,
+        saturation: float,
+        color_lines: int,
+        scenes: str,
+        codec: str,
+        crf: float,
+        filename_prefix: str,
+        video: Any = None,
+        references: torch.Tensor | None = None,
+        restorer: models.ModelChoice | None = None,
+        colorizer: models.ModelChoice | None = None,
+    ) -> io.NodeOutput:
+        host.need("av")
+        given = [] if references is None or not colorize else images.references_of(references)
+        suffix = settings.SUFFIXES[codec]
+        with contextlib.ExitStack() as stack:
+            if video is None:
+                film = films.Film(host.existing(path, "path (no video is plugged in)"))
+            else:
+                film = stack.enter_context(films.film_of(video, suffix, host.scratch_folder()))
+            output, subfolder = host.output_file(filename_prefix, suffix)
+            text = jobs.remaster_video(
+                film,
+                output,
+                cls.hidden.unique_id,
+                restorer=models.restorer(restorer, strength=strength, grain=grain) if restore else None,
+                colorizer=models.colorizer(colorizer, saturation=saturation, lines=color_lines) if colorize else None,
+                given=given,
+                scenes=settings.SCENES[scenes],
+                write=job.OutputOptions(codec=codec, crf=settings.crf_of(crf)),
+            )
+        return io.NodeOutput(InputImpl.VideoFromFile(str(output)), str(output), ui=_shown(output, subfolder, text))
+
+    @classmethod
+    def fingerprint_inputs(cls, path: str | None = None, **_: Any) -> Any:
+        """A film that was replaced since."""
+        return host.stamp(path or "")
+
+
+def _shown(output: Any, subfolder: str, text: str) -> Any:
+    """What the page shows: a player where it can play the file, else the line that says where it is."""
+    if output.suffix != ".mp4":
+        return ui.PreviewText(text)
+    return ui.PreviewVideo([ui.SavedResult(output.name, subfolder, io.FolderType.output)])

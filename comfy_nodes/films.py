@@ -1,0 +1,182 @@
+"""ComfyUI's VIDEO as a film on disk, and film-length work on it: memory does not grow with its length."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+from .images import Check, checked, pictures, rgb_of
+from .library import color, errors, job, pick, planes, samples, video
+
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+_SOUND = {".mp4": "aac", ".mov": "pcm_s24le", ".mkv": "pcm_s24le"}
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film on disk, and the part of it that is meant: frames `start` to `end`, None for all there are."""
+
+    path: Path
+    start: int = 0
+    end: int | None = None
+
+
+@contextlib.contextmanager
+def film_of(source: Any, suffix: str, folder: str) -> Iterator[Film]:
+    """A VIDEO as a file: its own where it has one, else a temporary one that is removed afterwards.
+
+    Args:
+        source: a VIDEO.
+        suffix: of the output that will be made of it, which decides how its sound is stored.
+        folder: for temporary files.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def scratch(extension: str) -> Path:
+            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="remaster-", dir=folder))
+            return Path(place) / f"film{extension}"
+
+        yield _film(source, suffix, scratch)
+
+
+def in_memory(source: Any) -> bool:
+    """Whether all of a VIDEO lies in memory: then there is no file to read it from."""
+    from comfy_api.latest import Input, InputImpl
+
+    own = type(source).get_stream_source is not Input.Video.get_stream_source
+    return isinstance(source, InputImpl.VideoFromComponents) or not own
+
+
+def _film(source: Any, suffix: str, scratch: Any) -> Film:
+    if in_memory(source):
+        path = scratch(".mkv")
+        write_components(source.get_components(), path, _SOUND[suffix], 8 if suffix == ".mp4" else 16)
+        return Film(path)
+    if getattr(source, "has_pending_frame_edits", bool)():  # a crop, say, that is not in its file
+        path = scratch(".mp4")
+        from comfy_api.latest import Types
+
+        source.save_to(str(path), format=Types.VideoContainer.MP4, codec=Types.VideoCodec.H264)
+        return Film(path)
+    stream = source.get_stream_source()
+    if isinstance(stream, str):
+        path = Path(stream)
+    else:
+        path = scratch(".video")
+        path.write_bytes(stream.getbuffer())
+    start, duration = getattr(source, "get_active_trim_window", lambda: (0.0, 0.0))()
+    if not start and not duration:
+        return Film(path)
+    rate = float(source.get_frame_rate())
+    first = round(start * rate)
+    return Film(path, first, first + max(1, round(duration * rate)) if duration else None)
+
+
+def write_components(parts: Any, path: Path, sound: str, bits: int) -> None:
+    """Write a VIDEO that lies in memory to a file.
+
+    Args:
+        parts: its pictures, sound and rate.
+        path: a Matroska file.
+        sound: the codec for its sound, one that the container of the output holds, to which it will be copied.
+        bits: 8 or 16; what the pictures are rounded to. They are stored without loss (FFV1).
+
+    Raises:
+        InputError: it has no frames.
+    """
+    images = checked(parts.images, "video")
+    rate = Fraction(parts.frame_rate).limit_denominator(1 << 16)
+    pix_fmt = "bgr0" if bits == 8 else "gbrp16le"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=rate, options={"level": "3", "slicecrc": "1"})
+        stream.height, stream.width = images.shape[1:3]
+        stream.pix_fmt = pix_fmt
+        track = _add_sound(container, parts.audio, sound) if parts.audio else None
+        for image in images:
+            codes = color.encode_plane(rgb_of(image), bits, True).numpy().astype(np.uint8 if bits == 8 else np.uint16)
+            container.mux(stream.encode(planes.frame_of(list(codes), pix_fmt)))
+        container.mux(stream.encode(None))
+        if track:
+            _write_sound(container, track, parts.audio, len(images) / rate)
+
+
+def _add_sound(container: Any, audio: Any, codec: str) -> Any:
+    channels = audio["waveform"].shape[1]
+    if channels not in _LAYOUTS:
+        raise errors.InputError(f"the sound of video has {channels} channels: give 1 to {max(_LAYOUTS)}")
+    return container.add_stream(codec, rate=int(audio["sample_rate"]), layout=_LAYOUTS[channels])
+
+
+def _write_sound(container: Any, track: Any, audio: Any, seconds: Fraction) -> None:
+    rate = int(audio["sample_rate"])
+    samples = audio["waveform"][0, :, : round(seconds * rate)].float().cpu().contiguous()
+    frame = av.AudioFrame.from_ndarray(samples.numpy(), format="fltp", layout=_LAYOUTS[len(samples)])
+    frame.sample_rate, frame.pts = rate, 0
+    container.mux(track.encode(frame))
+    container.mux(track.encode(None))
+
+
+def pick_from_film(film: Film, count: int, check: Check, done: job.Progress) -> tuple[Tensor, list[int]]:
+    """Pick frames of a film: IMAGE, and their numbers. The film is read twice; only what is picked is kept.
+
+    Args:
+        film: see `film_of`.
+        count: see `pick.choose`.
+        check: called for every frame read.
+        done: called with the frames read so far and how many there will be, in the first reading.
+    """
+
+    def frames() -> Iterator[planes.Frame]:
+        nonlocal info, expected
+        with video.VideoReader(film.path, film.start, film.end) as reader:
+            info, expected = reader.info, reader.expected
+            for frame in reader:
+                check()
+                yield frame
+
+    def lumas() -> Iterator[Tensor]:
+        for frame in frames():
+            yield samples.decode_luma(frame.planes, info.samples)
+            done(frame.index - film.start + 1, expected)
+
+    info: Any = None
+    expected: int | None = None
+    chosen = pick.choose(pick.survey(lumas()), count)
+    out = torch.empty(len(chosen), info.height, info.width, 3)
+    places = {film.start + number: i for i, number in enumerate(chosen)}
+    for frame in frames():
+        if frame.index in places:
+            out[places[frame.index]] = _rgb(frame, info)
+        if frame.index - film.start == chosen[-1]:
+            break
+    return out, chosen
+
+
+def _rgb(frame: planes.Frame, info: Any) -> Tensor:
+    if info.samples.kind == "gray":
+        rgb = samples.decode_luma(frame.planes, info.samples).expand(3, -1, -1)
+    else:
+        rgb = samples.decode_rgb(frame.planes, info.samples)
+    return rgb.clamp(0, 1).permute(1, 2, 0)
+
+
+def pick_from_images(images: Tensor, count: int, check: Check, done: job.Progress) -> tuple[Tensor, list[int]]:
+    """Pick frames of a checked batch: IMAGE, and their numbers."""
+
+    def lumas() -> Iterator[Tensor]:
+        for picture in pictures(images, check):
+            yield picture.luma
+            done(picture.index + 1, len(images))
+
+    chosen = pick.choose(pick.survey(lumas()), count)
+    return images[chosen].float().cpu().clamp(0, 1), chosen

@@ -1,0 +1,178 @@
+"""What the nodes ask of ComfyUI while they work: progress, interrupt, folders, and how errors reach the page."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import importlib
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from .images import to_rgb
+from .library import errors, remaster
+
+_EVERY = 0.5  # seconds between two previews
+_PREVIEW = 512  # pixels, its longer side
+_NO_MEMORY = (
+    "out of memory: give fewer frames at a time, or use Remaster Video, which takes no more for a longer film; for "
+    "large frames lower tile and color_lines"
+)
+_NEEDED = {"av": ("av", (19, 0)), "cv2": ("opencv-python", (4, 12))}
+
+
+def plain_errors[**Given, Made](execute: Callable[Given, Made]) -> Callable[Given, Made]:
+    """Let the page show the library's one-line messages as they are, without the class and module they came from, and
+    say what helps when memory runs out. (What a GPU lacks ComfyUI names itself, and unloads its models.)"""
+
+    @functools.wraps(execute)
+    def run(*args: Given.args, **kwargs: Given.kwargs) -> Made:
+        try:
+            return execute(*args, **kwargs)
+        except errors.RemasterError as error:
+            raise ValueError(str(error)) from error
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and "can't allocate memory" not in str(error):
+                raise
+            raise MemoryError(_NO_MEMORY) from error
+
+    return run
+
+
+def check_interrupt() -> None:
+    """Raise what ends a run when the user has pressed Cancel."""
+    import comfy.model_management as management
+
+    management.throw_exception_if_processing_interrupted()
+
+
+class Progress:
+    """The bar on a node, and the picture under it.
+
+    May be called from another thread than the one that made it.
+
+    Args:
+        total: frames there will be; None where that is not known.
+        node: the node's id on the page.
+    """
+
+    def __init__(self, total: int | None, node: str | None) -> None:
+        from comfy.utils import ProgressBar
+
+        self.frames = 0
+        self.total = total
+        self._bar = ProgressBar(total or 1, node)
+        self._context = contextvars.copy_context()
+        self._shown = float("-inf")
+
+    def done(self, frames: int, total: int | None = None) -> None:
+        """So many frames are finished."""
+        self.frames, self.total = frames, total or self.total
+        self._update(max(frames, self.total or 1))
+
+    def look(self, picture: remaster.Picture) -> None:
+        """Show a picture, unless one was shown just now."""
+        now = time.monotonic()
+        if now - self._shown >= _EVERY:
+            self._shown = now
+            self._update(self._bar.total, ("JPEG", _thumbnail(picture), _PREVIEW))
+
+    def _update(self, total: int, preview: Any = None) -> None:
+        # ComfyUI finds the run that a message belongs to in the context of the thread that works on it
+        self._context.run(self._bar.update_absolute, self.frames, total, preview)
+
+
+def _thumbnail(picture: remaster.Picture) -> Any:
+    from PIL import Image
+
+    height, width = picture.luma.shape[-2:]
+    scale = min(1.0, _PREVIEW / max(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+
+    def small(planes: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(planes[None].float(), size, mode="bilinear", antialias=True, align_corners=False)[0]
+
+    rgb = to_rgb(small(picture.luma), None if picture.chroma is None else small(picture.chroma))
+    return Image.fromarray((rgb * 255).round().to(torch.uint8).contiguous().numpy())
+
+
+def say(text: str, node: str | None) -> None:
+    """Show a line on a node; where no page is served it goes to nobody."""
+    server = sys.modules.get("server")
+    if node and hasattr(server, "PromptServer"):
+        server.PromptServer.instance.send_progress_text(text, node)
+
+
+def need(module: str) -> None:
+    """Say what to do where ComfyUI's Python has an older version of a package than we need.
+
+    Raises:
+        UnsupportedError: it has.
+    """
+    name, wanted = _NEEDED[module]
+    found = importlib.import_module(module).__version__
+    numbers = tuple(int(number) for number in re.findall(r"\d+", found)[:2])
+    if numbers < wanted:
+        raise errors.UnsupportedError(
+            f"{name} {found} is too old, {'.'.join(map(str, wanted))} or newer is needed: run pip install -U {name} "
+            "with the Python of ComfyUI"
+        )
+
+
+def scratch_folder() -> str:
+    """ComfyUI's folder for temporary files."""
+    import folder_paths
+
+    folder = folder_paths.get_temp_directory()
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def existing(path: str, what: str) -> Path:
+    """The file or folder that a user means: a whole path, or a name in ComfyUI's input folder.
+
+    Raises:
+        InputError: nothing is there.
+    """
+    import folder_paths
+
+    text = path.strip().strip("\"'")
+    if not text:
+        raise errors.InputError(f"{what} is empty: write the path, or the name in ComfyUI's input folder")
+    given = Path(text).expanduser()
+    places = [given] if given.is_absolute() else [Path(folder_paths.get_annotated_filepath(text)), given.absolute()]
+    for place in places:
+        if place.exists():
+            return place
+    raise errors.InputError(f"{what}: there is nothing at {' or '.join(map(str, places))}: check the path")
+
+
+def stamp(path: str) -> tuple:
+    """What changes when the file or folder at a path does; for ComfyUI, to tell whether a node must run again."""
+    try:
+        place = existing(path, "path")
+        files = sorted(place.iterdir()) if place.is_dir() else [place]
+        return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+    except (errors.RemasterError, OSError):
+        return (path,)
+
+
+def output_file(prefix: str, suffix: str) -> tuple[Path, str]:
+    """A new file in ComfyUI's output folder, numbered as its own nodes do, and the sub-folder it lies in."""
+    import folder_paths
+
+    try:
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+            prefix, folder_paths.get_output_directory()
+        )
+    except Exception as error:
+        if type(error) is not Exception:  # what ComfyUI raises for a prefix that leads out of the output folder
+            raise
+        raise errors.InputError(f"filename_prefix {prefix!r} leads out of the output folder: use another") from error
+    return Path(folder) / f"{name}_{counter:05}_{suffix}", subfolder

@@ -1,0 +1,216 @@
+"""Between ComfyUI's IMAGE and the library's pictures, and the work on whole batches.
+
+IMAGE is `[B, H, W, C]` float, R'G'B' of 0..1. Results are written frame by frame into one tensor that is made at the
+start, so a batch takes its own memory once more and a few dozen frames besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .library import color, errors, references, remaster
+
+Check = Callable[[], None]
+"""Called for every frame that is taken; what it raises ends the work."""
+Done = Callable[[int], None]
+"""Called with the number of frames finished so far."""
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+def shaped(images: Tensor, name: str) -> Tensor:
+    """An IMAGE with frames in it, whatever these hold.
+
+    Args:
+        images: `[B, H, W, C]`; a fourth channel (alpha) is dropped, a single one is taken for gray.
+        name: the input's, for messages.
+
+    Returns:
+        `[B, H, W, 3]`, a view of what was given.
+
+    Raises:
+        InputError: anything else, or no frame.
+    """
+    if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
+        found = f"{tuple(images.shape)} {images.dtype}" if isinstance(images, Tensor) else type(images).__name__
+        raise errors.InputError(f"{name} must be an IMAGE, floats [frames, height, width, channels], got {found}")
+    count, height, width, channels = images.shape
+    if not count:
+        raise errors.InputError(
+            f"{name} holds no frames: check where it comes from (an empty batch, or a range beyond its end)"
+        )
+    if not height or not width or channels not in (1, 3, 4):
+        raise errors.InputError(
+            f"{name} has frames of {width}x{height} with {channels} channels: give RGB, RGBA (alpha is dropped) or gray"
+        )
+    return images.expand(-1, -1, -1, 3) if channels == 1 else images[..., :3]
+
+
+def checked(images: Tensor, name: str) -> Tensor:
+    """An IMAGE whose frames can be worked on: see `shaped`.
+
+    Raises:
+        InputError: also for values that are not finite.
+    """
+    images = shaped(images, name)
+    for i, frame in enumerate(images):
+        bad = frame.numel() - int(frame.isfinite().sum())
+        if bad:
+            raise errors.InputError(
+                f"{name}: frame {i} holds {bad} values that are not numbers (NaN or infinite), which a model that "
+                "overflowed leaves behind: run that model or its VAE in fp32 or bf16, or take the frame out"
+            )
+    return images
+
+
+def rgb_of(frame: Tensor) -> Tensor:
+    """`[H, W, 3]` to R'G'B' `[3, H, W]`, float32 on the CPU, clipped to 0..1."""
+    return frame.permute(2, 0, 1).float().cpu().clamp(0, 1)
+
+
+def to_rgb(luma: Tensor, chroma: Tensor | None) -> Tensor:
+    """Luma `[1, H, W]` and chroma `[2, H, W]` (None: gray) to `[H, W, 3]`: colours that would not exist are made
+    paler, so that the luma stays."""
+    if chroma is None:
+        return luma.clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0)
+    whole = torch.cat((luma, color.fit_gamut(luma, chroma)))
+    return color.ycbcr_to_rgb(whole).clamp(0, 1).permute(1, 2, 0)
+
+
+def pictures(images: Tensor, check: Check = _nothing) -> Iterator[remaster.Picture]:
+    """The frames of a checked IMAGE as pictures with BT.709 luma and chroma."""
+    for i, frame in enumerate(images):
+        check()
+        luma, chroma = color.rgb_to_ycbcr(rgb_of(frame)).split([1, 2])
+        yield remaster.Picture(luma, chroma, i)
+
+
+def restore(
+    images: Tensor, restorer: remaster.Restorer, scenes: str, check: Check = _nothing, done: Done = _nothing
+) -> tuple[Tensor, Tensor]:
+    """Restore a batch: IMAGE `[B, H, W, 3]` and MASK `[B, H, W]`, 1 where damage was repaired."""
+    images = checked(images, "images")
+    out, mask = _room(images), torch.empty(images.shape[:3])
+    for picture in remaster.RemasterPipeline(restorer, scenes=scenes).process(pictures(images, check)):
+        out[picture.index] = to_rgb(picture.luma, picture.chroma)
+        mask[picture.index] = picture.mask[0]
+        done(picture.index + 1)
+    return out, mask
+
+
+def colorize(
+    images: Tensor,
+    given: Sequence[references.Reference],
+    colorizer: remaster.Colorizer,
+    scenes: str,
+    check: Check = _nothing,
+    done: Done = _nothing,
+) -> tuple[Tensor, list[list[float]]]:
+    """Colour a batch: IMAGE, and how much of each frame's colour every reference gave."""
+    images = checked(images, "images")
+    out, shares = _room(images), []
+    pipeline = remaster.RemasterPipeline(None, colorizer, given, scenes)
+    for picture in pipeline.process(pictures(images, check)):
+        out[picture.index] = to_rgb(picture.luma, picture.chroma)
+        shares.append([round(share, 6) for share in picture.shares.tolist()])
+        done(picture.index + 1)
+    return out, shares
+
+
+def merge(luma: Tensor, chroma: Tensor, weight: float, check: Check = _nothing, done: Done = _nothing) -> Tensor:
+    """Give the frames of `luma` the colours of `chroma`, which may be of another size.
+
+    Raises:
+        InputError: see `checked`; lengths that differ.
+    """
+    luma, chroma = checked(luma, "luma"), checked(chroma, "chroma")
+    if len(luma) != len(chroma):
+        raise errors.InputError(
+            f"luma has {len(luma)} frames, chroma {len(chroma)}: each frame takes the colours of the frame with its "
+            "number, so cut both to one length; to colour a film from single pictures use Reference Colorize"
+        )
+    out = _room(luma)
+    for picture, donor in zip(pictures(luma, check), pictures(chroma)):
+        taken = remaster.merge_lab(
+            picture.luma[None],
+            donor.chroma[None],
+            own_chroma=picture.chroma[None],
+            other_luma=donor.luma[None],
+            weight=weight,
+        )
+        out[picture.index] = to_rgb(picture.luma, taken[0])
+        done(picture.index + 1)
+    return out
+
+
+def references_of(images: Tensor, frames: str = "") -> list[references.Reference]:
+    """An IMAGE batch as references.
+
+    Args:
+        images: see `checked`; pictures to take colours from.
+        frames: see `frame_numbers`.
+    """
+    images = checked(images, "references")
+    numbers = frame_numbers(frames, len(images))
+    return [
+        references.Reference(f"references, picture {i}", rgb_of(image).contiguous(), number)
+        for i, (image, number) in enumerate(zip(images, numbers))
+    ]
+
+
+def frame_numbers(text: str, count: int) -> list[int | None]:
+    """Numbers such as "0, 120, -, 340", one for each of `count` references; - or nothing where none is known.
+
+    Raises:
+        InputError: another count, or something that is no frame number.
+    """
+    if not text.strip():
+        return [None] * count
+    entries = [entry.strip() for entry in text.strip().removesuffix(",").replace("\n", ",").split(",")]
+    for entry in entries:
+        if entry not in ("", "-") and not (entry.isascii() and entry.isdigit()):
+            raise errors.InputError(f"reference_frames: {entry!r} is no frame number: write them as in 0, 120, 340")
+    if len(entries) != count:
+        raise errors.InputError(
+            f"reference_frames names {len(entries)} frames, references holds {count} pictures: give one number for "
+            "each, - for a picture whose frame is not known, or leave it empty"
+        )
+    return [int(entry) if entry.isdigit() else None for entry in entries]
+
+
+def write_numbers(numbers: Sequence[int | None]) -> str:
+    """What `frame_numbers` reads; empty where no number is known at all."""
+    if all(number is None for number in numbers):
+        return ""
+    return ", ".join("-" if number is None else str(number) for number in numbers)
+
+
+def one_size(given: Sequence[references.Reference]) -> Tensor:
+    """Pictures as one batch of the size of the largest.
+
+    The others are fitted inside, in the middle, and their outermost pixels are repeated to the edge: no colour comes in
+    that they do not have.
+    """
+    height, width = max((r.rgb.shape[-2:] for r in given), key=lambda size: size[0] * size[1])
+    out = torch.empty(len(given), height, width, 3)
+    for i, reference in enumerate(given):
+        rgb = reference.rgb[None]
+        h, w = rgb.shape[-2:]
+        scale = min(height / h, width / w)
+        size = min(height, max(1, round(h * scale))), min(width, max(1, round(w * scale)))
+        if size != (h, w):
+            rgb = F.interpolate(rgb, size, mode="bilinear", antialias=True, align_corners=False)
+        top, left = (height - size[0]) // 2, (width - size[1]) // 2
+        pad = (left, width - size[1] - left, top, height - size[0] - top)
+        out[i] = F.pad(rgb, pad, mode="replicate")[0].permute(1, 2, 0).clamp(0, 1)
+    return out
+
+
+def _room(images: Tensor) -> Tensor:
+    return torch.empty((*images.shape[:3], 3))

@@ -1,0 +1,55 @@
+"""The library that these nodes stand on: the one beside this folder when ComfyUI loads the checkout as a pack.
+
+Only there is this folder inside another package. Everywhere else it is a package of its own, and the library is the one
+that is installed. The nodes take it from here and nowhere else: a process may hold both, and classes of one are not
+those of the other.
+"""
+
+if "." in __package__:
+    from ..vs_remaster import (
+        color,
+        encode,
+        engines,
+        errors,
+        job,
+        output,
+        pick,
+        planes,
+        references,
+        remaster,
+        samples,
+        video,
+        weights,
+    )
+else:
+    from vs_remaster import (
+        color,
+        encode,
+        engines,
+        errors,
+        job,
+        output,
+        pick,
+        planes,
+        references,
+        remaster,
+        samples,
+        video,
+        weights,
+    )
+
+__all__ = [
+    "color",
+    "encode",
+    "engines",
+    "errors",
+    "job",
+    "output",
+    "pick",
+    "planes",
+    "references",
+    "remaster",
+    "samples",
+    "video",
+    "weights",
+]

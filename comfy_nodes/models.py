@@ -1,0 +1,174 @@
+"""Which model a node works with, and the workers that are kept between runs."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .library import errors, remaster, weights
+
+FOLDER = "remaster"
+"""The folder of weight files in ComfyUI's `models`."""
+_KEPT = 4  # workers; each takes a few dozen MB
+_WORKING = {"restorer": 2800, "colorizer": 3300}  # bytes a pixel that a network sees, measured in fp32
+_MOST = 1_300_000  # pixels it sees at once: larger frames are cut into tiles
+_WEIGHTS = ".safetensors"
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """What `RemasterLoadModel` hands on (REMASTER_MODEL).
+
+    Attributes:
+        name: as chosen on the page, for messages.
+        network: what it does, `restorer` or `colorizer`.
+        model: for the `model` of the options: a shipped variant or a path.
+        device: `auto` (ComfyUI's) or `cpu`.
+        precision: as in the options.
+    """
+
+    name: str
+    network: str
+    model: str
+    device: str = "auto"
+    precision: str = "auto"
+
+
+def register_folder() -> None:
+    """Make `models/remaster` known to ComfyUI; it is not created."""
+    import folder_paths
+
+    if FOLDER not in folder_paths.folder_names_and_paths:
+        folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER))
+
+
+def names() -> list[str]:
+    """What can be chosen: the shipped weights, then the files in `models/remaster`."""
+    import folder_paths
+
+    try:
+        shipped = list(weights.manifest())
+    except errors.RemasterError:
+        shipped = []
+    found = folder_paths.get_filename_list(FOLDER) if FOLDER in folder_paths.folder_names_and_paths else []
+    return shipped + [name for name in found if name.endswith(_WEIGHTS)]
+
+
+def choose(name: str, device: str, precision: str) -> ModelChoice:
+    """The choice that a name on the page stands for; looks into the file, but does not load it.
+
+    Raises:
+        InputError: no such file, or none of ours.
+    """
+    path = path_of(name)
+    if name.endswith(_WEIGHTS):
+        network = weights.network_of(path).rpartition("-")[2]  # what it does stands after whose it is
+        return ModelChoice(name, network, str(path), device, precision)
+    network, _, variant = name.partition("-")
+    return ModelChoice(name, network, variant, device, precision)
+
+
+def path_of(name: str) -> Path:
+    """The file that a name stands for.
+
+    Raises:
+        InputError: it is not there, or damaged.
+    """
+    if not name.endswith(_WEIGHTS):
+        network, _, variant = name.partition("-")
+        return weights.find(network, variant)
+    import folder_paths
+
+    path = folder_paths.get_full_path(FOLDER, name)
+    if path is None:
+        folders = " or ".join(folder_paths.get_folder_paths(FOLDER))
+        raise errors.InputError(f"no model {name!r} in {folders}: put the file there and reload the page (R)")
+    return Path(path)
+
+
+def restorer(choice: ModelChoice | None, **options: Any) -> remaster.Restorer:
+    """A restorer, to be made ready with `bring`; see `RestoreOptions`."""
+    return _worker("restorer", remaster.Restorer, remaster.RestoreOptions(**_how(choice, "restorer"), **options))
+
+
+def colorizer(choice: ModelChoice | None, **options: Any) -> remaster.Colorizer:
+    """A colorizer, to be made ready with `bring`; see `ColorizeOptions`."""
+    return _worker("colorizer", remaster.Colorizer, remaster.ColorizeOptions(**_how(choice, "colorizer"), **options))
+
+
+def bring(workers: Sequence[remaster.Restorer | remaster.Colorizer], height: int, width: int) -> None:
+    """Bring networks to their devices, where ComfyUI may have moved them away from, and free the memory there that
+    frames of `height` x `width` will take at work. All that work together come at once: one could push out another."""
+    import comfy.model_management as management
+
+    patchers = [kept.patcher for kept in _kept.values() if any(kept.worker.engine is w.engine for w in workers)]
+    needed = [_WORKING[w.info.network] * min(_MOST, math.prod(w.size(height, width))) for w in workers]
+    # all of it: left to itself ComfyUI leaves parameters that lie beside other modules where they are
+    management.load_models_gpu(patchers, memory_required=max(needed), force_full_load=True)
+
+
+def _how(choice: ModelChoice | None, network: str) -> dict[str, str]:
+    """The part of the options that a choice settles.
+
+    Raises:
+        InputError: it is for another network.
+    """
+    if choice is None:
+        return {"device": device_name("auto")}
+    if choice.network != network:
+        raise errors.InputError(
+            f"the model {choice.name} is a {choice.network}, this input takes a {network}: choose one that begins with "
+            f"{network} in Load Remaster Model, or plug nothing in"
+        )
+    return {"model": choice.model, "device": device_name(choice.device), "precision": choice.precision}
+
+
+def device_name(device: str) -> str:
+    """The library's name for the device that ComfyUI works on; `cpu` where that is neither NVIDIA's nor AMD's."""
+    import comfy.model_management as management
+
+    if device != "auto":
+        return device
+    torch_device = management.get_torch_device()
+    if torch_device.type != "cuda":
+        return "cpu"
+    return "cuda" if torch_device.index is None else f"cuda:{torch_device.index}"
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A loaded network: the worker that was made with it, and ComfyUI's handle that moves it between memories."""
+
+    worker: Any
+    patcher: Any
+
+
+_kept: OrderedDict[tuple, _Kept] = OrderedDict()
+
+
+def _worker(network: str, make: type, options: Any) -> Any:
+    """A worker with these options; networks are loaded once, also for options that differ in other things."""
+    file = Path(options.model)
+    changed = file.stat().st_mtime_ns if file.suffix == _WEIGHTS and file.is_file() else None
+    key = network, options.model, changed, options.device, options.precision, options.engine
+    if key not in _kept:
+        worker = make(options)
+        _kept[key] = _Kept(worker, _patcher(worker.engine))
+        while len(_kept) > _KEPT:
+            _kept.popitem(last=False)
+    _kept.move_to_end(key)
+    worker = copy.copy(_kept[key].worker)
+    worker.options = options
+    return worker
+
+
+def _patcher(engine: Any) -> Any:
+    import torch
+    from comfy.model_patcher import ModelPatcher
+
+    return ModelPatcher(engine.net, load_device=torch.device(engine.device), offload_device=torch.device("cpu"))

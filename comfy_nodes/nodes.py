@@ -1,0 +1,295 @@
+"""The nodes for models, IMAGEs and folders: what each shows on the page, and thin calls into the modules beside this.
+
+Node ids, input ids and their order are for ever: saved graphs name them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from comfy_api.latest import ComfyExtension, io
+
+from . import host, images, models, settings
+from .film_nodes import RemasterPickReferences, RemasterVideo
+from .library import errors, references
+from .sockets import CATEGORY, Model, model, number, scenes
+
+
+class RemasterLoadModel(io.ComfyNode):
+    """Chooses weights, device and precision."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RemasterLoadModel",
+            display_name="Load Remaster Model",
+            category=CATEGORY,
+            description="Chooses a network for the Remaster nodes: the shipped weights, or a file in models/remaster. "
+            "Without this node they take the best one shipped.",
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=models.names(),
+                    tooltip="A restorer or a colorizer: shipped weights, or a .safetensors file that export/train.py "
+                    "wrote, put into ComfyUI's models/remaster folder.",
+                ),
+                io.Combo.Input(
+                    "device",
+                    options=list(settings.DEVICES),
+                    default=settings.DEVICES[0],
+                    tooltip="auto: where ComfyUI works (CUDA and ROCm; other devices are not supported and mean the "
+                    "CPU); cpu: always there.",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=list(settings.PRECISIONS),
+                    default=settings.PRECISIONS[0],
+                    tooltip="auto: fp16 on a GPU, bf16 on a CPU that computes in it, else fp32. fp16 is for GPUs only.",
+                ),
+            ],
+            outputs=[Model.Output("model", tooltip="For the model input of the other Remaster nodes.")],
+        )
+
+    @classmethod
+    @host.plain_errors
+    def execute(cls, model: str, device: str, precision: str) -> io.NodeOutput:
+        return io.NodeOutput(models.choose(model, device, precision))
+
+    @classmethod
+    def fingerprint_inputs(cls, model: str | None = None, **_: Any) -> Any:
+        """A file that was replaced under the same name is another model."""
+        try:
+            path = models.path_of(model or "")
+            return str(path), path.stat().st_mtime_ns
+        except (errors.RemasterError, OSError):
+            return model
+
+
+class RemasterRestore(io.ComfyNode):
+    """Restores a batch."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RemasterRestore",
+            display_name="Restore Film",
+            category=CATEGORY,
+            description="Removes dust, scratches, flicker, grain and blur from frames of a film, looking at the frames "
+            "before and after each. Colours stay; under repaired damage they are filled in.",
+            inputs=[
+                io.Image.Input(
+                    "images",
+                    tooltip="Frames of a film in order, black and white or colour. One picture works too, but has no "
+                    "neighbours to look at. Alpha is dropped.",
+                ),
+                number("strength", settings.STRENGTH),
+                number("grain", settings.GRAIN),
+                number("lines", settings.LINES),
+                number("tile", settings.TILE),
+                scenes(),
+                model("model", "restorer"),
+            ],
+            outputs=[
+                io.Image.Output("images", tooltip="The restored frames."),
+                io.Mask.Output("mask", tooltip="1 where damage was repaired."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    @host.plain_errors
+    def execute(
+        cls,
+        images: torch.Tensor,
+        strength: float,
+        grain: float,
+        lines: int,
+        tile: int,
+        scenes: str,
+        model: models.ModelChoice | None = None,
+    ) -> io.NodeOutput:
+        return io.NodeOutput(*_restore(images, strength, grain, lines, tile, scenes, model, cls.hidden.unique_id))
+
+
+def _restore(
+    batch: torch.Tensor,
+    strength: float,
+    grain: float,
+    lines: int,
+    tile: int,
+    scenes: str,
+    model: models.ModelChoice | None,
+    node: str | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    batch = images.shaped(batch, "images")
+    restorer = models.restorer(model, strength=strength, grain=grain, lines=lines, tile=tile)
+    models.bring([restorer], *batch.shape[1:3])
+    done = host.Progress(len(batch), node).done
+    return images.restore(batch, restorer, settings.SCENES[scenes], host.check_interrupt, done)
+
+
+class RemasterReferenceColorize(io.ComfyNode):
+    """Colours a batch from references."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RemasterReferenceColorize",
+            display_name="Reference Colorize",
+            category=CATEGORY,
+            description="Carries the colours of any number of reference pictures through the frames of a film. The "
+            "luma of the frames is kept, their own colours are replaced.",
+            inputs=[
+                io.Image.Input("images", tooltip="Frames of a film in order. Alpha is dropped."),
+                io.Image.Input(
+                    "references",
+                    tooltip="Coloured pictures of the film's own scenes, one for each setting, say; of any size, as "
+                    "a batch. Alpha is dropped, so crop transparent borders away.",
+                ),
+                number("saturation", settings.SATURATION),
+                number("color_lines", settings.COLOR_LINES),
+                scenes(),
+                io.String.Input(
+                    "reference_frames",
+                    default="",
+                    optional=True,
+                    placeholder="0, 120, 340",
+                    tooltip="The number of the frame that each reference shows, from 0, in the references' order; - "
+                    "where it is not known. May stay empty.",
+                ),
+                model("model", "colorizer"),
+            ],
+            outputs=[
+                io.Image.Output("images", tooltip="The coloured frames."),
+                io.String.Output(
+                    "weights",
+                    tooltip="JSON: for each frame a list of how much of its colour every reference gave, 0..1; what is "
+                    "left to 1 came from none of them.",
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    @host.plain_errors
+    def execute(
+        cls,
+        images: torch.Tensor,
+        references: torch.Tensor,
+        saturation: float,
+        color_lines: int,
+        scenes: str,
+        reference_frames: str = "",
+        model: models.ModelChoice | None = None,
+    ) -> io.NodeOutput:
+        node = cls.hidden.unique_id
+        out, shares = _colorize(images, references, saturation, color_lines, scenes, reference_frames, model, node)
+        return io.NodeOutput(out, json.dumps(shares))
+
+
+def _colorize(
+    batch: torch.Tensor,
+    pictures: torch.Tensor,
+    saturation: float,
+    lines: int,
+    scenes: str,
+    frames: str,
+    model: models.ModelChoice | None,
+    node: str | None,
+) -> tuple[torch.Tensor, list[list[float]]]:
+    batch, given = images.shaped(batch, "images"), images.references_of(pictures, frames)
+    colorizer = models.colorizer(model, saturation=saturation, lines=lines)
+    models.bring([colorizer], *batch.shape[1:3])
+    done = host.Progress(len(batch), node).done
+    return images.colorize(batch, given, colorizer, settings.SCENES[scenes], host.check_interrupt, done)
+
+
+class RemasterMergeLab(io.ComfyNode):
+    """Luma of one batch, colours of another."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RemasterMergeLab",
+            display_name="Merge Luma and Colour",
+            category=CATEGORY,
+            description="Gives each frame the colours of the frame with its number in another batch of any size; "
+            "where that is smaller, the edges of its colours follow the luma. The luma is kept.",
+            inputs=[
+                io.Image.Input("luma", tooltip="The frames whose luma is kept."),
+                io.Image.Input(
+                    "chroma", tooltip="As many frames, of any size, whose colours are taken: the same film coloured."
+                ),
+                number("weight", settings.WEIGHT),
+            ],
+            outputs=[io.Image.Output("images", tooltip="Frames of the size of `luma`.")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    @host.plain_errors
+    def execute(cls, luma: torch.Tensor, chroma: torch.Tensor, weight: float) -> io.NodeOutput:
+        done = host.Progress(len(luma), cls.hidden.unique_id).done
+        return io.NodeOutput(images.merge(luma, chroma, weight, host.check_interrupt, done))
+
+
+class RemasterLoadReferences(io.ComfyNode):
+    """A folder of pictures as a batch."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RemasterLoadReferences",
+            display_name="Load References",
+            category=CATEGORY,
+            description="Loads the pictures of a folder as one batch, ordered by the frame number in their names. All "
+            "get the size of the largest: smaller ones are fitted inside and their borders extended.",
+            inputs=[
+                io.String.Input(
+                    "folder",
+                    default="references",
+                    tooltip="A folder of png, jpg, tif, webp or bmp: its whole path, or its name in ComfyUI's input "
+                    "folder. The last number in a picture's name is the frame it shows.",
+                )
+            ],
+            outputs=[
+                io.Image.Output("references", tooltip="The pictures, for references of the other nodes."),
+                io.String.Output("names", tooltip="Their file names, one a line."),
+                io.String.Output(
+                    "frames",
+                    tooltip="The frame numbers in their names, comma separated, - where there is none; empty where no "
+                    "name has one. For reference_frames.",
+                ),
+            ],
+        )
+
+    @classmethod
+    @host.plain_errors
+    def execute(cls, folder: str) -> io.NodeOutput:
+        host.need("cv2")
+        given = references.load_references(host.existing(folder, "folder"))
+        names = "\n".join(reference.name for reference in given)
+        return io.NodeOutput(images.one_size(given), names, images.write_numbers([r.frame for r in given]))
+
+    @classmethod
+    def fingerprint_inputs(cls, folder: str | None = None, **_: Any) -> Any:
+        """Pictures that were added or painted over since."""
+        return host.stamp(folder or "")
+
+
+class Remaster(ComfyExtension):
+    """All nodes of this pack."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        models.register_folder()
+        return [
+            RemasterLoadModel,
+            RemasterRestore,
+            RemasterReferenceColorize,
+            RemasterMergeLab,
+            RemasterLoadReferences,
+            RemasterPickReferences,
+            RemasterVideo,
+        ]

@@ -1,0 +1,123 @@
+"""The numbers and choices that nodes offer: defaults are the library's own, limits are what it accepts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .library import encode, engines, job, output, pick, remaster
+
+_RESTORE, _COLORIZE, _OUTPUT = remaster.RestoreOptions(), remaster.ColorizeOptions(), job.OutputOptions()
+
+
+def _default(function: Callable, name: str) -> Any:
+    return inspect.signature(function).parameters[name].default
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """A number that can be set on a node; whole numbers where the default is one.
+
+    Attributes:
+        default: see above.
+        low: smallest value.
+        high: largest value.
+        step: of the arrows beside it.
+        tooltip: what it does.
+    """
+
+    default: float
+    low: float
+    high: float
+    step: float
+    tooltip: str
+
+
+STRENGTH = Number(
+    default=_RESTORE.strength,
+    low=0.0,
+    high=1.0,
+    step=0.05,
+    tooltip="How much of the restoration is applied: 0 leaves the pictures untouched, 1 is all of it.",
+)
+GRAIN = Number(
+    default=_RESTORE.grain,
+    low=0.0,
+    high=1.0,
+    step=0.05,
+    tooltip="How much of the film's own grain is put back after cleaning.",
+)
+LINES = Number(
+    default=_RESTORE.lines,
+    low=0,
+    high=8192,
+    step=2,
+    tooltip="Height in lines at which the network sees the picture; the result always has the source's size. "
+    "0: the source's, at most 1152. Otherwise 64 or more.",
+)
+TILE = Number(
+    default=_RESTORE.tile,
+    low=0,
+    high=8192,
+    step=32,
+    tooltip="Largest side in pixels of the pieces a frame is cut into to save memory. 0: whole frames up to 1.3 "
+    "million pixels, above that pieces of 1088. Otherwise 384 or more; smaller pieces need less memory, more time.",
+)
+SATURATION = Number(
+    default=_COLORIZE.saturation,
+    low=0.0,
+    high=4.0,
+    step=0.05,
+    tooltip="1: colours as predicted; 0: gray; above 1: stronger.",
+)
+COLOR_LINES = Number(
+    default=_COLORIZE.lines,
+    low=64,
+    high=2160,
+    step=16,
+    tooltip="Height in lines at which colour is computed, whatever the size of the pictures; its edges then follow the "
+    "full picture. More is slower and needs more memory; the network was trained near the default.",
+)
+WEIGHT = Number(
+    default=_default(remaster.merge_lab, "weight"),
+    low=0.0,
+    high=1.0,
+    step=0.05,
+    tooltip="1 takes the colours of `chroma`, 0 keeps those that `luma` has; between them they are mixed.",
+)
+COUNT = Number(
+    default=_default(pick.choose, "count"),
+    low=0,
+    high=1000,
+    step=1,
+    tooltip="How many frames to pick. 0: one of each shot. Fewer than there are shots: one of each of the longest; "
+    "more: several of the longer ones.",
+)
+AUTOMATIC = -1.0
+"""The crf that stands for the library's default, None."""
+CRF = Number(
+    default=AUTOMATIC if _OUTPUT.crf is None else _OUTPUT.crf,
+    low=AUTOMATIC,
+    high=51.0,
+    step=0.5,
+    tooltip="Quality of x264 and x265, lower is better and larger. -1: automatic, "
+    + ", ".join(f"{crf:g} for {codec}" for codec, crf in encode.DEFAULT_CRF.items())
+    + ". The other codecs ignore it.",
+)
+
+DEVICES = ("auto", "cpu")
+PRECISIONS = ("auto", *engines.PRECISIONS)
+SCENES = {"detect": "auto", "none": "none"}
+"""What nodes call it as the filters do, and what the library is told."""
+SCENES_DEFAULT = next(name for name, told in SCENES.items() if told == _default(remaster.RemasterPipeline, "scenes"))
+CODEC = _OUTPUT.codec
+CODECS = tuple(codec for codec in output.CODECS if codec != "png")
+SUFFIXES = {"x264": ".mp4", "x265": ".mp4", "ffv1": ".mkv", "prores": ".mov"}
+"""What a codec is written into: .mp4 wherever it can be, for that is what the page plays."""
+
+
+def crf_of(value: float) -> float | None:
+    """The library's crf of what the node says: None for anything below 0."""
+    return None if value < 0 else value

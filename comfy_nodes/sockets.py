@@ -1,0 +1,39 @@
+"""Inputs that several nodes have."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from . import settings
+
+CATEGORY = "remaster"
+Model = io.Custom("REMASTER_MODEL")
+"""The type of what `RemasterLoadModel` hands on, a `models.ModelChoice`."""
+
+
+def number(name: str, setting: settings.Number) -> io.Input:
+    """An input for a number."""
+    kind = io.Int if isinstance(setting.default, int) else io.Float
+    return kind.Input(
+        name, default=setting.default, min=setting.low, max=setting.high, step=setting.step, tooltip=setting.tooltip
+    )
+
+
+def scenes() -> io.Input:
+    """Where the cuts are."""
+    return io.Combo.Input(
+        "scenes",
+        options=list(settings.SCENES),
+        default=settings.SCENES_DEFAULT,
+        tooltip="detect: cuts are found, and no frame is mixed with those of another shot; none: all frames are one "
+        "shot, for a batch that is.",
+    )
+
+
+def model(name: str, network: str) -> io.Input:
+    """A model of one kind, or none."""
+    return Model.Input(
+        name,
+        optional=True,
+        tooltip=f"A {network} from Load Remaster Model. Nothing plugged in: the best one shipped for this machine.",
+    )

@@ -1,0 +1,548 @@
+"""What the ComfyUI nodes compute, and the pack they come in, without ComfyUI (see test_comfy_nodes.py for that)."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+import threading
+import tomllib
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from comfy_nodes import films, host, images, settings
+from tests.test_video import film, frames_of
+from vs_remaster import (
+    ColorizeOptions,
+    Colorizer,
+    InputError,
+    Reference,
+    RestoreOptions,
+    Restorer,
+    UnsupportedError,
+    cli,
+)
+from vs_remaster.color import fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
+from vs_remaster.job import OutputOptions, remaster_film
+from vs_remaster.remaster import merge_lab, repair_chroma
+from vs_remaster.video import VideoReader
+
+STEP = 1 / 65535
+CPU = {"model": "fast", "device": "cpu"}
+NODES = {
+    "RemasterLoadModel",
+    "RemasterRestore",
+    "RemasterReferenceColorize",
+    "RemasterMergeLab",
+    "RemasterLoadReferences",
+    "RemasterPickReferences",
+    "RemasterVideo",
+}
+
+
+def clip(frames: int, height: int = 48, width: int = 64, seed: int = 0, cut: int | None = None) -> Tensor:
+    """A coloured IMAGE that moves, with some grain; another scene from frame `cut` on."""
+    generator = torch.Generator().manual_seed(seed)
+    grain = 0.03 * torch.randn(frames, height, width, 3, generator=generator)
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    pictures = []
+    for n in range(frames):
+        other = cut is not None and n >= cut
+        waves = [
+            torch.sin((x + 2 * n) / (4 + c) + 3 * other) * torch.cos((y - n) / ((9 if other else 5) + c))
+            for c in range(3)
+        ]
+        pictures.append(0.5 + 0.35 * torch.stack(waves, -1))
+    return (torch.stack(pictures) + grain).clamp(0, 1)
+
+
+def planes(batch: Tensor) -> tuple[Tensor, Tensor]:
+    """Luma and chroma of an IMAGE as the library takes them."""
+    ycc = rgb_to_ycbcr(batch.permute(0, 3, 1, 2))
+    return ycc[:, :1], ycc[:, 1:]
+
+
+def batch_of(luma: Tensor, chroma: Tensor) -> Tensor:
+    """The inverse of `planes`, luma kept."""
+    return ycbcr_to_rgb(torch.cat((luma, fit_gamut(luma, chroma)), 1)).clamp(0, 1).permute(0, 2, 3, 1)
+
+
+def apart(a: Tensor, b: Tensor) -> float:
+    assert a.shape == b.shape
+    return float((a.double() - b.double()).abs().max())
+
+
+@pytest.fixture(scope="module")
+def restorer() -> Restorer:
+    return Restorer(RestoreOptions(**CPU))
+
+
+@pytest.fixture(scope="module")
+def colorizer() -> Colorizer:
+    return Colorizer(ColorizeOptions(**CPU, lines=64))
+
+
+@pytest.fixture(scope="module")
+def given() -> list[Reference]:
+    return images.references_of(torch.cat((clip(1, 60, 90, seed=5), clip(1, 60, 90, seed=6).flip(3))))
+
+
+# ---- defaults and limits
+
+
+def test_defaults_are_those_of_the_command_line():
+    told = vars(cli._parser().parse_args(["run", "in.mkv", "-o", "out.mkv"]))
+    for name, number in (
+        ("strength", settings.STRENGTH),
+        ("grain", settings.GRAIN),
+        ("restore_lines", settings.LINES),
+        ("tile", settings.TILE),
+        ("saturation", settings.SATURATION),
+        ("color_lines", settings.COLOR_LINES),
+    ):
+        assert number.default == told[name], name
+    assert settings.SCENES[settings.SCENES_DEFAULT] == told["scenes"]
+    assert settings.crf_of(settings.CRF.default) is told["crf"] is None
+    assert (settings.DEVICES[0], settings.PRECISIONS[0]) == (told["device"], told["precision"])
+    assert settings.WEIGHT.default == cli._parser().parse_args(["merge", "a", "b", "-o", "c"]).weight
+    assert settings.CODEC == OutputOptions().codec
+
+
+def test_defaults_are_those_of_the_vapoursynth_filters():
+    pytest.importorskip("vapoursynth")
+    from vs_remaster import filters
+
+    restore = inspect.signature(filters.restore).parameters
+    colorize = inspect.signature(filters.colorize).parameters
+    assert [restore[name].default for name in ("strength", "grain", "lines", "tile", "scenes")] == [
+        settings.STRENGTH.default,
+        settings.GRAIN.default,
+        settings.LINES.default,
+        settings.TILE.default,
+        settings.SCENES_DEFAULT,
+    ]
+    assert [colorize[name].default for name in ("saturation", "color_lines", "scenes")] == [
+        settings.SATURATION.default,
+        settings.COLOR_LINES.default,
+        settings.SCENES_DEFAULT,
+    ]
+    assert inspect.signature(filters.merge_lab).parameters["weight"].default == settings.WEIGHT.default
+
+
+@pytest.mark.parametrize(
+    ("number", "make"),
+    [
+        (settings.STRENGTH, lambda v: RestoreOptions(strength=v)),
+        (settings.GRAIN, lambda v: RestoreOptions(grain=v)),
+        (settings.LINES, lambda v: RestoreOptions(lines=v)),
+        (settings.TILE, lambda v: RestoreOptions(tile=v)),
+        (settings.COLOR_LINES, lambda v: ColorizeOptions(lines=v)),
+        (settings.WEIGHT, lambda v: merge_lab(torch.rand(1, 1, 4, 4), torch.rand(1, 2, 4, 4), weight=v)),
+    ],
+)  # fmt: skip
+def test_limits_are_just_what_the_library_takes(number, make):
+    make(number.low), make(number.high)
+    for beyond in (number.low - number.step, number.high + number.step):
+        with pytest.raises(InputError, match=re.escape(str(beyond))):
+            make(beyond)
+    # the arrows of the page go from the smallest value in steps: they must be able to meet the default
+    assert (number.default - number.low) / number.step == pytest.approx(
+        round((number.default - number.low) / number.step)
+    )
+
+
+# ---- what the nodes compute
+
+
+def test_restored_images_are_the_library_s(restorer):
+    batch = clip(7, cut=4)
+    luma, chroma = planes(batch)
+    made = restorer.restore(luma, [4])
+    out, mask = images.restore(batch, restorer, "auto")
+    assert apart(out, batch_of(made.luma, repair_chroma(chroma, made.mask))) <= STEP
+    assert apart(mask, made.mask[:, 0]) <= STEP
+    assert apart(out, batch) > 0.02  # something was done
+    assert out.dtype == mask.dtype == torch.float32 and out.is_contiguous()
+    assert 0 <= out.min() and out.max() <= 1
+
+
+def test_coloured_images_are_the_library_s(colorizer, given):
+    batch = clip(6, cut=3)
+    luma, _ = planes(batch)
+    made = colorizer.colorize(luma, colorizer.encode_references(given), [3])
+    out, shares = images.colorize(batch, given, colorizer, "auto")
+    assert apart(out, batch_of(luma, made.chroma)) <= STEP
+    assert apart(torch.tensor(shares), made.shares) <= 1e-6
+    assert apart(planes(out)[0], luma) <= STEP  # luma is kept
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
+def test_merged_images_are_the_library_s(weight):
+    batch, other = clip(3), clip(3, 30, 50, seed=2).flip(3)
+    (luma, own), (their_luma, theirs) = planes(batch), planes(other)
+    taken = merge_lab(luma, theirs, own_chroma=own, other_luma=their_luma, weight=weight)
+    out = images.merge(batch, other, weight)
+    assert apart(out, batch_of(luma, taken)) <= STEP
+    assert (apart(out, batch) <= STEP) == (weight == 0)
+    assert apart(images.merge(batch[:1], other[:1], weight), out[:1]) <= STEP
+
+
+@pytest.mark.parametrize("frames", [1, 5])
+@pytest.mark.parametrize("scenes", ["auto", "none"])
+def test_strength_zero_gives_the_images_back(frames, scenes):
+    batch = clip(frames)
+    out, mask = images.restore(batch, Restorer(RestoreOptions(**CPU, strength=0)), scenes)
+    assert apart(out, batch) <= STEP
+    assert not mask.any()
+
+
+def test_one_picture_alone_is_restored_and_coloured(restorer, colorizer, given):
+    batch = clip(1)
+    out, mask = images.restore(batch, restorer, "auto")
+    assert out.shape == batch.shape and mask.shape == batch.shape[:3]
+    colored, shares = images.colorize(batch, given, colorizer, "none")
+    assert colored.shape == batch.shape and len(shares) == 1 and len(shares[0]) == 2
+
+
+def test_a_batch_does_not_depend_on_what_came_before(restorer, colorizer, given):
+    batch = clip(5)
+    first = images.restore(batch, restorer, "auto")[0], images.colorize(batch, given, colorizer, "auto")[0]
+    images.restore(clip(9, 32, 40, seed=9), restorer, "none")
+    images.colorize(clip(4, 40, 32, seed=8), given[:1], colorizer, "none")
+    again = images.restore(batch, restorer, "auto")[0], images.colorize(batch, given, colorizer, "auto")[0]
+    assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
+
+
+def test_a_frame_depends_on_its_block_and_neighbours_only(restorer):
+    """Frame n of a longer batch is the same frame."""
+    block, after = restorer.window.block, restorer.window.after
+    batch = clip(2 * block + after + 3, 32, 40)
+    short = images.restore(batch[: block + after], restorer, "none")[0]
+    assert torch.equal(images.restore(batch, restorer, "none")[0][:block], short[:block])
+
+
+def test_inputs_are_left_as_they_are(restorer, colorizer, given):
+    batch, other = clip(3), clip(3, 24, 32, seed=4)
+    kept = batch.clone(), other.clone(), [reference.rgb.clone() for reference in given]
+    images.restore(batch, restorer, "auto")
+    images.colorize(batch, given, colorizer, "auto")
+    images.merge(batch, other, 0.5)
+    assert torch.equal(batch, kept[0]) and torch.equal(other, kept[1])
+    assert all(torch.equal(reference.rgb, rgb) for reference, rgb in zip(given, kept[2]))
+
+
+def test_other_kinds_of_image_are_taken_for_what_they_show(restorer):
+    batch = clip(2)
+    expected = images.restore(batch, restorer, "none")[0]
+    alpha = torch.cat((batch, torch.rand(2, 48, 64, 1)), -1)
+    assert torch.equal(images.restore(alpha, restorer, "none")[0], expected)
+    assert apart(images.restore(batch.double(), restorer, "none")[0], expected) <= STEP
+    gray = batch[..., :1]
+    assert torch.equal(
+        images.restore(gray, restorer, "none")[0], images.restore(gray.repeat(1, 1, 1, 3), restorer, "none")[0]
+    )
+    loud = torch.where(batch > 0.6, 3.0, batch)
+    assert torch.equal(images.restore(loud, restorer, "none")[0], images.restore(loud.clamp(0, 1), restorer, "none")[0])
+
+
+def with_nan() -> Tensor:
+    batch = clip(3)
+    batch[1, 5, 6, 0], batch[1, 7, 7, 1] = torch.nan, torch.inf
+    return batch
+
+
+@pytest.mark.parametrize(
+    ("batch", "words"),
+    [
+        (torch.zeros(0, 8, 8, 3), ["pictures holds no frames", "check"]),
+        (torch.zeros(2, 0, 8, 3), ["8x0"]),
+        (torch.zeros(2, 8, 8, 2), ["2 channels", "give RGB"]),
+        (torch.zeros(2, 3, 8, 8), ["8 channels"]),
+        (torch.zeros(8, 8, 3), ["(8, 8, 3)"]),
+        (torch.zeros(2, 8, 8, 3, dtype=torch.uint8), ["uint8"]),
+        ([clip(1)], ["list"]),
+        (with_nan(), ["pictures: frame 1 holds 2 values", "NaN", "fp32"]),
+    ],
+)  # fmt: skip
+def test_a_bad_image_is_named(batch, words):
+    with pytest.raises(InputError) as error:
+        images.checked(batch, "pictures")
+    assert all(word in str(error.value) for word in words), str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_lengths_that_differ_are_said():
+    with pytest.raises(InputError, match=r"luma has 5 frames, chroma 1.*Reference Colorize"):
+        images.merge(clip(5), clip(1), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "numbers"),
+    [
+        ("", 3, [None, None, None]),
+        ("0, 120, 340", 3, [0, 120, 340]),
+        ("5,6,", 2, [5, 6]),
+        ("0\n12", 2, [0, 12]),
+        ("-, 12", 2, [None, 12]),
+        (" , 12", 2, [None, 12]),
+    ],
+)
+def test_frame_numbers_are_read(text, count, numbers):
+    assert images.frame_numbers(text, count) == numbers
+
+
+def test_frame_numbers_are_written_as_they_are_read():
+    for numbers in ([0, 120], [None, 7, None], [4]):
+        assert images.frame_numbers(images.write_numbers(numbers), len(numbers)) == numbers
+    assert images.write_numbers([None, None]) == ""
+
+
+@pytest.mark.parametrize(("text", "word"), [("1, x", "'x'"), ("1.5", "'1.5'"), ("-3", "'-3'"), ("1, 2, 3", "3 frames")])
+def test_bad_frame_numbers_are_named(text, word):
+    with pytest.raises(InputError, match=re.escape(word)):
+        images.frame_numbers(text, 2)
+
+
+def test_pictures_of_different_sizes_become_one_batch():
+    shapes = [(40, 60), (20, 20), (90, 30)]  # the second is enlarged, the third made smaller
+    given = [Reference(f"{i}", clip(1, *shape, seed=i)[0].permute(2, 0, 1)) for i, shape in enumerate(shapes)]
+    given[1] = Reference("flat", torch.tensor([0.9, 0.2, 0.1])[:, None, None].repeat(1, 20, 20))
+    out = images.one_size(given)
+    assert out.shape == (3, 90, 30, 3)  # 2700 pixels beat 2400
+    assert torch.equal(out[2], given[2].rgb.permute(1, 2, 0))
+    assert apart(out[1], torch.tensor([0.9, 0.2, 0.1]).expand(90, 30, 3)) < 1e-6  # borders bring no colour
+    inner = out[0, 35:55]
+    assert apart(inner.mean((0, 1)), given[0].rgb.mean((1, 2))) < 0.02
+    assert torch.equal(out[0, :35], out[0, 35:36].expand(35, 30, 3))
+    assert torch.equal(out[0, 55:], out[0, 54:55].expand(35, 30, 3))
+
+
+class Stop(Exception):
+    """What an interrupt raises."""
+
+
+@pytest.mark.parametrize("kind", ["restore", "colorize"])
+def test_an_interrupt_ends_within_a_block_and_leaves_no_trace(restorer, colorizer, given, kind):
+    worker = restorer if kind == "restore" else colorizer
+    batch = clip(3 * worker.window.block + 5, 32, 40)
+
+    def work(check: Any, done: Any) -> Tensor:
+        if kind == "restore":
+            return images.restore(batch, restorer, "none", check, done)[0]
+        return images.colorize(batch, given, colorizer, "none", check, done)[0]
+
+    steps: list[int] = []
+    whole = work(lambda: None, steps.append)
+    assert steps == list(range(1, len(batch) + 1))
+    made, pressed = [], worker.window.block + 1
+
+    def check() -> None:
+        if len(made) >= pressed:
+            raise Stop
+
+    with pytest.raises(Stop):
+        work(check, made.append)
+    assert pressed <= len(made) <= pressed + worker.window.block
+    assert torch.equal(work(lambda: None, steps.append), whole)
+
+
+def test_what_helps_is_said_when_memory_runs_out():
+    @host.plain_errors
+    def work(numbers: int) -> Tensor:
+        return torch.empty(numbers)
+
+    assert work(3).shape == (3,)
+    with pytest.raises(MemoryError, match="fewer frames at a time, or use Remaster Video"):
+        work(1 << 50)
+
+
+def test_other_errors_reach_the_page_as_they_are():
+    @host.plain_errors
+    def work() -> None:
+        raise RuntimeError("something broke")
+
+    with pytest.raises(RuntimeError, match="something broke"):
+        work()
+
+
+def test_an_old_package_is_named_with_what_to_do(monkeypatch):
+    host.need("av"), host.need("cv2")
+    monkeypatch.setattr(av, "__version__", "16.1.0")
+    with pytest.raises(UnsupportedError, match=r"av 16.1.0 is too old, 19.0 or newer .* pip install -U av"):
+        host.need("av")
+
+
+# ---- films
+
+
+def components(frames: int, sound: int | None = 2) -> Any:
+    """A VIDEO that lies in memory, as ComfyUI holds it."""
+    waves = torch.sin(torch.arange(8000 * frames // 25) / 8).repeat(1, sound or 1, 1)
+    audio = {"waveform": waves, "sample_rate": 8000} if sound else None
+    return SimpleNamespace(images=clip(frames or 1)[:frames], audio=audio, frame_rate=Fraction(25))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_video_in_memory_is_written_without_loss(tmp_path, bits):
+    parts, path = components(9), tmp_path / "film.mkv"
+    films.write_components(parts, path, "pcm_s24le", bits)
+    frames = frames_of(path)
+    assert len(frames) == 9
+    for frame, image in zip(frames, parts.images):
+        codes = np.stack(frame.planes, -1).astype(np.float64)
+        assert np.abs(codes / (2**bits - 1) - image.numpy()).max() <= 0.5 / (2**bits - 1) + 1e-6
+    with VideoReader(path) as reader:
+        assert (reader.info.fps, reader.info.bits, reader.info.kind) == (25, bits, "rgb")
+    with av.open(path) as container:
+        sound = np.concatenate([f.to_ndarray() for f in container.decode(audio=0)], 1)
+    assert sound.size == parts.audio["waveform"].numel()
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "x264"), (".mov", "prores"), (".mkv", "ffv1")])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_the_sound_of_a_video_in_memory_reaches_the_output(tmp_path, suffix, codec, channels):
+    films.write_components(components(10, channels), tmp_path / "film.mkv", films._SOUND[suffix], 8)
+    out = tmp_path / f"out{suffix}"
+    remaster_film(
+        tmp_path / "film.mkv", out, restore=RestoreOptions(**CPU), colorize=None, write=OutputOptions(codec=codec)
+    )
+    with av.open(out) as container:
+        (stream,) = container.streams.audio
+        assert stream.codec_context.layout.nb_channels == channels
+        seconds = sum(frame.samples for frame in container.decode(audio=0)) / 8000
+    assert seconds == pytest.approx(10 / 25, abs=0.15)  # AAC comes in frames of 0.13 s
+
+
+def test_an_empty_video_is_said(tmp_path):
+    parts = SimpleNamespace(images=torch.zeros(0, 3, 0, 0), audio=None, frame_rate=Fraction(25))
+    with pytest.raises(InputError, match="video holds no frames"):
+        films.write_components(parts, tmp_path / "film.mkv", "aac", 8)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "gray", "gbrp10le"])
+def test_frames_picked_from_a_film_are_its_frames(tmp_path, pix_fmt):
+    path = tmp_path / "film.mkv"
+    film(path, 30, pix_fmt, codec="ffv1", options={"level": "3"})
+    steps: list[tuple[int, int | None]] = []
+    out, chosen = films.pick_from_film(films.Film(path), 3, lambda: None, lambda *step: steps.append(step))
+    assert len(chosen) == len(out) == 3 and steps[-1] == (30, 30)
+    with av.open(path) as container:
+        decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    for image, number in zip(out, chosen):
+        others = [float((image * 255 - torch.from_numpy(frame).float()).abs().mean()) for frame in decoded]
+        assert int(np.argmin(others)) == number and others[number] < 5 < sorted(others)[1]
+    # numbers count from the beginning of what is meant
+    part, numbers = films.pick_from_film(films.Film(path, 10, 25), 2, lambda: None, lambda *step: None)
+    assert max(numbers) < 15
+    batch = torch.stack([torch.from_numpy(frame) for frame in decoded]).float() / 255
+    assert apart(part, batch[[10 + n for n in numbers]]) < 0.1
+    if pix_fmt == "gray":  # of colours each has its own luma
+        assert films.pick_from_images(batch, 3, lambda: None, lambda *step: None)[1] == chosen
+
+
+@pytest.mark.parametrize("after", [0, 1, 20])
+def test_a_film_can_be_stopped_before_any_of_it_is_written(tmp_path, restorer, after):
+    film(tmp_path / "film.mp4", 40)
+    calls = []
+
+    def check() -> None:
+        calls.append(threading.current_thread())
+        if len(calls) > after:
+            raise Stop
+
+    with pytest.raises(Stop):
+        remaster_film(tmp_path / "film.mp4", tmp_path / "out.mkv", restore=restorer, colorize=None, check=check)
+    assert len(calls) == after + 1 and set(calls) == {threading.current_thread()}
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+
+
+# ---- the pack
+
+
+def load_pack(root: Path, code: str) -> str:
+    """Run code in a new process that has loaded the checkout as ComfyUI loads a pack: under its path, as `pack`."""
+    begin = f"""
+import sys, time, importlib.util
+import torch
+began = time.perf_counter()
+name = {str(root).replace(".", "_x_")!r}
+spec = importlib.util.spec_from_file_location(name, {str(root / "__init__.py")!r})
+sys.modules[name] = pack = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pack)
+def module(inside):
+    return importlib.import_module(name + "." + inside)
+"""
+    done = subprocess.run([sys.executable, "-c", begin + code], capture_output=True, text=True, timeout=120, cwd="/")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_the_checkout_is_a_pack_with_a_library_of_its_own(root):
+    told = load_pack(
+        root,
+        """
+import pathlib, inspect
+assert inspect.iscoroutinefunction(pack.comfy_entrypoint)
+assert pathlib.Path(pack.__file__).parent.joinpath(pack.WEB_DIRECTORY, "docs").is_dir()
+images, models = module("comfy_nodes.images"), module("comfy_nodes.models")
+for inside in ("films", "host", "jobs", "settings"):
+    module("comfy_nodes." + inside)
+assert not {"vs_remaster", "comfy_nodes", "vapoursynth", "folder_paths"} & set(sys.modules)
+assert not torch.cuda.is_initialized()
+remaster = module("vs_remaster.remaster")
+worker = remaster.Restorer(remaster.RestoreOptions(model="fast", device="cpu"))
+print(images.restore(torch.rand(2, 24, 32, 3), worker, "auto")[0].shape)
+try:
+    images.checked(torch.zeros(0, 4, 4, 3), "images")
+except module("vs_remaster.errors").InputError as error:
+    print(error)
+sys.path.insert(0, pack.__path__[0])  # and now one that was installed
+import vs_remaster
+print(vs_remaster.InputError is module("vs_remaster.errors").InputError)
+""",
+    )
+    assert told.splitlines()[0] == "torch.Size([2, 24, 32, 3])"
+    assert told.splitlines()[1].startswith("images holds no frames")
+    assert told.splitlines()[2] == "False"
+
+
+def test_the_pack_loads_quickly(root):
+    """ComfyUI has loaded torch, numpy, av and safetensors before; OpenCV and we come on top."""
+    code = """
+for inside in ("films", "host", "images", "jobs", "models", "settings"):
+    module("comfy_nodes." + inside)
+print(time.perf_counter() - began)
+"""
+    assert min(float(load_pack(root, code)) for _ in range(3)) < 0.3
+
+
+def test_the_root_is_no_package_for_anybody_else(root):
+    """Test runners and linters execute it as a plain file."""
+    done = subprocess.run([sys.executable, root / "__init__.py"], capture_output=True, text=True, cwd="/", timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_requirements_name_what_comfyui_may_lack(root):
+    lines = (root / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    names = [re.match(r"[\w-]+", line)[0] for line in lines if line and not line.startswith("#")]
+    theirs = {"torch", "numpy", "pillow", "safetensors", "tqdm"}
+    assert theirs.isdisjoint(names)
+    wanted = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    ours = {re.match(r"[\w-]+", name)[0] for name in wanted}
+    assert {name.removesuffix("-headless") for name in names} == ours - theirs
+
+
+def test_every_node_has_a_help_page(root):
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in (root / "comfy_nodes/web/docs").glob("*.md")}
+    assert set(pages) == NODES
+    assert all(len(page.split()) > 80 for page in pages.values())

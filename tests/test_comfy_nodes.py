@@ -1,0 +1,484 @@
+"""The nodes in a real ComfyUI: schemas and execute methods; its server is for tests/release/test_comfyui.py.
+
+Set VS_REMASTER_COMFYUI to a ComfyUI checkout, and VS_REMASTER_COMFYUI_PYTHON to the Python that runs it where that is
+another one than runs the tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from comfy_nodes import films, images, jobs, settings
+from tests.test_comfy import NODES, STEP, apart, batch_of, clip, components, planes
+from tests.test_video import film, frames_of, same
+from vs_remaster import ColorizeOptions, Colorizer, Reference, RestoreOptions, Restorer, weights
+from vs_remaster.job import OutputOptions, remaster_film
+from vs_remaster.remaster import repair_chroma
+
+
+def _other_python() -> str | None:
+    python = os.environ.get("VS_REMASTER_COMFYUI_PYTHON")
+    return python if python and Path(python).absolute() != Path(sys.executable) else None
+
+
+@pytest.fixture(scope="module")
+def comfy(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """ComfyUI's modules, on the CPU, with folders of their own; the nodes by id."""
+    checkout = os.environ.get("VS_REMASTER_COMFYUI")
+    if not checkout:
+        pytest.skip("needs VS_REMASTER_COMFYUI=folder of a ComfyUI checkout")
+    if _other_python():
+        pytest.skip("runs in VS_REMASTER_COMFYUI_PYTHON, see test_in_the_python_that_runs_comfyui")
+    sys.path.append(checkout)  # only while it is loaded: it has a package `tests` as well
+    try:
+        from comfy.cli_args import args
+
+        args.cpu = True
+        import comfy.model_management
+        import comfy.model_patcher
+        import comfy.utils
+        import folder_paths
+        from comfy_api.latest import InputImpl
+    except ModuleNotFoundError as error:
+        pytest.skip(f"needs VS_REMASTER_COMFYUI_PYTHON=the Python that runs ComfyUI: there is no {error.name} here")
+    finally:
+        sys.path.remove(checkout)
+    import comfy_nodes
+
+    base = tmp_path_factory.mktemp("comfyui")
+    folder_paths.models_dir = str(base / "models")
+    folder_paths.set_input_directory(str(base / "input"))
+    folder_paths.set_output_directory(str(base / "output"))
+    folder_paths.set_temp_directory(str(base / "temp"))
+    (base / "input").mkdir()
+    (base / "models/remaster").mkdir(parents=True)
+    extension = asyncio.run(comfy_nodes.comfy_entrypoint())
+    found = asyncio.run(extension.get_node_list())
+    return SimpleNamespace(
+        base=base,
+        nodes={node.GET_SCHEMA().node_id: node for node in found},
+        management=comfy.model_management,
+        utils=comfy.utils,
+        folders=folder_paths,
+        VideoFromFile=InputImpl.VideoFromFile,
+        VideoFromComponents=InputImpl.VideoFromComponents,
+    )
+
+
+@pytest.fixture
+def hook(comfy: Any) -> Any:
+    """A list of (value, total, preview, node id) that fills as nodes report; `on` is called for each."""
+    seen = SimpleNamespace(steps=[], on=lambda value: None)
+
+    def report(value: int, total: int, preview: Any, prompt_id: str | None = None, node_id: str | None = None) -> None:
+        seen.steps.append((value, total, preview, node_id))
+        seen.on(value)
+        comfy.management.throw_exception_if_processing_interrupted()  # as the server's own does
+
+    comfy.utils.set_progress_bar_global_hook(report)
+    yield seen
+    comfy.utils.set_progress_bar_global_hook(None)
+    comfy.management.interrupt_current_processing(False)
+
+
+def run(comfy: Any, node: str, **inputs: Any) -> tuple:
+    """Execute a node as ComfyUI does: a clone of its class, in inference mode; what is left out has its default."""
+    return run_whole(comfy, node, **inputs).result
+
+
+def run_whole(comfy: Any, node: str, **inputs: Any) -> Any:
+    kind = comfy.nodes[node]
+    for wanted in kind.GET_SCHEMA().inputs:
+        default = getattr(wanted, "default", None)
+        if wanted.id not in inputs and default is not None:
+            inputs[wanted.id] = default
+    clone = kind.PREPARE_CLASS_CLONE({"hidden_inputs": {"UNIQUE_ID": "7"}})
+    with torch.inference_mode():
+        return clone.EXECUTE_NORMALIZED(**inputs)
+
+
+@pytest.fixture(scope="module")
+def given() -> Tensor:
+    """Two references."""
+    return torch.cat((clip(1, 60, 90, seed=5), clip(1, 60, 90, seed=6).flip(3)))
+
+
+@pytest.fixture(scope="module")
+def movie(comfy: Any) -> Path:
+    """A film of 40 frames with sound in ComfyUI's input folder."""
+    path = comfy.base / "input" / "film.mp4"
+    film(path, 40, sound=True, rate=Fraction(25))
+    return path
+
+
+def restored(batch: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
+    luma, chroma = planes(batch)
+    made = Restorer(RestoreOptions(device="cpu", **options)).restore(luma)
+    return batch_of(made.luma, repair_chroma(chroma, made.mask * options.get("strength", 1.0))), made.mask[:, 0]
+
+
+# ---- schemas
+
+
+def test_the_nodes_are_those_that_saved_graphs_name(comfy):
+    assert set(comfy.nodes) == NODES
+    for node in comfy.nodes.values():
+        schema = node.GET_SCHEMA()
+        assert schema.category == "remaster" and schema.display_name and schema.description
+        assert node.GET_NODE_INFO_V1()["category"] == "remaster"
+
+
+def test_every_node_says_what_each_input_and_output_is(comfy, root):
+    for name, node in comfy.nodes.items():
+        page = (root / f"comfy_nodes/web/docs/{name}.md").read_text(encoding="utf-8")
+        schema = node.GET_SCHEMA()
+        for socket in (*schema.inputs, *schema.outputs):
+            assert socket.tooltip and len(socket.tooltip) > 10, (name, socket.id)
+            assert f"`{socket.id}`" in page, (name, socket.id)
+
+
+def test_numbers_of_the_nodes_have_the_library_s_defaults_and_limits(comfy):
+    numbers = {
+        "strength": settings.STRENGTH,
+        "grain": settings.GRAIN,
+        "lines": settings.LINES,
+        "tile": settings.TILE,
+        "saturation": settings.SATURATION,
+        "color_lines": settings.COLOR_LINES,
+        "weight": settings.WEIGHT,
+        "count": settings.COUNT,
+        "crf": settings.CRF,
+    }
+    seen = set()
+    for node in comfy.nodes.values():
+        for wanted in node.GET_SCHEMA().inputs:
+            if wanted.get_io_type() in ("INT", "FLOAT"):
+                number = numbers[wanted.id]
+                assert (wanted.default, wanted.min, wanted.max) == (number.default, number.low, number.high)
+                seen.add(wanted.id)
+    assert seen == set(numbers)
+    options, color = RestoreOptions(), ColorizeOptions()
+    assert [numbers[name].default for name in ("strength", "grain", "lines", "tile")] == [
+        options.strength, options.grain, options.lines, options.tile,
+    ]  # fmt: skip
+    assert (numbers["saturation"].default, numbers["color_lines"].default) == (color.saturation, color.lines)
+
+
+def test_the_model_list_of_the_node_shows_shipped_weights_and_files(comfy):
+    shutil.copy(weights.find("restorer", "fast"), comfy.base / "models/remaster/mine.safetensors")
+    (comfy.base / "models/remaster/notes.txt").write_text("no weights")
+    (wanted, *_) = comfy.nodes["RemasterLoadModel"].define_schema().inputs
+    assert {"restorer-fast", "colorizer-fast", "mine.safetensors"} <= set(wanted.options)
+    assert "notes.txt" not in wanted.options
+
+
+# ---- execute
+
+
+def test_node_restore_gives_what_the_library_gives(comfy, hook):
+    batch = clip(6)
+    out, mask = run(comfy, "RemasterRestore", images=batch, scenes="none", grain=0.3)
+    expected, where = restored(batch, grain=0.3)
+    assert apart(out, expected) <= STEP and apart(mask, where) <= STEP
+    assert [step[0] for step in hook.steps] == [1, 2, 3, 4, 5, 6]
+    assert {step[1:] for step in hook.steps} == {(6, None, "7")}
+
+
+def test_node_colorize_gives_what_the_library_gives(comfy, given):
+    batch = clip(4)
+    out, shares = run(
+        comfy, "RemasterReferenceColorize",
+        images=batch, references=given, color_lines=64, saturation=0.8, scenes="none", reference_frames="0, 3",
+    )  # fmt: skip
+    colorizer = Colorizer(ColorizeOptions(device="cpu", lines=64, saturation=0.8))
+    memory = colorizer.encode_references([Reference("", rgb.permute(2, 0, 1).contiguous()) for rgb in given])
+    luma, _ = planes(batch)
+    made = colorizer.colorize(luma, memory)
+    assert apart(out, batch_of(luma, made.chroma)) <= STEP
+    assert apart(torch.tensor(json.loads(shares)), made.shares) <= 1e-6
+
+
+def test_node_merge_takes_chroma_of_any_size(comfy):
+    batch, other = clip(3), clip(3, 20, 30, seed=3)
+    (out,) = run(comfy, "RemasterMergeLab", luma=batch, chroma=other)
+    assert torch.equal(out, images.merge(batch, other, 1.0))
+
+
+def test_node_options_do_not_stick_to_the_cached_model(comfy):
+    batch = clip(4)
+    for strength in (0.5, 0.0, 1.0, 0.5):
+        out, _ = run(comfy, "RemasterRestore", images=batch, scenes="none", strength=strength)
+        assert apart(out, restored(batch, strength=strength)[0]) <= STEP
+
+
+def test_node_loads_a_network_once_and_again_when_its_file_changed(comfy, monkeypatch):
+    from comfy_nodes import models
+
+    path = comfy.base / "models/remaster/own.safetensors"
+    shutil.copy(weights.find("restorer", "fast"), path)
+    (model,) = run(comfy, "RemasterLoadModel", model="own.safetensors")
+    networks = []
+    for _ in range(3):
+        networks.append(models.restorer(model, strength=0.5).engine)
+        models.colorizer(None, lines=64)
+    assert networks[0] is networks[1] is networks[2]
+    marks = comfy.nodes["RemasterLoadModel"].fingerprint_inputs
+    before = marks(model="own.safetensors", device="auto")
+    os.utime(path, ns=(1, 1))
+    assert models.restorer(model).engine is not networks[0]
+    assert marks(model="own.safetensors", device="auto") != before
+    for lines in range(64, 64 + 16 * 12, 16):
+        models.colorizer(None, lines=lines)
+    assert len(models._kept) <= models._KEPT
+
+
+def test_node_networks_are_comfyui_s_to_unload(comfy):
+    from comfy_nodes import models
+
+    batch = clip(2)
+    first = run(comfy, "RemasterRestore", images=batch)[0]
+    engine = models.restorer(None).engine
+    loaded = [kept.model.model for kept in comfy.management.current_loaded_models if kept.model is not None]
+    assert engine.net in loaded
+    comfy.management.unload_all_models()
+    comfy.management.cleanup_models()
+    assert torch.equal(run(comfy, "RemasterRestore", images=batch)[0], first)
+
+
+def test_node_says_when_a_model_is_the_wrong_one(comfy, given):
+    (model,) = run(comfy, "RemasterLoadModel", model="restorer-fast")
+    with pytest.raises(ValueError, match="restorer-fast is a restorer, this input takes a colorizer"):
+        run(comfy, "RemasterReferenceColorize", images=clip(1), references=given, model=model)
+    (model,) = run(comfy, "RemasterLoadModel", model="mine.safetensors", precision="fp16")
+    with pytest.raises(ValueError, match="fp16"):
+        run(comfy, "RemasterRestore", images=clip(1), model=model)
+    other = comfy.base / "models/remaster/other.safetensors"
+    save_file({"x": torch.zeros(1)}, other, {"network": "deepremaster-colorizer"})
+    (model,) = run(comfy, "RemasterLoadModel", model="other.safetensors")
+    with pytest.raises(ValueError, match=r"other.safetensors is a colorizer, this input takes a restorer"):
+        run(comfy, "RemasterRestore", images=clip(1), model=model)
+    with pytest.raises(ValueError, match=r"no model 'gone.safetensors' in .*remaster"):
+        run(comfy, "RemasterLoadModel", model="gone.safetensors")
+
+
+def test_node_errors_are_one_line_for_the_page(comfy, given):
+    for inputs, words in (
+        ({"images": torch.zeros(0, 3, 0, 0)}, "images holds no frames"),
+        ({"images": torch.zeros(2, 8, 8, 2)}, "8x8 with 2 channels"),
+        ({"images": torch.full((2, 8, 8, 3), torch.nan)}, "frame 0 holds 192 values"),
+        ({"images": clip(1), "tile": 100}, "at least 384 pixels, got 100"),
+        ({"images": clip(1), "lines": 10}, "64..8192, got 10"),
+    ):
+        with pytest.raises(ValueError, match=words) as error:
+            run(comfy, "RemasterRestore", **inputs)
+        assert type(error.value) is ValueError and "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="references holds no frames"):
+        run(comfy, "RemasterReferenceColorize", images=clip(1), references=given[:0])
+    with pytest.raises(ValueError, match="names 1 frames, references holds 2"):
+        run(comfy, "RemasterReferenceColorize", images=clip(1), references=given, reference_frames="4")
+
+
+def test_node_loads_references_of_a_folder(comfy, root):
+    folder = comfy.base / "input" / "stills"
+    folder.mkdir()
+    for name, size in (("shot_7.png", (30, 20)), ("a.png", (24, 24)), ("shot_120.jpg", (60, 40))):
+        Image.new("RGB", size, (200, 40, 30)).save(folder / name)
+    batch, names, frames = run(comfy, "RemasterLoadReferences", folder="stills")
+    assert (
+        batch.shape == (3, 40, 60, 3) and apart(batch, torch.tensor([200, 40, 30]).div(255).expand(3, 40, 60, 3)) < 0.02
+    )
+    assert names.splitlines() == ["shot_7.png", "shot_120.jpg", "a.png"] and frames == "7, 120, -"
+    assert torch.equal(batch, run(comfy, "RemasterLoadReferences", folder=f'"{folder}"')[0])
+    mark = comfy.nodes["RemasterLoadReferences"].fingerprint_inputs
+    before = mark(folder="stills")
+    Image.new("RGB", (30, 20)).save(folder / "a.png")
+    assert mark(folder="stills") != before
+    for wrong in ("nowhere", ""):
+        with pytest.raises(ValueError, match="folder"):
+            run(comfy, "RemasterLoadReferences", folder=wrong)
+
+
+def test_node_picks_the_same_frames_of_images_and_video(comfy, tmp_path):
+    movie = tmp_path / "gray.mkv"
+    film(movie, 40, "gray", codec="ffv1")
+    video = comfy.VideoFromFile(str(movie))
+    batch = video.get_components().images
+    out, frames = run(comfy, "RemasterPickReferences", video=video, count=3)
+    assert frames == run(comfy, "RemasterPickReferences", images=batch, count=3)[1]
+    assert apart(out, batch[[int(n) for n in frames.split(", ")]]) < 0.05
+    memory = comfy.VideoFromFile(io.BytesIO(movie.read_bytes()))
+    assert torch.equal(run(comfy, "RemasterPickReferences", video=memory, count=3)[0], out)
+    parts = comfy.VideoFromComponents(SimpleNamespace(images=batch, audio=None, frame_rate=Fraction(25)))
+    assert run(comfy, "RemasterPickReferences", video=parts, count=3)[1] == frames
+    assert not list((comfy.base / "temp").iterdir())
+    for inputs in ({}, {"images": batch, "video": video}):
+        with pytest.raises(ValueError, match="images or video, one of them"):
+            run(comfy, "RemasterPickReferences", **inputs)
+
+
+# ---- RemasterVideo
+
+
+def video(comfy: Any, **inputs: Any) -> Any:
+    return run_whole(comfy, "RemasterVideo", color_lines=64, **inputs)
+
+
+def by_the_library(movie: Path, output: Path, references: Tensor) -> Path:
+    """Lossless: x264 does not always write the same file for frames as small as these."""
+    given = images.references_of(references)
+    options = {"restore": RestoreOptions(device="cpu"), "colorize": ColorizeOptions(device="cpu", lines=64)}
+    remaster_film(movie, output, references=given, write=OutputOptions(codec="ffv1"), **options)
+    return output
+
+
+def test_node_video_writes_the_film_that_the_library_writes(comfy, movie, given, tmp_path):
+    path = video(comfy, path="film.mp4", references=given, codec="ffv1").result[1]
+    assert same(frames_of(Path(path)), frames_of(by_the_library(movie, tmp_path / "out.mkv", given)))
+
+
+def test_node_video_shows_the_film_and_how_far_it_is(comfy, given, hook, movie):
+    made = video(comfy, path="film.mp4", references=given, filename_prefix="a/b")
+    result, path = made.result
+    assert path == str(comfy.base / "output/a/b_00001_.mp4") and result.get_stream_source() == path
+    components = result.get_components()
+    assert len(components.images) == 40 and components.audio is not None
+    assert made.ui.as_dict() == {
+        "images": [{"filename": "b_00001_.mp4", "subfolder": "a", "type": "output"}],
+        "animated": (True,),
+    }
+    assert max(step[0] for step in hook.steps) == 40 and {step[3] for step in hook.steps} == {"7"}
+    previews = [step[2] for step in hook.steps if step[2]]
+    assert previews and previews[0][0] == "JPEG" and previews[0][1].size == (64, 48)
+
+
+@pytest.mark.parametrize("codec", settings.CODECS)
+def test_node_video_takes_any_video_and_codec(comfy, movie, given, tmp_path, codec):
+    loaded = comfy.VideoFromFile(str(movie))
+    memory = comfy.VideoFromFile(io.BytesIO(movie.read_bytes()))
+    films = [Path(video(comfy, video=v, path="elsewhere.mp4", references=given, codec=codec).result[1])
+             for v in (loaded, memory)]  # fmt: skip
+    assert {path.suffix for path in films} == {settings.SUFFIXES[codec]}
+    counts = [len(frames_of(path)) for path in films]
+    assert counts == [40, 40]
+    parts = video(comfy, video=comfy.VideoFromComponents(components(5)), references=given, codec=codec)
+    assert len(frames_of(Path(parts.result[1]))) == 5
+    if codec in ("ffv1", "prores"):
+        assert str(parts.result[1]) in parts.ui.as_dict()["text"][0]
+    assert not list((comfy.base / "temp").iterdir())
+
+
+def test_node_video_restores_only_without_references(comfy, movie):
+    path = video(comfy, path=str(movie), crf=30.0, codec="ffv1").result[1]
+    frames = frames_of(Path(path))
+    assert len(frames) == 40 and not same(frames, frames_of(movie))
+    with pytest.raises(ValueError, match="nothing to do"):
+        video(comfy, path=str(movie), restore=False)
+
+
+def test_node_video_takes_the_part_that_a_later_comfyui_trimmed(comfy, movie, tmp_path):
+    class Trimmed(comfy.VideoFromFile):
+        def get_active_trim_window(self) -> tuple[float, float]:
+            return 10 / 25, 12 / 25
+
+    path = video(comfy, video=Trimmed(str(movie)), codec="ffv1").result[1]
+    whole = video(comfy, path=str(movie), codec="ffv1").result[1]
+    assert same(frames_of(Path(path)), frames_of(Path(whole))[10:22])
+
+
+def test_node_video_names_what_the_container_cannot_hold(comfy, tmp_path):
+    film(tmp_path / "video.mkv", 12, rate=Fraction(25))
+    source = tmp_path / "film.mkv"
+    with av.open(tmp_path / "video.mkv") as video_in, av.open(source, "w") as out:
+        track = out.add_stream_from_template(video_in.streams.video[0])
+        sound = out.add_stream("pcm_u8", rate=8000, layout="mono")
+        for packet in video_in.demux(video=0):
+            if packet.size:
+                packet.stream = track
+                out.mux(packet)
+        block = av.AudioFrame.from_ndarray(np.zeros((1, 3840), np.float32), format="fltp", layout="mono")
+        block.sample_rate, block.pts = 8000, 0
+        out.mux(sound.encode(block))
+        out.mux(sound.encode(None))
+    path = tmp_path / "out.mp4"
+    text = jobs.remaster_video(
+        films.Film(source), path, None,
+        restorer=Restorer(RestoreOptions(device="cpu")), colorizer=Colorizer(ColorizeOptions(device="cpu")),
+        given=[], scenes="none", write=OutputOptions(),
+    )  # fmt: skip
+    done, left_out, uncolored = text.split("; ")
+    assert done == f"12 frames restored: {path}"
+    assert "audio" in left_out and "left out" in left_out
+    assert "not coloured" in uncolored
+
+
+def test_node_video_errors_say_what_to_do(comfy, given, tmp_path):
+    (comfy.base / "input/empty.mp4").write_bytes(b"")
+    for inputs, words in (
+        ({"path": ""}, "no video is plugged in.*empty"),
+        ({"path": "none.mp4"}, "nothing at .*none.mp4"),
+        ({"path": "empty.mp4"}, "empty.mp4"),
+        ({"video": comfy.VideoFromComponents(components(0, None))}, "video holds no frames"),
+        ({"path": "film.mp4", "references": given.new_zeros(1, 4, 4, 2)}, "references has frames of 4x4"),
+        ({"path": "film.mp4", "filename_prefix": "../../x"}, "leads out of the output folder"),
+    ):
+        with pytest.raises(ValueError, match=words) as error:
+            video(comfy, **inputs)
+        assert type(error.value) is ValueError and "\n" not in str(error.value)
+
+
+def test_node_video_interrupted_leaves_nothing_and_then_runs_as_if_it_had_not_been(comfy, movie, given, hook, tmp_path):
+    before = sorted((comfy.base / "output").rglob("*"))
+    hook.on = lambda value: value == 9 and comfy.management.interrupt_current_processing(True)
+    inputs = {"path": str(movie), "references": given, "filename_prefix": "stopped", "codec": "ffv1"}
+    with pytest.raises(comfy.management.InterruptProcessingException):
+        video(comfy, **inputs)
+    assert max(step[0] for step in hook.steps) < 40
+    assert sorted((comfy.base / "output").rglob("*")) == before
+    hook.on = lambda value: None
+    path = video(comfy, **inputs).result[1]
+    assert path.endswith("stopped_00001_.mkv")
+    assert same(frames_of(Path(path)), frames_of(by_the_library(movie, tmp_path / "out.mkv", given)))
+
+
+def test_node_restore_interrupted_ends_within_a_block(comfy, hook):
+    batch = clip(60, 32, 40)
+    whole = run(comfy, "RemasterRestore", images=batch, scenes="none")[0]
+    hook.steps.clear()
+    hook.on = lambda value: value == 3 and comfy.management.interrupt_current_processing(True)
+    with pytest.raises(comfy.management.InterruptProcessingException):
+        run(comfy, "RemasterRestore", images=batch, scenes="none")
+    assert hook.steps[-1][0] <= 3
+    hook.on = lambda value: None
+    assert torch.equal(run(comfy, "RemasterRestore", images=batch, scenes="none")[0], whole)
+
+
+def test_in_the_python_that_runs_comfyui(root):
+    """All of the above, when that is another Python."""
+    python = _other_python()
+    if not python or not os.environ.get("VS_REMASTER_COMFYUI"):
+        pytest.skip("needs VS_REMASTER_COMFYUI and, in VS_REMASTER_COMFYUI_PYTHON, another Python than this")
+    environment = {k: v for k, v in os.environ.items() if k != "VS_REMASTER_COMFYUI_PYTHON"}
+    this = f"{Path(__file__).relative_to(root).as_posix()}::test_in_the_python_that_runs_comfyui"
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--deselect", this, __file__]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert re.search(r"\d+ passed", done.stdout) and "skipped: nothing" in done.stdout, done.stdout[-2000:]
