@@ -48,7 +48,7 @@ def register_folder() -> None:
 
 
 def names() -> list[str]:
-    """What can be chosen: the shipped weights, then the files in `models/remaster`."""
+    """What can be chosen: the shipped weights, those the user has imported, then the files in `models/remaster`."""
     import folder_paths
 
     try:
@@ -56,7 +56,7 @@ def names() -> list[str]:
     except errors.RemasterError:
         shipped = []
     found = folder_paths.get_filename_list(FOLDER) if FOLDER in folder_paths.folder_names_and_paths else []
-    return shipped + [name for name in found if name.endswith(_WEIGHTS)]
+    return shipped + weights.imported() + [name for name in found if name.endswith(_WEIGHTS)]
 
 
 def choose(name: str, device: str, precision: str) -> ModelChoice:

@@ -1,4 +1,4 @@
-"""The command line: `vs-remaster run` and `vs-remaster merge`."""
+"""The command line: `vs-remaster run`, `vs-remaster merge` and `vs-remaster weights`."""
 
 from __future__ import annotations
 
@@ -45,8 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         with _messages(arguments.quiet), _clean_end():
-            done = arguments.command(arguments)
-            log.info("%d frames written to %s", done.frames, arguments.output)
+            arguments.command(arguments)
         return 0
     except RemasterError as error:
         return _fail(str(error), 2)
@@ -107,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     restore, color, write = RestoreOptions(), ColorizeOptions(), OutputOptions()
     parser = _Parser(prog="vs-remaster", description="Remaster old black-and-white film.")
     parser.add_argument("--version", action="version", version=f"vs-remaster {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="run|merge")
+    commands = parser.add_subparsers(required=True, metavar="run|merge|weights")
 
     run = commands.add_parser("run", help="restore a film and colour it from reference pictures")
     run.set_defaults(command=_run)
@@ -131,7 +130,9 @@ def _parser() -> argparse.ArgumentParser:
         help="where the cuts are; a file holds the number of each scene's first frame, one a line (default: auto)",
     )
     how = run.add_argument_group("how it is computed")
-    how.add_argument("--model", default=restore.model, help="fast, quality or a weight file (default: %(default)s)")
+    how.add_argument(
+        "--model", default=restore.model, help="fast, quality, deepremaster or a weight file (default: %(default)s)"
+    )
     how.add_argument(
         "--device", default=restore.device, metavar="auto|cpu|cuda[:n]", help="where (default: %(default)s)"
     )
@@ -148,6 +149,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_output(merge, write, CODECS)
     _number(merge, "--weight", float, 1.0, "0..1; 1 takes the colours of CHROMA, 0 keeps those of LUMA")
     _number(merge, "--offset", int, 0, "frame n of LUMA takes the colours of frame n + OFFSET of CHROMA")
+
+    kept = commands.add_parser("weights", help="manage the weights that are not shipped")
+    kept = kept.add_subparsers(required=True, metavar="import")
+    take = kept.add_parser(
+        "import", help="take over the authors' weights of DeepRemaster, for --model deepremaster (CC BY-NC-SA 4.0)"
+    )
+    take.set_defaults(command=_import, quiet=False)
+    take.add_argument("file", type=Path, metavar="FILE", help="remasternet.pth.tar")
+    take.add_argument("--as", dest="name", default="deepremaster", metavar="NAME", help="for --model, if not that name")
     return parser
 
 
@@ -174,7 +184,7 @@ def _output_options(arguments: argparse.Namespace) -> Any:
     return OutputOptions(codec=codec, crf=arguments.crf, overwrite=arguments.overwrite)
 
 
-def _run(arguments: argparse.Namespace) -> Any:
+def _run(arguments: argparse.Namespace) -> None:
     from .job import remaster_film
     from .references import load_references
     from .remaster import ColorizeOptions, RestoreOptions
@@ -198,7 +208,7 @@ def _run(arguments: argparse.Namespace) -> Any:
     scenes = arguments.scenes if arguments.scenes in ("auto", "none") else parse_cuts(arguments.scenes)
     wanted = arguments.references and not arguments.no_color
     with _Progress(arguments.quiet) as progress:
-        return remaster_film(
+        done = remaster_film(
             arguments.input,
             arguments.output,
             restore=None if arguments.no_restore else restore,
@@ -210,6 +220,7 @@ def _run(arguments: argparse.Namespace) -> Any:
             end=arguments.end,
             progress=progress,
         )
+    _report(done, arguments)
 
 
 def _model(name: str, network: str) -> str:
@@ -220,11 +231,11 @@ def _model(name: str, network: str) -> str:
     return "auto" if path.is_file() and network_of(path) != network else name
 
 
-def _merge(arguments: argparse.Namespace) -> Any:
+def _merge(arguments: argparse.Namespace) -> None:
     from .job import merge_films
 
     with _Progress(arguments.quiet) as progress:
-        return merge_films(
+        done = merge_films(
             arguments.luma,
             arguments.chroma,
             arguments.output,
@@ -233,6 +244,18 @@ def _merge(arguments: argparse.Namespace) -> Any:
             write=_output_options(arguments),
             progress=progress,
         )
+    _report(done, arguments)
+
+
+def _report(done: Any, arguments: argparse.Namespace) -> None:
+    log.info("%d frames written to %s", done.frames, arguments.output)
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    from .weights import import_published
+
+    files = import_published(arguments.file, arguments.name)
+    log.info("weights for --model %s written to %s", arguments.name, " and ".join(map(str, files)))
 
 
 class _Lines(logging.Handler):

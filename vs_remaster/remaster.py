@@ -24,8 +24,7 @@ from . import weights
 from .color import guided_upsample, rgb_to_ycbcr
 from .engines import Engine, choose_device, make_engine
 from .errors import InputError
-from .models import info
-from .models.attention import Memory
+from .models import EncodedReferences, info
 from .models.colorizer import working_size
 from .models.layers import Halo
 from .models.restorer import Place, thumbnails
@@ -57,7 +56,8 @@ class RestoreOptions:
     """How to restore.
 
     Attributes:
-        model: `auto`, a shipped variant, or the path of a weight file.
+        model: `auto`, a shipped variant, imported weights (`deepremaster`, `deepremaster-official`), or the path of a
+            weight file.
         strength: 0..1; 0 leaves the source untouched, 1 is the full restoration.
         grain: 0..1; how much of the original grain is put back after cleaning.
         lines: height in lines at which the network sees the picture; 0: the source's, at most 1152.
@@ -91,7 +91,8 @@ class ColorizeOptions:
     """How to colour.
 
     Attributes:
-        model: `auto`, a shipped variant, or the path of a weight file.
+        model: `auto`, a shipped variant, imported weights (`deepremaster`, `deepremaster-official`), or the path of a
+            weight file.
         saturation: 0 or more; 1 leaves colours as predicted.
         lines: height in lines at which colour is computed, whatever the source's.
         device, precision, engine: as in `RestoreOptions`.
@@ -138,8 +139,10 @@ class _Worker:
     def __init__(self, network: str, options: RestoreOptions | ColorizeOptions, block: int | None) -> None:
         self.options = options
         self.model = _choose_model(network, options)
-        net = weights.load_weights(weights.find(network, self.model), network)
+        net = weights.load_model(network, self.model)
         self.info = info(net)
+        if self.info.fixed_block and block not in (None, self.info.block):
+            raise InputError(f"block must be {self.info.block} for {self.model}, whose blocks overlap, got {block!r}")
         self.engine: Engine = make_engine(net, options.engine, options.device, options.precision)
         block = self.info.block if block is None else block
         self.window: Window = Window(before=self.info.before, after=self.info.after, block=block)
@@ -231,22 +234,24 @@ class Colorizer(_Worker):
         """The size (lines, columns) at which a `height` x `width` picture is coloured."""
         return working_size(height, width, self.options.lines, self.info.multiple_of)
 
-    def encode_references(self, references: Sequence[Reference]) -> Memory:
+    def encode_references(self, references: Sequence[Reference]) -> EncodedReferences:
         """Encode reference pictures once; the result is good for any number of clips.
 
         Raises:
-            InputError: there is none.
+            InputError: there is none, and the network needs some.
         """
-        if not references:
+        if not references and self.info.needs_references:
             raise InputError("no references to colour from; give at least one colour picture")
 
         def picture(reference: Reference) -> tuple[Tensor, Tensor]:
             rgb = reference.rgb[None].float().cpu()
-            return rgb_to_ycbcr(_resize(rgb, self.size(*rgb.shape[-2:]))).split([1, 2], 1)
+            if not self.info.scales_references:
+                rgb = _resize(rgb, self.size(*rgb.shape[-2:]))
+            return rgb_to_ycbcr(rgb).split([1, 2], 1)
 
         return self.engine.encode(picture(reference) for reference in references)
 
-    def colorize(self, luma: Tensor, memory: Memory, cuts: Sequence[int] = ()) -> Colored:
+    def colorize(self, luma: Tensor, memory: EncodedReferences, cuts: Sequence[int] = ()) -> Colored:
         """Colour a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""
         _check_luma(luma)
         starts = _frame_numbers(cuts)
@@ -254,7 +259,7 @@ class Colorizer(_Worker):
         chroma, shares = zip(*self.window.run(frames, lambda part, halo: self.process(part, memory, halo)))
         return Colored(torch.stack(chroma), torch.stack(shares))
 
-    def process(self, frames: Sequence[Tensor], memory: Memory, halo: Halo) -> list[tuple[Tensor, Tensor]]:
+    def process(self, frames: Sequence[Tensor], memory: EncodedReferences, halo: Halo) -> list[tuple[Tensor, Tensor]]:
         """Colour one window: frames `[1, H, W]` with their halo; (chroma `[2, H, W]`, shares `[R]`) for each frame that
         is no halo."""
         kept = slice(halo.before, len(frames) - halo.after)

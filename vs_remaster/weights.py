@@ -1,9 +1,13 @@
-"""Weight files: safetensors in half precision, a manifest with their hashes, found in the wheel or in the checkout."""
+"""Weight files: safetensors, shipped with a manifest of their hashes, imported by the user, or given by their path."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
+import re
+import sys
 from pathlib import Path
 
 import torch
@@ -12,15 +16,35 @@ from safetensors.torch import save_file
 from torch import nn
 
 from .errors import InputError
-from .models import build, config_json, network_name
+from .models import build, config_json, network_name, task
+from .models.published import published_state
+
+log = logging.getLogger(__name__)
 
 _PACKAGED = Path(__file__).parent / "_weights"
 _CHECKOUT = Path(__file__).parent.parent / "weights"
+_OFFICIAL = "-official"
+_PUBLISHED_MD5 = "1219f5830e4a7208b1c7ba2f089a16c8"
+_PUBLISHED = "deepremaster"
+_WANTED = "give the authors' remasternet.pth.tar, whole and unchanged"
+_AUTHORS = "github.com/satoshiiizuka/siggraphasia2019_remastering"
+_NAME = r"[A-Za-z0-9_]+"
 
 
 def folder() -> Path:
     """Where the shipped weights lie: inside the installed package, or `weights/` of a checkout."""
     return _PACKAGED if (_PACKAGED / "manifest.json").is_file() else _CHECKOUT
+
+
+def user_folder() -> Path:
+    """Where imported weights are kept, for every program of this user; it need not exist."""
+    if sys.platform == "win32":
+        data = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        data = Path.home() / "Library" / "Application Support"
+    else:
+        data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "vs-remaster" / "weights"
 
 
 def manifest() -> dict[str, dict]:
@@ -33,7 +57,8 @@ def manifest() -> dict[str, dict]:
 
 
 def find(network: str, model: str) -> Path:
-    """The file for `model` of `network`: a shipped variant (`fast`, `quality`), or the path of a weight file.
+    """The file for `model` of `network`: a shipped variant (`fast`, `quality`), an imported model (`deepremaster`), or
+    the path of a weight file.
 
     Raises:
         InputError: there is no such variant or file, or a shipped file is damaged.
@@ -44,12 +69,43 @@ def find(network: str, model: str) -> Path:
         return Path(model)
     entry = manifest().get(f"{network}-{model}")
     if entry is None:
-        names = " or ".join(variants(network))
-        raise InputError(f"no {network} model {model!r}; use {names}, or the path of a .safetensors file")
+        return _find_imported(network, model)
     path = folder() / entry["file"]
     if not path.is_file() or sha256(path) != entry["sha256"]:
         raise InputError(f"the weights {path} are missing or damaged (sha256 differs); install the package again")
     return path
+
+
+def _find_imported(network: str, model: str) -> Path:
+    name = model.removesuffix(_OFFICIAL)
+    path = user_folder() / f"{network}-{name}.safetensors"
+    if re.fullmatch(_NAME, name) and path.is_file():
+        return path
+    if name == _PUBLISHED:
+        raise InputError(
+            f"the weights of DeepRemaster are not in {user_folder()}: their licence (CC BY-NC-SA 4.0) keeps them from "
+            f"being shipped; get your own copy of remasternet.pth.tar ({_AUTHORS}) and run: "
+            "vs-remaster weights import remasternet.pth.tar"
+        )
+    names = " or ".join([*variants(network), _PUBLISHED])
+    raise InputError(f"no {network} model {model!r}; use {names}, or the path of a .safetensors file")
+
+
+def load_model(network: str, model: str) -> nn.Module:
+    """Load what `find` finds; the name of an imported model may end in `-official`: the published behaviour.
+
+    Raises:
+        InputError: there is no such model, or it does not fit.
+    """
+    shipped = Path(model).suffix == ".safetensors" or f"{network}-{model}" in manifest()
+    official = model.endswith(_OFFICIAL) and not shipped
+    return load_weights(find(network, model), network, **({"official": True} if official else {}))
+
+
+def imported() -> list[str]:
+    """Imported models as `restorer-deepremaster`, each also with `-official`."""
+    names = sorted(path.stem for path in user_folder().glob("*-*.safetensors"))
+    return [name + end for name in names for end in ("", _OFFICIAL)]
 
 
 def variants(network: str) -> list[str]:
@@ -58,12 +114,12 @@ def variants(network: str) -> list[str]:
 
 
 def network_of(path: Path) -> str:
-    """The name of the network that a weight file holds.
+    """What the network in a weight file does: `restorer` or `colorizer`.
 
     Raises:
         InputError: not a file written by `save_weights`.
     """
-    return _read(path, tensors=False)[0]["network"]
+    return task(_read(path, tensors=False)[0]["network"])
 
 
 def _read(path: Path, tensors: bool = True) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
@@ -79,20 +135,23 @@ def _read(path: Path, tensors: bool = True) -> tuple[dict[str, str], dict[str, t
     return header, state
 
 
-def load_weights(path: Path, network: str | None = None) -> nn.Module:
+def load_weights(path: Path, network: str | None = None, **config: bool) -> nn.Module:
     """Load a weight file into the network that its header names, in float32, ready for inference.
 
     Args:
         path: a `.safetensors` file written by `save_weights`.
-        network: refuse the file when it holds another network than this.
+        network: refuse the file when it holds another network than this, or one that does something else.
+        config: hyper-parameters in place of those in the header.
 
     Raises:
         InputError: not a weight file, another network, or tensors that do not fit.
     """
     header, state = _read(path)
-    if network and header["network"] != network:
-        raise InputError(f"{str(path)!r} holds a {header['network']}, not a {network}; give weights of a {network}")
-    net = build(header["network"], header.get("config"))
+    held = header["network"]
+    if network and network not in (held, task(held)):
+        raise InputError(f"{str(path)!r} holds a {held}, not a {network}; give weights of a {network}")
+    settings = header.get("config")
+    net = build(held, json.dumps({**json.loads(settings or "{}"), **config}) if config else settings)
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
@@ -101,13 +160,62 @@ def load_weights(path: Path, network: str | None = None) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 
-def save_weights(path: Path, net: nn.Module, state: dict[str, torch.Tensor] | None = None) -> None:
-    """Write a network (or `state`, such as an EMA of it) in half precision, atomically."""
+def save_weights(
+    path: Path, net: nn.Module, state: dict[str, torch.Tensor] | None = None, dtype: torch.dtype = torch.float16
+) -> None:
+    """Write a network (or `state`, such as an EMA of it) in half precision or in `dtype`, atomically."""
     state = state or net.state_dict()
-    half = {key: value.detach().to("cpu", torch.float16).contiguous() for key, value in state.items()}
+    stored = {key: value.detach().to("cpu", dtype).contiguous() for key, value in state.items()}
     part = path.with_suffix(".part")
-    save_file(half, str(part), {"network": network_name(net), "config": config_json(net)})
+    save_file(stored, str(part), {"network": network_name(net), "config": config_json(net)})
     part.replace(path)
+
+
+def import_published(path: Path, name: str = _PUBLISHED) -> list[Path]:
+    """Take over the authors' weights of DeepRemaster, or others trained with their code, for this user.
+
+    Args:
+        path: `remasternet.pth.tar`, or a file like it: a dictionary with `modelR` and `modelC`.
+        name: what `model` will call them: letters, digits, `_`.
+
+    Returns:
+        The two files written into `user_folder()`, in float32 as they were.
+
+    Raises:
+        InputError: not such a file, or a name that cannot be used.
+    """
+    if not re.fullmatch(_NAME, name) or name in ("auto", "fast", "quality"):
+        raise InputError(f"cannot name weights {name!r}; use letters, digits and _, but not auto, fast or quality")
+    networks = [build("deepremaster-restorer"), build("deepremaster-colorizer")]
+    stored = _unpickle(path)
+    try:
+        states = [published_state(net, stored[key]) for net, key in zip(networks, ("modelR", "modelC"))]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        what = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
+        raise InputError(f"{str(path)!r} does not hold the networks of DeepRemaster: {what}; {_WANTED}") from error
+    with path.open("rb") as file:
+        md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if md5 != _PUBLISHED_MD5 and name == _PUBLISHED:
+        log.warning("%s fits, but is not the published file: its md5 is %s, not %s", path, md5, _PUBLISHED_MD5)
+    target = user_folder()
+    files = [target / f"{task(network_name(net))}-{name}.safetensors" for net in networks]
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for file, net, state in zip(files, networks, states):
+            save_weights(file, net, state, torch.float32)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot write weights into {target}: {error}") from error
+    return files
+
+
+def _unpickle(path: Path) -> dict:
+    """What a file of `torch.save` holds, tensors and plain containers only: nothing in it is run."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}; {_WANTED}") from error
+    except Exception as error:  # whatever a file that is none of ours makes torch or pickle say
+        raise InputError(f"{str(path)!r} is no file of torch weights, or it is damaged; {_WANTED}") from error
 
 
 def sha256(path: Path) -> str:

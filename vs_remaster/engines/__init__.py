@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, UnsupportedError
-from ..models.attention import Memory
+from ..models import EncodedReferences
 from ..models.layers import Halo
 from ..models.restorer import Place
 
@@ -32,10 +32,10 @@ class Engine(Protocol):
         `place` says which part of the frame `luma` is; None: the whole.
         """
 
-    def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> Memory:
+    def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> EncodedReferences:
         """Pairs of luma `[1, 1, h, w]` and chroma `[1, 2, h, w]` to what the colorizer remembers of them."""
 
-    def colorize(self, luma: Tensor, memory: Memory, halo: Halo) -> tuple[Tensor, Tensor]:
+    def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
         """`luma` `[T, 1, H, W]` to chroma `[T - halo, 2, H, W]` and each reference's share in it `[T - halo, R]`."""
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-from ..models.attention import Memory
+from ..models import EncodedReferences
 from ..models.layers import Halo
 from ..models.restorer import Place
 from . import PRECISIONS
@@ -19,7 +19,10 @@ class TorchEngine:
 
     def __init__(self, net: nn.Module, device: str, precision: str) -> None:
         self.device, self.precision = device, precision
-        self.net = net.to(device, memory_format=torch.channels_last).eval()
+        net = net.to(device).eval()
+        if hasattr(net, "fuse"):
+            net.fuse()
+        self.net = lay_out(net)
 
     def _mode(self) -> AbstractContextManager:
         dtype = PRECISIONS[self.precision]
@@ -35,14 +38,23 @@ class TorchEngine:
         return out.luma[0].cpu(), out.mask[0].cpu(), out.toned[0].cpu()
 
     @torch.inference_mode()
-    def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> Memory:
+    def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> EncodedReferences:
         """See `Engine.encode`."""
         with self._mode():
             return self.net.encode_all((luma.to(self.device), chroma.to(self.device)) for luma, chroma in pictures)
 
     @torch.inference_mode()
-    def colorize(self, luma: Tensor, memory: Memory, halo: Halo) -> tuple[Tensor, Tensor]:
+    def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
         """See `Engine.colorize`."""
         with self._mode():
             out = self.net(luma[None].to(self.device), [memory.to(self.device)], halo)
         return out.chroma[0].cpu(), out.shares[0].cpu()
+
+
+def lay_out(net: nn.Module) -> nn.Module:
+    """Lay the kernels of all convolutions out for channels_last; `Module.to` cannot where some are 3-D."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for kernel in net.parameters():
+        if kernel.ndim in formats:
+            kernel.data = kernel.data.contiguous(memory_format=formats[kernel.ndim])
+    return net

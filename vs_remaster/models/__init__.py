@@ -9,25 +9,53 @@ from dataclasses import asdict, dataclass, is_dataclass
 from torch import nn
 
 from ..errors import InputError
+from .attention import Memory
 from .colorizer import ColorizerConfig, ColorizerNet
+from .deepremaster import DeepColorizer, DeepMemory, DeepRemasterConfig, DeepRestorer
 from .restorer import RestorerConfig, RestorerNet
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a caller must know of a loaded network: frames of context on each side, frames a block, size multiple."""
+    """What a caller must know of a loaded network.
+
+    Attributes:
+        network: what it does, `restorer` or `colorizer`.
+        before, after: frames of context on each side.
+        block: frames made at once.
+        multiple_of: of both sides of a picture.
+        fixed_block: another `block` would change the picture.
+        scales_references: references are handed over at their own size.
+        needs_references: it cannot do without any.
+    """
 
     network: str
     before: int
     after: int
     block: int
     multiple_of: int
+    fixed_block: bool = False
+    scales_references: bool = False
+    needs_references: bool = True
 
+
+EncodedReferences = Memory | DeepMemory
+"""What a colorizer remembers of its references; to everyone else a thing to hand on."""
+
+_OPTIONAL = ("fixed_block", "scales_references", "needs_references")
 
 NETWORKS: dict[str, tuple[Callable[..., nn.Module], type]] = {
     "restorer": (RestorerNet, RestorerConfig),
     "colorizer": (ColorizerNet, ColorizerConfig),
+    "deepremaster-restorer": (DeepRestorer, DeepRemasterConfig),
+    "deepremaster-colorizer": (DeepColorizer, DeepRemasterConfig),
 }
+"""What a weight file may hold, by the name in its header: what the network does, after whose network it is."""
+
+
+def task(network: str) -> str:
+    """What a network of the registry does: `restorer` or `colorizer`."""
+    return network.rpartition("-")[2]
 
 
 def build(network: str, config: str | None = None) -> nn.Module:
@@ -63,4 +91,5 @@ def network_name(net: nn.Module) -> str:
 
 def info(net: nn.Module) -> ModelInfo:
     """Facts about a network that the window and the hosts need."""
-    return ModelInfo(network_name(net), net.before, net.after, net.block, net.multiple_of)
+    more = {name: getattr(net, name) for name in _OPTIONAL if hasattr(net, name)}
+    return ModelInfo(task(network_name(net)), net.before, net.after, net.block, net.multiple_of, **more)

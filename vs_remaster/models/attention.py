@@ -50,6 +50,21 @@ def join(memories: list[Memory]) -> Memory:
     return Memory(*fields, torch.cat(places), torch.cat(owners), counts, overview, areas)
 
 
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """`softmax(queries keys^T) values`: `[Q, d]`, `[K, d]`, `[K, v]` to `[Q, v]`, exact, a chunk of scores at a time.
+
+    `scaled_dot_product_attention` takes its blockwise path only where values are as wide as keys; here they are 8
+    times wider, and it would hold the whole Q x K matrix (56 GB for five frames of 1440 x 1080).
+    """
+    out = []
+    transposed = keys.t()
+    for chunk in queries.split(max(16, CHUNK_SCORES // max(1, len(keys)))):
+        score = chunk @ transposed
+        score = score.sub_(score.detach().amax(1, keepdim=True)).exp_()
+        out.append((score.to(values.dtype) @ values) / score.sum(1, keepdim=True))
+    return torch.cat(out)
+
+
 def places(height: int, width: int, device: torch.device) -> Tensor:
     """`Memory.place` of one reference of `height` x `width` coarse positions."""
     y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")

@@ -1,0 +1,403 @@
+"""The two networks of DeepRemaster, to run the authors' weights: a restorer of L and a colorizer that makes ab from L
+and references.
+
+Source: Iizuka & Simo-Serra, DeepRemaster, SIGGRAPH Asia 2019, tables 1 and 2; where the published network departs from
+them (order of attention and branching), as its weights need it. The implementation is our own. The weights are
+CC BY-NC-SA 4.0: users import their own copy.
+
+Both networks mix 5 frames and know nothing of the others, so disjoint blocks show a seam every fifth frame. Here
+blocks of 5 begin every second frame and fade into each other; `official` gives the disjoint ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..color import gray_to_lightness, lab_to_rgb, lightness_to_gray, rgb_to_ycbcr, unpack_lab, ycbcr_to_rgb
+from .attention import attend
+from .layers import NO_HALO, Halo, fold, pad_to_multiple, unfold, wide
+
+MEAN_L, MEAN_RGB = 0.4462414, 0.48  # taken off the luma and off the references
+REFERENCE_LINES = 256  # short edge of a reference
+FRAMES = 5  # a block, as trained
+_STEP = 2  # frames from one block to the next
+# Weight of a frame by its place in the block. Binomial: whatever the place adds to a frame, up to a cubic of it, is
+# the same for even and odd frames and cannot flicker.
+_TAPER = (1, 4, 6, 4, 1)
+_FEW = 64  # channels
+
+
+@dataclass(frozen=True)
+class DeepRemasterConfig:
+    """`official`: disjoint blocks of 5, the gray value taken for L, references inside black margins, as published."""
+
+    official: bool = False
+
+
+class Unit(nn.Module):
+    """3x3 or 3x3x3 convolution, batch norm, ELU on frames `[B*T, C, H, W]`; `scale` 2 doubles the size first, 0.5
+    halves it."""
+
+    def __init__(self, inputs: int, outputs: int, scale: float = 1, *, temporal: bool, padded: bool = False) -> None:
+        super().__init__()
+        self.double = scale == 2
+        self.temporal = temporal
+        stride, padding = (2 if scale == 0.5 else 1), (0 if padded else 1)
+        if temporal:
+            self.conv = nn.Conv3d(inputs, outputs, 3, (1, stride, stride), padding)
+        else:
+            self.conv = nn.Conv2d(inputs, outputs, 3, stride, padding)
+        self.norm = nn.BatchNorm2d(outputs)  # over frames as over a clip: the same mean
+
+    def forward(self, x: Tensor, batch: int) -> Tensor:
+        if self.double:
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        x = over_time(self.conv, x, batch) if self.temporal else self.conv(x)
+        return F.elu(self.norm(x), inplace=not self.training)
+
+    def fuse(self) -> None:
+        """Fold the batch norm into the convolution: for inference only."""
+        if isinstance(self.norm, nn.BatchNorm2d):
+            self.conv, self.norm = fuse_conv_bn_eval(self.conv.eval(), self.norm.eval()), nn.Identity()
+
+
+def over_time(conv: nn.Conv3d, x: Tensor, batch: int) -> Tensor:
+    """A 3x3x3 convolution on frames `[B*T, C, H, W]`; in channels_last no view copies anything."""
+    if conv.in_channels > _FEW:
+        return fold(conv(unfold(x, batch).transpose(1, 2)).transpose(1, 2))
+    # The three kernels as one 2-D convolution, whose parts are summed over neighbouring frames: with few channels the
+    # 3-D kernels of a CPU are 2 to 30 times slower than this. Frame by frame, so that the parts need little memory.
+    width, padding = conv.out_channels, conv.padding[0]
+    kernel = conv.weight.permute(2, 0, 1, 3, 4).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    bias = F.pad(conv.bias, (width, width))
+    clips = [_summed(clip, kernel, bias, conv.stride[1:], padding) for clip in x.chunk(batch)]
+    return torch.cat(clips) if batch > 1 else clips[0]
+
+
+def _summed(clip: Tensor, kernel: Tensor, bias: Tensor, stride: tuple[int, ...], padding: int) -> Tensor:
+    """`kernel`: those for the frame before, the frame and the frame after one below the other; `[T, C, H, W]` in."""
+    count, out = len(clip) + 2 * padding - 2, None
+    for t, frame in enumerate(clip.split(1)):
+        parts = F.conv2d(frame, kernel, bias, stride, padding)
+        if out is None:
+            shape = (count, len(bias) // 3, *parts.shape[2:])
+            out = torch.empty(shape, dtype=parts.dtype, device=parts.device, memory_format=torch.channels_last).zero_()
+        for to, part in zip((t, t - 1, t - 2), parts.chunk(3, 1)):
+            if 0 <= to + padding < count:
+                out[to + padding] += part[0]
+    return out
+
+
+class Chain(nn.ModuleList):
+    """Units one after the other: (outputs, scale) of each, as in `Unit`."""
+
+    def __init__(self, inputs: int, *layers: tuple[int, float], temporal: bool, padded: bool = False) -> None:
+        units = []
+        for i, (outputs, scale) in enumerate(layers):
+            units.append(Unit(inputs, outputs, scale, temporal=temporal, padded=padded and i == 0))
+            inputs = outputs
+        super().__init__(units)
+
+    def forward(self, x: Tensor, batch: int) -> Tensor:
+        for unit in self:
+            x = unit(x, batch)
+        return x
+
+
+class Attention(nn.Module):
+    """Source-reference attention (equation 1 of the paper); with the source as reference, self-attention."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, width // 8)
+        self.key = nn.Linear(width, width // 8)
+        self.value = nn.Linear(width, width)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def memorize(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys `[N, d]` (float32: their product decides) and values `[N, v]` of frames `[T, C, H, W]`."""
+        rows = _rows(x)
+        with torch.autocast(x.device.type, enabled=False):
+            keys = F.linear(wide(rows), wide(self.key.weight), wide(self.key.bias))
+        return keys, self.value(rows)
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """`x` `[T, C, H, W]` with what it sees added; and, for each frame, the mean of the attention on the further
+        columns of `values`, beyond the C that are features: `[T, columns]`."""
+        count, width, height, columns = x.shape
+        with torch.autocast(x.device.type, enabled=False):
+            queries = F.linear(wide(_rows(x)), wide(self.query.weight), wide(self.query.bias))
+            found = attend(queries, keys, values).view(count, height, columns, -1)
+            out = torch.addcmul(x, self.gamma.to(x.dtype), found[..., :width].permute(0, 3, 1, 2).to(x.dtype))
+            return out, wide(found[..., width:]).mean((1, 2))
+
+    def among(self, x: Tensor, batch: int) -> Tensor:
+        """Self-attention over all frames of each of the `batch` clips in `x` `[B*T, C, H, W]`."""
+        return torch.cat([self(clip, *self.memorize(clip))[0] for clip in x.chunk(batch)])
+
+
+def _rows(x: Tensor) -> Tensor:
+    """`[T, C, H, W]` to `[T*H*W, C]`, a view in channels_last."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+class DeepMemory(NamedTuple):
+    """Keys and values of all references, positions in one list, at 1/8 and 1/16 of their size; R further columns of
+    the values tell whose position it is. All the colorizer needs of them, exactly."""
+
+    keys8: Tensor  # [K, 64]
+    values8: Tensor  # [K, 512 + R]
+    keys16: Tensor  # [k, 64]
+    values16: Tensor  # [k, 512 + R]
+
+    def to(self, device: torch.device | str) -> DeepMemory:
+        """The same memory on another device."""
+        return DeepMemory(*(x.to(device) for x in self))
+
+
+class DeepRestored(NamedTuple):
+    """All `[B, T, 1, H, W]`; see `RestorerOutput`. The network tells no mask: it is read off what it changed."""
+
+    luma: Tensor
+    mask: Tensor
+    toned: Tensor
+
+
+class DeepColored(NamedTuple):
+    """Chroma `[B, T, 2, H, W]` (BT.709) and, for each clip, the attention on each reference `[T, R]`."""
+
+    chroma: Tensor
+    shares: list[Tensor]
+
+
+class _Network(nn.Module):
+    """What both networks are to a caller."""
+
+    fixed_block = True
+
+    def __init__(self, config: DeepRemasterConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.before, self.block, self.after = (0, FRAMES, 0) if config.official else (4, 8 * _STEP, 3)
+
+    def fuse(self) -> None:
+        """Fold all batch norms: for inference only."""
+        for unit in self.modules():
+            if isinstance(unit, Unit):
+                unit.fuse()
+
+    def lightness(self, gray: Tensor) -> Tensor:
+        """Y' to the networks' L, both 0..1."""
+        gray = wide(gray).clamp(0, 1)
+        return gray if self.config.official else gray_to_lightness(gray) / 100
+
+    def blocks(self, make: Callable[[slice], tuple[Tensor, ...]], count: int, halo: Halo) -> tuple[Tensor, ...]:
+        """Run `make` on the blocks that `count` frames divide into; what it makes, `[B, t, ...]` each, blended."""
+        return make(slice(0, count)) if self.config.official else blend(make, count, halo)
+
+
+def blend(make: Callable[[slice], tuple[Tensor, ...]], count: int, halo: Halo) -> tuple[Tensor, ...]:
+    """Blocks of 5 round every second frame of the film, blended; the halo is not returned.
+
+    Where a scene goes on, the kept part of a window ends on the windows' grid, which is even: so neighbouring windows
+    lay their blocks alike.
+    """
+    kept = range(halo.before, count - halo.after)
+    grid = halo.before if halo.before else count - halo.after if halo.after else 0
+    sums: list[tuple[Tensor, ...]] = [()] * count
+    weights = [0] * count
+    for first in range(grid % _STEP - 2 * _STEP, count, _STEP):  # the middle of each lies on the grid
+        low, high = max(0, first), min(count, first + FRAMES)
+        # What is left of a block at a scene's end is of use with three frames; two others would have to share it.
+        if high - low < min(3, count) or high <= kept.start or low >= kept.stop:
+            continue
+        made = make(slice(low, high))
+        for i in range(max(low, kept.start), min(high, kept.stop)):
+            weight = _TAPER[i - first]
+            parts = tuple(weight * x[:, i - low] for x in made)
+            sums[i] = tuple(a + b for a, b in zip(sums[i], parts)) if sums[i] else parts
+            weights[i] += weight
+    return tuple(torch.stack(x, 1) for x in zip(*(tuple(x / weights[i] for x in sums[i]) for i in kept)))
+
+
+class DeepRestorer(_Network):
+    """The restoration network: L in, L out, spatially finite (under 64 pixels), so tiles leave no seam.
+
+    Source: table 1 of the paper.
+    """
+
+    multiple_of = 4
+
+    def __init__(self, config: DeepRemasterConfig = DeepRemasterConfig()) -> None:
+        super().__init__(config)
+        down = ((64, 0.5), (128, 1), (128, 1), (256, 0.5), *(4 * [(256, 1)]))
+        self.down = Chain(1, *down, temporal=True, padded=True)
+        self.up = Chain(256, (128, 2), (64, 1), (64, 1), (16, 2), temporal=True)
+        self.head = nn.Conv3d(16, 1, 3, padding=1)
+
+    def predict(self, light: Tensor) -> Tensor:
+        """The network itself: L `[B, T, 1, H, W]` 0..1, sizes multiples of 4, to restored L."""
+        batch = light.shape[0]
+        x = F.pad((light - MEAN_L).transpose(1, 2), (1, 1, 1, 1, 1, 1), mode="replicate").transpose(1, 2)
+        x = self.up(self.down(fold(x).contiguous(memory_format=torch.channels_last), batch), batch)
+        return (light + torch.tanh(unfold(wide(over_time(self.head, x, batch)), batch))).clamp(0, 1)
+
+    def forward(self, luma: Tensor, thumbs: Tensor | None = None, halo: Halo = NO_HALO, place: object = None):
+        """Restore a window of frames `luma` `[B, T, 1, H, W]`, Y' 0..1; `DeepRestored` of those that are no halo.
+
+        `thumbs` and `place`, which other restorers need for tiles, do not matter.
+        """
+        batch, count, _, height, width = luma.shape
+        light = unfold(pad_to_multiple(self.lightness(fold(luma)), self.multiple_of), batch)
+        (restored,) = self.blocks(lambda part: (self.predict(light[:, part]),), count, halo)
+        restored = restored[..., :height, :width]
+        if not self.config.official:
+            restored = lightness_to_gray(100 * restored)
+        source = wide(luma[:, halo.before : count - halo.after])
+        return DeepRestored(restored, *(unfold(x, batch) for x in _changes(fold(source), fold(restored))))
+
+
+def _changes(source: Tensor, restored: Tensor) -> tuple[Tensor, Tensor]:
+    """Where damage was repaired (0..1), and the source with the smooth part of the change only: flicker and fading
+    undone, grain and dirt still there. `[N, 1, H, W]`."""
+    change = restored - source
+    smooth = change
+    for kernel in ((33, 1), (1, 33)):
+        smooth = F.avg_pool2d(smooth, kernel, 1, (kernel[0] // 2, kernel[1] // 2), count_include_pad=False)
+    # Grain changes sign from pixel to pixel and goes in the mean of nine; a speck or a scratch stays.
+    local = F.avg_pool2d(change - smooth, 3, 1, 1, count_include_pad=False).abs()
+    return ((local - 0.04) / 0.08).clamp(0, 1), source + smooth
+
+
+class DeepColorizer(_Network):
+    """The source-reference network: ab from L and any number of references, none included.
+
+    Up to the first self-attention frames do not meet, so what the overlapping blocks share there is made once.
+    Source: table 2 of the paper.
+    """
+
+    multiple_of = 16
+    scales_references = True
+    needs_references = False
+
+    def __init__(self, config: DeepRemasterConfig = DeepRemasterConfig()) -> None:
+        super().__init__(config)
+        encoder = ((64, 0.5), (128, 1), (128, 1), (256, 0.5), (256, 1), (256, 1), (512, 0.5), (512, 1), (512, 1))
+        self.source = Chain(1, *encoder, temporal=False, padded=True)
+        self.reference = Chain(3, *encoder, temporal=False)
+        self.reference_deep = Chain(512, (512, 0.5), (512, 1), (512, 1), temporal=False)
+        self.flat = Chain(512, (512, 1), (512, 1), temporal=False)
+        self.deep = Chain(512, (512, 0.5), (512, 1), temporal=False)
+        self.mix = Chain(512, (512, 1), temporal=False)
+        self.match8, self.match16 = Attention(512), Attention(512)
+        self.self16, self.self8 = Attention(512), Attention(512)
+        self.join = Chain(1024, (512, 1), temporal=True)
+        self.up = Chain(512, (256, 1), (128, 2), (64, 1), (32, 2), (16, 1), (8, 2), temporal=True)
+        self.head = nn.Conv3d(8, 2, 3, padding=1)
+
+    def encode(self, rgb: Tensor, number: int = 0, count: int = 1) -> DeepMemory:
+        """Reference `number` of `count`: `rgb` `[1, 3, H, W]`, 0..1, of any size."""
+        x = (wide(rgb) - MEAN_RGB).contiguous(memory_format=torch.channels_last)
+        features = self.reference(x, 1)
+        parts = []
+        for attention, x in ((self.match8, features), (self.match16, self.reference_deep(features, 1))):
+            keys, values = attention.memorize(x)
+            owner = values.new_zeros(len(values), count)
+            owner[:, number] = 1
+            parts += [keys, torch.cat([values, owner], 1)]
+        return DeepMemory(*parts)
+
+    def encode_all(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> DeepMemory:
+        """Encode references `(luma [1, 1, h, w], chroma [1, 2, h, w])` of any size into one memory."""
+        rgb = [ycbcr_to_rgb(torch.cat(picture, 1)).clamp(0, 1) for picture in pictures]
+        if not rgb:
+            none = self.head.weight.new_zeros
+            return DeepMemory(none(0, 64), none(0, 512), none(0, 64), none(0, 512))
+        rgb = _in_margins(rgb) if self.config.official else [_scaled(x) for x in rgb]
+        parts = [self.encode(x, i, len(rgb)) for i, x in enumerate(rgb)]
+        return DeepMemory(*(torch.cat(x) for x in zip(*parts)))
+
+    def look(self, light: Tensor, memory: DeepMemory) -> tuple[Tensor, Tensor, Tensor]:
+        """What is made frame by frame from L `[T, 1, H, W]`: features at 1/8 and 1/16, and the references' shares."""
+        x = F.pad(light - MEAN_L, (1, 1, 1, 1), mode="replicate")
+        x = self.source(x.contiguous(memory_format=torch.channels_last), 1)
+        shares = light.new_zeros(len(light), 0)
+        if len(memory.keys8):
+            x, shares = self.match8(x, memory.keys8, memory.values8)
+        deep = self.deep(x, 1)
+        if len(memory.keys16):
+            deep, shares16 = self.match16(deep, memory.keys16, memory.values16)
+            shares = (shares + shares16) / 2
+        return self.flat(x, 1), self.mix(deep, 1), shares
+
+    def decode(self, flat: Tensor, deep: Tensor, batch: int) -> Tensor:
+        """Features at 1/8 and 1/16 `[B*T, 512, h, w]` of one block to ab `[B, T, 2, H, W]`, 0..1."""
+        deep = F.interpolate(self.self16.among(deep, batch), scale_factor=2, mode="bilinear", align_corners=False)
+        x = self.self8.among(self.join(torch.cat([deep, flat], 1), batch), batch)
+        return torch.sigmoid(unfold(wide(over_time(self.head, self.up(x, batch), batch)), batch))
+
+    def predict(self, light: Tensor, memories: list[DeepMemory]) -> Tensor:
+        """The network itself: L `[B, T, 1, H, W]` 0..1, sizes multiples of 16, to ab `[B, T, 2, H, W]`, 0..1."""
+        flat, deep, _ = zip(*(self.look(clip, memory) for clip, memory in zip(light, memories)))
+        return self.decode(torch.cat(flat), torch.cat(deep), len(light))
+
+    def forward(self, luma: Tensor, memories: list[DeepMemory], halo: Halo = NO_HALO) -> DeepColored:
+        """Colour a window of frames `luma` `[B, T, 1, H, W]`, Y' 0..1, sizes multiples of 16.
+
+        The chroma is that of the colour with the gray's L* and the predicted ab, brought into the gamut; Y' stays.
+        """
+        count = luma.shape[1]
+        light = self.lightness(luma)
+        chroma, shares = [], []
+        for clip, memory in zip(light, memories):
+            looks = zip(*(self.look(part, memory) for part in clip.split(FRAMES)))
+            flat, deep, share = (torch.cat(x) for x in looks)
+            (ab,) = self.blocks(partial(self._decode_part, flat, deep), count, halo)
+            kept = slice(halo.before, count - halo.after)
+            chroma.append(_chroma(clip[kept], ab[0]))
+            shares.append(share[kept])
+        return DeepColored(torch.stack(chroma), shares)
+
+    def _decode_part(self, flat: Tensor, deep: Tensor, part: slice) -> tuple[Tensor]:
+        return (self.decode(flat[part], deep[part], 1),)
+
+
+def _chroma(light: Tensor, ab: Tensor) -> Tensor:
+    """Cb, Cr `[T, 2, H, W]` of the colours that L `[T, 1, H, W]` and ab `[T, 2, H, W]`, all 0..1, stand for."""
+    lightness, ab = unpack_lab(torch.cat([light, ab], 1)).split([1, 2], 1)
+    return rgb_to_ycbcr(lab_to_rgb(torch.cat([lightness, ab.clamp(-100, 100)], 1)).clamp(0, 1))[:, 1:]
+
+
+def _resized(rgb: Tensor, size: tuple[int, int]) -> Tensor:
+    if rgb.shape[-2:] == size:
+        return rgb
+    return F.interpolate(rgb, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+
+
+def _scaled(rgb: Tensor) -> Tensor:
+    """A reference `[1, 3, H, W]` with a short edge of 256 pixels and its own shape; at most eight times as long."""
+    height, width = rgb.shape[-2:]
+    scale = REFERENCE_LINES / min(height, width)
+    return _resized(rgb, tuple(min(8 * REFERENCE_LINES, round(side * scale)) for side in (height, width)))
+
+
+def _in_margins(pictures: list[Tensor]) -> list[Tensor]:
+    """References as the authors prepare them: all of the mean shape, short edge 256, black round the picture."""
+    aspect = sum(x.shape[-1] / x.shape[-2] for x in pictures) / len(pictures)
+    height, width = int(REFERENCE_LINES / min(1, aspect)), int(REFERENCE_LINES * max(1, aspect))
+    framed = []
+    for x in pictures:
+        if x.shape[-2:] != (height, width):
+            scale = max(height, width) / max(x.shape[-2:])
+            x = _resized(x, tuple(max(16, int(side * scale / 16) * 16) for side in x.shape[-2:]))
+        top, left = (height - x.shape[-2]) // 2, (width - x.shape[-1]) // 2
+        framed.append(F.pad(x, (left, width - x.shape[-1] - left, top, height - x.shape[-2] - top)))
+    return framed
