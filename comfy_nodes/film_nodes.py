@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from comfy_api.latest import InputImpl, io, ui
 
-from . import films, host, images, jobs, models, settings
+from . import films, host, jobs, models, settings
+from . import images as batches
 from .library import errors, job
 from .sockets import CATEGORY, model, number, scenes
 
@@ -42,23 +43,20 @@ class RemasterPickReferences(io.ComfyNode):
     @classmethod
     @host.plain_errors
     def execute(cls, count: int, images: torch.Tensor | None = None, video: Any = None) -> io.NodeOutput:
-        out, chosen = _pick(images, video, count, cls.hidden.unique_id)
+        if (images is None) == (video is None):
+            given = "neither" if images is None else "both"
+            raise errors.InputError(f"plug in images or video, one of them; got {given}")
+        name = "images"
+        if video is not None and films.in_memory(video):
+            name, images = "video", video.get_components().images
+        done = host.Progress(None, cls.hidden.unique_id).done
+        if images is not None:
+            out, chosen = films.pick_from_images(batches.checked(images, name), count, host.check_interrupt, done)
+        else:
+            host.need("av")
+            with films.film_of(video, ".mkv", host.scratch_folder()) as film:
+                out, chosen = films.pick_from_film(film, count, host.check_interrupt, done)
         return io.NodeOutput(out, ", ".join(map(str, chosen)))
-
-
-def _pick(batch: torch.Tensor | None, video: Any, count: int, node: str | None) -> tuple[torch.Tensor, list[int]]:
-    if (batch is None) == (video is None):
-        given = "neither" if batch is None else "both"
-        raise errors.InputError(f"plug in images or video, one of them; got {given}")
-    name = "images"
-    if video is not None and films.in_memory(video):
-        name, batch = "video", video.get_components().images
-    done = host.Progress(None, node).done
-    if batch is not None:
-        return films.pick_from_images(images.checked(batch, name), count, host.check_interrupt, done)
-    host.need("av")
-    with films.film_of(video, ".mkv", host.scratch_folder()) as film:
-        return films.pick_from_film(film, count, host.check_interrupt, done)
 
 
 class RemasterVideo(io.ComfyNode):
@@ -137,7 +135,7 @@ class RemasterVideo(io.ComfyNode):
         colorizer: models.ModelChoice | None = None,
     ) -> io.NodeOutput:
         host.need("av")
-        given = [] if references is None or not colorize else images.references_of(references)
+        given = [] if references is None or not colorize else batches.references_of(references)
         suffix = settings.SUFFIXES[codec]
         with contextlib.ExitStack() as stack:
             if video is None:

@@ -146,7 +146,7 @@ def pick_from_film(film: Film, count: int, check: Check, done: job.Progress) -> 
 
     def lumas() -> Iterator[Tensor]:
         for frame in frames():
-            yield samples.decode_luma(frame.planes, info.samples)
+            yield samples.decode_luma(frame.planes, info)
             done(frame.index - film.start + 1, expected)
 
     info: Any = None
@@ -163,10 +163,10 @@ def pick_from_film(film: Film, count: int, check: Check, done: job.Progress) -> 
 
 
 def _rgb(frame: planes.Frame, info: Any) -> Tensor:
-    if info.samples.kind == "gray":
-        rgb = samples.decode_luma(frame.planes, info.samples).expand(3, -1, -1)
+    if info.kind == "gray":
+        rgb = samples.decode_luma(frame.planes, info).expand(3, -1, -1)
     else:
-        rgb = samples.decode_rgb(frame.planes, info.samples)
+        rgb = samples.decode_rgb(frame.planes, info)
     return rgb.clamp(0, 1).permute(1, 2, 0)
 
 

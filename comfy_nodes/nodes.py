@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from comfy_api.latest import ComfyExtension, io
 
-from . import host, images, models, settings
+from . import host, models, settings
+from . import images as batches
 from .film_nodes import RemasterPickReferences, RemasterVideo
 from .library import errors, references
 from .sockets import CATEGORY, Model, model, number, scenes
@@ -110,24 +111,11 @@ class RemasterRestore(io.ComfyNode):
         scenes: str,
         model: models.ModelChoice | None = None,
     ) -> io.NodeOutput:
-        return io.NodeOutput(*_restore(images, strength, grain, lines, tile, scenes, model, cls.hidden.unique_id))
-
-
-def _restore(
-    batch: torch.Tensor,
-    strength: float,
-    grain: float,
-    lines: int,
-    tile: int,
-    scenes: str,
-    model: models.ModelChoice | None,
-    node: str | None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    batch = images.shaped(batch, "images")
-    restorer = models.restorer(model, strength=strength, grain=grain, lines=lines, tile=tile)
-    models.bring([restorer], *batch.shape[1:3])
-    done = host.Progress(len(batch), node).done
-    return images.restore(batch, restorer, settings.SCENES[scenes], host.check_interrupt, done)
+        batch = batches.shaped(images, "images")
+        restorer = models.restorer(model, strength=strength, grain=grain, lines=lines, tile=tile)
+        models.bring([restorer], *batch.shape[1:3])
+        done = host.Progress(len(batch), cls.hidden.unique_id).done
+        return io.NodeOutput(*batches.restore(batch, restorer, settings.SCENES[scenes], host.check_interrupt, done))
 
 
 class RemasterReferenceColorize(io.ComfyNode):
@@ -184,26 +172,12 @@ class RemasterReferenceColorize(io.ComfyNode):
         reference_frames: str = "",
         model: models.ModelChoice | None = None,
     ) -> io.NodeOutput:
-        node = cls.hidden.unique_id
-        out, shares = _colorize(images, references, saturation, color_lines, scenes, reference_frames, model, node)
+        batch, given = batches.shaped(images, "images"), batches.references_of(references, reference_frames)
+        colorizer = models.colorizer(model, saturation=saturation, lines=color_lines)
+        models.bring([colorizer], *batch.shape[1:3])
+        done = host.Progress(len(batch), cls.hidden.unique_id).done
+        out, shares = batches.colorize(batch, given, colorizer, settings.SCENES[scenes], host.check_interrupt, done)
         return io.NodeOutput(out, json.dumps(shares))
-
-
-def _colorize(
-    batch: torch.Tensor,
-    pictures: torch.Tensor,
-    saturation: float,
-    lines: int,
-    scenes: str,
-    frames: str,
-    model: models.ModelChoice | None,
-    node: str | None,
-) -> tuple[torch.Tensor, list[list[float]]]:
-    batch, given = images.shaped(batch, "images"), images.references_of(pictures, frames)
-    colorizer = models.colorizer(model, saturation=saturation, lines=lines)
-    models.bring([colorizer], *batch.shape[1:3])
-    done = host.Progress(len(batch), node).done
-    return images.colorize(batch, given, colorizer, settings.SCENES[scenes], host.check_interrupt, done)
 
 
 class RemasterMergeLab(io.ComfyNode):
@@ -232,7 +206,7 @@ class RemasterMergeLab(io.ComfyNode):
     @host.plain_errors
     def execute(cls, luma: torch.Tensor, chroma: torch.Tensor, weight: float) -> io.NodeOutput:
         done = host.Progress(len(luma), cls.hidden.unique_id).done
-        return io.NodeOutput(images.merge(luma, chroma, weight, host.check_interrupt, done))
+        return io.NodeOutput(batches.merge(luma, chroma, weight, host.check_interrupt, done))
 
 
 class RemasterLoadReferences(io.ComfyNode):
@@ -271,7 +245,7 @@ class RemasterLoadReferences(io.ComfyNode):
         host.need("cv2")
         given = references.load_references(host.existing(folder, "folder"))
         names = "\n".join(reference.name for reference in given)
-        return io.NodeOutput(images.one_size(given), names, images.write_numbers([r.frame for r in given]))
+        return io.NodeOutput(batches.one_size(given), names, batches.write_numbers([r.frame for r in given]))
 
     @classmethod
     def fingerprint_inputs(cls, folder: str | None = None, **_: Any) -> Any:

@@ -46,17 +46,19 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
+def timed(work: Callable[[], object], device: str) -> float:
+    """How long `work` takes, in seconds."""
+    synchronize(device)
+    started = time.perf_counter()
+    work()
+    synchronize(device)
+    return time.perf_counter() - started
+
+
 def seconds(work: Callable[[], object], device: str, repeats: int) -> float:
     """Median duration of `work`, which is run once more before, to warm up."""
     work()
-    durations = []
-    for _ in range(repeats):
-        synchronize(device)
-        started = time.perf_counter()
-        work()
-        synchronize(device)
-        durations.append(time.perf_counter() - started)
-    return statistics.median(durations)
+    return statistics.median(timed(work, device) for _ in range(repeats))
 
 
 def ceiling(device: str, precision: str) -> float:
@@ -233,8 +235,6 @@ def measure_overhead(options: argparse.Namespace, device: str) -> dict[str, floa
             library()
             pairs = []
             for _ in range(options.repeats + 1):
-                filtered = make()
-                filtered.get_frame(0)  # the first block: references are encoded
                 bare = timed(library, device)
                 begun = make()  # nothing of it is kept from before
                 pairs.append((bare, timed(lambda begun=begun: drain(begun, options.frames), device)))
@@ -249,15 +249,6 @@ def measure_overhead(options: argparse.Namespace, device: str) -> dict[str, floa
 def decode(codes: np.ndarray) -> torch.Tensor:
     """Luma `[1, H, W]` as the filters decode 16-bit gray of limited range."""
     return decode_luma([codes], Samples("gray", 16))
-
-
-def timed(work: Callable[[], object], device: str) -> float:
-    """How long `work` takes, in seconds."""
-    synchronize(device)
-    started = time.perf_counter()
-    work()
-    synchronize(device)
-    return time.perf_counter() - started
 
 
 def vapoursynth_stills(pictures: Sequence[Reference]) -> Any:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from .color import guess_matrix, h273_code, h273_matrix
+from .color import SITINGS, guess_matrix, h273_code, h273_matrix
 from .errors import InputError, RemasterError, UnsupportedError
 from .models.layers import Halo
 from .samples import Samples, decode_luma
@@ -44,7 +44,6 @@ START, NUMBER = "RemasterSceneStart", "RemasterSceneFrame"
 """Properties that `detect` leaves on frames for the filters that follow: 1 where a scene starts, and the frame's number
 at that time, which tells whether it still follows the frame before it."""
 
-_SITINGS = ("left", "center", "topleft", "top", "bottomleft", "bottom")  # by VapourSynth's _ChromaLocation
 _FAMILIES = {vs.GRAY: "gray", vs.YUV: "yuv", vs.RGB: "rgb"}
 _TRIM_EVERY = 4  # blocks
 _BLOCKS_KEPT = 3  # a filter that follows asks for frames of as many at once
@@ -117,8 +116,7 @@ def samples_of(frame: vs.VideoFrame, matrix: str = "auto", what: str = "clip") -
         samples = replace(samples, full_range=props["_Range"] == vs.RANGE_FULL)
     elif "_ColorRange" in props:
         samples = replace(samples, full_range=props["_ColorRange"] == 0)
-    code = props.get("_ChromaLocation", 0)
-    samples = replace(samples, siting=_SITINGS[code] if 0 <= code < len(_SITINGS) else "left")
+    samples = replace(samples, siting=dict(enumerate(SITINGS)).get(props.get("_ChromaLocation", 0), "left"))
     if samples.kind == "rgb":
         return samples
     code = props.get("_Matrix", vs.MATRIX_UNSPECIFIED)
@@ -176,7 +174,7 @@ def describe(frame: vs.VideoFrame, samples: Samples) -> None:
     if not samples.floats:
         props["_Range"] = vs.RANGE_FULL if samples.full_range else vs.RANGE_LIMITED
     if any(samples.subsampling):
-        props["_ChromaLocation"] = _SITINGS.index(samples.siting)
+        props["_ChromaLocation"] = SITINGS.index(samples.siting)
     else:
         props.pop("_ChromaLocation", None)
 
@@ -210,7 +208,7 @@ def blocks(
     length, block = clip.num_frames, window.block
     count = -(-length // block)
     source, starts_scene = _with_scenes(clip, scenes, name)
-    _keep(source, window.before + block + window.after)
+    keep_frames(source, window.before + block + window.after)
     padded = source + source[-1] * (count * block + window.after - length or 1)
     if window.before:
         padded = source[0] * window.before + padded
@@ -240,10 +238,16 @@ def blocks(
         return carrier
 
     made = blank.std.ModifyFrame(inputs, make)
-    _keep(made, _BLOCKS_KEPT)
+    keep_frames(made, _BLOCKS_KEPT)
     spread = _pass(vs.core.std.Interleave([made] * block, modify_duration=False)[:length])
-    shape = clip if clip.format.id == fmt else clip.std.BlankClip(format=fmt, keep=True)  # for its length and rate only
+    shape = of_format(clip, fmt)
     return _pass(shape.std.ModifyFrame([spread], lambda n, f: _taken(f.props["RemasterBlock"], n % block)))
+
+
+def of_format(clip: vs.VideoNode, fmt: int) -> vs.VideoNode:
+    """A clip of a format with the size, length and rate of `clip`, for a ModifyFrame that makes its frames: `clip`
+    itself or a blank one."""
+    return clip if clip.format.id == fmt else clip.std.BlankClip(format=fmt, keep=True)
 
 
 def _taken(frames: Any, index: int) -> vs.VideoFrame:
@@ -262,7 +266,7 @@ def _give_back() -> None:
         trim(ctypes.c_size_t(0))
 
 
-def _keep(clip: vs.VideoNode, frames: int) -> None:
+def keep_frames(clip: vs.VideoNode, frames: int) -> None:
     """Let the core keep this many frames of a clip, neither fewer nor, as it may by default, many more."""
     clip.std.SetVideoCache(mode=1, fixedsize=1, maxsize=frames)
 
@@ -282,12 +286,10 @@ def _with_scenes(clip: vs.VideoNode, scenes: Scenes, name: str) -> tuple[vs.Vide
         return clip.std.CopyFrameProps(clip), lambda n, before, own: bool(
             own.get("_SceneChangePrev", 0) or before.get("_SceneChangeNext", 0)
         )
-    starts: frozenset[int] = frozenset()
-    if scenes is not None:
-        numbers = None if isinstance(scenes, str | bytes) else whole_numbers(scenes)
-        if numbers is None:
-            raise InputError(f"scenes must be 'detect', 'props', None or a list of frame numbers, got {scenes!r}")
-        starts = frozenset(numbers)
+    numbers = [] if scenes is None else whole_numbers(scenes)
+    if numbers is None:
+        raise InputError(f"scenes must be 'detect', 'props', None or a list of frame numbers, got {scenes!r}")
+    starts = frozenset(numbers)
     return clip.std.CopyFrameProps(clip), lambda n, before, own: n in starts
 
 
@@ -350,6 +352,6 @@ def _mark_scenes(clip: vs.VideoNode, name: str) -> vs.VideoNode:
         return out
 
     thumbs = blank.std.ModifyFrame([blank, clip], shrink)
-    _keep(thumbs, BEFORE + AFTER + 1 + 2 * _MARGIN)
+    keep_frames(thumbs, BEFORE + AFTER + 1 + 2 * _MARGIN)
     decided = dot.std.ModifyFrame([dot, *(shifted(thumbs, k, length) for k in range(-BEFORE, AFTER + 1))], decide)
     return clip.std.ModifyFrame([clip, decided], mark)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
-from .color import h273_code
+from .color import SITINGS, h273_code
 from .containers import media_url, reason, set_matroska_aspect
 from .errors import InputError, UnsupportedError
 from .film import VideoInfo
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 DEFAULT_CRF = {"x264": 17.0, "x265": 19.0}
 
 _ENCODERS = {"x264": "libx264", "x265": "libx265", "ffv1": "ffv1", "prores": "prores_ks"}
-_SITING_TAG = {"left": 1, "center": 2, "topleft": 3, "top": 4, "bottomleft": 5, "bottom": 6}
 # A clock that starts later belongs to a broadcast or a tape, not to the film; players would show black until then.
 _LATEST_START = 10
 
@@ -166,7 +165,7 @@ class VideoWriter(Atomic):
         self._tags = self._color_tags()
         context.colorspace, context.color_range = self._tags
         if out.kind == "yuv" and any(out.subsampling):
-            context.chroma_sample_location = _SITING_TAG[out.siting]
+            context.chroma_sample_location = SITINGS.index(out.siting) + 1
         if self.codec == "x265" and self._format in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # the only one Apple's players take
         context.flags |= av.codec.context.Flags.frame_duration

@@ -9,9 +9,9 @@ from typing import Any
 
 from av.video.frame import VideoFrame
 
-from .color import guess_matrix, h273_matrix
+from .color import SITINGS, guess_matrix, h273_matrix
 from .planes import PixelLayout
-from .samples import Kind, Samples
+from .samples import Samples
 
 # Matrices that are not known here, by code point of ITU-T H.273, which FFmpeg uses too; 12 only where its primaries are
 # not known.
@@ -21,7 +21,6 @@ INEXACT_MATRIX = {
     13: "chromaticity-derived constant luminance",
     14: "ICtCp",
 }
-_SITING = {1: "left", 2: "center", 3: "topleft", 4: "top", 5: "bottomleft", 6: "bottom"}
 _FULL = 2
 # Their gray is coded as Y' of limited range; everything else that stores gray (pictures, FFV1, raw) counts from black
 # to white.
@@ -48,8 +47,10 @@ class ColorTags:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoInfo:
-    """What is known of a film before its frames are read.
+class VideoInfo(Samples):
+    """What is known of a film before its frames are read: what their samples mean, and what follows.
+
+    The matrix is a guess from the height where the file does not say, and "bt709" for rgb.
 
     Attributes:
         path: the file or folder.
@@ -60,13 +61,6 @@ class VideoInfo:
         time_base: seconds a tick of `Frame.pts`.
         frames: how many frames the file promises, None if it does not.
         pix_fmt: FFmpeg's name of the pixel format.
-        kind: what the planes are.
-        bits: bits a sample, 8 to 16.
-        subsampling: log2 of luma samples per chroma sample, (horizontal, vertical).
-        matrix: of yuv and gray planes, a name in `color.MATRICES`; a guess from the height where the file does not say.
-            "bt709" for rgb.
-        full_range: black and white at the ends of the code range.
-        siting: where chroma samples lie, as in `color.resize_chroma`.
         tags: the colour description as written in the file.
         display_matrix: how to turn and flip the picture for display, nine numbers as in FFmpeg, None for upright.
         interlaced: fields were coded.
@@ -82,22 +76,11 @@ class VideoInfo:
     time_base: Fraction
     frames: int | None
     pix_fmt: str
-    kind: Kind
-    bits: int
-    subsampling: tuple[int, int] = (0, 0)
-    matrix: str = "bt709"
-    full_range: bool = False
-    siting: str = "left"
     tags: ColorTags = ColorTags()
     display_matrix: tuple[int, ...] | None = None
     interlaced: bool = False
     has_audio: bool = False
     is_folder: bool = False
-
-    @property
-    def samples(self) -> Samples:
-        """What the numbers in the planes mean."""
-        return Samples(self.kind, self.bits, self.subsampling, self.matrix, self.full_range, self.siting)
 
 
 def describe_samples(picture: VideoFrame, layout: PixelLayout, codec: str) -> dict[str, Any]:
@@ -124,6 +107,6 @@ def describe_samples(picture: VideoFrame, layout: PixelLayout, codec: str) -> di
         "subsampling": layout.subsampling,
         "matrix": matrix,
         "full_range": full,
-        "siting": _SITING.get(tags.siting, "center" if jpeg else "left"),
+        "siting": dict(enumerate(SITINGS, 1)).get(tags.siting, "center" if jpeg else "left"),
         "tags": tags,
     }

@@ -20,7 +20,9 @@ from .clips import (
     describe,
     errors_of,
     frame_with,
+    keep_frames,
     luma_of,
+    of_format,
     planes_of,
     samples_of,
     samples_of_format,
@@ -33,9 +35,9 @@ from .errors import InputError
 from .models.attention import Memory
 from .models.layers import Halo
 from .references import Reference, load_references
-from .remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, repair_chroma
+from .remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, check_weight, repair_chroma
 from .remaster import merge_lab as merge_tensors
-from .samples import Samples, colorless, decode_chroma, decode_luma, decode_rgb, encode
+from .samples import Samples, colorless, decode, decode_chroma, decode_rgb, encode
 
 _RESTORE, _COLORIZE = RestoreOptions(), ColorizeOptions()
 _MOST_REFERENCES = 1000  # of a clip: more is a film, not a choice of frames
@@ -92,7 +94,7 @@ def restore(
         )
 
         def process(frames: Sequence[vs.VideoFrame], halo: Halo, blank: vs.VideoFrame) -> list[vs.VideoFrame]:
-            kept = frames[halo.before : len(frames) - halo.after]
+            kept = frames[halo.kept(len(frames))]
             made = restorer.process([luma_of(frame) for frame in frames], halo)
             return [_restored(frame, *parts, restorer.options.strength) for frame, parts in zip(kept, made)]
 
@@ -159,7 +161,7 @@ def colorize(
         memory, ready = _encode_references(references, references_at, colorizer, name)
 
         def process(frames: Sequence[vs.VideoFrame], halo: Halo, blank: vs.VideoFrame) -> list[vs.VideoFrame]:
-            kept = frames[halo.before : len(frames) - halo.after]
+            kept = frames[halo.kept(len(frames))]
             made = colorizer.process([luma_of(frame) for frame in frames], memory[0], halo)
             return [_colored(frame, blank, chroma, shares) for frame, (chroma, shares) in zip(kept, made)]
 
@@ -209,8 +211,7 @@ def merge_lab(
             with errors_of(name):
                 return _merged(*f, weight, matrix)
 
-        shape = luma if fmt == luma.format.id else luma.std.BlankClip(format=fmt, keep=True)
-        return shape.std.ModifyFrame([blank, luma, donor], merge)
+        return of_format(luma, fmt).std.ModifyFrame([blank, luma, donor], merge)
 
 
 def _merged(
@@ -220,23 +221,23 @@ def _merged(
     theirs, their_samples = planes_of(donor), samples_of(donor, matrix, "chroma")
     wanted = _output_samples(samples, samples_of_format(blank.format), blank.format.id == frame.format.id)
     if weight > 0 or samples.kind == "gray":
-        own = decode_chroma(planes, samples) if weight < 1 else None
-        colors = merge_tensors(
-            decode_luma(planes, samples)[None],
-            decode_chroma(theirs, their_samples)[None],
+        luma, own = decode(planes, samples, chroma=weight < 1)
+        other_luma, colors = decode(theirs, their_samples)
+        merged = merge_tensors(
+            luma[None],
+            colors[None],
             own_chroma=None if own is None else own[None],
-            other_luma=decode_luma(theirs, their_samples)[None],
+            other_luma=other_luma[None],
             weight=weight,
         )
-        planes = encode(None, colors[0], planes, samples, wanted, colored=True)
+        planes = encode(None, merged[0], planes, samples, wanted, colored=True)
     out = frame_with(frame, blank, planes)
     describe(out, wanted)
     return out
 
 
 def _check_merge(luma: vs.VideoNode, chroma: vs.VideoNode, weight: float, matrix: str, offset: int) -> None:
-    if not isinstance(weight, numbers.Real) or isinstance(weight, bool) or not 0 <= weight <= 1:
-        raise InputError(f"weight must be between 0 and 1, got {weight!r}")
+    check_weight(weight)
     if not isinstance(offset, numbers.Integral) or isinstance(offset, bool):
         raise InputError(f"offset must be a whole number of frames, got {offset!r}")
     if not -luma.num_frames < offset < chroma.num_frames:
@@ -324,9 +325,8 @@ def _encode_references(
         given = list(references)
         if any(isinstance(one, vs.VideoNode) for one in given):
             raise InputError(f"references is a list of {len(given)} with clips in it: join them into one clip, a + b")
-        if not given:
-            raise InputError("no reference pictures were given: name a folder or files")
-        pictures = [picture for one in given for picture in load_references([one], lines=lines)]
+        # one by one, for they keep their order; that there is none is for `load_references` to say
+        pictures = [picture for one in given for picture in load_references([one], lines=lines)] or load_references([])
     count = len(clips) or len(pictures)
     frames = [None] * count if at is None else whole_numbers(at)
     if frames is None or len(frames) != count:
@@ -336,15 +336,15 @@ def _encode_references(
     dot = vs.core.std.BlankClip(None, 1, 1, vs.GRAY8, 1, keep=True)
 
     def prepare(n: int, f: list[vs.VideoFrame] | vs.VideoFrame) -> vs.VideoFrame:
-        given = f if isinstance(f, list) else [f]
+        blank, *stills = f if isinstance(f, list) else [f]
         if not memory:
             with errors_of(name):
-                shown = [_reference(frame, i, at, lines) for i, (frame, at) in enumerate(zip(given[1:], frames))]
+                shown = [_reference(still, i, shows, lines) for i, (still, shows) in enumerate(zip(stills, frames))]
                 memory.append(colorizer.encode_references(pictures or shown))
-        return given[0]
+        return blank
 
     ready = dot.std.ModifyFrame([dot, *clips], prepare)
-    ready.std.SetVideoCache(mode=1, fixedsize=1, maxsize=1)
+    keep_frames(ready, 1)
     return memory, ready
 
 

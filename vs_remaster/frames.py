@@ -9,7 +9,7 @@ from .film import VideoInfo
 from .output import OutputFormat
 from .planes import Frame
 from .remaster import Picture
-from .samples import colorless, decode_chroma, decode_luma, encode
+from .samples import colorless, decode, encode
 
 
 def to_picture(frame: Frame, info: VideoInfo, *, chroma: bool = True) -> Picture:
@@ -23,7 +23,7 @@ def to_picture(frame: Frame, info: VideoInfo, *, chroma: bool = True) -> Picture
     Returns:
         Luma and BT.709 chroma, with the frame as payload; chroma is None where it is not wanted or the frame has none.
     """
-    luma, colors = decode_frame(frame, info, chroma=chroma and not colorless(frame.planes, info.samples))
+    luma, colors = decode_frame(frame, info, chroma=chroma and not colorless(frame.planes, info))
     return Picture(luma=luma, chroma=colors, index=frame.index, payload=frame)
 
 
@@ -59,8 +59,7 @@ def decode_frame(frame: Frame, info: VideoInfo, *, chroma: bool = True) -> tuple
         Luma `[1, H, W]`, nominally 0..1, of the film's own matrix (BT.709 for rgb); chroma `[2, H, W]`, BT.709, or
         None.
     """
-    luma = decode_luma(frame.planes, info.samples)
-    return luma, decode_chroma(frame.planes, info.samples) if chroma else None
+    return decode(frame.planes, info, chroma=chroma)
 
 
 def encode_frame(
@@ -74,4 +73,4 @@ def encode_frame(
     luma_kept: bool = False,
 ) -> list[np.ndarray]:
     """Make the planes of an output: see `from_picture` and `samples.encode`."""
-    return encode(None if luma_kept else luma, chroma, frame.planes, info.samples, out, colored=colored)
+    return encode(None if luma_kept else luma, chroma, frame.planes, info, out, colored=colored)

@@ -17,7 +17,16 @@ from .output import check_output, output_format
 from .overlap import overlap
 from .planes import Frame
 from .references import Reference
-from .remaster import ColorizeOptions, Colorizer, Picture, RemasterPipeline, RestoreOptions, Restorer, merge_lab
+from .remaster import (
+    ColorizeOptions,
+    Colorizer,
+    Picture,
+    RemasterPipeline,
+    RestoreOptions,
+    Restorer,
+    check_weight,
+    merge_lab,
+)
 from .scenes import AFTER, BEFORE
 from .video import VideoReader
 
@@ -165,8 +174,7 @@ def merge_films(
         RemasterError: films of different rate, or whose lengths differ by more than the offset; see also
             `remaster_film`.
     """
-    if not 0 <= weight <= 1:
-        raise InputError(f"weight must be between 0 and 1, got {weight:g}")
+    check_weight(weight)
     check_output(output, write.codec, write.overwrite, luma if luma.exists() else None)
     check_output(output, write.codec, write.overwrite, chroma if chroma.exists() else None)
     with VideoReader(luma) as reader, VideoReader(chroma) as other:

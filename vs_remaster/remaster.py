@@ -43,12 +43,24 @@ _TILE = 1088  # 1080 lines in one piece
 
 def _check(options: Any, kind: type = numbers.Real, which: str = "", **bounds: tuple[float, float]) -> None:
     for name, (low, high) in bounds.items():
-        value = getattr(options, name)
-        number = isinstance(value, kind) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not low <= value <= high:
-            limits = f"between {low:g} and {high:g}" if math.isfinite(high) else f"{low:g} or more"
-            whole = "a whole number " if kind is numbers.Integral else ""
-            raise InputError(f"{which}{name} must be {whole}{limits}, got {value!r}")
+        _check_number(f"{which}{name}", getattr(options, name), low, high, kind)
+
+
+def _check_number(name: str, value: Any, low: float, high: float, kind: type = numbers.Real) -> None:
+    number = isinstance(value, kind) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        limits = f"between {low:g} and {high:g}" if math.isfinite(high) else f"{low:g} or more"
+        whole = "a whole number " if kind is numbers.Integral else ""
+        raise InputError(f"{name} must be {whole}{limits}, got {value!r}")
+
+
+def check_weight(weight: float) -> None:
+    """Refuse a share of other colours, see `merge_lab`, outside 0..1.
+
+    Raises:
+        InputError: with the value.
+    """
+    _check_number("weight", weight, 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +189,7 @@ class Restorer(_Worker):
 
     def process(self, frames: Sequence[Tensor], halo: Halo) -> list[tuple[Tensor, Tensor]]:
         """Restore one window: frames `[1, H, W]` with their halo; (luma, mask) for each frame that is no halo."""
-        kept = slice(halo.before, len(frames) - halo.after)
+        kept = halo.kept(len(frames))
         if self.options.strength == 0:
             return [(frame, torch.zeros_like(frame)) for frame in frames[kept]]
         source = _stack(frames[kept])
@@ -205,8 +217,7 @@ class Restorer(_Worker):
         tile = self.options.tile or (_TILE if height * width > _WHOLE else max(height, width))
         if height <= tile and width <= tile:
             return self.engine.restore(luma, thumbs, halo)
-        kept = luma.shape[0] - halo.before - halo.after
-        out = [luma.new_empty(kept, 1, height, width) for _ in range(3)]
+        out = [torch.empty_like(luma[halo.kept(len(luma))]) for _ in range(3)]
         for top, bottom, y0, y1 in _tiles(height, tile):
             for left, right, x0, x1 in _tiles(width, tile):
                 place = Place(top, left, height, width)
@@ -262,7 +273,7 @@ class Colorizer(_Worker):
     def process(self, frames: Sequence[Tensor], memory: EncodedReferences, halo: Halo) -> list[tuple[Tensor, Tensor]]:
         """Colour one window: frames `[1, H, W]` with their halo; (chroma `[2, H, W]`, shares `[R]`) for each frame that
         is no halo."""
-        kept = slice(halo.before, len(frames) - halo.after)
+        kept = halo.kept(len(frames))
         low = _stack(frames, self.size(*frames[0].shape[-2:]))
         chroma, shares = self.engine.colorize(low, memory, halo)
         full = fit_size(chroma, low[kept], _stack(frames[kept]))
@@ -306,8 +317,7 @@ def merge_lab(
     _check_luma(luma)
     if chroma.ndim != 4 or chroma.shape[1] != 2 or len(chroma) != len(luma):
         raise InputError(f"chroma must be [T, 2, h, w] with T = {len(luma)} frames, got {tuple(chroma.shape)}")
-    if not 0 <= weight <= 1:
-        raise InputError(f"weight must be between 0 and 1, got {weight!r}")
+    check_weight(weight)
     size = chroma.shape[-2:]
     for name, tensor, shape in (
         ("own_chroma", own_chroma, (len(luma), 2, *luma.shape[-2:])),
@@ -425,7 +435,7 @@ class RemasterPipeline:
         """Send pictures through a window; whether they start a scene goes along."""
 
         def keep_flag(items: Sequence[tuple[Picture, bool]], halo: Halo) -> list[tuple[Picture, bool]]:
-            kept = items[halo.before : len(items) - halo.after]
+            kept = items[halo.kept(len(items))]
             return list(zip(process([picture for picture, _ in items], halo), (flag for _, flag in kept)))
 
         return window.run((((picture, flag), flag) for picture, flag in film), keep_flag, first)
@@ -451,7 +461,7 @@ class RemasterPipeline:
         yield from decided()
 
     def _restore(self, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
-        kept = pictures[halo.before : len(pictures) - halo.after]
+        kept = pictures[halo.kept(len(pictures))]
         made = self.restorer.process([p.luma for p in pictures], halo)
         out = []
         for picture, (luma, mask) in zip(kept, made):
@@ -462,7 +472,7 @@ class RemasterPipeline:
         return out
 
     def _colorize(self, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
-        kept = pictures[halo.before : len(pictures) - halo.after]
+        kept = pictures[halo.kept(len(pictures))]
         made = self.colorizer.process([p.luma for p in pictures], self.memory, halo)
         return [replace(picture, chroma=chroma, shares=shares) for picture, (chroma, shares) in zip(kept, made)]
 

@@ -60,10 +60,20 @@ def plane_sizes(kind: Kind, width: int, height: int, subsampling: tuple[int, int
     return [(height, width), chroma, chroma]
 
 
+def decode(
+    planes: Sequence[np.ndarray], samples: Samples, *, chroma: bool = True
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What `decode_luma` and, where it is wanted, `decode_chroma` give; rgb is converted only once."""
+    if chroma and samples.kind == "rgb":
+        luma, colors = rgb_to_ycbcr(_decode(planes, samples, chroma=False), "bt709").split([1, 2])
+        return luma, colors
+    return decode_luma(planes, samples), decode_chroma(planes, samples) if chroma else None
+
+
 def decode_luma(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tensor:
     """Luma `[1, H, W]`, nominally 0..1, of the planes' own matrix (BT.709 for rgb)."""
     if samples.kind == "rgb":
-        return rgb_to_ycbcr(_decode(planes, samples, chroma=False), "bt709")[:1]
+        return decode(planes, samples)[0]
     return _decode(planes[:1], samples, chroma=False)
 
 
@@ -72,7 +82,7 @@ def decode_chroma(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tenso
     if samples.kind == "gray":
         return None
     if samples.kind == "rgb":
-        return rgb_to_ycbcr(_decode(planes, samples, chroma=False), "bt709")[1:]
+        return decode(planes, samples)[1]
     return convert_chroma(_upsample(planes, samples), samples.matrix, "bt709")
 
 

@@ -20,6 +20,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.test_comfy import NODES
 from vs_remaster import ColorizeOptions, Colorizer, Reference, RestoreOptions, Restorer, load_references
 from vs_remaster.color import fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
 from vs_remaster.job import OutputOptions, remaster_film
@@ -29,15 +30,6 @@ from vs_remaster.video import VideoReader
 
 STEP = 1 / 65535
 WORKFLOWS = sorted((Path(__file__).parents[2] / "example_workflows").glob("*.json"))
-NODES = {
-    "RemasterLoadModel",
-    "RemasterRestore",
-    "RemasterReferenceColorize",
-    "RemasterMergeLab",
-    "RemasterLoadReferences",
-    "RemasterPickReferences",
-    "RemasterVideo",
-}
 
 
 @dataclass

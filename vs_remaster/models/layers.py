@@ -22,6 +22,10 @@ class Halo(NamedTuple):
         """What is left of the halo when only `radius` frames on each side still matter."""
         return Halo(min(self.before, radius), min(self.after, radius))
 
+    def kept(self, count: int) -> slice:
+        """Which of a window's `count` frames will be returned."""
+        return slice(self.before, count - self.after)
+
 
 NO_HALO = Halo(0, 0)
 
