@@ -89,6 +89,11 @@ class DamageSettings:
             raise InputError(f"unknown damage {sorted(unknown)}; choose from {sorted(self.chance)}")
         return replace(self, clean=0.0, chance={k: float(k in kinds) for k in self.chance})
 
+    def steady(self) -> DamageSettings:
+        """These settings without weave and repeated frames, so that the clean clip's colours still fit the damaged
+        one."""
+        return replace(self, chance=self.chance | {"weave": 0.0, "repeat": 0.0})
+
 
 STRUCTURAL = ("dust", "streaks", "blotches", "clusters", "hairs", "gate_hairs", "scratches", "splice")
 
@@ -594,6 +599,13 @@ def _copy_wear(draw, settings: DamageSettings, x: torch.Tensor) -> torch.Tensor:
 
 def _block_artefacts(x: torch.Tensor, step: np.ndarray) -> torch.Tensor:
     """Quantise the 8x8 cosine transform of pictures [N, 1, H, W], coarser at high frequencies."""
+    k = torch.arange(8, dtype=torch.float32, device=x.device)
+    quant = torch.from_numpy(step.astype(np.float32)).to(x.device).view(-1, 1, 1)
+    return quantise_blocks(x, quant * (1 + 0.35 * (k[:, None] + k)))
+
+
+def quantise_blocks(x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """Round the orthonormal 8x8 cosine transform of pictures [N, 1, H, W] to multiples of `table` [N, 8, 8]."""
     count, _, height, width = x.shape
     k = torch.arange(8, dtype=torch.float32, device=x.device)
     basis = torch.cos(math.pi * k[:, None] * (2 * k + 1) / 16) * 0.5
@@ -601,8 +613,7 @@ def _block_artefacts(x: torch.Tensor, step: np.ndarray) -> torch.Tensor:
     pad = (0, -width % 8, 0, -height % 8)
     y = F.pad(x, pad, mode="replicate")
     y = y.view(count, y.shape[2] // 8, 8, y.shape[3] // 8, 8).transpose(2, 3)
-    quant = torch.from_numpy(step.astype(np.float32)).to(x.device).view(-1, 1, 1, 1, 1)
-    quant = quant * (1 + 0.35 * (k[:, None] + k))
+    quant = table[:, None, None]
     y = basis @ y @ basis.T
     y = basis.T @ (torch.round(y / quant) * quant) @ basis
     return y.transpose(2, 3).reshape(count, 1, height + pad[3], width + pad[1])[..., :height, :width]
@@ -771,7 +782,7 @@ VALIDATION_EDGE = 272  # short edge of the clean validation clips: at least 1.3 
 VALIDATION_FRAMES = 48
 
 
-def validation_clip(name: str, clean: torch.Tensor, templates: Templates) -> Damaged:
+def validation_clip(name: str, clean: torch.Tensor, templates: Templates | None, steady: bool = False) -> Damaged:
     """The frozen validation damage of one clip: the same on every machine and in every run.
 
     Args:
@@ -779,6 +790,7 @@ def validation_clip(name: str, clean: torch.Tensor, templates: Templates) -> Dam
         clean: luma [T, 1, H, W], 0..1, whole frames; moved to the CPU in float32. At most `VALIDATION_FRAMES` frames
             for figures that can be compared.
         templates: the masks of `damage/val`, on the CPU.
+        steady: no weave and no repeated frames (`DamageSettings.steady`).
     """
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little")
     generator = torch.Generator().manual_seed(seed)
@@ -786,7 +798,7 @@ def validation_clip(name: str, clean: torch.Tensor, templates: Templates) -> Dam
     frames = len(clean)
     # always made for the same length, so that fewer frames get the same damage as the first of many
     padded = torch.cat([clean, clean[-1:].expand(max(0, VALIDATION_FRAMES - frames), -1, -1, -1)])
-    made = damage(padded, generator, VALIDATION, templates)
+    made = damage(padded, generator, VALIDATION.steady() if steady else VALIDATION, templates)
     return Damaged(*(part[:frames] for part in made))
 
 

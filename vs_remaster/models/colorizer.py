@@ -20,10 +20,16 @@ from .attention import Match, Memory, coarse_match, fine_match, join, likeness, 
 from .backbone import CHANNELS, GrayEfficientNet
 from .layers import MIDDLE, NO_HALO, Halo, ResBlock, Stage, fold, trim, unfold, wide
 
+_DOUBLE = {"scale_factor": 2, "mode": "bilinear", "align_corners": False}
+
 
 @dataclass(frozen=True)
 class ColorizerConfig:
-    """Channels of the matching features and of the decoder at 1/8 and 1/4."""
+    """Channels of the matching features and of the decoder at 1/8 and 1/4.
+
+    `shift` and `local` leave something out, to measure what it is worth: looking at neighbouring frames, and the local
+    matching at 1/4.
+    """
 
     key: int = 64
     value: int = 32
@@ -32,6 +38,8 @@ class ColorizerConfig:
     width4: int = 48
     null_keys: int = 8
     search: int = 2
+    shift: bool = True
+    local: bool = True
 
 
 class Features(NamedTuple):
@@ -84,11 +92,11 @@ class ColorizerNet(nn.Module):
         self.temperature = nn.Parameter(torch.tensor(2.5))
         self.fine_scale = nn.Parameter(torch.tensor(20.0))
         self.mix8 = nn.Conv2d(2 + c.value + 2 + c.width8, c.width8, 3, padding=1)
-        self.stage8a = Stage(c.width8, 2, temporal=True)
-        self.stage8b = Stage(c.width8, 2, temporal=True)
+        self.stage8a = Stage(c.width8, 2, temporal=c.shift)
+        self.stage8b = Stage(c.width8, 2, temporal=c.shift)
         self.up = nn.Conv2d(c.width8, 4 * c.width4, 1)
         self.mix4 = nn.Conv2d(6 + 2 * c.width4, c.width4, 3, padding=1)
-        self.stage4 = Stage(c.width4, 2, temporal=True)
+        self.stage4 = Stage(c.width4, 2, temporal=c.shift)
         self.head = nn.Conv2d(c.width4, 3, 3, padding=1)
         self.convex = nn.Sequential(
             nn.Conv2d(c.width4 + 16, c.width4, 3, padding=1), nn.LeakyReLU(0.1), nn.Conv2d(c.width4, 9 * 16, 1)
@@ -150,7 +158,7 @@ class ColorizerNet(nn.Module):
             own = Features(*(unfold(x, batch)[i] for x in f))
             match, share, chroma4, cosine4 = self.carry(own, memory)
             matches.append(match)
-            shares.append(share[halo.before : len(share) - halo.after])
+            shares.append(share[halo.kept(len(share))])
             refined.append(chroma4)
             nearness.append(cosine4)
         value, known, similarity = (torch.cat(x) for x in zip(*matches))
@@ -174,22 +182,19 @@ class ColorizerNet(nn.Module):
             null = F.normalize(wide(self.null_keys), dim=1), wide(self.null_values), self.null_bias
             matches = [coarse_match(q, memory, b, *null, self.temperature) for q, b in zip(rows(f.keys), bias)]
             match = Match(*(torch.cat(x) for x in zip(*matches)))
-            chroma4, cosine4 = fine_match(
-                rows(f.fine_keys),
-                match.best.view(count, -1),
-                height,
-                width,
-                memory,
-                self.fine_scale,
-                self.config.search,
-            )
 
         def plane(x: Tensor, scale: int) -> Tensor:
             return x.view(count, scale * height, scale * width, -1).permute(0, 3, 1, 2)
 
         known = match.shares.sum(1, keepdim=True)
         coarse = (plane(match.value, 1), plane(known, 1), plane(match.similarity, 1))
-        return coarse, match.shares.view(count, height * width, -1).mean(1), plane(chroma4, 2), plane(cosine4, 2)
+        shares = match.shares.view(count, height * width, -1).mean(1)
+        if not self.config.local:
+            return coarse, shares, *(F.interpolate(x, **_DOUBLE) for x in (coarse[0][:, :2], coarse[2]))
+        with torch.autocast(f.keys.device.type, enabled=False):
+            best = match.best.view(count, -1)
+            fine = fine_match(rows(f.fine_keys), best, height, width, memory, self.fine_scale, self.config.search)
+        return coarse, shares, *(plane(x, 2) for x in fine)
 
     def decode(
         self,
@@ -209,15 +214,15 @@ class ColorizerNet(nn.Module):
         x, halo8a = self.stage8a(x, batch, halo, 2)
         x, halo8 = self.stage8b(x, batch, halo8a, 1)
         x = F.pixel_shuffle(self.up(x), 2)
-        double = {"scale_factor": 2, "mode": "bilinear", "align_corners": False}
-        coarse = F.interpolate(torch.cat([value[:, :2], known], 1), **double)
+        coarse = F.interpolate(torch.cat([value[:, :2], known], 1), **_DOUBLE)
         carried = torch.cat([4 * refined, nearness, 4 * coarse[:, :2], coarse[:, 2:]], 1)
         carried, fine = (trim(y, batch, halo, halo8) for y in (carried, f.fine))
         x = self.mix4(torch.cat([carried.to(x.dtype), fine, x], 1))
         x, halo4 = self.stage4(x, batch, halo8, 0)
+        x = trim(x, batch, halo4, NO_HALO)
         gate, delta = wide(self.head(x)).split([1, 2], 1)
         gate = torch.sigmoid(gate)
-        refined, coarse = (trim(y, batch, halo, halo4) for y in (refined, coarse[:, :2]))
+        refined, coarse = (trim(y, batch, halo, NO_HALO) for y in (refined, coarse[:, :2]))
         return gate * refined + (1 - gate) * coarse + delta, x
 
     def lift(self, chroma4: Tensor, hidden: Tensor, luma: Tensor) -> Tensor:

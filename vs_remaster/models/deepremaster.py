@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..color import gray_to_lightness, lab_to_rgb, lightness_to_gray, rgb_to_ycbcr, unpack_lab, ycbcr_to_rgb
+from ..color import gray_to_lightness, lightness_to_gray, ycbcr_to_rgb
 from .attention import attend
 from .layers import NO_HALO, Halo, fold, pad_to_multiple, unfold, wide
+from .results import ColoredWindow, RestoredWindow, changes, chroma_of
 
 MEAN_L, MEAN_RGB = 0.4462414, 0.48  # taken off the luma and off the references
 REFERENCE_LINES = 256  # short edge of a reference
@@ -37,9 +38,28 @@ _FEW = 64  # channels
 
 @dataclass(frozen=True)
 class DeepRemasterConfig:
-    """`official`: disjoint blocks of 5, the gray value taken for L, references inside black margins, as published."""
+    """`official`: disjoint blocks of 5, the gray value taken for L, references inside black margins, as published.
+
+    `width` multiplies all channels: narrow networks train and run where the published ones cannot. `skip` and
+    `self_attention` leave out what the paper's ablations leave out.
+    """
 
     official: bool = False
+    width: float = 1.0
+    skip: bool = True
+    self_attention: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.width <= 4:
+            raise ValueError(f"width must be above 0 and at most 4, got {self.width!r}")
+
+    def wide(self, *layers: tuple[int, float]) -> tuple[tuple[int, float], ...]:
+        """(channels, scale) of a chain's units at this width."""
+        return tuple((self.channels(count), scale) for count, scale in layers)
+
+    def channels(self, count: int) -> int:
+        """How many channels `count` published ones become: a multiple of 8, but not of more than there were."""
+        return count if self.width == 1 else max(min(8, count), 8 * round(self.width * count / 8))
 
 
 class Unit(nn.Module):
@@ -71,7 +91,7 @@ class Unit(nn.Module):
 
 def over_time(conv: nn.Conv3d, x: Tensor, batch: int) -> Tensor:
     """A 3x3x3 convolution on frames `[B*T, C, H, W]`; in channels_last no view copies anything."""
-    if conv.in_channels > _FEW:
+    if conv.in_channels > _FEW or conv.training:
         return fold(conv(unfold(x, batch).transpose(1, 2)).transpose(1, 2))
     # The three kernels as one 2-D convolution, whose parts are summed over neighbouring frames: with few channels the
     # 3-D kernels of a CPU are 2 to 30 times slower than this. Frame by frame, so that the parts need little memory.
@@ -163,21 +183,6 @@ class DeepMemory(NamedTuple):
         return DeepMemory(*(x.to(device) for x in self))
 
 
-class DeepRestored(NamedTuple):
-    """All `[B, T, 1, H, W]`; see `RestorerOutput`. The network tells no mask: it is read off what it changed."""
-
-    luma: Tensor
-    mask: Tensor
-    toned: Tensor
-
-
-class DeepColored(NamedTuple):
-    """Chroma `[B, T, 2, H, W]` (BT.709) and, for each clip, the attention on each reference `[T, R]`."""
-
-    chroma: Tensor
-    shares: list[Tensor]
-
-
 class _Network(nn.Module):
     """What both networks are to a caller."""
 
@@ -210,7 +215,7 @@ def blend(make: Callable[[slice], tuple[Tensor, ...]], count: int, halo: Halo) -
     Where a scene goes on, the kept part of a window ends on the windows' grid, which is even: so neighbouring windows
     lay their blocks alike.
     """
-    kept = range(halo.before, count - halo.after)
+    kept = range(count)[halo.kept(count)]
     grid = halo.before if halo.before else count - halo.after if halo.after else 0
     sums: list[tuple[Tensor, ...]] = [()] * count
     weights = [0] * count
@@ -238,20 +243,22 @@ class DeepRestorer(_Network):
 
     def __init__(self, config: DeepRemasterConfig = DeepRemasterConfig()) -> None:
         super().__init__(config)
-        down = ((64, 0.5), (128, 1), (128, 1), (256, 0.5), *(4 * [(256, 1)]))
+        down = config.wide((64, 0.5), (128, 1), (128, 1), (256, 0.5), *(4 * [(256, 1)]))
+        up = config.wide((128, 2), (64, 1), (64, 1), (16, 2))
         self.down = Chain(1, *down, temporal=True, padded=True)
-        self.up = Chain(256, (128, 2), (64, 1), (64, 1), (16, 2), temporal=True)
-        self.head = nn.Conv3d(16, 1, 3, padding=1)
+        self.up = Chain(config.channels(256), *up, temporal=True)
+        self.head = nn.Conv3d(config.channels(16), 1, 3, padding=1)
 
     def predict(self, light: Tensor) -> Tensor:
         """The network itself: L `[B, T, 1, H, W]` 0..1, sizes multiples of 4, to restored L."""
         batch = light.shape[0]
         x = F.pad((light - MEAN_L).transpose(1, 2), (1, 1, 1, 1, 1, 1), mode="replicate").transpose(1, 2)
         x = self.up(self.down(fold(x).contiguous(memory_format=torch.channels_last), batch), batch)
-        return (light + torch.tanh(unfold(wide(over_time(self.head, x, batch)), batch))).clamp(0, 1)
+        change = torch.tanh(unfold(wide(over_time(self.head, x, batch)), batch))
+        return ((light if self.config.skip else 0.5) + change).clamp(0, 1)
 
     def forward(self, luma: Tensor, thumbs: Tensor | None = None, halo: Halo = NO_HALO, place: object = None):
-        """Restore a window of frames `luma` `[B, T, 1, H, W]`, Y' 0..1; `DeepRestored` of those that are no halo.
+        """Restore a window of frames `luma` `[B, T, 1, H, W]`, Y' 0..1; `RestoredWindow` of those that are no halo.
 
         `thumbs` and `place`, which other restorers need for tiles, do not matter.
         """
@@ -261,20 +268,8 @@ class DeepRestorer(_Network):
         restored = restored[..., :height, :width]
         if not self.config.official:
             restored = lightness_to_gray(100 * restored)
-        source = wide(luma[:, halo.before : count - halo.after])
-        return DeepRestored(restored, *(unfold(x, batch) for x in _changes(fold(source), fold(restored))))
-
-
-def _changes(source: Tensor, restored: Tensor) -> tuple[Tensor, Tensor]:
-    """Where damage was repaired (0..1), and the source with the smooth part of the change only: flicker and fading
-    undone, grain and dirt still there. `[N, 1, H, W]`."""
-    change = restored - source
-    smooth = change
-    for kernel in ((33, 1), (1, 33)):
-        smooth = F.avg_pool2d(smooth, kernel, 1, (kernel[0] // 2, kernel[1] // 2), count_include_pad=False)
-    # Grain changes sign from pixel to pixel and goes in the mean of nine; a speck or a scratch stays.
-    local = F.avg_pool2d(change - smooth, 3, 1, 1, count_include_pad=False).abs()
-    return ((local - 0.04) / 0.08).clamp(0, 1), source + smooth
+        source = wide(luma[:, halo.kept(count)])
+        return RestoredWindow(restored, *(unfold(x, batch) for x in changes(fold(source), fold(restored))))
 
 
 class DeepColorizer(_Network):
@@ -290,37 +285,49 @@ class DeepColorizer(_Network):
 
     def __init__(self, config: DeepRemasterConfig = DeepRemasterConfig()) -> None:
         super().__init__(config)
-        encoder = ((64, 0.5), (128, 1), (128, 1), (256, 0.5), (256, 1), (256, 1), (512, 0.5), (512, 1), (512, 1))
+        encoder = config.wide(
+            (64, 0.5), (128, 1), (128, 1), (256, 0.5), (256, 1), (256, 1), (512, 0.5), (512, 1), (512, 1)
+        )
+        full = config.channels(512)
+        up = config.wide((256, 1), (128, 2), (64, 1), (32, 2), (16, 1), (8, 2))
         self.source = Chain(1, *encoder, temporal=False, padded=True)
         self.reference = Chain(3, *encoder, temporal=False)
-        self.reference_deep = Chain(512, (512, 0.5), (512, 1), (512, 1), temporal=False)
-        self.flat = Chain(512, (512, 1), (512, 1), temporal=False)
-        self.deep = Chain(512, (512, 0.5), (512, 1), temporal=False)
-        self.mix = Chain(512, (512, 1), temporal=False)
-        self.match8, self.match16 = Attention(512), Attention(512)
-        self.self16, self.self8 = Attention(512), Attention(512)
-        self.join = Chain(1024, (512, 1), temporal=True)
-        self.up = Chain(512, (256, 1), (128, 2), (64, 1), (32, 2), (16, 1), (8, 2), temporal=True)
-        self.head = nn.Conv3d(8, 2, 3, padding=1)
+        self.reference_deep = Chain(full, (full, 0.5), (full, 1), (full, 1), temporal=False)
+        self.flat = Chain(full, (full, 1), (full, 1), temporal=False)
+        self.deep = Chain(full, (full, 0.5), (full, 1), temporal=False)
+        self.mix = Chain(full, (full, 1), temporal=False)
+        self.match8, self.match16 = Attention(full), Attention(full)
+        self.self16, self.self8 = Attention(full), Attention(full)
+        self.join = Chain(2 * full, (full, 1), temporal=True)
+        self.up = Chain(full, *up, temporal=True)
+        self.head = nn.Conv3d(config.channels(8), 2, 3, padding=1)
 
     def encode(self, rgb: Tensor, number: int = 0, count: int = 1) -> DeepMemory:
         """Reference `number` of `count`: `rgb` `[1, 3, H, W]`, 0..1, of any size."""
+        return self.encode_each(rgb, [(number, count)])[0]
+
+    def encode_each(self, rgb: Tensor, owners: list[tuple[int, int]]) -> list[DeepMemory]:
+        """References of one size at once: `rgb` `[N, 3, H, W]`, 0..1, and for each its number and of how many."""
         x = (wide(rgb) - MEAN_RGB).contiguous(memory_format=torch.channels_last)
         features = self.reference(x, 1)
-        parts = []
-        for attention, x in ((self.match8, features), (self.match16, self.reference_deep(features, 1))):
-            keys, values = attention.memorize(x)
-            owner = values.new_zeros(len(values), count)
-            owner[:, number] = 1
-            parts += [keys, torch.cat([values, owner], 1)]
-        return DeepMemory(*parts)
+        pairs = ((self.match8, features), (self.match16, self.reference_deep(features, 1)))
+        memories = []
+        for i, (number, count) in enumerate(owners):
+            parts = []
+            for attention, x in pairs:
+                keys, values = attention.memorize(x[i : i + 1])
+                owner = values.new_zeros(len(values), count)
+                owner[:, number] = 1
+                parts += [keys, torch.cat([values, owner], 1)]
+            memories.append(DeepMemory(*parts))
+        return memories
 
     def encode_all(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> DeepMemory:
         """Encode references `(luma [1, 1, h, w], chroma [1, 2, h, w])` of any size into one memory."""
         rgb = [ycbcr_to_rgb(torch.cat(picture, 1)).clamp(0, 1) for picture in pictures]
         if not rgb:
-            none = self.head.weight.new_zeros
-            return DeepMemory(none(0, 64), none(0, 512), none(0, 64), none(0, 512))
+            none = self.head.weight.new_zeros(0, self.match8.value.out_features)
+            return DeepMemory(*(2 * (none[:, : self.match8.key.out_features], none)))
         rgb = _in_margins(rgb) if self.config.official else [_scaled(x) for x in rgb]
         parts = [self.encode(x, i, len(rgb)) for i, x in enumerate(rgb)]
         return DeepMemory(*(torch.cat(x) for x in zip(*parts)))
@@ -340,8 +347,11 @@ class DeepColorizer(_Network):
 
     def decode(self, flat: Tensor, deep: Tensor, batch: int) -> Tensor:
         """Features at 1/8 and 1/16 `[B*T, 512, h, w]` of one block to ab `[B, T, 2, H, W]`, 0..1."""
-        deep = F.interpolate(self.self16.among(deep, batch), scale_factor=2, mode="bilinear", align_corners=False)
-        x = self.self8.among(self.join(torch.cat([deep, flat], 1), batch), batch)
+        among = self.config.self_attention
+        deep = self.self16.among(deep, batch) if among else deep
+        deep = F.interpolate(deep, scale_factor=2, mode="bilinear", align_corners=False)
+        x = self.join(torch.cat([deep, flat], 1), batch)
+        x = self.self8.among(x, batch) if among else x
         return torch.sigmoid(unfold(wide(over_time(self.head, self.up(x, batch), batch)), batch))
 
     def predict(self, light: Tensor, memories: list[DeepMemory]) -> Tensor:
@@ -349,7 +359,7 @@ class DeepColorizer(_Network):
         flat, deep, _ = zip(*(self.look(clip, memory) for clip, memory in zip(light, memories)))
         return self.decode(torch.cat(flat), torch.cat(deep), len(light))
 
-    def forward(self, luma: Tensor, memories: list[DeepMemory], halo: Halo = NO_HALO) -> DeepColored:
+    def forward(self, luma: Tensor, memories: list[DeepMemory], halo: Halo = NO_HALO) -> ColoredWindow:
         """Colour a window of frames `luma` `[B, T, 1, H, W]`, Y' 0..1, sizes multiples of 16.
 
         The chroma is that of the colour with the gray's L* and the predicted ab, brought into the gamut; Y' stays.
@@ -361,19 +371,13 @@ class DeepColorizer(_Network):
             looks = zip(*(self.look(part, memory) for part in clip.split(FRAMES)))
             flat, deep, share = (torch.cat(x) for x in looks)
             (ab,) = self.blocks(partial(self._decode_part, flat, deep), count, halo)
-            kept = slice(halo.before, count - halo.after)
-            chroma.append(_chroma(clip[kept], ab[0]))
+            kept = halo.kept(count)
+            chroma.append(chroma_of(clip[kept], ab[0]))
             shares.append(share[kept])
-        return DeepColored(torch.stack(chroma), shares)
+        return ColoredWindow(torch.stack(chroma), shares)
 
     def _decode_part(self, flat: Tensor, deep: Tensor, part: slice) -> tuple[Tensor]:
         return (self.decode(flat[part], deep[part], 1),)
-
-
-def _chroma(light: Tensor, ab: Tensor) -> Tensor:
-    """Cb, Cr `[T, 2, H, W]` of the colours that L `[T, 1, H, W]` and ab `[T, 2, H, W]`, all 0..1, stand for."""
-    lightness, ab = unpack_lab(torch.cat([light, ab], 1)).split([1, 2], 1)
-    return rgb_to_ycbcr(lab_to_rgb(torch.cat([lightness, ab.clamp(-100, 100)], 1)).clamp(0, 1))[:, 1:]
 
 
 def _resized(rgb: Tensor, size: tuple[int, int]) -> Tensor:

@@ -22,13 +22,20 @@ THUMBNAIL = (36, 48)  # lines x columns of the small frames that the tone part s
 
 @dataclass(frozen=True)
 class RestorerConfig:
-    """Widths and residual blocks of the U-Net at 1/2, 1/4 and 1/8, and the channels of the tone part."""
+    """Widths and residual blocks of the U-Net at 1/2, 1/4 and 1/8, and the channels of the tone part.
+
+    `shift`, `mask` and `skip` leave something out, to measure what it is worth: looking at neighbouring frames, the
+    damage mask (the residual does all), and the way of the source to the output (the picture is painted anew).
+    """
 
     widths: tuple[int, int, int] = (24, 48, 96)
     encoder: tuple[int, int] = (1, 2)
     middle: int = 4
     decoder: tuple[int, int] = (2, 1)
     tone: int = 32
+    shift: bool = True
+    mask: bool = True
+    skip: bool = True
 
 
 class RestorerOutput(NamedTuple):
@@ -113,13 +120,13 @@ class RestorerNet(nn.Module):
         self.config = config
         self.tone = Tone(config.tone)
         self.stem = nn.Conv2d(4, w1, 3, padding=1)
-        self.enc1 = Stage(w1, config.encoder[0], temporal=True)
+        self.enc1 = Stage(w1, config.encoder[0], temporal=config.shift)
         self.down1 = nn.Conv2d(w1, w2, 3, 2, 1)
-        self.enc2 = Stage(w2, config.encoder[1], temporal=True)
+        self.enc2 = Stage(w2, config.encoder[1], temporal=config.shift)
         self.down2 = nn.Conv2d(w2, w3, 3, 2, 1)
-        self.middle = Stage(w3, config.middle, temporal=True)
+        self.middle = Stage(w3, config.middle, temporal=config.shift)
         self.up2 = nn.Conv2d(w3, 4 * w2, 1)
-        self.dec2 = Stage(w2, config.decoder[0], temporal=True)
+        self.dec2 = Stage(w2, config.decoder[0], temporal=config.shift)
         self.up1 = nn.Conv2d(w2, 4 * w1, 1)
         self.dec1 = Stage(w1, config.decoder[1], temporal=False)
         self.head = nn.Conv2d(w1, 12, 3, padding=1)
@@ -151,10 +158,10 @@ class RestorerNet(nn.Module):
             toned = apply_tone(x, grid, curve, place)
         outputs = self.repair(pad_to_multiple(toned, self.multiple_of), batch, inner)
         photo, fill, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
-        mask = torch.sigmoid(logits)
+        mask = torch.sigmoid(logits) if self.config.mask else torch.zeros_like(logits)
         toned = trim(toned, batch, inner, NO_HALO)
         fill = fill + MIDDLE
-        restored = torch.lerp(toned + photo, fill, mask)
+        restored = torch.lerp(toned + photo, fill, mask) if self.config.skip else fill
         return RestorerOutput(*(unfold(x, batch) for x in (restored, mask, toned, logits, fill)))
 
     def repair(self, toned: Tensor, batch: int, halo: Halo) -> Tensor:
@@ -167,7 +174,7 @@ class RestorerNet(nn.Module):
         x, halo4 = self.dec2(F.pixel_shuffle(self.up2(x), 2) + skip2, batch, halo3, 0)
         skip1 = trim(skip1, batch, halo1, halo4)
         x, _ = self.dec1(F.pixel_shuffle(self.up1(x), 2) + skip1, batch, halo4, 0)
-        return self.head(x)
+        return trim(self.head(x), batch, halo4, NO_HALO)
 
 
 def thumbnails(luma: Tensor) -> Tensor:
