@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from export.flow import DenseFlow, to_gray8, trusted, warp
+from export.perceptual import LPIPS
 from vs_remaster import color
 from vs_remaster.errors import InputError
 
@@ -148,3 +149,16 @@ def color_distribution_consistency(rgb: torch.Tensor, gaps: Iterable[int] = CDC_
     shares = counts / codes[0, 0].size
     means = [float(_divergence(shares[gap:], shares[:-gap]).mean()) for gap in gaps if gap < len(shares)]
     return float(np.mean(means)) if means else 0.0
+
+
+def lpips(result: torch.Tensor, truth: torch.Tensor, network: LPIPS, batch: int = 8) -> float:
+    """Mean LPIPS (Zhang et al., CVPR 2018; AlexNet) of the frames of two clips [T, 1 or 3, H, W], 0..1; 0: alike.
+
+    Args:
+        network: `export.perceptual.LPIPS` with its weights.
+        batch: frames compared at once.
+    """
+    _same_shape(result, truth)
+    parts = zip(result.split(batch), truth.split(batch), strict=True)
+    device = network.mean.device
+    return float(torch.cat([network(a.to(device), b.to(device)) for a, b in parts]).mean())

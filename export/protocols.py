@@ -1,0 +1,205 @@
+"""How each task is scored: which numbers, over which frames, and what a network has to do besides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from export import metrics, naturalness
+from export.cases import Case, references_of
+from export.methods import Method
+from export.perceptual import LPIPS
+from export.report import Result, Scores, pictures_of, sample_times
+
+BUCKETS = ((1, 10), (10, 30), (30, 60), (60, None))  # distance from the reference in frames, the end not included
+
+Scored = tuple[Scores, list[float]]
+
+
+class Protocol:
+    """How a task is scored; one class for each task.
+
+    Args:
+        lpips: the network of LPIPS, None to leave it out.
+    """
+
+    main: str  # the score given clip by clip
+    unit: str  # what the plots show
+    formats: ClassVar[dict[str, str]]  # score -> how its numbers are written
+    itself_text = ""
+
+    def __init__(self, lpips: LPIPS | None = None) -> None:
+        self.lpips = lpips
+
+    def measured(self) -> list[str]:
+        """Names of the scores that will be there: of those in `formats`, all that nothing is missing for."""
+        return [name for name in self.formats if name != "LPIPS" or self.lpips]
+
+    def scorer(self, case: Case) -> Callable[[torch.Tensor], Scored]:
+        """A function that gives the scores of a result for this case, and one number a frame."""
+        raise NotImplementedError
+
+    def truth(self, case: Case) -> Result | None:
+        """What is known of the truth itself, for the last row."""
+        return None
+
+    def itself(self, method: Method, case: Case) -> list[float]:
+        """How well a network does where nothing is to be done, in dB."""
+        return []
+
+    def _lpips(self, result: torch.Tensor, truth: torch.Tensor) -> Scores:
+        return {"LPIPS": metrics.lpips(result, truth, self.lpips)} if self.lpips else {}
+
+
+class RestoreProtocol(Protocol):
+    """Restored luma against the truth; `fitted`: after one gain and offset a clip."""
+
+    main, unit = "PSNR fitted", "PSNR, dB"
+    formats: ClassVar = {
+        "PSNR": ".2f", "PSNR fitted": ".2f", "PSNR L*": ".2f", "SSIM": ".4f", "LPIPS": ".4f", "temporal": ".4f",
+        "warp": ".5f",
+    }  # fmt: skip
+    itself_text = "Clean input{of}: {mean:.2f} dB to itself on average, {worst:.2f} at worst."
+
+    def scorer(self, case: Case) -> Callable[[torch.Tensor], Scored]:
+        warp_error, truth = metrics.WarpError.of(case.truth), case.truth
+
+        def score(luma: torch.Tensor) -> Scored:
+            scores = {
+                "PSNR": metrics.psnr(luma, truth),
+                "PSNR fitted": metrics.psnr(metrics.fit_gain_and_offset(luma, truth), truth),
+                "PSNR L*": metrics.psnr_lightness(luma, truth),
+                "SSIM": metrics.ssim(luma, truth),
+                **self._lpips(luma, truth),
+                "temporal": metrics.temporal_difference_error(luma, truth),
+                "warp": warp_error(luma),
+            }
+            return scores, metrics.frame_psnr(luma, truth)
+
+        return score
+
+    def truth(self, case: Case) -> Result:
+        return Result({"warp": metrics.WarpError.of(case.truth)(case.truth)}, pictures=pictures_of(case.truth))
+
+    def itself(self, method: Method, case: Case) -> list[float]:
+        return [metrics.psnr(method(replace(case, luma=case.clean)), case.clean)]
+
+
+class ColorProtocol(Protocol):
+    """Coloured frames against the truth; frames that were given as references do not count in PSNR and LPIPS."""
+
+    main, unit = "RGB", "RGB PSNR, dB"
+    formats: ClassVar = {"RGB": ".2f", "ab": ".2f", "LPIPS": ".4f", "CDC": ".6f"}
+    itself_text = "Reference equal to the frame{of}: {mean:.2f} dB ab on average, {worst:.2f} at worst."
+
+    def scorer(self, case: Case) -> Callable[[torch.Tensor], Scored]:
+        given = {reference.frame for reference in case.references}
+        counted = [t for t in range(len(case.truth)) if t not in given]
+
+        def score(result: torch.Tensor) -> Scored:
+            frames = metrics.frame_psnr(result, case.truth)
+            return self._scores(result, case.truth, frames, counted), _only(frames, counted)
+
+        return score
+
+    def _scores(self, result: torch.Tensor, truth: torch.Tensor, frames: list[float], counted: list[int]) -> Scores:
+        scores = {"RGB": _mean(frames[t] for t in counted)}
+        scores["ab"] = _mean(metrics.psnr_ab(result[t], truth[t]) for t in counted)
+        if counted:
+            scores |= self._lpips(result[counted], truth[counted])
+        return scores | {"CDC": metrics.color_distribution_consistency(result)}
+
+    def truth(self, case: Case) -> Result:
+        return Result({"CDC": metrics.color_distribution_consistency(case.truth)}, pictures=pictures_of(case.truth))
+
+    def itself(self, method: Method, case: Case) -> list[float]:
+        values = []
+        for t in sample_times(len(case.truth)):
+            rgb = case.truth[t : t + 1]
+            alone = replace(case, luma=case.luma[t : t + 1], references=references_of(rgb), cuts=())
+            values.append(metrics.psnr_ab(method(alone), rgb))
+        return values
+
+
+class FirstFrameProtocol(ColorProtocol):
+    """As `ColorProtocol`, with RGB PSNR also by the distance from frame 0, the only reference."""
+
+    formats: ClassVar = {
+        **{(f"RGB {a}-{b - 1}" if b else f"RGB {a}+"): ".2f" for a, b in BUCKETS},
+        **ColorProtocol.formats,
+    }
+
+    def _scores(self, result: torch.Tensor, truth: torch.Tensor, frames: list[float], counted: list[int]) -> Scores:
+        buckets = {name: frames[a:b] for name, (a, b) in zip(self.formats, BUCKETS)}
+        scores = {name: _mean(values) for name, values in buckets.items() if values}
+        return scores | super()._scores(result, truth, frames, counted)
+
+
+class RemasterProtocol(ColorProtocol):
+    """DeepRemaster's whole task: PSNR of L*, of ab and of all three, scaled as in the papers, frame by frame."""
+
+    main, unit = "Lab", "PSNR of Lab, dB"
+    formats: ClassVar = {"L": ".2f", "ab": ".2f", "Lab": ".2f", "RGB": ".2f", "LPIPS": ".4f", "CDC": ".6f"}
+    itself_text = ""
+
+    def scorer(self, case: Case) -> Callable[[torch.Tensor], Scored]:
+        given = {reference.frame for reference in case.references}
+        counted = [t for t in range(len(case.truth)) if t not in given]
+
+        def score(result: torch.Tensor) -> Scored:
+            labs = [(metrics.packed_lab(ours), metrics.packed_lab(true)) for ours, true in zip(result, case.truth)]
+            frames = {
+                "L": [metrics.psnr(ours[:1], true[:1]) for ours, true in labs],
+                "Lab": [metrics.psnr(ours, true) for ours, true in labs],
+            }
+            scores = {name: _mean(values[t] for t in counted) for name, values in frames.items()}
+            rgb = metrics.frame_psnr(result, case.truth)
+            return scores | self._scores(result, case.truth, rgb, counted), _only(frames["Lab"], counted)
+
+        return score
+
+    def itself(self, method: Method, case: Case) -> list[float]:
+        return []
+
+
+class FilmProtocol(Protocol):
+    """Restored real film: there is no truth, so only naturalness and how much changes from frame to frame."""
+
+    main, unit = "change", "mean change to the frame before, % of white"
+    formats: ClassVar = {"NIQE": ".2f", "BRISQUE": ".2f", "change": ".2f", "brightness": ".3f"}
+
+    def measured(self) -> list[str]:
+        return [*naturalness.available(), "change", "brightness"]
+
+    def scorer(self, case: Case) -> Callable[[torch.Tensor], Scored]:
+        pairs = [t for t in range(1, len(case.luma)) if t not in case.cuts]
+        measured = naturalness.available()
+        if min(case.luma.shape[-2:]) <= 2 * naturalness.NIQE_PATCH:
+            measured = [name for name in measured if name != "NIQE"]
+
+        def score(luma: torch.Tensor) -> Scored:
+            scores = {name: float(np.mean(getattr(naturalness, name.lower())(luma))) for name in measured}
+            change = [math.nan, *(100 * luma.diff(dim=0).abs().mean((1, 2, 3))).tolist()]
+            light = [math.nan, *(100 * luma.mean((1, 2, 3)).diff().abs()).tolist()]
+            scores["change"], scores["brightness"] = (_mean(values[t] for t in pairs) for values in (change, light))
+            return scores, _only(change, pairs)
+
+        return score
+
+
+def _mean(values) -> float:
+    found = list(values)
+    return float(np.mean(found)) if found else math.nan
+
+
+def _only(frames: list[float], counted: list[int]) -> list[float]:
+    """The values of the frames that count, nan for the others."""
+    kept = [math.nan] * len(frames)
+    for t in counted:
+        kept[t] = frames[t]
+    return kept
