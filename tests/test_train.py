@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from export.losses import colorize_loss, restore_loss, temporal
+from export.recipes import RECIPES, Settings
+from export.recipes.degrade import jpeg, view
+from vs_remaster.models import build
 from vs_remaster.models.colorizer import ColorizerOutput
+from vs_remaster.models.flow import SpyNet
+from vs_remaster.models.layers import Halo
 from vs_remaster.models.restorer import RestorerOutput
+from vs_remaster.references import Reference
+from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
 from vs_remaster.weights import load_weights
 
 ROOT = Path(__file__).parent.parent
@@ -39,38 +49,220 @@ def data(tmp_path_factory) -> Path:
     return root
 
 
+SMALL = "--size 64 --frames 3 --batch 2 --lines 96 --threads 1 --photo 0 --log-steps 1".split()
+NARROW = {
+    "ours": [],
+    "deepremaster": ["--config", json.dumps({"width": 0.125})],
+    "rtn": ["--config", json.dumps({"embedding": 8, "heads": [2], "depths": [2], "flow_scale": 4, "shrink": 2})],
+}
+
+
+def command(task: str, data: Path, out: Path, *more: str) -> list[str]:
+    run = [sys.executable, "-m", "export.train", task, "--data", str(data), "--out", str(out)]
+    return [*run, *SMALL, *more]
+
+
 def train(task: str, data: Path, out: Path, *more: str) -> str:
-    command = [sys.executable, "-m", "export.train", task, "--data", str(data), "--out", str(out)]
-    command += [
-        "--size",
-        "64",
-        "--frames",
-        "3",
-        "--batch",
-        "2",
-        "--lines",
-        "96",
-        "--threads",
-        "1",
-        "--photo",
-        "0",
-        *more,
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command(task, data, out, *more), cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
 
-@pytest.mark.parametrize(("task", "network"), [("restore", "restorer"), ("colorize", "colorizer")])
-def test_training_writes_weights_that_the_engine_loads_and_resumes(task, network, data, tmp_path):
-    train(task, data, tmp_path, "--steps", "3")
-    net = load_weights(tmp_path / f"{network}-last.safetensors", network)
-    assert all(v.isfinite().all() for v in net.state_dict().values())
-    rows = (tmp_path / "validation.jsonl").read_text().splitlines()
-    assert json.loads(rows[-1])["step"] == 3
+def curve(out: Path, file: str = "training") -> list[dict]:
+    return [json.loads(line) for line in (out / f"{file}.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory) -> Path:
+    """SPyNet with random weights, as a file that names its entries as the published one does."""
+    path = tmp_path_factory.mktemp("flow") / "spynet.pth"
+    parts = (key.split(".", 2) + [value] for key, value in SpyNet().state_dict().items())
+    torch.save({f"basic_module.{level}.basic_module.{rest}": value for _, level, rest, value in parts}, path)
+    return path
+
+
+@pytest.mark.parametrize("task", ["restore", "colorize"])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_writes_weights_that_the_library_runs(task, recipe, data, flow, tmp_path):
+    more = ["--recipe", recipe, *NARROW[recipe], "--steps", "2"]
+    if recipe == "rtn":
+        more += ["--flow", str(flow), "--perceptual-weight", "0"]
+    train(task, data, tmp_path, *more)
+    network = {"restore": "restorer", "colorize": "colorizer"}[task]
+    path = tmp_path / f"{network}-last.safetensors"
+    assert all(v.isfinite().all() for v in load_weights(path, network).state_dict().values())
+    assert [row["step"] for row in curve(tmp_path)] == [1, 2]
+    assert curve(tmp_path, "validation")[-1]["step"] == 2
     assert any((tmp_path / "pictures").iterdir())
-    assert "resumed at step 3" in train(task, data, tmp_path, "--steps", "5", "--resume")
-    assert json.loads((tmp_path / "validation.jsonl").read_text().splitlines()[-1])["step"] == 5
+    luma = torch.rand(3, 1, 32, 48)
+    if task == "restore":
+        made = Restorer(RestoreOptions(model=str(path))).restore(luma).luma
+    else:
+        colorizer = Colorizer(ColorizeOptions(model=str(path), lines=64))
+        memory = colorizer.encode_references([Reference(name="r", rgb=torch.rand(3, 48, 48), frame=None)])
+        made = colorizer.colorize(luma, memory).chroma
+    assert made.shape[-2:] == luma.shape[-2:] and made.isfinite().all()
+
+
+@pytest.mark.parametrize("recipe", ["ours", "deepremaster"])
+def test_both_networks_train_jointly(recipe, data, tmp_path):
+    for task in ("restore", "colorize"):
+        train(task, data, tmp_path, "--recipe", recipe, *NARROW[recipe], "--steps", "1")
+    starts = ",".join(str(tmp_path / f"{name}-last.safetensors") for name in ("restorer", "colorizer"))
+    out = tmp_path / "joint"
+    train("joint", data, out, "--recipe", recipe, "--steps", "2", "--start-from", starts)
+    before = load_weights(tmp_path / "restorer-last.safetensors").state_dict()
+    after = load_weights(out / "restorer-last.safetensors").state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert (out / "colorizer-last.safetensors").is_file()
+    assert {"L", "ab", "all"} <= set(curve(out, "validation")[-1])
+
+
+@pytest.fixture(scope="module")
+def demo(data, tmp_path_factory) -> Path:
+    """The sample film as video/train, and a smaller one to validate with."""
+    root = tmp_path_factory.mktemp("demo")
+    (root / "video" / "train").mkdir(parents=True)
+    (root / "video" / "train" / "sample.mkv").symlink_to(ROOT / "tests" / "data" / "sample.mkv")
+    (root / "video" / "val").symlink_to(data / "video" / "val")
+    return root
+
+
+def test_thirty_steps_on_the_demo_clip_lower_the_loss_and_resuming_changes_no_bit(demo, tmp_path):
+    more = ["--steps", "30", "--minutes", "inf", "--warmup", "5", "--lr", "2e-3"]
+    train("restore", demo, tmp_path / "whole", *more)
+    # The same batches seen by a network that learns nothing tell what learning did.
+    train("restore", demo, tmp_path / "idle", *more, "--lr", "1e-12", "--lr-end", "0")
+    losses, idle = ([row["total"] for row in curve(tmp_path / name)] for name in ("whole", "idle"))
+    assert len(losses) == len(idle) == 30 and losses[0] == idle[0]
+    assert all(trained < untrained for trained, untrained in zip(losses[-8:], idle[-8:]))
+
+    # The same again, killed on the way: it writes a checkpoint at every step.
+    out = tmp_path / "killed"
+    more += ["--save-minutes", "0"]
+    process = subprocess.Popen(command("restore", demo, out, *more), cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        if (out / "training.jsonl").is_file() and len(curve(out)) >= 12:
+            process.kill()
+        time.sleep(0.02)
+    process.wait()
+    state = torch.load(out / "checkpoint.pt", weights_only=True)
+    assert process.returncode != 0 and 11 <= state["step"] < 30
+    assert f"resumed at step {state['step']}" in train("restore", demo, out, *more, "--resume")
+    ends = [torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("whole", "killed")]
+    for part in ("nets", "average"):
+        assert all(torch.equal(value, ends[1][part][key]) for key, value in ends[0][part].items()), part
+    whole, killed = (load_weights(tmp_path / name / "restorer-last.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), killed.state_dict().values()))
+
+
+def test_two_processes_share_their_gradients(data, tmp_path):
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    run += command("restore", data, tmp_path, "--steps", "3", "--minutes", "inf", "--device", "cpu")[1:]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert [row["step"] for row in curve(tmp_path)] == [1, 2, 3]  # written once, not by each
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert len(state["random"]) == 2
+    assert not torch.equal(*(random["own"] for random in state["random"]))  # each made batches of its own
+
+
+def test_gradients_are_averaged_over_processes_and_missing_ones_count_as_zero(tmp_path):
+    script = tmp_path / "average.py"
+    script.write_text(
+        "import torch\nfrom export.parallel import Group\n"
+        "group = Group.join('cpu')\nnet = torch.nn.Linear(2, 2)\ngroup.same(net)\n"
+        "net.weight.grad = torch.full((2, 2), 1.0 + group.rank)\n"
+        "net.bias.grad = torch.ones(2) if group.first else None\n"
+        "group.average_gradients(net)\nprint(net.weight.grad.sum().item(), net.bias.grad.sum().item())\n"
+        "values = group.gather(net.weight.detach())\nassert torch.equal(*values)\n"
+        "assert group.agree(float(group.rank)) == 0\ngroup.leave()\n"
+    )
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(
+        run, cwd=ROOT, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("6.0 1.0") == 2
+
+
+def test_settings_that_do_not_fit_are_refused_in_a_line(data, tmp_path):
+    done = subprocess.run(command("joint", data, tmp_path), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "--start-from RESTORER,COLORIZER" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = subprocess.run(command("joint", data, tmp_path, "--recipe", "rtn"), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "rtn has no task joint" in done.stderr
+
+
+@pytest.mark.parametrize("part", ["shift", "mask", "skip"])
+def test_parts_of_the_restorer_can_be_left_out(part):
+    net = build("restorer", json.dumps({part: False})).eval()
+    luma = torch.rand(1, 7, 1, 32, 48)
+    with torch.inference_mode():
+        whole = net(luma)
+        assert whole.luma.shape == luma.shape
+        assert net(luma, halo=Halo(2, 3)).luma.shape[1] == 2
+        if part == "mask":
+            assert not whole.mask.any()
+        if part == "skip":
+            assert torch.equal(whole.luma, whole.fill)
+        if part == "shift":
+            net.tone.forward = lambda thumbs: (thumbs.new_zeros(7, 1, 5, 6), thumbs.new_zeros(7, 4, 1, 1))
+            alone = net(luma[:, 3:4].expand(-1, 7, -1, -1, -1)).luma[:, 3]
+            assert torch.allclose(net(luma).luma[:, 3], alone, atol=1e-6)  # neighbours do not matter
+
+
+@pytest.mark.parametrize("part", ["shift", "local"])
+def test_parts_of_the_colorizer_can_be_left_out(part):
+    net = build("colorizer", json.dumps({part: False})).eval()
+    luma = torch.rand(1, 5, 1, 32, 48)
+    with torch.inference_mode():
+        memory = net.encode_all([(torch.rand(1, 1, 32, 48), torch.rand(1, 2, 32, 48) - 0.5)])
+        whole = net(luma, [memory])
+        kept = net(luma, [memory], Halo(1, 1))
+    assert whole.chroma.shape == (1, 5, 2, 32, 48) and kept.chroma.shape[1] == 3
+    if part == "shift":
+        assert torch.allclose(whole.chroma[:, 1:4], kept.chroma, atol=1e-6)
+    else:
+        upsampled = torch.nn.functional.interpolate(whole.coarse[0], scale_factor=2, mode="bilinear")
+        assert torch.allclose(whole.refined[0], upsampled)
+
+
+def test_views_lie_inside_of_the_picture_and_keep_its_values():
+    generator = torch.Generator().manual_seed(3)
+    y = torch.linspace(0, 1, 90)[:, None].expand(90, 160)
+    clip = (torch.stack([y, torch.full_like(y, 0.25)]) * 255).byte()[None].repeat(4, 1, 1, 1)
+    for _ in range(20):
+        made = view(clip, 32, generator, (256, 400), turn=5)
+        assert made.shape == (4, 2, 32, 32)
+        assert torch.equal(made[0], made[3])  # the same for all frames
+        assert (made[:, 1] - 0.25).abs().max() < 0.01
+        share = float(made[0, 0].amax() - made[0, 0].amin())
+        assert 256 / 400 * 0.9 < share <= 1.0  # of the short edge
+
+
+def test_jpeg_is_close_to_the_real_one():
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(1, 1, 8, 8, generator=generator)
+    picture = torch.nn.functional.interpolate(coarse, size=(64, 64), mode="bicubic").clamp(0, 1)
+    pixels = (picture[0, 0] * 255).round().byte().numpy()
+    for quality in (15, 40, 90):
+        real = cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
+        made = jpeg(picture, torch.tensor([float(quality)]))[0, 0]
+        assert (made - torch.from_numpy(real).float() / 255).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize("recipe", ["deepremaster", "rtn"])
+def test_degradations_of_the_papers_leave_a_picture(recipe, data, tmp_path):
+    s = Settings(data=str(data), size=64, frames=5, batch=2, lines=96, perceptual_weight=0.0, photo=0.0)
+    made = RECIPES[recipe]["restore"](s)
+    generator = torch.Generator().manual_seed(1)
+    clean = torch.full((2, 5, 1, 64, 64), 0.5)
+    worn = made.deteriorate(clean, generator)[0] if recipe == "deepremaster" else made.degrade(clean, generator)
+    assert worn.shape == clean.shape and 0 <= float(worn.min()) and float(worn.max()) <= 1
+    assert 0.005 < float((worn - clean).abs().mean()) < 0.3
+    assert not torch.equal(worn[0, 0], worn[0, 1])
 
 
 def test_an_unknown_setting_is_refused(data, tmp_path):

@@ -153,11 +153,14 @@ def _parser() -> argparse.ArgumentParser:
     kept = commands.add_parser("weights", help="manage the weights that are not shipped")
     kept = kept.add_subparsers(required=True, metavar="import")
     take = kept.add_parser(
-        "import", help="take over the authors' weights of DeepRemaster, for --model deepremaster (CC BY-NC-SA 4.0)"
+        "import",
+        help="take over the authors' weights of DeepRemaster (CC BY-NC-SA 4.0) or RTN (academic research only), for "
+        "--model deepremaster or rtn",
     )
     take.set_defaults(command=_import, quiet=False)
-    take.add_argument("file", type=Path, metavar="FILE", help="remasternet.pth.tar")
-    take.add_argument("--as", dest="name", default="deepremaster", metavar="NAME", help="for --model, if not that name")
+    take.add_argument("file", type=Path, metavar="FILE", help="remasternet.pth.tar or net_G_200000.pth")
+    take.add_argument("--as", dest="name", metavar="NAME", help="for --model, if not deepremaster or rtn")
+    take.add_argument("--flow", type=Path, metavar="FILE", help="raft-sintel.pth, where RTN's file has no optical flow")
     return parser
 
 
@@ -254,8 +257,9 @@ def _report(done: Any, arguments: argparse.Namespace) -> None:
 def _import(arguments: argparse.Namespace) -> None:
     from .weights import import_published
 
-    files = import_published(arguments.file, arguments.name)
-    log.info("weights for --model %s written to %s", arguments.name, " and ".join(map(str, files)))
+    files = import_published(arguments.file, arguments.name, arguments.flow)
+    name = files[0].stem.partition("-")[2]
+    log.info("weights for --model %s written to %s", name, " and ".join(map(str, files)))
 
 
 class _Lines(logging.Handler):

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from torch import nn
 
 from .errors import InputError
 from .models import build, config_json, network_name, task
-from .models.published import published_state
+from .models.published import RTN, published_state, recognise, rtn_entries
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,11 @@ _CHECKOUT = Path(__file__).parent.parent / "weights"
 _OFFICIAL = "-official"
 _PUBLISHED_MD5 = "1219f5830e4a7208b1c7ba2f089a16c8"
 _PUBLISHED = "deepremaster"
-_WANTED = "give the authors' remasternet.pth.tar, whole and unchanged"
+_RTN = "rtn"
+_WANTED = "give the authors' remasternet.pth.tar (DeepRemaster) or net_G_200000.pth (RTN), whole and unchanged"
 _AUTHORS = "github.com/satoshiiizuka/siggraphasia2019_remastering"
+_RTN_AUTHORS = "github.com/raywzy/Bringing-Old-Films-Back-to-Life"
+_RAFT_WANTED = "raft-sintel.pth or raft-things.pth of RAFT's authors (github.com/princeton-vl/RAFT)"
 _NAME = r"[A-Za-z0-9_]+"
 
 
@@ -57,8 +61,8 @@ def manifest() -> dict[str, dict]:
 
 
 def find(network: str, model: str) -> Path:
-    """The file for `model` of `network`: a shipped variant (`fast`, `quality`), an imported model (`deepremaster`), or
-    the path of a weight file.
+    """The file for `model` of `network`: a shipped variant (`fast`, `quality`), an imported model (`deepremaster`,
+    `rtn`), or the path of a weight file.
 
     Raises:
         InputError: there is no such variant or file, or a shipped file is damaged.
@@ -80,6 +84,8 @@ def _find_imported(network: str, model: str) -> Path:
     name = model.removesuffix(_OFFICIAL)
     path = user_folder() / f"{network}-{name}.safetensors"
     if re.fullmatch(_NAME, name) and path.is_file():
+        if name != model and not _has_official(path):
+            raise InputError(f"no {network} model {model!r}: only networks of DeepRemaster have one; use {name}")
         return path
     if name == _PUBLISHED:
         raise InputError(
@@ -87,8 +93,24 @@ def _find_imported(network: str, model: str) -> Path:
             f"being shipped; get your own copy of remasternet.pth.tar ({_AUTHORS}) and run: "
             "vs-remaster weights import remasternet.pth.tar"
         )
-    names = " or ".join([*variants(network), _PUBLISHED])
+    if name == _RTN and network == "colorizer":
+        raise InputError("no colorizer model 'rtn': RTN's authors published none; give the path of a trained one")
+    if name == _RTN:
+        raise InputError(
+            f"the weights of RTN are not in {user_folder()}: they are for academic research only and cannot be "
+            f"shipped; get your own copy of net_G_200000.pth ({_RTN_AUTHORS}) and run: "
+            "vs-remaster weights import net_G_200000.pth"
+        )
+    names = " or ".join([*variants(network), _PUBLISHED, _RTN])
     raise InputError(f"no {network} model {model!r}; use {names}, or the path of a .safetensors file")
+
+
+def _has_official(path: Path) -> bool:
+    """Whether a network can also behave as it was published."""
+    try:
+        return _read(path, tensors=False)[0]["network"].startswith(_PUBLISHED)
+    except InputError:  # said where it is loaded
+        return False
 
 
 def load_model(network: str, model: str) -> nn.Module:
@@ -103,9 +125,9 @@ def load_model(network: str, model: str) -> nn.Module:
 
 
 def imported() -> list[str]:
-    """Imported models as `restorer-deepremaster`, each also with `-official`."""
-    names = sorted(path.stem for path in user_folder().glob("*-*.safetensors"))
-    return [name + end for name in names for end in ("", _OFFICIAL)]
+    """Imported models as `restorer-deepremaster`; those of DeepRemaster also with `-official`."""
+    paths = sorted(user_folder().glob("*-*.safetensors"))
+    return [path.stem + end for path in paths for end in ("", *([_OFFICIAL] if _has_official(path) else []))]
 
 
 def variants(network: str) -> list[str]:
@@ -171,51 +193,87 @@ def save_weights(
     part.replace(path)
 
 
-def import_published(path: Path, name: str = _PUBLISHED) -> list[Path]:
-    """Take over the authors' weights of DeepRemaster, or others trained with their code, for this user.
+def import_published(path: Path, name: str | None = None, flow: Path | None = None) -> list[Path]:
+    """Take over the authors' weights of DeepRemaster or RTN, or others trained with their code, for this user.
 
     Args:
-        path: `remasternet.pth.tar`, or a file like it: a dictionary with `modelR` and `modelC`.
-        name: what `model` will call them: letters, digits, `_`.
+        path: `remasternet.pth.tar` or `net_G_200000.pth`, or a file like them: a dictionary with `modelR` and
+            `modelC`, or with `netG`. Which it is shows in what it holds.
+        name: what `model` will call them: letters, digits, `_`; None: `deepremaster` or `rtn`.
+        flow: weights of RAFT, such as `raft-sintel.pth`, in place of those inside RTN's file.
 
     Returns:
-        The two files written into `user_folder()`, in float32 as they were.
+        The files written into `user_folder()`, in float32 as they were: of DeepRemaster two, of RTN one.
 
     Raises:
-        InputError: not such a file, or a name that cannot be used.
+        InputError: not such a file, no weights of RAFT, or a name that cannot be used. UnsupportedError: RTN without
+            the package torchvision, which has RAFT.
     """
-    if not re.fullmatch(_NAME, name) or name in ("auto", "fast", "quality"):
+    if name is not None and (not re.fullmatch(_NAME, name) or name in ("auto", "fast", "quality")):
         raise InputError(f"cannot name weights {name!r}; use letters, digits and _, but not auto, fast or quality")
-    networks = [build("deepremaster-restorer"), build("deepremaster-colorizer")]
-    stored = _unpickle(path)
-    try:
-        states = [published_state(net, stored[key]) for net, key in zip(networks, ("modelR", "modelC"))]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        what = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
-        raise InputError(f"{str(path)!r} does not hold the networks of DeepRemaster: {what}; {_WANTED}") from error
-    with path.open("rb") as file:
-        md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if md5 != _PUBLISHED_MD5 and name == _PUBLISHED:
-        log.warning("%s fits, but is not the published file: its md5 is %s, not %s", path, md5, _PUBLISHED_MD5)
+    stored = _unpickle(path, _WANTED)
+    kind = recognise(stored)
+    if kind == "raft":
+        raise InputError(f"{str(path)!r} holds RAFT alone; give RTN's file, and this one after --flow if it has none")
+    if flow is not None and kind == _PUBLISHED:
+        raise InputError(f"{str(path)!r} holds DeepRemaster, which needs no optical flow; leave --flow out")
+    found = _rtn(path, stored, flow) if kind == _RTN else _deepremaster(path, stored)
+    if kind == _PUBLISHED and name in (None, _PUBLISHED):
+        _check_md5(path)
     target = user_folder()
-    files = [target / f"{task(network_name(net))}-{name}.safetensors" for net in networks]
+    files = []
     try:
         target.mkdir(parents=True, exist_ok=True)
-        for file, net, state in zip(files, networks, states):
-            save_weights(file, net, state, torch.float32)
+        for net, state in found:
+            files.append(target / f"{task(network_name(net))}-{name or kind}.safetensors")
+            save_weights(files[-1], net, state, torch.float32)
     except (OSError, SafetensorError) as error:
         raise InputError(f"cannot write weights into {target}: {error}") from error
     return files
 
 
-def _unpickle(path: Path) -> dict:
+def _deepremaster(path: Path, stored: dict) -> list[tuple[nn.Module, dict[str, torch.Tensor]]]:
+    networks = [build("deepremaster-restorer"), build("deepremaster-colorizer")]
+    try:
+        return [(net, published_state(net, stored[key])) for net, key in zip(networks, ("modelR", "modelC"))]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        what = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
+        raise InputError(
+            f"{str(path)!r} does not hold the networks of DeepRemaster or RTN: {what}; {_WANTED}"
+        ) from error
+
+
+def _rtn(path: Path, stored: dict, flow: Path | None) -> list[tuple[nn.Module, dict[str, torch.Tensor]]]:
+    raft = None if flow is None else _unpickle(flow, f"give {_RAFT_WANTED}")
+    try:
+        entries = rtn_entries(stored, raft)
+    except (ValueError, TypeError, AttributeError) as error:
+        at, wanted = (path, _WANTED) if flow is None else (flow, f"give {_RAFT_WANTED}")
+        raise InputError(f"{str(at)!r} is not what was expected: {error}; {wanted}") from error
+    if not any(key.startswith("flow.") for key in entries):
+        raise InputError(f"{str(path)!r} holds RTN without its optical flow; add it: --flow FILE, with {_RAFT_WANTED}")
+    net = build("rtn-restorer", json.dumps(asdict(RTN)))
+    try:
+        return [(net, published_state(net, entries))]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{str(path)!r} does not fit RTN: {error}; {_WANTED}") from error
+
+
+def _check_md5(path: Path) -> None:
+    with path.open("rb") as file:
+        md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if md5 != _PUBLISHED_MD5:
+        log.warning("%s fits, but is not the published file: its md5 is %s, not %s", path, md5, _PUBLISHED_MD5)
+
+
+def _unpickle(path: Path, wanted: str) -> dict:
     """What a file of `torch.save` holds, tensors and plain containers only: nothing in it is run."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}; {_WANTED}") from error
+        raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}; {wanted}") from error
     except Exception as error:  # whatever a file that is none of ours makes torch or pickle say
-        raise InputError(f"{str(path)!r} is no file of torch weights, or it is damaged; {_WANTED}") from error
+        raise InputError(f"{str(path)!r} is no file of torch weights, or it is damaged; {wanted}") from error
 
 
 def sha256(path: Path) -> str:

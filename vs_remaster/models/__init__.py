@@ -13,6 +13,7 @@ from .attention import Memory
 from .colorizer import ColorizerConfig, ColorizerNet
 from .deepremaster import DeepColorizer, DeepMemory, DeepRemasterConfig, DeepRestorer
 from .restorer import RestorerConfig, RestorerNet
+from .rtn import RtnColorizer, RtnConfig, RtnReferences, RtnRestorer
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ModelInfo:
     needs_references: bool = True
 
 
-EncodedReferences = Memory | DeepMemory
+EncodedReferences = Memory | DeepMemory | RtnReferences
 """What a colorizer remembers of its references; to everyone else a thing to hand on."""
 
 _OPTIONAL = ("fixed_block", "scales_references", "needs_references")
@@ -49,6 +50,8 @@ NETWORKS: dict[str, tuple[Callable[..., nn.Module], type]] = {
     "colorizer": (ColorizerNet, ColorizerConfig),
     "deepremaster-restorer": (DeepRestorer, DeepRemasterConfig),
     "deepremaster-colorizer": (DeepColorizer, DeepRemasterConfig),
+    "rtn-restorer": (RtnRestorer, RtnConfig),
+    "rtn-colorizer": (RtnColorizer, RtnConfig),
 }
 """What a weight file may hold, by the name in its header: what the network does, after whose network it is."""
 

@@ -1,0 +1,21 @@
+"""Ways to train: our own, and those of the two papers for their networks.
+
+`RECIPES[recipe][task]` makes a `Recipe`, which knows everything that differs; the loop is in `export/train.py`.
+"""
+
+from __future__ import annotations
+
+from .deepremaster import DeepColorize, DeepJoint, DeepRestore
+from .ours import Colorize, Joint, Restore
+from .recipe import Recipe, Settings
+from .rtn import RtnColorize, RtnRestore
+
+RECIPES: dict[str, dict[str, type[Recipe]]] = {
+    "ours": {"restore": Restore, "colorize": Colorize, "joint": Joint},
+    "deepremaster": {"restore": DeepRestore, "colorize": DeepColorize, "joint": DeepJoint},
+    "rtn": {"restore": RtnRestore, "colorize": RtnColorize},
+}
+
+TASKS = tuple(RECIPES["ours"])
+
+__all__ = ["RECIPES", "TASKS", "Recipe", "Settings"]

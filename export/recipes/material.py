@@ -1,0 +1,145 @@
+"""What training is made from: clips and photographs, and a clip to colour with the references it is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from export.data import Clip, cached_pack, load_clips, load_photos, photo_clip
+
+from .recipe import Settings
+
+
+class Material(NamedTuple):
+    """Training clips on the training device, uint8, and photographs."""
+
+    clips: list[Clip]
+    photos: list[Tensor]
+
+    @classmethod
+    def load(cls, s: Settings, color: bool) -> Material:
+        """Luma or RGB of everything in `s.data`, clips through the cache where one is named."""
+        root = Path(s.data)
+        folder = root / "video/train"
+        clips = cached_pack(folder, Path(s.cache), s.lines, color) if s.cache else load_clips(folder, s.lines, color)
+        if s.device != "cpu":
+            clips = [Clip(c.name, c.frames.to(s.device)) for c in clips]
+        photos = load_photos(root / "photos", color) if s.photo and (root / "photos").is_dir() else []
+        return cls(clips, photos)
+
+
+class Sample(NamedTuple):
+    """Frames `[T, 3, S, S]`, references `[3, h, w]` (sizes multiples of 16), and 1 where the references show the
+    scene, else 0."""
+
+    frames: Tensor
+    references: list[Tensor]
+    known: float
+
+
+def draw_sample(material: Material, s: Settings, generator: torch.Generator) -> Sample:
+    """A clip to colour with one to `s.references` references of it, near or far in time, and pictures of other scenes
+    among them."""
+    photo = material.photos and rand(generator) < s.photo
+    sample = (from_photo if photo else from_clip)(material, s, generator)
+    if rand(generator) < 0.5:
+        sample = Sample(sample.frames.flip(-1), [r.flip(-1) for r in sample.references], sample.known)
+    return sample
+
+
+def from_photo(material: Material, s: Settings, generator: torch.Generator) -> Sample:
+    """A photograph moving; its reference is a later frame of the same movement."""
+    photo = material.photos[integer(generator, len(material.photos))]
+    moving = photo_clip(photo, s.frames + 4 + integer(generator, 24), s.size, generator)
+    return Sample(moving[: s.frames], [moving[-1]], 1.0)
+
+
+def from_clip(material: Material, s: Settings, generator: torch.Generator) -> Sample:
+    """A crop of a clip; its references are crops of it from elsewhere in time, shifted and scaled."""
+    clip = material.clips[integer(generator, len(material.clips))].frames
+    total, (height, width) = clip.shape[0], clip.shape[-2:]
+    factor = 0.55 + 0.45 * rand(generator)
+    region = min(round(s.size / factor), height, width)
+    step = 1 + integer(generator, 2)
+    first = integer(generator, max(1, total - (s.frames - 1) * step))
+    times = [min(first + k * step, total - 1) for k in range(s.frames)]
+    top, left = integer(generator, height - region + 1), integer(generator, width - region + 1)
+    frames = crop(clip[times], top, left, region, s.size)
+    references = []
+    for k in range(1 + integer(generator, s.references)):
+        reach = 8 if k == 0 and rand(generator) < 0.4 else total
+        low, high = max(0, first - reach), min(total - 1, times[-1] + reach)
+        at = low + integer(generator, high - low + 1)
+        size = min(round(region * (0.8 + 0.7 * rand(generator))), height, width)
+        y, x = (
+            min(max(0, start + (region - size) // 2 + round((rand(generator) - 0.5) * 0.4 * region)), side - size)
+            for start, side in ((top, height), (left, width))
+        )
+        wanted = 16 * round(s.size * (0.8 + 0.45 * rand(generator)) / 16)
+        picture = crop(clip[at : at + 1], y, x, size, wanted)[0]
+        references.append(picture.flip(-1) if rand(generator) < 0.1 else picture)
+    known = 1.0
+    others = 0 if rand(generator) < 0.4 else 1 + integer(generator, 2)
+    if rand(generator) < 0.04:  # nothing but pictures of something else
+        references, known, others = [], 0.0, others + 1
+    return Sample(frames, references + [stranger(material, s.size, generator) for _ in range(others)], known)
+
+
+def stranger(material: Material, size: int, generator: torch.Generator) -> Tensor:
+    """A picture `[3, size, size]` of some other clip."""
+    other = material.clips[integer(generator, len(material.clips))].frames
+    at = integer(generator, len(other))
+    return crop(other[at : at + 1], 0, 0, min(other.shape[-2:]), size)[0]
+
+
+def rand(generator: torch.Generator) -> float:
+    return float(torch.rand((), generator=generator))
+
+
+def between(generator: torch.Generator, low: float, high: float) -> float:
+    return low + (high - low) * rand(generator)
+
+
+def integer(generator: torch.Generator, below: int) -> int:
+    return int(torch.randint(max(1, below), (), generator=generator))
+
+
+def crop(frames: Tensor, top: int, left: int, region: int, size: int) -> Tensor:
+    """A square of uint8 frames `[T, C, H, W]` as float 0..1, resized to `size`."""
+    part = frames[..., top : top + region, left : left + region].float() / 255
+    return part if region == size else F.interpolate(part, (size, size), mode="bilinear", antialias=True)
+
+
+def turn_hue(chroma: Tensor, angle: float) -> Tensor:
+    """Rotate `[N, 2, H, W]` chroma by an angle in radians: colour must then come from the reference, not from habit."""
+    if not angle:
+        return chroma
+    cos, sin = math.cos(angle), math.sin(angle)
+    cb, cr = chroma.split(1, 1)
+    return torch.cat([cos * cb - sin * cr, sin * cb + cos * cr], 1)
+
+
+def film_tone(generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+    """A random tone curve with a little grain or softness, as old stock and other scans have; the same for all frames
+    of a clip."""
+    if rand(generator) < 0.4:
+        return lambda luma: luma
+    gamma = math.exp(0.35 * (2 * rand(generator) - 1))
+    gain, lift = 0.85 + 0.2 * rand(generator), 0.05 * rand(generator)
+    grain = 0.02 * rand(generator) if rand(generator) < 0.5 else 0.0
+    soft = 1 + 1.5 * rand(generator) if rand(generator) < 0.3 else 1.0
+
+    def apply(luma: Tensor) -> Tensor:
+        if soft > 1:
+            small = F.interpolate(luma, scale_factor=1 / soft, mode="bilinear", antialias=True)
+            luma = F.interpolate(small, luma.shape[-2:], mode="bicubic")
+        toned = lift + gain * luma.clamp(0, 1) ** gamma
+        return toned + grain * torch.randn(luma.shape, generator=generator).to(luma.device) if grain else toned
+
+    return apply

