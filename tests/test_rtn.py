@@ -516,6 +516,9 @@ def test_import_of_rtn(home, capsys):
         weights.load_model("restorer", "rtn-official")
     made = Restorer(RestoreOptions(model="rtn", **CPU)).restore(noise(2, 1, 64, 80)).luma
     assert made.shape == (2, 1, 64, 80) and made.std() > 0.1
+    # The authors published no colorizer: a run with --model rtn takes its own for the colours.
+    assert (cli._model("rtn", "restorer"), cli._model("rtn", "colorizer")) == ("rtn", "auto")
+    assert cli._model("unknown", "colorizer") == "unknown"
 
 
 def test_files_that_are_not_rtn(home, capsys):

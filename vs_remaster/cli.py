@@ -227,11 +227,15 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _model(name: str, network: str) -> str:
-    """What `--model` means for a network: a weight file is for the network that it holds, the other takes its own."""
-    from .weights import network_of
+    """What `--model` means for a network: a weight file, and imported weights, are for the network that they hold; the
+    other takes its own."""
+    from .weights import imported, network_of
 
     path = Path(name)
-    return "auto" if path.is_file() and network_of(path) != network else name
+    if path.is_file():
+        return name if network_of(path) == network else "auto"
+    holds = [known.partition("-")[0] for known in imported() if known.partition("-")[2] == name]
+    return "auto" if holds and network not in holds else name
 
 
 def _merge(arguments: argparse.Namespace) -> None:
