@@ -163,9 +163,9 @@ class Run:
         counted = 0
         while True:
             self.spent = self.group.agree((clock() - begun) / 60)
-            progress = max(self.spent / max(self.s.minutes, 1e-3), self.step / max(self.s.steps, 1))
+            progress = min(1.0, max(self.spent / max(self.s.minutes, 1e-3), self.step / max(self.s.steps, 1)))
             now = clock()
-            last = progress >= 1
+            last = self.spent >= self.s.minutes or self.step >= self.s.steps
             if last or now - validated > 60 * self.s.validate_minutes:
                 self.validate()
                 validated = clock()

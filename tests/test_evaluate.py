@@ -16,6 +16,8 @@ import torch
 
 from export import cases, evaluate, methods, metrics, peers, report
 from export.cases import Case, Source
+from export.curves import main as curves
+from export.curves import read_curve
 from export.protocols import FilmProtocol, FirstFrameProtocol, RemasterProtocol, RestoreProtocol
 from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.errors import InputError
@@ -345,3 +347,21 @@ def test_a_folder_without_clips_is_an_error_in_one_line(tmp_path: Path, capsys: 
     assert stopped.value.code == 2
     message = capsys.readouterr().err.splitlines()[-1]
     assert "no videos in" in message
+
+
+def test_curves_of_training_runs(tmp_path, capsys):
+    for name in ("a", "b"):
+        run = tmp_path / name
+        run.mkdir()
+        rows = [{"step": i, "minutes": float(i), "output": 20.0 + i} for i in range(3)]
+        (run / "validation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_curve(tmp_path / "a", "output") == ([0.0, 1.0, 2.0], [20.0, 21.0, 22.0])
+    with pytest.raises(SystemExit, match="2"):
+        curves([str(tmp_path / "c"), "--out", str(tmp_path / "no.png")])
+    assert "give the --out folder of a training run" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        curves([str(tmp_path / "a"), "--figure", "ssim", "--out", str(tmp_path / "no.png")])
+    assert "has no 'ssim'" in capsys.readouterr().err
+    pytest.importorskip("matplotlib", reason="needs the package matplotlib")
+    curves([f"one={tmp_path / 'a'}", str(tmp_path / "b"), "--out", str(tmp_path / "curves.png")])
+    assert cv2.imread(str(tmp_path / "curves.png")).shape[2] == 3
