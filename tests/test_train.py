@@ -76,7 +76,7 @@ def curve(out: Path, file: str = "training") -> list[dict]:
 def flow(tmp_path_factory) -> Path:
     """SPyNet with random weights, as a file that names its entries as the published one does."""
     path = tmp_path_factory.mktemp("flow") / "spynet.pth"
-    parts = (key.split(".", 2) + [value] for key, value in SpyNet().state_dict().items())
+    parts = ([*key.split(".", 2), value] for key, value in SpyNet().state_dict().items())
     torch.save({f"basic_module.{level}.basic_module.{rest}": value for _, level, rest, value in parts}, path)
     return path
 
