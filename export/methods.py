@@ -29,8 +29,6 @@ from vs_remaster.remaster import (
     Restorer,
 )
 
-TASKS = ("restore", "colorize", "remaster", "film")
-
 Method = Callable[[Case], torch.Tensor]
 
 

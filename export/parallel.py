@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -30,13 +31,19 @@ class Group:
         if device == "cuda":
             device = f"cuda:{os.environ['LOCAL_RANK']}"
             torch.cuda.set_device(device)
-        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        # The others wait while the first one validates.
+        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=timedelta(hours=2))
         return cls(distributed.get_rank(), distributed.get_world_size(), device)
 
     @property
     def first(self) -> bool:
         """The one that validates and writes files."""
         return self.rank == 0
+
+    def wait(self) -> None:
+        """Until all are here."""
+        if self.size > 1:
+            distributed.barrier()
 
     def agree(self, value: float) -> float:
         """The first process's value."""

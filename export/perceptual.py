@@ -37,8 +37,6 @@ _VGG16_NAMES = [f"relu{b}_{n}" for b, count in enumerate((2, 2, 3, 3, 3), 1) for
 
 RTN_LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0}
 """Layers and weights of RTN's loss as in its published code (there of VGG19, for which VGG16 stands in)."""
-RTN_PAPER_LAYERS = {"relu2_2": 1.0, "relu3_2": 1.0, "relu4_2": 1.0, "relu5_2": 1.0}
-"""The same as its paper names them; it gives no weights."""
 
 
 class ArraysOnly(pickle.Unpickler):

@@ -2,8 +2,9 @@
 
 `--recipe` chooses what is trained and how: `ours` (the default), `deepremaster` or `rtn`, the two papers' networks as
 they trained them (`export/recipes/`). A run is cut off by `--minutes` or `--steps`, whichever comes first. Checkpoints
-are written every few minutes; `--resume` goes on from the last one as if nothing had happened. On several GPUs, or
-machines: `torchrun --nproc-per-node 4 -m export.train ...`; each process then makes batches of its own.
+are written every few minutes; `--resume` goes on from the last one (with `--minutes inf`, where the schedule follows
+steps and not the clock, bit for bit as if nothing had happened). On several GPUs: `torchrun --nproc-per-node 4 -m
+export.train ...`; each process then makes batches of its own. Several machines need a folder that they share for OUT.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from export.parallel import Group
 from export.recipes import RECIPES, TASKS, Recipe, Settings
-from vs_remaster.errors import RemasterError
+from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.weights import save_weights
 
 log = logging.getLogger("train")
@@ -50,7 +51,6 @@ class Run:
             self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), CRITIC_RATE)
         self.generator = torch.Generator().manual_seed(s.seed + 1_000_003 * group.rank)
         self.step, self.spent, self.best = 0, 0.0, -math.inf
-        self.skipped = 0
 
     @property
     def checkpoint(self) -> Path:
@@ -67,16 +67,32 @@ class Run:
         """Write the checkpoint, whole or not at all."""
         random = self.group.gather({"own": self.generator.get_state(), "torch": torch.get_rng_state()})
         if self.group.first:
-            facts = {"step": self.step, "spent": self.spent, "best": self.best, "random": random}
+            facts = {"run": self.kind(), "step": self.step, "spent": self.spent, "best": self.best, "random": random}
             part = self.checkpoint.with_suffix(".part")
             torch.save(self.state() | facts, part)
             part.replace(self.checkpoint)
 
+    def kind(self) -> dict[str, str]:
+        """What a run must share with the one that it goes on from."""
+        critic = "with" if self.critic else "without"
+        return {"recipe": self.s.recipe, "networks": ",".join(self.recipe.networks), "config": self.s.config,
+                "critic": critic}  # fmt: skip
+
     def resume(self) -> None:
-        """Go on from the checkpoint, if there is one."""
+        """Go on from the checkpoint; begin, where there is none.
+
+        Raises:
+            InputError: it is that of another kind of run.
+        """
         if not self.checkpoint.is_file():
-            return
+            return self.forget(0)
         state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        for name, value in self.kind().items():
+            if state["run"][name] != value:
+                raise InputError(
+                    f"{self.checkpoint} is of a run with {name} {state['run'][name]!r}, not {value!r}; resume with the "
+                    "same settings, or give another --out"
+                )
         self.nets.load_state_dict(state["nets"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -90,7 +106,15 @@ class Run:
             torch.set_rng_state(random["torch"])
         else:
             self.generator.manual_seed(self.s.seed + self.step + 1_000_003 * self.group.rank)
+        self.forget(self.step)
         log.info("resumed at step %d after %.1f minutes", self.step, self.spent)
+
+    def forget(self, step: int) -> None:
+        """Drop what the curves in `out` say of later steps."""
+        if self.group.first:
+            for path in self.out.glob("*.jsonl"):
+                lines = [line for line in path.read_text().splitlines(True) if json.loads(line)["step"] <= step]
+                path.write_text("".join(lines) if step else "")
 
     def export(self, name: str) -> None:
         """Write the averaged weights, a file for each network: `restorer-NAME.safetensors`."""
@@ -128,20 +152,25 @@ class Run:
         norm = nn.utils.clip_grad_norm_([p for p in self.nets.parameters() if p.grad is not None], self.s.clip)
         self.step += 1
         if not torch.isfinite(norm):
-            self.skipped += 1
             log.warning("step %d: gradient is not finite, skipped", self.step)
             return {}
         self.optimizer.step()
         self.follow()
         terms = {name: value.detach() for name, value in terms.items()} | {"total": total.detach()}
         if self.critic:
-            self.critic_optimizer.zero_grad(set_to_none=True)
-            terms["critic"] = self.recipe.critic_loss()
-            terms["critic"].backward()
-            self.group.average_gradients(self.critic)
-            self.critic_optimizer.step()
-            terms["critic"] = terms["critic"].detach()
+            terms["critic"] = self.judge()
         return terms
+
+    def judge(self) -> Tensor:
+        """One step of the critic; its loss."""
+        self.critic_optimizer.zero_grad(set_to_none=True)
+        loss = self.recipe.critic_loss()
+        loss.backward()
+        self.group.average_gradients(self.critic)
+        norm = nn.utils.clip_grad_norm_(self.critic.parameters(), math.inf)
+        if torch.isfinite(norm):
+            self.critic_optimizer.step()
+        return loss.detach()
 
     @torch.no_grad()
     def follow(self) -> None:
@@ -166,18 +195,22 @@ class Run:
             progress = min(1.0, max(self.spent / max(self.s.minutes, 1e-3), self.step / max(self.s.steps, 1)))
             now = clock()
             last = self.spent >= self.s.minutes or self.step >= self.s.steps
-            if last or now - validated > 60 * self.s.validate_minutes:
+            # The first process decides for all: what follows they do together.
+            due = self.group.agree(now - validated > 60 * self.s.validate_minutes)
+            full = self.group.agree(now - saved > 60 * self.s.save_minutes)
+            if last or due:
                 self.validate()
                 validated = clock()
                 begun += validated - now  # measuring is no training
-            if last or now - saved > 60 * self.s.save_minutes:
+            if last or full:
                 self.save()
                 saved = clock()
             if last:
                 return
-            for name, value in self.learn(progress).items():
+            terms = self.learn(progress)
+            for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value
-            counted += 1
+            counted += bool(terms)
             if self.step % self.s.log_steps == 0 and sums:
                 means = {name: float(value) / counted for name, value in sums.items()}
                 if self.group.first:
@@ -198,9 +231,16 @@ def main(arguments: list[str] | None = None) -> None:
     if s.threads:
         torch.set_num_threads(s.threads)
     torch.manual_seed(s.seed)
-    run = Run(RECIPES[s.recipe][task](s), s, group)
+    if not group.first:
+        group.wait()  # until the first one has written the cache of clips
+    recipe = RECIPES[s.recipe][task](s)
+    if group.first:
+        group.wait()
+    run = Run(recipe, s, group)
     if s.resume:
         run.resume()
+    else:
+        run.forget(0)
     group.same(run.nets)
     log.info("%s", json.dumps(asdict(s)))
     run.go()
@@ -217,8 +257,11 @@ def parse(arguments: list[str] | None) -> tuple[str, Settings]:
             parser.add_argument(name, action="store_true", default=argparse.SUPPRESS)
         else:
             kind = {"int": int, "float": float}.get(field.type, str)
-            choices = RECIPES if field.name == "recipe" else None
+            choices = {"recipe": RECIPES, "synthesis": ("", "ours")}.get(field.name)
             text = f"default: {field.default!r}"
+            own = [f"{n} {r[task].defaults[field.name]!r}" for n, r in RECIPES.items() for task in list(r)[:1]
+                   if field.name in r[task].defaults]  # fmt: skip
+            text += f" ({', '.join(own)})" if own else ""
             parser.add_argument(name, type=kind, choices=choices, default=argparse.SUPPRESS, help=text)
     given = vars(parser.parse_args(arguments))
     task = given.pop("task")

@@ -17,7 +17,9 @@ import torch
 
 from export.losses import colorize_loss, restore_loss, temporal
 from export.recipes import RECIPES, Settings
+from export.recipes.deepremaster import DeepColorize
 from export.recipes.degrade import jpeg, view
+from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.models import build
 from vs_remaster.models.colorizer import ColorizerOutput
 from vs_remaster.models.flow import SpyNet
@@ -25,7 +27,7 @@ from vs_remaster.models.layers import Halo
 from vs_remaster.models.restorer import RestorerOutput
 from vs_remaster.references import Reference
 from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
-from vs_remaster.weights import load_weights
+from vs_remaster.weights import load_weights, save_weights
 
 ROOT = Path(__file__).parent.parent
 
@@ -111,10 +113,9 @@ def test_both_networks_train_jointly(recipe, data, tmp_path):
     starts = ",".join(str(tmp_path / f"{name}-last.safetensors") for name in ("restorer", "colorizer"))
     out = tmp_path / "joint"
     train("joint", data, out, "--recipe", recipe, "--steps", "2", "--start-from", starts)
-    before = load_weights(tmp_path / "restorer-last.safetensors").state_dict()
-    after = load_weights(out / "restorer-last.safetensors").state_dict()
-    assert any(not torch.equal(before[name], after[name]) for name in before)
-    assert (out / "colorizer-last.safetensors").is_file()
+    for name in ("restorer", "colorizer"):
+        before, after = (dict(load_weights(x / f"{name}-last.safetensors").named_parameters()) for x in (tmp_path, out))
+        assert sum(not torch.equal(before[key], after[key]) for key in before) > len(before) / 2
     assert {"L", "ab", "all"} <= set(curve(out, "validation")[-1])
 
 
@@ -159,10 +160,11 @@ def test_thirty_steps_on_the_demo_clip_lower_the_loss_and_resuming_changes_no_bi
 
 def test_two_processes_share_their_gradients(data, tmp_path):
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    run += command("restore", data, tmp_path, "--steps", "3", "--minutes", "inf", "--device", "cpu")[1:]
+    run += command("restore", data, tmp_path, "--steps", "6", "--minutes", "inf", "--device", "cpu")[1:]
+    run += ["--save-minutes", "0.01", "--cache", str(tmp_path / "cache")]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert [row["step"] for row in curve(tmp_path)] == [1, 2, 3]  # written once, not by each
+    assert [row["step"] for row in curve(tmp_path)] == [1, 2, 3, 4, 5, 6]  # written once, not by each
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert len(state["random"]) == 2
     assert not torch.equal(*(random["own"] for random in state["random"]))  # each made batches of its own
@@ -187,12 +189,54 @@ def test_gradients_are_averaged_over_processes_and_missing_ones_count_as_zero(tm
     assert done.stdout.count("6.0 1.0") == 2
 
 
+def test_batch_norm_sees_the_whole_batch():
+    net = build("deepremaster-colorizer", json.dumps({"width": 0.125})).train()
+    net.predict(torch.rand(3, 2, 1, 32, 32), [net.encode_all([])] * 3)
+    for part in (net.source, net.flat, net.deep, net.mix, net.join, net.up):
+        assert all(unit.norm.num_batches_tracked == 1 for unit in part)
+
+
+def test_deepremaster_s_colors_are_learnt_from_the_film_s_gray(data):
+    s = Settings(**DeepColorize.defaults | {"data": str(data), "size": 32, "batch": 2, "lines": 96, "photo": 0.0})
+    seen = []
+    net = build("deepremaster-colorizer", json.dumps({"width": 0.125}))
+    net.predict = lambda light, memories: seen.append(light) or light.expand(-1, -1, 2, -1, -1)
+    made = DeepColorize(s)
+    made.clips = lambda generator: (torch.tensor([1.0, 0, 0]).view(3, 1, 1).expand(2, 5, 3, 32, 32), [])
+    made.references = lambda *_: []
+    made.loss({"colorizer": net}, torch.Generator())
+    gray = rgb_to_ycbcr(torch.tensor([1.0, 0, 0]).view(3, 1, 1))[0]
+    assert torch.allclose(seen[0], net.lightness(gray), atol=1e-6)  # what a film of this colour gives
+
+
+def test_rtn_s_flow_is_still_at_first_and_learns_later(data, flow):
+    config = NARROW["rtn"][1]
+    s = Settings(
+        recipe="rtn", data=str(data), lines=96, flow=str(flow), config=config, perceptual_weight=0.0, photo=0.0
+    )
+    recipe = RECIPES["rtn"]["restore"](s)
+    nets = recipe.start().train()
+    optimizer = recipe.optimizer(nets)
+    assert [group["lr"] / s.lr for group in optimizer.param_groups] == [1, 0.125]
+    for progress, learns in ((0.0, False), (0.24, False), (0.25, True), (0.9, True)):
+        recipe.begin_step(nets, progress)
+        assert all(p.requires_grad == learns for p in nets["restorer"].flow.parameters())
+        assert not nets["restorer"].flow.training
+    assert [recipe.rate(progress, 9) for progress in (0.0, 0.5, 0.75)] == [10 / s.warmup, 10 / s.warmup, 10 / s.warmup]
+    assert recipe.rate(0.75, 10_000) == 0.5
+
+
 def test_settings_that_do_not_fit_are_refused_in_a_line(data, tmp_path):
     done = subprocess.run(command("joint", data, tmp_path), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and "--start-from RESTORER,COLORIZER" in done.stderr
     assert "Traceback" not in done.stderr
     done = subprocess.run(command("joint", data, tmp_path, "--recipe", "rtn"), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and "rtn has no task joint" in done.stderr
+    other = tmp_path / "deep.safetensors"
+    save_weights(other, build("deepremaster-restorer", json.dumps({"width": 0.125})))
+    run = command("restore", data, tmp_path, "--start-from", str(other))
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "holds a deepremaster-restorer; the recipe ours trains a restorer" in done.stderr
 
 
 @pytest.mark.parametrize("part", ["shift", "mask", "skip"])

@@ -187,7 +187,10 @@ def save_weights(
 ) -> None:
     """Write a network (or `state`, such as an EMA of it) in half precision or in `dtype`, atomically."""
     state = state or net.state_dict()
-    stored = {key: value.detach().to("cpu", dtype).contiguous() for key, value in state.items()}
+    stored = {
+        key: value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype).contiguous()
+        for key, value in state.items()
+    }
     part = path.with_suffix(".part")
     save_file(stored, str(part), {"network": network_name(net), "config": config_json(net)})
     part.replace(path)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.damage import load_templates
-from vs_remaster.color import gray_to_lightness, pack_lab, rgb_to_lab
+from vs_remaster.color import gray_to_lightness, pack_lab, rgb_to_lab, rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.models.deepremaster import DeepMemory
 
@@ -46,9 +46,13 @@ class _Deep(Recipe):
 
     def __init__(self, s: Settings, color: bool) -> None:
         super().__init__(s)
-        self.material = Material.load(s, color)
+        material = Material.load(s, color)
+        clips = [clip for clip in material.clips if len(clip.frames) >= s.frames]
+        if not clips:
+            raise InputError(f"no clip in {s.data}/video/train has {s.frames} frames; give longer clips")
+        self.material = material._replace(clips=clips)
         self.templates = load_templates(Path(s.damage)).to(s.device) if s.damage else None
-        self.ours = Synthesis(s, steady=True) if s.synthesis == "ours" else None
+        self.ours = Synthesis(s, steady=color) if s.synthesis == "ours" else None
         log.info("%d clips", len(self.material.clips))
 
     def fresh(self, network: str) -> nn.Module:
@@ -110,9 +114,8 @@ class _Deep(Recipe):
     def dirt(self, shape: torch.Size, generator: torch.Generator, device: torch.device) -> Tensor:
         return textures(shape, generator, self.templates, self.s.density, str(device))
 
-    def pictures(self, origin: tuple[Tensor, int], generator: torch.Generator, edge: int) -> list[Tensor]:
-        """0 to `references` pictures `[3, edge, edge]`: one from within 5 frames of the clip, the others from
-        anywhere."""
+    def pictures(self, origin: tuple[Tensor, int], generator: torch.Generator) -> list[Tensor]:
+        """0 to `references` pictures `[3, S, S]`: one from within 5 frames of the clip, the others from anywhere."""
         clip, first = origin
         count = integer(generator, self.s.references + 1)
         sources = []
@@ -121,7 +124,7 @@ class _Deep(Recipe):
             low, high = (first - NEAR, first + self.s.frames + NEAR) if k == 0 else (0, len(source))
             low, high = max(0, low), min(len(source), high)
             at = low + integer(generator, high - low)
-            picture = view(source[at : at + 1], edge, generator, (edge, edge), full=edge)
+            picture = view(source[at : at + 1], self.s.size, generator, REFERENCE_EDGE)
             if rand(generator) < 0.1:
                 gray = picture.mean(1, keepdim=True)
                 picture = gray + between(generator, 0.3, 1.0) * (picture - gray)
@@ -134,8 +137,7 @@ class _Deep(Recipe):
 
     def references(self, net: nn.Module, origins: list, generator: torch.Generator) -> list[DeepMemory]:
         """The batch's references, encoded all at once so that batch norm sees more than one picture."""
-        edge = 16 * round(between(generator, *REFERENCE_EDGE) * self.s.size / 256 / 16)
-        sets = [self.pictures(origin, generator, edge) for origin in origins]
+        sets = [self.pictures(origin, generator) for origin in origins]
         owners = [(i, len(pictures)) for pictures in sets for i in range(len(pictures))]
         if not owners:
             return [net.encode_all([])] * len(sets)
@@ -163,6 +165,12 @@ class DeepRestore(_Deep):
         return {"L": F.l1_loss(out, y)}
 
 
+def lightness(rgb: Tensor) -> tuple[Tensor, Tensor]:
+    """The gray film of colours `[..., 3, H, W]`: its Y' and its L, both 0..1. Film knows no other L than its gray's."""
+    gray = rgb_to_ycbcr(rgb)[..., :1, :, :]
+    return gray, gray_to_lightness(gray) / 100
+
+
 class DeepColorize(_Deep):
     """The source-reference network on undamaged L: L1 on ab."""
 
@@ -174,11 +182,10 @@ class DeepColorize(_Deep):
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         rgb, origins = self.clips(generator)
-        lab = pack_lab(rgb_to_lab(rgb))
         net = nets["colorizer"]
         with self.autocast():
-            out = net.predict(lab[:, :, :1], self.references(net, origins, generator))
-        return {"ab": F.l1_loss(out, lab[:, :, 1:])}
+            out = net.predict(lightness(rgb)[1], self.references(net, origins, generator))
+        return {"ab": F.l1_loss(out, pack_lab(rgb_to_lab(rgb))[:, :, 1:])}
 
 
 class DeepJoint(_Deep):
@@ -194,11 +201,10 @@ class DeepJoint(_Deep):
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         rgb, origins = self.clips(generator)
-        lab = pack_lab(rgb_to_lab(rgb))
-        gray = (rgb * rgb.new_tensor([0.2126, 0.7152, 0.0722]).view(3, 1, 1)).sum(2, keepdim=True)
-        x, y = (gray_to_lightness(v) / 100 for v in self.deteriorate(gray, generator))
+        x, y = (gray_to_lightness(v) / 100 for v in self.deteriorate(lightness(rgb)[0], generator))
         net = nets["colorizer"]
         with self.autocast():
             light = nets["restorer"].predict(x)
             out = net.predict(light, self.references(net, origins, generator))
-        return {"L": F.l1_loss(light, y), "ab": self.s.color_weight * F.l1_loss(out, lab[:, :, 1:])}
+        ab = F.l1_loss(out, pack_lab(rgb_to_lab(rgb))[:, :, 1:])
+        return {"L": F.l1_loss(light, y), "ab": self.s.color_weight * ab}

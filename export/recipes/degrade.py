@@ -84,21 +84,21 @@ def soften(x: Tensor, factor: float, mode: str = "bicubic") -> Tensor:
 def textures(
     shape: torch.Size, generator: torch.Generator, templates: Templates | None, density: float, device: str
 ) -> Tensor:
-    """Dirt and scratches as pictures of their own, each frame by itself: `[N, 1, H, W]`, 0..1, for a `shape` like it.
-    """
+    """Dirt and scratches as pictures of their own, each frame by itself: `[N, 1, H, W]`, 0..1, for a `shape` like it."""
     settings = replace(DamageSettings(density=density).only(*TEXTURES), scratches=(0.0, 2.0))
     flat = torch.full((shape[0], 1, 1, *shape[-2:]), 0.5, device=device)
     return damage_batch(flat, generator, settings, templates).mask[:, 0]
 
 
 def fractal_noise(shape: torch.Size, generator: torch.Generator, device: str) -> Tensor:
-    """Noise with as much of every size, `[N, 1, H, W]`, mean 0, largest value about 1."""
+    """Noise with as much of every size, `[N, 1, H, W]`, mean 0, largest value 1."""
     total = torch.zeros(shape[0], 1, *shape[-2:], device=device)
     side = 2
     while side <= min(shape[-2:]):
         noise = torch.randn(shape[0], 1, side, side, generator=generator).to(device)
         total += F.interpolate(noise, shape[-2:], mode="bilinear") * (2 / side) ** between(generator, 0.4, 1.0)
         side *= 2
+    total = total - total.mean((1, 2, 3), keepdim=True)
     return total / total.abs().amax((1, 2, 3), keepdim=True)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vs_remaster.errors import InputError
-from vs_remaster.models import build, task
+from vs_remaster.models import build, network_name, task
 from vs_remaster.weights import load_weights
 
 from .validation import Validation
@@ -95,8 +95,12 @@ class Recipe:
         if len(paths) != len(self.networks):
             networks = " and ".join(self.networks)
             raise InputError(f"start_from names {len(paths)} files for {networks}; give one for each")
-        pairs = zip(self.networks, paths, strict=True)
-        return nn.ModuleDict({task(name): load_weights(Path(path), name) for name, path in pairs})
+        nets = {}
+        for name, path in zip(self.networks, paths, strict=True):
+            net = nets[task(name)] = load_weights(Path(path), name)
+            if network_name(net) != name:
+                raise InputError(f"{path!r} holds a {network_name(net)}; the recipe {self.s.recipe} trains a {name}")
+        return nn.ModuleDict(nets)
 
     def fresh(self, network: str) -> nn.Module:
         """An untrained network."""

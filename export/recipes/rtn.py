@@ -1,7 +1,8 @@
 """RTN's recipe (Wan et al., CVPR 2022, section 3.4 and 4.1): one set of damage parameters a clip with a little change
 from frame to frame, L1 + perceptual + Temporal-PatchGAN hinge, Adam, the flow network still at first and slower later.
 
-What cannot be had offline is stood in for: VGG16 for VGG19, SPyNet for RAFT, masks of real damage for its textures.
+What cannot be had offline is stood in for: VGG16 for VGG19, SPyNet for RAFT, masks of real damage for its textures. The
+layers of the perceptual term and their weights are those of the published code, not of the paper's text.
 Colour, whose code and training were never published, is trained by the same objective without the perceptual term:
 the first frame's ab is given, at times the last one's too, and the recurrence carries it.
 """
@@ -63,6 +64,7 @@ class _Rtn(Recipe):
     channels: ClassVar[int]
     defaults: ClassVar[dict[str, Any]] = {
         "frames": 7, "size": 256, "batch": 4, "lr": 2e-4, "clip": math.inf, "ema": 0.0, "lines": 320, "warmup": 1,
+        "photo": 0.0,
     }  # fmt: skip
 
     def __init__(self, s: Settings) -> None:
@@ -76,7 +78,8 @@ class _Rtn(Recipe):
 
     def fresh(self, network: str) -> nn.Module:
         net = super().fresh(network)
-        net.flow.load_state_dict(load_spynet(Path(self.s.flow) if self.s.flow else None).state_dict())
+        if net.config.flow == "spynet":
+            net.flow.load_state_dict(load_spynet(Path(self.s.flow) if self.s.flow else None).state_dict())
         return net
 
     def optimizer(self, nets: nn.ModuleDict) -> torch.optim.Optimizer:
@@ -91,16 +94,17 @@ class _Rtn(Recipe):
 
     def begin_step(self, nets: nn.ModuleDict, progress: float) -> None:
         (net,) = nets.values()
-        net.flow.requires_grad_(progress >= FLOW_STILL)
+        net.flow.eval().requires_grad_(progress >= FLOW_STILL)  # eval: RAFT's batch norm stays as it is
 
-    def objective(self, made: Tensor, true: Tensor) -> dict[str, Tensor]:
-        """L1 and the critic's opinion of clips `[B, T, C, H, W]`."""
+    def objective(self, made: Tensor, true: Tensor, beside: Tensor | None = None) -> dict[str, Tensor]:
+        """L1 and the critic's opinion of clips `[B, T, C, H, W]`; `beside`: planes that only the critic sees too."""
         terms = {"pixel": F.l1_loss(made, true)}
         if self.critic:
-            self.made, self.true = made.detach(), true
+            seen, given = (x if beside is None else torch.cat([beside, x], 2) for x in (made, true))
+            self.made, self.true = seen.detach(), given
             self.critic.requires_grad_(False)
             with self.autocast():
-                terms["adversarial"] = -self.s.adversarial_weight * self.critic(made).float().mean()
+                terms["adversarial"] = -self.s.adversarial_weight * self.critic(seen).float().mean()
             self.critic.requires_grad_(True)
         return terms
 
@@ -143,10 +147,10 @@ class RtnRestore(_Rtn):
         """The degradation model on clips `[B, T, 1, S, S]`."""
         dirt = textures(clean.flatten(0, 1).shape, generator, self.templates, self.s.density, self.s.device)
         clips = zip(clean, dirt.view(clean.shape))
-        return torch.stack([self.soil(self.wear(clip, generator), texture, generator) for clip, texture in clips])
+        return torch.stack([self.wear(self.soil(clip, texture, generator), generator) for clip, texture in clips])
 
     def wear(self, clip: Tensor, generator: torch.Generator) -> Tensor:
-        """Loss of quality, in a random order; each with its probability."""
+        """Loss of quality, dirt and lines included, in a random order; each kind with its probability."""
         frames = len(clip)
 
         def noise(x: Tensor) -> Tensor:
@@ -217,7 +221,7 @@ class RtnColorize(_Rtn):
         known[:, -1, 0, 0, 0] = (torch.rand(s.batch, generator=generator) < 0.5).to(known)
         with self.autocast():
             made = nets["colorizer"].predict(light, ab, known)
-        return self.objective(torch.cat([light, made], 2), torch.cat([light, ab], 2))
+        return self.objective(made, ab, light)
 
 
 def jitter(value: float, frames: int, generator: torch.Generator, by: float = 0.05) -> Tensor:

@@ -17,6 +17,7 @@ from vs_remaster.color import rgb_to_ycbcr, ycbcr_to_rgb
 
 COLOR_EDGE = 256
 JOINT_FRAMES = 24
+WINDOW = 5  # frames
 
 
 class Validation(Protocol):
@@ -60,14 +61,19 @@ class ColorValidation:
             gaps = [min(gap, len(clip.frames) - 1) for gap in (0, 5, 20, 60)]
             ycc = to_ycc(clip.frames[gaps], self.device, net.multiple_of)
             memory = net.encode_all([(ycc[:1, :1], ycc[:1, 1:])])
-            # One frame at a time: these frames are far apart, so their neighbours would be no neighbours.
-            chroma = torch.cat([net(ycc[None, i : i + 1, :1], [memory]).chroma[0] for i in range(len(gaps))])
+            chroma = torch.cat([self.chroma(net, memory, clip.frames, gap) for gap in gaps])
             true, made = to_rgb(ycc), to_rgb(torch.cat([ycc[:, :1], chroma.float()], 1))
             gray = ycc[:, :1].expand_as(true)
             rows.append([psnr(made[i], true[i]) for i in range(4)] + [psnr(gray[1:], true[1:])])
             save_picture(pictures / f"{clip.name}.png", torch.cat([true[3], made[2], made[3]], -1).cpu())
         result = means(("self", "at5", "at20", "at60", "gray"), rows)
         return result | {"output": (result["at5"] + result["at20"] + result["at60"]) / 3 + 0.1 * result["self"]}
+
+    def chroma(self, net: nn.Module, memory: object, frames: Tensor, time: int) -> Tensor:
+        """The colours of the frame at `time`, seen among its neighbours: `[1, 2, H, W]`."""
+        first = max(0, min(time - WINDOW // 2, len(frames) - WINDOW))
+        luma = to_ycc(frames[first : first + WINDOW], self.device, net.multiple_of)[:, :1]
+        return net(luma[None], [memory]).chroma[0, time - first, None]
 
 
 class JointValidation:

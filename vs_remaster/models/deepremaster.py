@@ -91,7 +91,7 @@ class Unit(nn.Module):
 
 def over_time(conv: nn.Conv3d, x: Tensor, batch: int) -> Tensor:
     """A 3x3x3 convolution on frames `[B*T, C, H, W]`; in channels_last no view copies anything."""
-    if conv.in_channels > _FEW or conv.training:
+    if conv.in_channels > _FEW or conv.training or torch.jit.is_tracing():
         return fold(conv(unfold(x, batch).transpose(1, 2)).transpose(1, 2))
     # The three kernels as one 2-D convolution, whose parts are summed over neighbouring frames: with few channels the
     # 3-D kernels of a CPU are 2 to 30 times slower than this. Frame by frame, so that the parts need little memory.
@@ -161,7 +161,19 @@ class Attention(nn.Module):
 
     def among(self, x: Tensor, batch: int) -> Tensor:
         """Self-attention over all frames of each of the `batch` clips in `x` `[B*T, C, H, W]`."""
-        return torch.cat([self(clip, *self.memorize(clip))[0] for clip in x.chunk(batch)])
+        clips = [self(clip, *self.memorize(clip))[0] for clip in (x.chunk(batch) if batch > 1 else (x,))]
+        return torch.cat(clips) if batch > 1 else clips[0]
+
+
+def _matched(attention: Attention, x: Tensor, seen: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor]]:
+    """Frames `[B*T, C, H, W]` of B clips, each with what it saw of its references' keys and values added, and the
+    references' shares; without references a clip stays as it is."""
+    made, shares = [], []
+    for clip, (keys, values) in zip(x.chunk(len(seen)), seen):
+        clip, share = attention(clip, keys, values) if len(keys) else (clip, x.new_zeros(len(clip), 0))
+        made.append(clip)
+        shares.append(share)
+    return torch.cat(made), shares
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -332,18 +344,14 @@ class DeepColorizer(_Network):
         parts = [self.encode(x, i, len(rgb)) for i, x in enumerate(rgb)]
         return DeepMemory(*(torch.cat(x) for x in zip(*parts)))
 
-    def look(self, light: Tensor, memory: DeepMemory) -> tuple[Tensor, Tensor, Tensor]:
-        """What is made frame by frame from L `[T, 1, H, W]`: features at 1/8 and 1/16, and the references' shares."""
+    def look(self, light: Tensor, memories: list[DeepMemory]) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """What is made frame by frame from L `[B*T, 1, H, W]`, a memory for each of the B clips: features at 1/8 and
+        1/16, and for each clip the references' shares `[T, R]`."""
         x = F.pad(light - MEAN_L, (1, 1, 1, 1), mode="replicate")
         x = self.source(x.contiguous(memory_format=torch.channels_last), 1)
-        shares = light.new_zeros(len(light), 0)
-        if len(memory.keys8):
-            x, shares = self.match8(x, memory.keys8, memory.values8)
-        deep = self.deep(x, 1)
-        if len(memory.keys16):
-            deep, shares16 = self.match16(deep, memory.keys16, memory.values16)
-            shares = (shares + shares16) / 2
-        return self.flat(x, 1), self.mix(deep, 1), shares
+        x, shares8 = _matched(self.match8, x, [(m.keys8, m.values8) for m in memories])
+        deep, shares16 = _matched(self.match16, self.deep(x, 1), [(m.keys16, m.values16) for m in memories])
+        return self.flat(x, 1), self.mix(deep, 1), [(a + b) / 2 for a, b in zip(shares8, shares16)]
 
     def decode(self, flat: Tensor, deep: Tensor, batch: int) -> Tensor:
         """Features at 1/8 and 1/16 `[B*T, 512, h, w]` of one block to ab `[B, T, 2, H, W]`, 0..1."""
@@ -356,8 +364,8 @@ class DeepColorizer(_Network):
 
     def predict(self, light: Tensor, memories: list[DeepMemory]) -> Tensor:
         """The network itself: L `[B, T, 1, H, W]` 0..1, sizes multiples of 16, to ab `[B, T, 2, H, W]`, 0..1."""
-        flat, deep, _ = zip(*(self.look(clip, memory) for clip, memory in zip(light, memories)))
-        return self.decode(torch.cat(flat), torch.cat(deep), len(light))
+        flat, deep, _ = self.look(fold(light), memories)
+        return self.decode(flat, deep, len(light))
 
     def forward(self, luma: Tensor, memories: list[DeepMemory], halo: Halo = NO_HALO) -> ColoredWindow:
         """Colour a window of frames `luma` `[B, T, 1, H, W]`, Y' 0..1, sizes multiples of 16.
@@ -368,8 +376,9 @@ class DeepColorizer(_Network):
         light = self.lightness(luma)
         chroma, shares = [], []
         for clip, memory in zip(light, memories):
-            looks = zip(*(self.look(part, memory) for part in clip.split(FRAMES)))
-            flat, deep, share = (torch.cat(x) for x in looks)
+            looks = [self.look(part, [memory]) for part in clip.split(FRAMES)]
+            flat, deep = (torch.cat([look[i] for look in looks]) for i in (0, 1))
+            share = torch.cat([look[2][0] for look in looks])
             (ab,) = self.blocks(partial(self._decode_part, flat, deep), count, halo)
             kept = halo.kept(count)
             chroma.append(chroma_of(clip[kept], ab[0]))
