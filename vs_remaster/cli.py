@@ -1,4 +1,4 @@
-"""The command line: `vs-remaster run`, `vs-remaster merge` and `vs-remaster weights`."""
+"""The command line: `vs-remaster run`, `pipe`, `merge` and `weights`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from . import __version__
 from .errors import RemasterError
@@ -44,17 +44,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         arguments = _parser().parse_args(argv)
-        with _messages(arguments.quiet), _clean_end():
+        with _messages(arguments.quiet, sys.stderr if arguments.command is _pipe else sys.stdout), _clean_end():
             arguments.command(arguments)
         return 0
     except RemasterError as error:
         return _fail(str(error), 2)
     except KeyboardInterrupt:
         return _fail("stopped", 130)
-    except MemoryError:
-        return _fail("out of memory: use --tile, or lower --restore-lines and --color-lines", 2)
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             return _fail("out of memory: use --tile, or lower --restore-lines and --color-lines", 2)
         if type(error).__name__ != "OutOfMemoryError":
             raise
@@ -62,9 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _messages(quiet: bool) -> Iterator[None]:
-    """Show what the library reports: information on stdout, warnings on stderr, which holds nothing else but errors."""
-    handler, level, propagate = _Lines(), log.level, log.propagate
+def _messages(quiet: bool, out: TextIO) -> Iterator[None]:
+    """Show what the library reports: information on `out`, warnings on stderr."""
+    handler, level, propagate = _Lines(out), log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     log.propagate = False
@@ -101,46 +99,30 @@ def _fail(message: str, status: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     from .job import OutputOptions
     from .output import CODECS
+    from .pipe import EXAMPLE
     from .remaster import ColorizeOptions, RestoreOptions
 
     restore, color, write = RestoreOptions(), ColorizeOptions(), OutputOptions()
     parser = _Parser(prog="vs-remaster", description="Remaster old black-and-white film.")
     parser.add_argument("--version", action="version", version=f"vs-remaster {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="run|merge|weights")
+    commands = parser.add_subparsers(required=True, metavar="run|pipe|merge|weights")
 
     run = commands.add_parser("run", help="restore a film and colour it from reference pictures")
     run.set_defaults(command=_run)
     run.add_argument("input", type=Path, metavar="INPUT", help="a video, or a folder of pictures")
     _add_output(run, write, CODECS)
-    what = run.add_argument_group("what is done")
-    what.add_argument(
-        "--references", type=Path, nargs="+", metavar="DIR|FILE", help="pictures to take the colours from"
-    )
-    what.add_argument("--no-restore", action="store_true", help="leave the luma as it is")
-    what.add_argument("--no-color", action="store_true", help="leave the colours as they are")
-    _number(what, "--strength", float, restore.strength, "of the restoration, 0..1; 0 leaves the source untouched")
-    _number(what, "--grain", float, restore.grain, "how much of the film's own grain is put back, 0..1")
-    _number(what, "--saturation", float, color.saturation, "1: as predicted, 0: gray")
+    what = _add_work(run, restore, color)
     _number(what, "--start", int, 0, "first frame")
     what.add_argument("--end", type=int, metavar="N", help="first frame not taken (default: to the end)")
-    what.add_argument(
-        "--scenes",
-        default="auto",
-        metavar="auto|none|FILE",
-        help="where the cuts are; a file holds the number of each scene's first frame, one a line (default: auto)",
+
+    pipe = commands.add_parser(
+        "pipe",
+        help="the same from stdin to stdout, uncompressed",
+        description=f"Restore and colour a film that comes on stdin and goes to stdout, y4m or raw frames: {EXAMPLE}",
     )
-    how = run.add_argument_group("how it is computed")
-    how.add_argument(
-        "--model", default=restore.model, help="fast, quality, deepremaster or a weight file (default: %(default)s)"
-    )
-    how.add_argument(
-        "--device", default=restore.device, metavar="auto|cpu|cuda[:n]", help="where (default: %(default)s)"
-    )
-    how.add_argument("--precision", default=restore.precision, choices=("auto", "fp32", "bf16", "fp16"))
-    how.add_argument("--engine", default=restore.engine, help="what runs the networks (default: %(default)s)")
-    _number(how, "--tile", int, restore.tile, "largest side of the pieces a frame is cut into; 0: automatic")
-    _number(how, "--restore-lines", int, restore.lines, "height at which the restorer sees the picture; 0: automatic")
-    _number(how, "--color-lines", int, color.lines, "height at which colour is computed")
+    pipe.set_defaults(command=_pipe)
+    _add_format(pipe)
+    _add_work(pipe, restore, color)
 
     merge = commands.add_parser("merge", help="give the frames of one film the colours of another")
     merge.set_defaults(command=_merge)
@@ -162,6 +144,71 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("--as", dest="name", metavar="NAME", help="for --model, if not deepremaster or rtn")
     take.add_argument("--flow", type=Path, metavar="FILE", help="raft-sintel.pth, where RTN's file has no optical flow")
     return parser
+
+
+def _add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
+    """What `run` and `pipe` share; returns the group that says what is done."""
+    what = parser.add_argument_group("what is done")
+    what.add_argument(
+        "--references", type=Path, nargs="+", metavar="DIR|FILE", help="pictures to take the colours from"
+    )
+    what.add_argument("--no-restore", action="store_true", help="leave the luma as it is")
+    what.add_argument("--no-color", action="store_true", help="leave the colours as they are")
+    _number(what, "--strength", float, restore.strength, "of the restoration, 0..1; 0 leaves the source untouched")
+    _number(what, "--grain", float, restore.grain, "how much of the film's own grain is put back, 0..1")
+    _number(what, "--saturation", float, color.saturation, "1: as predicted, 0: gray")
+    what.add_argument(
+        "--scenes",
+        default="auto",
+        metavar="auto|none|FILE",
+        help="where the cuts are; a file holds the number of each scene's first frame, one a line (default: auto)",
+    )
+    how = parser.add_argument_group("how it is computed")
+    how.add_argument(
+        "--model", default=restore.model, help="fast, quality, deepremaster or a weight file (default: %(default)s)"
+    )
+    how.add_argument(
+        "--device", default=restore.device, metavar="auto|cpu|cuda[:n]", help="where (default: %(default)s)"
+    )
+    how.add_argument("--precision", default=restore.precision, choices=("auto", "fp32", "bf16", "fp16"))
+    how.add_argument("--engine", default=restore.engine, help="what runs the networks (default: %(default)s)")
+    _number(how, "--tile", int, restore.tile, "largest side of the pieces a frame is cut into; 0: automatic")
+    _number(how, "--restore-lines", int, restore.lines, "height at which the restorer sees the picture; 0: automatic")
+    _number(how, "--color-lines", int, color.lines, "height at which colour is computed")
+    return what
+
+
+def _add_format(parser: argparse.ArgumentParser) -> None:
+    from .color import H273_MATRICES
+
+    group = parser.add_argument_group("input and output")
+    group.add_argument("--format", choices=("y4m", "raw"), default="y4m", help="of both (default: %(default)s)")
+    group.add_argument(
+        "--pix-fmt",
+        metavar="NAME",
+        help="of y4m: what is written, such as 420p10 or 444p16 (default: as it comes; gray that is coloured becomes "
+        "4:4:4 of its depth); of raw frames: what they are by ffmpeg's name, such as gray16le, yuv420p10le or rgb24",
+    )
+    group.add_argument("--size", type=_size, metavar="WxH", help="of raw frames, in pixels")
+    group.add_argument(
+        "--matrix",
+        choices=tuple(dict.fromkeys(H273_MATRICES.values())),
+        metavar="bt601|bt709|...",
+        help="of the colours (default: bt601 up to 576 lines, else bt709)",
+    )
+    group.add_argument(
+        "--range",
+        choices=("limited", "full"),
+        help="of the code values (default: what y4m says; else full for gray and RGB, limited for YUV)",
+    )
+    group.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f"must be WxH, such as 720x576, got {text!r}")
+    return int(width), int(height)
 
 
 def _number(group: Any, name: str, kind: type, default: float, text: str) -> None:
@@ -189,6 +236,38 @@ def _output_options(arguments: argparse.Namespace) -> Any:
 
 def _run(arguments: argparse.Namespace) -> None:
     from .job import remaster_film
+
+    with _Progress(arguments.quiet) as progress:
+        done = remaster_film(
+            arguments.input,
+            arguments.output,
+            write=_output_options(arguments),
+            start=arguments.start,
+            end=arguments.end,
+            progress=progress,
+            **_work(arguments),
+        )
+    _report(done.frames, arguments.output)
+
+
+def _pipe(arguments: argparse.Namespace) -> None:
+    from .pipe import PipeOptions, remaster_pipe, standard_streams
+
+    options = PipeOptions(
+        format=arguments.format,
+        size=arguments.size,
+        pix_fmt=arguments.pix_fmt,
+        matrix=arguments.matrix,
+        full_range=arguments.range == "full" if arguments.range else None,
+    )
+    source, sink = standard_streams()
+    with _Progress(arguments.quiet) as progress:
+        frames = remaster_pipe(source, sink, options, progress=progress, **_work(arguments))
+    _report(frames, "stdout")
+
+
+def _work(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `run` and `pipe` do to a film."""
     from .references import load_references
     from .remaster import ColorizeOptions, RestoreOptions
     from .scenes import parse_cuts
@@ -210,20 +289,12 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     scenes = arguments.scenes if arguments.scenes in ("auto", "none") else parse_cuts(arguments.scenes)
     wanted = arguments.references and not arguments.no_color
-    with _Progress(arguments.quiet) as progress:
-        done = remaster_film(
-            arguments.input,
-            arguments.output,
-            restore=None if arguments.no_restore else restore,
-            colorize=None if arguments.no_color else colorize,
-            references=load_references(arguments.references, lines=arguments.color_lines) if wanted else (),
-            scenes=scenes,
-            write=_output_options(arguments),
-            start=arguments.start,
-            end=arguments.end,
-            progress=progress,
-        )
-    _report(done, arguments)
+    return {
+        "restore": None if arguments.no_restore else restore,
+        "colorize": None if arguments.no_color else colorize,
+        "references": load_references(arguments.references, lines=arguments.color_lines) if wanted else (),
+        "scenes": scenes,
+    }
 
 
 def _model(name: str, network: str) -> str:
@@ -251,11 +322,11 @@ def _merge(arguments: argparse.Namespace) -> None:
             write=_output_options(arguments),
             progress=progress,
         )
-    _report(done, arguments)
+    _report(done.frames, arguments.output)
 
 
-def _report(done: Any, arguments: argparse.Namespace) -> None:
-    log.info("%d frames written to %s", done.frames, arguments.output)
+def _report(frames: int, output: object) -> None:
+    log.info("%d frames written to %s", frames, output)
 
 
 def _import(arguments: argparse.Namespace) -> None:
@@ -269,18 +340,22 @@ def _import(arguments: argparse.Namespace) -> None:
 class _Lines(logging.Handler):
     """Messages as lines, above the progress bar if there is one."""
 
+    def __init__(self, out: TextIO) -> None:
+        super().__init__()
+        self._out = out
+
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
 
         if record.levelno >= logging.WARNING:
             tqdm.write(f"vs-remaster: warning: {record.getMessage()}", file=sys.stderr)
         else:
-            tqdm.write(record.getMessage(), file=sys.stdout)
-            sys.stdout.flush()
+            tqdm.write(record.getMessage(), file=self._out)
+            self._out.flush()
 
 
 class _Progress:
-    """A bar on stderr where that is a terminal, else a line on stdout every ten seconds."""
+    """A bar on stderr where that is a terminal, else a line every ten seconds."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet

@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .film import VideoInfo
-from .output import OutputFormat
 from .planes import Frame
 from .remaster import Picture
-from .samples import colorless, decode, encode
+from .samples import Samples, colorless, decode, encode
 
 
-def to_picture(frame: Frame, info: VideoInfo, *, chroma: bool = True) -> Picture:
+def to_picture(frame: Frame, info: Samples, *, chroma: bool = True) -> Picture:
     """Normalise a frame.
 
     Args:
@@ -28,7 +26,7 @@ def to_picture(frame: Frame, info: VideoInfo, *, chroma: bool = True) -> Picture
 
 
 def from_picture(
-    picture: Picture, frame: Frame, info: VideoInfo, out: OutputFormat, *, colored: bool, luma_kept: bool = False
+    picture: Picture, frame: Frame, info: Samples, out: Samples, *, colored: bool, luma_kept: bool = False
 ) -> Frame:
     """Put a processed picture into the samples of an output.
 
@@ -47,7 +45,7 @@ def from_picture(
     return Frame(frame.index, frame.pts, planes, frame.duration)
 
 
-def decode_frame(frame: Frame, info: VideoInfo, *, chroma: bool = True) -> tuple[torch.Tensor, torch.Tensor | None]:
+def decode_frame(frame: Frame, info: Samples, *, chroma: bool = True) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Normalise the planes of a frame.
 
     Args:
@@ -66,8 +64,8 @@ def encode_frame(
     luma: torch.Tensor,
     chroma: torch.Tensor | None,
     frame: Frame,
-    info: VideoInfo,
-    out: OutputFormat,
+    info: Samples,
+    out: Samples,
     *,
     colored: bool,
     luma_kept: bool = False,

@@ -27,8 +27,10 @@ from .remaster import (
     check_weight,
     merge_lab,
 )
+from .samples import Samples
 from .scenes import AFTER, BEFORE
 from .video import VideoReader
+from .y4m import RawFormat
 
 log = logging.getLogger(__name__)
 
@@ -100,50 +102,98 @@ def remaster_film(
     Raises:
         RemasterError: anything wrong with what was given, or no space left; nothing is left behind.
     """
-    uncolored = colorize is not None and not references
-    if uncolored:
-        colorize = None
-    if restore is None and colorize is None:
-        raise InputError("nothing to do: restoring is off, and colouring is off or has no references")
+    colorize = to_color(restore, colorize, references)
     check_output(output, write.codec, write.overwrite, source if source.exists() else None)
     with VideoReader(source, start, end) as reader:
         pipeline = RemasterPipeline(restore, colorize, references, scenes)
         reader.context = _context(pipeline, start, end)
         info = reader.info
         out = output_format(info, write.codec, colorize is not None)
-        luma_kept = pipeline.restorer is None or pipeline.restorer.options.strength == 0
         with open_writer(output, reader, out, codec=write.codec, crf=write.crf, overwrite=write.overwrite) as writer:
-
-            def pictures() -> Iterator[Picture]:
-                return (to_picture(frame, info, chroma=colorize is None) for frame in reader)
-
-            def checked(film: Iterator[Picture]) -> Iterator[Picture]:
-                for picture in film:
-                    check()
-                    yield picture
-
-            def transform(film: Iterator[Picture]) -> Iterable[Picture]:
-                made = pipeline.process(checked(film))
-                return (p for p in made if p.index >= start and (end is None or p.index < end))
-
             written = 0
 
-            def put(picture: Picture) -> None:
+            def put(frame: Frame) -> None:
                 nonlocal written
-                frame = from_picture(
-                    picture, picture.payload, info, out, colored=colorize is not None, luma_kept=luma_kept
-                )
                 writer.write(frame)
                 written += 1
                 progress(written, reader.expected)
-                look(picture)
 
-            if uncolored:
-                log.info("no references: the film is restored only")
-            log.info("%s", _plan(pipeline, info, len(references), write, output))
+            log.info("%s", plan(pipeline, info, len(references), f"{write.codec} to {output}"))
             progress(0, reader.expected)
-            overlap(pictures(), transform, put, _capacity(info))
+            remaster_frames(
+                reader,
+                put,
+                pipeline,
+                info,
+                out,
+                wanted=lambda index: index >= start and (end is None or index < end),
+                look=look,
+                check=check,
+            )
     return Done(written, reader.truncated)
+
+
+def to_color(
+    restore: RestoreOptions | Restorer | None,
+    colorize: ColorizeOptions | Colorizer | None,
+    references: Sequence[Reference],
+) -> ColorizeOptions | Colorizer | None:
+    """`colorize` where there is something to colour from; without references a film is restored only.
+
+    Raises:
+        InputError: nothing is left to do.
+    """
+    uncolored = colorize is not None and not references
+    if restore is None and (colorize is None or uncolored):
+        raise InputError("nothing to do: restoring is off, and colouring is off or has no references")
+    if uncolored:
+        log.info("no references: the film is restored only")
+    return None if uncolored else colorize
+
+
+def remaster_frames(
+    frames: Iterable[Frame],
+    write: Callable[[Frame], None],
+    pipeline: RemasterPipeline,
+    info: VideoInfo | RawFormat,
+    out: Samples,
+    *,
+    wanted: Callable[[int], bool] = lambda index: True,
+    look: Callable[[Picture], None] = lambda picture: None,
+    check: Callable[[], None] = lambda: None,
+    patience: float | None = None,
+) -> None:
+    """Send frames through the networks; reading, computing and writing go on at the same time.
+
+    Args:
+        frames: of the film, in order; iterated in a thread.
+        write: takes each frame made, in order, in another thread.
+        pipeline: what is done to them.
+        info: what their planes mean.
+        out: the samples wanted.
+        wanted: whether the frame of a number is written; others are only seen by the networks.
+        look, check: see `remaster_film`.
+        patience: see `overlap`.
+    """
+    colored = pipeline.colorizer is not None
+    luma_kept = pipeline.restorer is None or pipeline.restorer.options.strength == 0
+
+    def pictures() -> Iterator[Picture]:
+        return (to_picture(frame, info, chroma=not colored) for frame in frames)
+
+    def checked(film: Iterator[Picture]) -> Iterator[Picture]:
+        for picture in film:
+            check()
+            yield picture
+
+    def transform(film: Iterator[Picture]) -> Iterable[Picture]:
+        return (picture for picture in pipeline.process(checked(film)) if wanted(picture.index))
+
+    def put(picture: Picture) -> None:
+        write(from_picture(picture, picture.payload, info, out, colored=colored, luma_kept=luma_kept))
+        look(picture)
+
+    overlap(pictures(), transform, put, _capacity(info), patience=patience)
 
 
 def merge_films(
@@ -265,13 +315,13 @@ def _context(pipeline: RemasterPipeline, start: int, end: int | None) -> tuple[i
     return start - first, last + AFTER - end if end is not None else 0
 
 
-def _capacity(info: VideoInfo) -> int:
+def _capacity(info: VideoInfo | RawFormat) -> int:
     frame = info.width * info.height * 4 * 3
     return max(2, min(16, _WAITING_BYTES // 2 // frame))
 
 
-def _plan(pipeline: RemasterPipeline, info: VideoInfo, references: int, write: OutputOptions, output: Path) -> str:
-    """One line: what will be done, where, and at what size the networks see the picture."""
+def plan(pipeline: RemasterPipeline, info: VideoInfo | RawFormat, references: int, target: str) -> str:
+    """One line: what will be done, where, at what size the networks see the picture, and what it becomes."""
     parts = []
     for verb, worker in (("restore", pipeline.restorer), ("colour", pipeline.colorizer)):
         if worker:
@@ -280,4 +330,4 @@ def _plan(pipeline: RemasterPipeline, info: VideoInfo, references: int, write: O
             parts.append(f"{verb}{source} with {worker.model} at {columns}x{lines}")
     engines = {f"{w.engine.device} {w.engine.precision}" for w in (pipeline.restorer, pipeline.colorizer) if w}
     film = f"{info.width}x{info.height} {info.pix_fmt}"
-    return f"{film}: {', '.join(parts)} on {' and '.join(sorted(engines))}; {write.codec} to {output}"
+    return f"{film}: {', '.join(parts)} on {' and '.join(sorted(engines))}; {target}"

@@ -75,6 +75,8 @@ def overlap[In, Out](
     transform: Callable[[Iterator[In]], Iterable[Out]],
     sink: Callable[[Out], None],
     capacity: int,
+    *,
+    patience: float | None = None,
 ) -> None:
     """Run `source` and `sink` in threads of their own and `transform` in this one.
 
@@ -83,6 +85,8 @@ def overlap[In, Out](
         transform: makes an iterable of results of an iterator over what is read; runs here.
         sink: takes each result, in order, in another thread.
         capacity: items that may wait between two stages.
+        patience: seconds to wait after an error for a read or a write that is under way; None: until it returns. A pipe
+            whose other end does nothing may hold one forever; such a thread is then left behind.
 
     Raises:
         BaseException: the first error of any stage, when the threads have ended.
@@ -127,6 +131,6 @@ def overlap[In, Out](
         if threads[1].is_alive():
             made.cancel()
         for thread in threads:
-            thread.join()
+            thread.join(patience)
     if failure:
         raise failure[0]

@@ -163,7 +163,8 @@ def _chroma_planes(
         return _neutral(size, out) if chroma is None else _encode(_shrink(chroma, size, out), out, chroma=True)
     if samples.kind == "gray":
         return _neutral(size, out)
-    if not (samples.same_codes(out) and (samples.subsampling, samples.matrix) == (out.subsampling, out.matrix)):
+    alike = (samples.subsampling, samples.matrix, samples.siting) == (out.subsampling, out.matrix, out.siting)
+    if not (alike and samples.same_codes(out)):
         original = decode_chroma(planes, samples) if chroma is None else chroma
         return _encode(_shrink(original, size, out), out, chroma=True)
     if chroma is None:

@@ -208,7 +208,7 @@ class _Network(nn.Module):
             return scale * F.interpolate(flow, scale_factor=scale, mode="bilinear", align_corners=False)
 
     def flows(self, luma: Tensor) -> Flows:
-        """The optical flow of whole clips at once, `luma` `[B, T, 1, H, W]` 0..1, to hand to `predict` more than once."""
+        """The optical flow of whole clips, `luma` `[B, T, 1, H, W]` 0..1, to hand to `predict` more than once."""
         batch, (past, future) = len(luma), (fold(luma[:, :-1]), fold(luma[:, 1:]))
         return Flows(*(unfold(self.flow_between(*pair), batch) for pair in ((future, past), (past, future))))
 
