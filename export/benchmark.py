@@ -1,6 +1,6 @@
 """Measures how fast restoring and colouring are, and that memory stays flat.
 
-    python -m export.benchmark [--device cpu] [--precision fp32 bf16]
+    python -m export.benchmark [--device cpu] [--precision fp32 bf16] [--engine torch onnxruntime]
     python -m export.benchmark --memory
     python -m export.benchmark --vapoursynth [--memory]
 
@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from export.evaluate import table
 from export.flow import to_gray8
-from vs_remaster.engines import PRECISIONS, choose_device
+from vs_remaster.engines import ENGINES, PRECISIONS, choose_device
 from vs_remaster.errors import RemasterError
 from vs_remaster.job import remaster_film
 from vs_remaster.references import Reference
@@ -99,12 +100,13 @@ def measure_speed(options: argparse.Namespace, device: str) -> None:
     """Print the table of speeds."""
     clip = torch.stack([picture.luma for picture in film(options.frames, SIZE)])
     print(f"{SIZE[1]}x{SIZE[0]}, {options.frames} frames, {options.references} references, {machine(device)}\n")
-    rows = []
-    for precision in options.precision:
-        restore = RestoreOptions(model=options.restorer, device=device, precision=precision)
-        colorize = ColorizeOptions(
-            model=options.colorizer, lines=options.color_lines, device=device, precision=precision
-        )
+    rows, work = [], {}
+    for engine, precision in product(options.engine, options.precision):
+        how = {"device": device, "precision": precision, "engine": engine}
+        if engine != "torch" and precision == "bf16":
+            continue  # which only torch has
+        restore = RestoreOptions(model=options.restorer, **how)
+        colorize = ColorizeOptions(model=options.colorizer, lines=options.color_lines, **how)
         restorer, colorizer = Restorer(restore), Colorizer(colorize)
         pictures = references(options.references, SIZE)
         memory = colorizer.encode_references(pictures)
@@ -115,19 +117,23 @@ def measure_speed(options: argparse.Namespace, device: str) -> None:
             "both": lambda p=pipeline: sum(1 for _ in p.process(film(options.frames, SIZE))),
         }
         before = ceiling(device, precision)
-        measured = {name: (macs(task), seconds(task, device, options.repeats)) for name, task in tasks.items()}
+        if engine == "torch":  # only it can count
+            work = {name: macs(task) for name, task in tasks.items()}
+        measured = {name: seconds(task, device, options.repeats) for name, task in tasks.items()}
         top = statistics.mean([before, ceiling(device, precision)])
-        for name, (work, duration) in measured.items():
-            rate, share = options.frames / duration, work / duration / top
-            figures = (
-                f"{rate:.2f}",
-                f"{work / options.frames / 1e9:.1f}",
-                f"{work / duration / 1e9:.0f}",
-                f"{share:.0%}",
-            )
-            rows.append([precision, name, *figures])
-        rows.append([precision, "Conv3d 256 to 256", "", "", f"{top / 1e9:.0f}", "100%"])
-    print(table(["precision", "task", "frames/s", "GMAC a frame", "GMAC/s", "share of the ceiling"], rows))
+        for name, duration in measured.items():
+            figures = [f"{options.frames / duration:.2f}", "", "", ""]
+            if work:
+                done = work[name]
+                figures[1:] = (
+                    f"{done / options.frames / 1e9:.1f}",
+                    f"{done / duration / 1e9:.0f}",
+                    f"{done / duration / top:.0%}",
+                )
+            rows.append([engine, precision, name, *figures])
+        if engine == "torch":
+            rows.append([engine, precision, "Conv3d 256 to 256", "", "", f"{top / 1e9:.0f}", "100%"])
+    print(table(["engine", "precision", "task", "frames/s", "GMAC a frame", "GMAC/s", "share of the ceiling"], rows))
 
 
 def resident_megabytes() -> float:
@@ -312,6 +318,7 @@ def main(arguments: Sequence[str] | None = None) -> float | dict[str, float] | N
     parser.add_argument("--vapoursynth", action="store_true", help="measure the VapourSynth filters")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=list(PRECISIONS))
+    parser.add_argument("--engine", nargs="+", default=["torch"], choices=ENGINES[1:])
     parser.add_argument("--restorer", default="fast", help="name of shipped weights, or a .safetensors file")
     parser.add_argument("--colorizer", default="fast", help="the same for colour")
     parser.add_argument("--color-lines", type=int, default=ColorizeOptions().lines)

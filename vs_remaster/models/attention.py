@@ -56,13 +56,16 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     `scaled_dot_product_attention` takes its blockwise path only where values are as wide as keys; here they are 8
     times wider, and it would hold the whole Q x K matrix (56 GB for five frames of 1440 x 1080).
     """
-    out = []
     transposed = keys.t()
-    for chunk in queries.split(max(16, CHUNK_SCORES // max(1, len(keys)))):
+
+    def part(chunk: Tensor) -> Tensor:
         score = chunk @ transposed
         score = score.sub_(score.detach().amax(1, keepdim=True)).exp_()
-        out.append((score.to(values.dtype) @ values) / score.sum(1, keepdim=True))
-    return torch.cat(out)
+        return (score.to(values.dtype) @ values) / score.sum(1, keepdim=True)
+
+    if torch.jit.is_tracing():  # for an exported graph, which has no loops
+        return part(queries)
+    return torch.cat([part(chunk) for chunk in queries.split(max(16, CHUNK_SCORES // max(1, len(keys))))])
 
 
 def places(height: int, width: int, device: torch.device) -> Tensor:

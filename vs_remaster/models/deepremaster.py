@@ -161,15 +161,19 @@ class Attention(nn.Module):
 
     def among(self, x: Tensor, batch: int) -> Tensor:
         """Self-attention over all frames of each of the `batch` clips in `x` `[B*T, C, H, W]`."""
-        clips = [self(clip, *self.memorize(clip))[0] for clip in (x.chunk(batch) if batch > 1 else (x,))]
-        return torch.cat(clips) if batch > 1 else clips[0]
+        return torch.cat([self(clip, *self.memorize(clip))[0] for clip in _clips(x, batch)])
+
+
+def _clips(x: Tensor, batch: int) -> tuple[Tensor, ...]:
+    """The `batch` clips in `[B*T, C, H, W]`; one alone is not cut, so that an exported graph leaves its length open."""
+    return x.chunk(batch) if batch > 1 else (x,)
 
 
 def _matched(attention: Attention, x: Tensor, seen: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor]]:
     """Frames `[B*T, C, H, W]` of B clips, each with what it saw of its references' keys and values added, and the
     references' shares; without references a clip stays as it is."""
     made, shares = [], []
-    for clip, (keys, values) in zip(x.chunk(len(seen)), seen):
+    for clip, (keys, values) in zip(_clips(x, len(seen)), seen):
         clip, share = attention(clip, keys, values) if len(keys) else (clip, x.new_zeros(len(clip), 0))
         made.append(clip)
         shares.append(share)

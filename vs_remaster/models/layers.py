@@ -3,6 +3,9 @@ exporter knows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
@@ -42,7 +45,7 @@ def fold(x: Tensor) -> Tensor:
 
 def unfold(x: Tensor, batch: int) -> Tensor:
     """`[B*T, C, H, W]` back to `[B, T, C, H, W]`."""
-    return x.unflatten(0, (batch, x.shape[0] // batch))
+    return x.view(batch, x.shape[0] // batch, *x.shape[1:])
 
 
 def trim(x: Tensor, batch: int, have: Halo, want: Halo) -> Tensor:
@@ -53,10 +56,39 @@ def trim(x: Tensor, batch: int, have: Halo, want: Halo) -> Tensor:
     return fold(clip[:, have.before - want.before : clip.shape[1] - (have.after - want.after)])
 
 
+class Edges(NamedTuple):
+    """Where the scene begins and ends in a window of fixed length, known only when an exported graph runs."""
+
+    frames: int  # of the window with its whole halo, of which as much is trimmed at either end
+    first: Tensor  # [] int64
+    last: Tensor  # [] int64
+
+    def seen(self, count: int, offset: int) -> Tensor:
+        """For each of the `count` frames that are left of the window which one is its neighbour: `[count]` int64."""
+        trimmed = (self.frames - count) // 2
+        first, last = torch.clamp_min(self.first - trimmed, 0), torch.clamp_max(self.last - trimmed, count - 1)
+        return torch.minimum(torch.maximum(torch.arange(count, device=first.device) + offset, first), last)
+
+
+_edges: ContextVar[Edges | None] = ContextVar("edges", default=None)
+
+
+@contextmanager
+def scene_within(edges: Edges) -> Iterator[None]:
+    """Let `neighbours` end at edges inside the window: while a graph is exported, whose halo never gets shorter."""
+    before = _edges.set(edges)
+    try:
+        yield
+    finally:
+        _edges.reset(before)
+
+
 def neighbours(x: Tensor, offset: int) -> Tensor:
     """The clip `x` `[B, T, ...]` seen from frame `t + offset`; the first and last frame repeat."""
     if offset == 0:
         return x
+    if edges := _edges.get():
+        return x.index_select(1, edges.seen(x.shape[1], offset))
     edge = x[:, :1] if offset < 0 else x[:, -1:]
     count = min(abs(offset), x.shape[1])
     pad = edge.expand(-1, count, *x.shape[2:])

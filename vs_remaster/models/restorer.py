@@ -90,13 +90,32 @@ class Place(NamedTuple):
     width: int
 
 
-def apply_tone(x: Tensor, grid: Tensor, curve: Tensor, place: Place | None = None) -> Tensor:
+class Lines(NamedTuple):
+    """Where each line and each column of a picture lies in the whole frame, 0..1: a `Place` for exported graphs."""
+
+    rows: Tensor  # [H]
+    columns: Tensor  # [W]
+
+    def spread(self, grid: Tensor) -> Tensor:
+        """`grid` `[N, 1, h, w]`, over the whole frame, at these lines and columns `[N, 1, H, W]`, bilinear."""
+
+        def weights(at: Tensor, count: int) -> Tensor:
+            position = (at * count - 0.5).clamp(0, count - 1)
+            return (1 - (position[:, None] - torch.arange(count, device=at.device)).abs()).clamp_min(0)
+
+        return weights(self.rows, grid.shape[-2]) @ grid @ weights(self.columns, grid.shape[-1]).t()
+
+
+def apply_tone(x: Tensor, grid: Tensor, curve: Tensor, place: Place | Lines | None = None) -> Tensor:
     """Bend `x` `[N, 1, H, W]` by offset, gain (a smooth field over the whole frame), and two curve terms that leave
     black and white in place; `place` tells which part of the frame `x` is."""
     offset, gain, bend, twist = curve.split(1, 1)
-    size = (place.height, place.width) if place else x.shape[-2:]
-    field = F.interpolate(grid, size, mode="bilinear", align_corners=False) + gain
-    if place:
+    if isinstance(place, Lines):
+        field = place.spread(grid) + gain
+    else:
+        size = (place.height, place.width) if place else x.shape[-2:]
+        field = F.interpolate(grid, size, mode="bilinear", align_corners=False) + gain
+    if isinstance(place, Place):
         field = field[..., place.top : place.top + x.shape[-2], place.left : place.left + x.shape[-1]]
     arch = x * (1 - x)
     return x + offset + x * field + arch * (bend + twist * (1 - 2 * x))
@@ -140,7 +159,7 @@ class RestorerNet(nn.Module):
         luma: Tensor,
         thumbs: Tensor | None = None,
         halo: Halo = NO_HALO,
-        place: Place | None = None,
+        place: Place | Lines | None = None,
     ) -> RestorerOutput:
         """Restore a window of frames.
 

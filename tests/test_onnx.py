@@ -1,0 +1,359 @@
+"""Exported graphs and the engine that runs them give what torch gives; on the CPU provider of ONNX Runtime."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+if not (find_spec("onnx") and find_spec("onnxruntime")):
+    pytest.skip("needs onnx and onnxruntime: pip install 'vs-remaster[onnx]'", allow_module_level=True)
+
+from export.to_onnx import main as export
+from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.engines import ENGINES, Engine, make_engine, sessions
+from vs_remaster.engines.graphs import LISTS, fingerprint, graphs
+from vs_remaster.engines.onnx import onnx_engine
+from vs_remaster.engines.pytorch import TorchEngine
+from vs_remaster.errors import InputError, UnsupportedError
+from vs_remaster.models import build
+from vs_remaster.models.layers import Halo
+from vs_remaster.models.restorer import Place, thumbnails
+from vs_remaster.references import Reference
+from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
+from vs_remaster.samples import decode_luma
+from vs_remaster.video import VideoReader
+from vs_remaster.weights import load_model
+
+NOTHING = Halo(0, 0)
+# What TensorRT and ONNX Runtime have on every device; no loops, no branches, nothing of one library's own.
+PLAIN = set(
+    "Abs Add And ArgMax AveragePool Cast Ceil Clip Concat Constant ConstantOfShape Conv DepthToSpace Div Elu Equal Exp "
+    "Expand Floor Gather Gemm GreaterOrEqual Identity LeakyRelu Less Log MatMul Max Min Mod Mul Pad Range ReduceL2 "
+    "ReduceMax ReduceMean ReduceSum Reshape Resize Shape Sigmoid Slice Softmax Split Squeeze Sub Tanh Tile "
+    "Transpose Unsqueeze Where".split()
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory):
+    """Graphs are exported once for all tests here, and not from or into the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "cache_folder", lambda: folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def film(root: Path) -> Tensor:
+    """Twelve frames of real film, `[12, 1, 96, 128]`."""
+    with VideoReader(root / "tests/data/sample.mkv", end=12) as reader:
+        frames = torch.stack([decode_luma(frame.planes, reader.info) for frame in reader])
+    return F.interpolate(frames, (96, 128), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def picture(height: int, width: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Luma `[1, 1, H, W]` and chroma `[1, 2, H, W]` of a smooth coloured picture."""
+    rgb = F.interpolate(noise(1, 3, 6, 8, seed=seed), (height, width), mode="bicubic", align_corners=False)
+    return tuple(rgb_to_ycbcr(rgb.clamp(0, 1)).split([1, 2], 1))
+
+
+PICTURES = [picture(*size, seed=i) for i, size in enumerate([(48, 64), (64, 32), (32, 96), (80, 48), (64, 64)])]
+
+
+def pair(net: nn.Module, precision: str = "fp32") -> tuple[Engine, Engine]:
+    """The same network in ONNX Runtime, and in torch and float32."""
+    return onnx_engine(copy.deepcopy(net), "cpu", precision, "cpu"), TorchEngine(copy.deepcopy(net), "cpu", "fp32")
+
+
+@pytest.fixture(scope="module")
+def restorers() -> tuple[Engine, Engine]:
+    return pair(load_model("restorer", "fast"))
+
+
+@pytest.fixture(scope="module")
+def colorizers() -> tuple[Engine, Engine]:
+    return pair(load_model("colorizer", "fast"))
+
+
+def restored(engines: tuple[Engine, Engine], luma: Tensor, halo: Halo = NOTHING, tile: tuple | None = None) -> Tensor:
+    """Differences of luma, mask and toned luma; `tile`: first line, first column, lines and columns of a part."""
+    thumbs, place = thumbnails(luma[None])[0], None
+    if tile:
+        top, left, height, width = tile
+        place = Place(top, left, *luma.shape[-2:])
+        luma = luma[..., top : top + height, left : left + width]
+    made, wanted = (torch.stack(engine.restore(luma, thumbs, halo, place)) for engine in engines)
+    assert made.shape == wanted.shape
+    return (made - wanted).abs()
+
+
+def colored(engines: tuple[Engine, Engine], luma: Tensor, pictures: list, halo: Halo = NOTHING) -> Tensor:
+    """Differences of chroma; those of the shares are checked."""
+    (made, shares), (wanted, shares_wanted) = (e.colorize(luma, e.encode(pictures), halo) for e in engines)
+    assert made.shape == wanted.shape and shares.shape == shares_wanted.shape
+    assert torch.allclose(shares, shares_wanted, atol=1e-4)
+    return (made - wanted).abs()
+
+
+# ---- the same numbers as torch
+
+
+@pytest.mark.parametrize("frames, height, width", [(1, 48, 64), (2, 30, 45), (21, 40, 104)])
+def test_restorer_of_any_length_and_size(restorers, frames, height, width):
+    assert restored(restorers, noise(frames, 1, height, width)).max() < 1e-4
+
+
+@pytest.mark.parametrize("halo", [(8, 8), (0, 8), (8, 0), (3, 5), (1, 0)])
+def test_restorer_with_the_halo_of_any_cut(restorers, film, halo):
+    luma = film[: 1 + sum(halo)] if sum(halo) < 12 else torch.cat([film, film.flip(0)])[: 1 + sum(halo)]
+    assert restored(restorers, luma, Halo(*halo)).max() < 1e-4
+
+
+@pytest.mark.parametrize("tile", [(0, 0, 56, 64), (40, 64, 56, 64), (16, 24, 35, 41)])
+def test_restorer_of_a_tile(restorers, film, tile):
+    """A part of a frame with odd sizes, toned by where it lies in the whole."""
+    assert restored(restorers, film[:5], Halo(1, 2), tile).max() < 1e-4
+
+
+def test_windows_filled_up_to_one_length(restorers, colorizers, film, monkeypatch):
+    """As TensorRT wants them: the frames behind the scene's end leave no trace."""
+    for engine, _ in (restorers, colorizers):
+        monkeypatch.setattr(engine, "least", 7)
+    for count, halo in ((3, NOTHING), (6, Halo(3, 0)), (6, Halo(1, 3))):
+        assert restored(restorers, film[:count], halo).max() < 1e-4
+        assert colored(colorizers, film[:count], PICTURES[:1], halo).max() < 1e-4
+
+
+def test_a_whole_frame_is_no_tile(restorers, film):
+    """The test above can fail: the place changes the picture."""
+    wrong = restorers[0].restore(film[:3, :, :56, :64], thumbnails(film[None, :3])[0], NOTHING, Place(0, 0, 56, 64))
+    right = restorers[1].restore(film[:3, :, :56, :64], thumbnails(film[None, :3])[0], NOTHING, Place(0, 0, 96, 128))
+    assert (wrong[2] - right[2]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("references", [1, 2, 5])
+@pytest.mark.parametrize("frames, size, halo", [(1, (48, 64), (0, 0)), (9, (80, 112), (3, 3)), (4, (32, 64), (0, 2))])
+def test_colorizer_from_any_number_of_references(colorizers, references, frames, size, halo):
+    assert colored(colorizers, noise(frames, 1, *size), PICTURES[:references], Halo(*halo)).max() < 1e-4
+
+
+def test_colorizer_of_real_film(colorizers, film):
+    assert colored(colorizers, film[:8], PICTURES[1:3], Halo(3, 1)).max() < 1e-4
+
+
+def test_networks_with_parts_left_out(film):
+    torch.manual_seed(0)
+    for config in ('{"shift": false}', '{"mask": false, "skip": false}'):
+        assert restored(pair(build("restorer", config)), film[:4], Halo(1, 2)).max() < 1e-4
+    for config in ('{"shift": false}', '{"local": false}'):
+        assert colored(pair(build("colorizer", config)), film[:4], PICTURES[:2], Halo(1, 2)).max() < 1e-4
+
+
+def test_half_precision(film):
+    """Where two places of a reference are equally alike, rounding decides: single pixels may differ by more."""
+    restorer, colorizer = load_model("restorer", "fast"), load_model("colorizer", "fast")
+    assert restored(pair(restorer, "fp16"), film[:6], Halo(1, 1)).max() < 4e-3
+    made = colored(pair(colorizer, "fp16"), film[:5], PICTURES[:2], Halo(1, 1))
+    assert made.quantile(0.99) < 4e-3 and made.mean() < 5e-4
+
+
+@pytest.mark.parametrize("official", ["false", "true"])
+def test_deepremaster(official):
+    """Random weights: the published ones are the user's own."""
+    torch.manual_seed(0)
+    config = f'{{"width": 0.125, "official": {official}}}'
+    restorer, colorizer = (build(f"deepremaster-{name}", config).eval() for name in ("restorer", "colorizer"))
+    for gamma in (colorizer.match8, colorizer.match16, colorizer.self8, colorizer.self16):
+        nn.init.constant_(gamma.gamma, 0.5)  # a fresh network does not attend
+    frames, halo = (5, NOTHING) if official == "true" else (6, Halo(2, 1))
+    assert restored(pair(restorer), noise(frames, 1, 33, 50), halo).max() < 1e-4
+    engines = pair(colorizer)
+    for pictures in ([], PICTURES[:1], PICTURES[:2]):
+        assert colored(engines, noise(frames, 1, 48, 64), pictures, halo).max() < 1e-4
+
+
+def test_rtn_is_refused_by_name():
+    with pytest.raises(UnsupportedError, match=r"rtn-colorizer.*engine torch"):
+        graphs(build("rtn-colorizer"))
+
+
+# ---- frame n is always the same frame
+
+
+def test_restorer_windows_equal_the_whole_film(film):
+    restorer = Restorer(RestoreOptions(model="fast", device="cpu", engine="onnxruntime"), block=4)
+    torch_restorer = Restorer(RestoreOptions(model="fast", device="cpu", precision="fp32"))
+    whole = restorer.restore(film, [7]).luma
+    for span in restorer.window.spans(1, 12, [7]):
+        made = restorer.process(list(film[span.first : span.last]), span.halo)
+        assert all(torch.equal(whole[span.start + i], luma) for i, (luma, _) in enumerate(made))
+    assert (whole - torch_restorer.restore(film, [7]).luma).abs().max() < 1e-4
+
+
+def test_colorizer_windows_equal_the_whole_film(film):
+    options = {"model": "fast", "device": "cpu", "lines": 64}
+    colorizer = Colorizer(ColorizeOptions(**options, engine="onnxruntime"), block=4)
+    torch_colorizer = Colorizer(ColorizeOptions(**options, precision="fp32"))
+    references = [Reference("a", noise(3, 64, 80), None), Reference("b", noise(3, 90, 70, seed=1), None)]
+    memory = colorizer.encode_references(references)
+    whole = colorizer.colorize(film, memory, [7]).chroma
+    for index in (2, 1):  # backwards: nothing of another window may be left in this one
+        for span in colorizer.window.spans(index, 12, [7]):
+            made = colorizer.process(list(film[span.first : span.last]), memory, span.halo)
+            assert all(torch.equal(whole[span.start + i], chroma) for i, (chroma, _) in enumerate(made))
+    wanted = torch_colorizer.colorize(film, torch_colorizer.encode_references(references), [7]).chroma
+    assert (whole - wanted).abs().max() < 1e-4
+
+
+# ---- files
+
+
+def test_channels_are_the_middle_frame(tmp_path, restorers, film):
+    (path,) = export(["restorer", "--out", str(tmp_path), "--channels"])
+    clip = torch.cat([film, film[:5].flip(0)])
+    session = sessions.Session(path.read_bytes(), "cpu", "cpu", "channels")
+    for height, width in ((96, 128), (41, 70)):
+        luma = clip[..., :height, :width]
+        made = session.run({"frames": luma.transpose(0, 1)})["luma"]
+        wanted = restorers[1].restore(luma, thumbnails(luma[None])[0], Halo(8, 8))
+        assert (made - wanted[0]).abs().max() < 1e-4
+
+
+def test_files_say_what_they_are_and_use_plain_operators(tmp_path):
+    import onnx
+
+    paths = export(["colorizer", "--out", str(tmp_path), "--fp16", "--opset", "17"])
+    assert [path.name for path in paths] == [f"colorizer-fast-fp16-{x}.onnx" for x in ("encode", "look", "decode")]
+    net = load_model("colorizer", "fast")
+    for path in paths:
+        model = onnx.load(path)
+        said = {entry.key: entry.value for entry in model.metadata_props}
+        facts = {"network": "colorizer", "before": "3", "after": "3", "block": "16", "multiple_of": "16"}
+        assert said.items() >= facts.items() and said["sha256"] == fingerprint(net) and said["precision"] == "fp16"
+        assert "BT.709" in said["color"] and said["version"]
+        assert model.opset_import[0].version == 17 and {x.domain for x in model.opset_import} == {""}
+        assert {node.op_type for node in model.graph.node} <= PLAIN
+
+
+@pytest.mark.parametrize("name", ["restorer", "deepremaster-restorer", "deepremaster-colorizer"])
+def test_other_graphs_use_plain_operators_too(name):
+    import onnx
+
+    from vs_remaster.engines.graphs import to_onnx
+
+    for graph in graphs(build(name, '{"width": 0.125}' if "-" in name else None)).values():
+        assert {node.op_type for node in onnx.load_from_string(to_onnx(graph, {})).graph.node} <= PLAIN
+
+
+def test_a_fingerprint_is_of_the_weights_and_settings():
+    net = build("restorer")
+    before = fingerprint(net)
+    net.head.bias.data[0] += 1
+    assert fingerprint(net) != before and fingerprint(build("restorer", '{"tone": 16}')) != before
+
+
+# ---- the cache
+
+
+@pytest.mark.parametrize("damage", ["cut off", "changed", "missing", "no record"])
+def test_a_damaged_cache_is_made_anew(damage, restorers, film, tmp_path, monkeypatch):
+    net = load_model("restorer", "fast")
+    monkeypatch.setattr(sessions, "cache_folder", lambda: tmp_path)
+    good = sessions.load_graphs(net, "fp32")["restore"]
+    folder = sessions.graph_folder(net, "fp32")
+    path = folder / "restore.onnx"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "no record":
+        (folder / "sha256.json").write_text("{")
+    else:
+        path.write_bytes(good[:1000] if damage == "cut off" else good[:-9] + bytes(9))
+    assert restored((make_engine(net, "onnxruntime", "cpu", "auto"), restorers[1]), film[:2]).max() < 1e-4
+    assert sessions._read(folder) and not list(folder.glob("*.part"))
+
+
+def test_a_good_cache_is_used(monkeypatch):
+    net = load_model("restorer", "fast")
+    sessions.load_graphs(net, "fp32")
+    monkeypatch.setattr(sessions, "graphs", None)
+    assert list(sessions.load_graphs(net, "fp32")) == ["restore"]
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(restorers, film, tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sessions, "cache_folder", lambda: tmp_path / "file")
+    engine = make_engine(load_model("restorer", "fast"), "onnxruntime", "cpu", "auto")
+    assert restored((engine, restorers[1]), film[:2]).max() < 1e-4
+    assert "cannot keep" in caplog.text
+
+
+# ---- what is missing is named
+
+
+def test_a_missing_package_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UnsupportedError, match=r"'onnxruntime'.*pip install 'vs-remaster\[onnx\]'"):
+        make_engine(load_model("restorer", "fast"), "onnxruntime", "cpu", "auto")
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.setattr(sessions, "cache_folder", lambda: tmp_path)
+    with pytest.raises(UnsupportedError, match=r"'onnx'.*pip install 'vs-remaster\[onnx\]'"):
+        make_engine(load_model("restorer", "fast"), "onnxruntime", "cpu", "auto")
+
+
+@pytest.mark.parametrize("provider, name", [("cuda", "CUDA"), ("tensorrt", "TensorRT")])
+def test_a_missing_provider_is_named(provider, name, monkeypatch):
+    net = load_model("restorer", "fast")
+    with pytest.raises(UnsupportedError, match=rf"no {name}|cannot load its {name}|onnxruntime-gpu"):
+        engine = onnx_engine(net, "cuda", "fp32", provider)
+        engine.restore(noise(1, 1, 48, 64), noise(1, 1, 36, 48), NOTHING)
+
+
+def test_a_provider_without_its_libraries_is_named(monkeypatch):
+    """ONNX Runtime then goes on with another provider and says nothing."""
+    ort = sessions.runtime()
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(ort, "preload_dlls", lambda: None, raising=False)
+    with pytest.raises(UnsupportedError, match=r"cannot load its CUDAExecutionProvider.*cuDNN"):
+        onnx_engine(load_model("restorer", "fast"), "cuda", "fp32", "cuda")
+
+
+def test_options_that_do_not_fit_are_refused():
+    net = load_model("restorer", "fast")
+    assert ENGINES == ("auto", "torch", "onnxruntime", "tensorrt")
+    with pytest.raises(InputError, match="fp32 or fp16, not in 'bf16'"):
+        make_engine(net, "onnxruntime", "cpu", "bf16")
+    with pytest.raises(InputError, match="tensorrt' is for GPUs"):
+        make_engine(net, "tensorrt", "cpu", "auto")
+    with pytest.raises(InputError, match="neighbouring frames as channels"):
+        graphs(load_model("colorizer", "fast"), channels=True)
+
+
+def test_auto_is_torch_and_says_so(caplog):
+    with caplog.at_level("INFO"):
+        assert isinstance(make_engine(build("restorer"), "auto", "cpu", "fp32"), TorchEngine)
+    assert "engine torch" in caplog.text
+
+
+def test_tensorrt_is_told_sizes_and_folders(cache):
+    """Pictures of one size; lists of what references hold up to the next power of two."""
+    shapes = {"luma": (1, 1, 48, 64), "keys": (100, 64), "overview": (2, 9, 64)}
+    said = sessions.tensorrt_settings("colorizer-look", shapes, 0)
+    assert said["trt_profile_min_shapes"] == "luma:1x1x48x64,keys:1x64,overview:2x1x64"
+    assert said["trt_profile_opt_shapes"] == "luma:1x1x48x64,keys:100x64,overview:2x9x64"
+    assert said["trt_profile_max_shapes"] == "luma:1x1x48x64,keys:128x64,overview:2x16x64"
+    assert "trt_fp16_enable" not in said and Path(said["trt_engine_cache_path"]).is_relative_to(cache)
+    other = sessions.tensorrt_settings("colorizer-look", shapes | {"luma": (1, 1, 64, 64)}, 0)
+    assert other["trt_engine_cache_path"] != said["trt_engine_cache_path"]
+    assert set(LISTS) > set(graphs(build("colorizer"))["look"].inputs) - {"luma"}

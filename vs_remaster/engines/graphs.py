@@ -1,0 +1,374 @@
+"""The networks as ONNX graphs: what is exported of each, and how.
+
+A graph has no loops and no branches. What the torch path does piece by piece is therefore several graphs, run as often
+as needed by the engine: a reference is encoded on its own, a frame is matched on its own, and what mixes frames sees
+the whole window. The window's halo never gets shorter: at a scene's end other frames fill it up, and `scene` says
+between which two frames the scene lies. Only operations of ONNX itself; inputs and outputs float32 except planes that
+go from one graph of a half-precision network to the next.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .. import __version__
+from ..errors import InputError, UnsupportedError
+from ..models import config_json, info, network_name
+from ..models.attention import Memory, fine_match
+from ..models.colorizer import ColorizerNet, Features, rows
+from ..models.deepremaster import FRAMES, MEAN_RGB, DeepColorizer, DeepMemory, DeepRestorer
+from ..models.layers import Edges, Halo, scene_within, wide
+from ..models.restorer import THUMBNAIL, Lines, RestorerNet
+
+OPSET = 18  # what ONNX Runtime 1.14 and TensorRT 8.6 read; none of the operators needs more
+LISTS = {"overview": 1} | dict.fromkeys(
+    ("keys", "values", "fine_keys", "fine_chroma", "place", "owner", *DeepMemory._fields), 0
+)
+"""Which dimension of an input grows with the references."""
+_CHUNKS = 4  # parts of a frame's queries: the graph holds a quarter of its scores at once
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One graph of a network.
+
+    Attributes:
+        module: what is exported.
+        inputs: by name, an example of each; sizes that may change are in `dims`.
+        outputs: names.
+        dims: for inputs and outputs, the names of the dimensions that may change, by their number.
+    """
+
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+    dims: dict[str, dict[int, str]]
+
+
+class _Part(nn.Module):
+    """Part of a network in its precision: convolutions in half precision, what decides colour and tone in float32."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.half_precision = any(p.dtype == torch.float16 for p in net.parameters())
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        with torch.autocast("cpu", torch.float16, enabled=self.half_precision, cache_enabled=False):
+            return self.make(*inputs)
+
+
+class _Restore(_Part):
+    def make(self, luma: Tensor, thumbs: Tensor, lines: Tensor, columns: Tensor, scene: Tensor) -> tuple[Tensor, ...]:
+        with scene_within(Edges(luma.shape[0], scene[0], scene[1])):
+            out = self.net(luma[None], thumbs[None], Halo(self.net.before, self.net.after), Lines(lines, columns))
+        return out.luma[0], out.mask[0], out.toned[0]
+
+
+class _RestoreChannels(_Part):
+    """The middle one of a window's frames, of any size, given as channels."""
+
+    def make(self, frames: Tensor) -> Tensor:
+        height, width, multiple = *frames.shape[-2:], self.net.multiple_of
+        luma = frames.transpose(0, 1)
+        thumbs = _averaging(height, THUMBNAIL[0]) @ luma @ _averaging(width, THUMBNAIL[1]).t()
+        y, x = (torch.arange((n + multiple - 1) // multiple * multiple).clamp_max(n - 1) for n in (height, width))
+        lines = Lines((y + 0.5) / height, (x + 0.5) / width)
+        luma = luma.index_select(2, y).index_select(3, x)
+        out = self.net(luma[None], thumbs[None], Halo(self.net.before, self.net.after), lines)
+        return out.luma[0, ..., :height, :width]
+
+
+def _averaging(length: Tensor, count: int) -> Tensor:
+    """`F.adaptive_avg_pool2d` along one side, as a matrix `[count, length]`: its bins overlap where they must."""
+    at = torch.arange(length)
+    edges = torch.arange(count + 1) * length / count
+    inside = (at >= edges[:-1, None].floor()) & (at < edges[1:, None].ceil())
+    return inside.float() / inside.float().sum(1, keepdim=True)
+
+
+class _Encode(_Part):
+    def make(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, ...]:
+        memory = self.net.encode(luma, chroma)
+        keys = memory.keys.t().reshape(1, -1, luma.shape[2] // 8, luma.shape[3] // 8)
+        return memory.keys, memory.values, memory.fine_keys, memory.fine_chroma, _overview(keys)
+
+
+class _Look(_Part):
+    """What `ColorizerNet.features` and `carry` make of one frame."""
+
+    def make(
+        self,
+        luma: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        fine_keys: Tensor,
+        fine_chroma: Tensor,
+        place: Tensor,
+        owner: Tensor,
+        overview: Tensor,
+    ) -> tuple[Tensor, ...]:
+        net = self.net
+        f = net.features(luma)
+        height, width = f.keys.shape[-2:]
+        with torch.autocast("cpu", enabled=False):
+            alike = (_overview(f.keys) @ overview.transpose(1, 2)).amax(2).mean(1)
+            offset = owner @ (net.likeness * (alike - alike.amax()))
+            scale = net.temperature * owner.sum().clamp_min(2).log()
+            null = F.normalize(wide(net.null_keys), dim=1).t()
+            parts = []
+            for q in rows(f.keys).reshape(_CHUNKS, -1, keys.shape[1]).unbind():
+                score = q @ keys.t() + offset
+                similarity, best = score.max(1)
+                real = torch.exp(scale * (score - 1))
+                none = torch.exp(scale * (q @ null + (net.null_bias - 1)))
+                total = real.sum(1, keepdim=True) + none.sum(1, keepdim=True)
+                value = (real @ values + none @ wide(net.null_values)) / total
+                parts.append((value, real @ owner / total, similarity[:, None], best))
+            value, shares, similarity, best = (torch.cat(x) for x in zip(*parts))
+            carried = torch.cat([value, shares.sum(1, keepdim=True), similarity], 1)
+            coarse = carried.view(1, height, width, -1).permute(0, 3, 1, 2)
+            if net.config.local:
+                memory = Memory(keys, values, fine_keys, fine_chroma, place, owner, [], overview, [])
+                found = fine_match(
+                    rows(f.fine_keys), best[None], height, width, memory, net.fine_scale, net.config.search
+                )
+                local = torch.cat(found, 2).view(1, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
+            else:
+                local = torch.cat([coarse[:, :2], coarse[:, -1:]], 1)
+                local = F.interpolate(local, scale_factor=2, mode="bilinear", align_corners=False)
+        return f.coarse, f.fine, coarse, local, shares.mean(0, keepdim=True)
+
+
+class _Decode(_Part):
+    """What `ColorizerNet.decode` and `lift` make of a window."""
+
+    def make(
+        self, luma: Tensor, features8: Tensor, features4: Tensor, carried8: Tensor, carried4: Tensor, scene: Tensor
+    ) -> Tensor:
+        halo = Halo(self.net.before, self.net.after)
+        value, known, similarity = carried8.split([2 + self.net.config.value, 1, 1], 1)
+        refined, nearness = carried4.split([2, 1], 1)
+        f = Features(luma, luma, features8, features4)
+        with scene_within(Edges(luma.shape[0], scene[0], scene[1])):
+            chroma4, hidden = self.net.decode(f, value, known, similarity, refined, nearness, 1, halo)
+        return self.net.lift(chroma4, hidden, luma[halo.before : luma.shape[0] - halo.after])
+
+
+def _overview(keys: Tensor) -> Tensor:
+    """`areas` of one picture, `[areas, D]`: a cell at the border is padded, which a unit vector does not show."""
+    return F.normalize(rows(F.avg_pool2d(F.pad(keys, (0, 2, 0, 2)), 4)), dim=2)[0]
+
+
+class _DeepRestore(_Part):
+    def make(self, light: Tensor) -> Tensor:
+        return self.net.predict(light)
+
+
+class _DeepEncode(_Part):
+    def make(self, rgb: Tensor) -> tuple[Tensor, ...]:
+        features = self.net.reference(rgb - MEAN_RGB, 1)
+        keys8, values8 = self.net.match8.memorize(features)
+        keys16, values16 = self.net.match16.memorize(self.net.reference_deep(features, 1))
+        return keys8, wide(values8), keys16, wide(values16)
+
+
+class _DeepLook(_Part):
+    def make(self, light: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
+        flat, deep, (shares,) = self.net.look(light, [DeepMemory(*memory)])
+        return wide(flat), wide(deep), wide(shares)
+
+
+class _DeepDecode(_Part):
+    def make(self, flat: Tensor, deep: Tensor) -> Tensor:
+        return self.net.decode(flat, deep, 1)[0]
+
+
+_CLIP = {0: "frames", 2: "height", 3: "width"}
+_AT4, _AT8, _AT16 = ({0: "frames", 2: f"height/{n}", 3: f"width/{n}"} for n in (4, 8, 16))
+
+
+def graphs(net: nn.Module, precision: str = "fp32", channels: bool = False) -> dict[str, Graph]:
+    """The graphs of a network by name.
+
+    Args:
+        net: a loaded network; it is copied.
+        precision: `fp32` or `fp16`.
+        channels: of our restorer, one graph from `[1, before + 1 + after, H, W]` to the frame in the middle, restored,
+            `[1, 1, H, W]`; H and W are any.
+
+    Raises:
+        InputError: another precision, or channels of another network. UnsupportedError: a network without graphs.
+    """
+    if precision not in ("fp32", "fp16"):
+        raise InputError(f"unknown precision {precision!r} of an ONNX graph; use fp32 or fp16")
+    make = next((make for kind, make in _GRAPHS.items() if isinstance(net, kind)), None)
+    if make is None:
+        raise UnsupportedError(
+            f"network {network_name(net)!r} is not exported to ONNX: it follows motion frame after frame, with a loop "
+            "over the film inside; use engine torch"
+        )
+    if channels and not isinstance(net, RestorerNet):
+        raise InputError(f"only our restorer takes neighbouring frames as channels, not {network_name(net)!r}")
+    net = _prepared(net, precision == "fp16")
+    return {"channels": _channels(net)} if channels else make(net)
+
+
+def _prepared(net: nn.Module, half: bool) -> nn.Module:
+    net = copy.deepcopy(net).cpu().float().eval().requires_grad_(False)
+    if hasattr(net, "fuse"):
+        net.fuse()
+    for name, layer in net.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Conv3d):
+            layer.to(torch.float16 if half and not name.startswith("tone.") else torch.float32)
+    return net
+
+
+def _channels(net: RestorerNet) -> Graph:
+    frames = torch.rand(1, net.before + 1 + net.after, 40, 56)
+    size = {2: "height", 3: "width"}
+    return Graph(_RestoreChannels(net), {"frames": frames}, ("luma",), {"frames": size, "luma": size})
+
+
+def _restorer(net: RestorerNet) -> dict[str, Graph]:
+    count = net.before + 4 + net.after
+    inputs = {
+        "luma": torch.rand(count, 1, 48, 64),
+        "thumbs": torch.rand(count, 1, *THUMBNAIL),
+        "lines": torch.linspace(0, 1, 48),
+        "columns": torch.linspace(0, 1, 64),
+        "scene": torch.tensor([2, count - 3]),
+    }
+    outputs = ("restored", "mask", "toned")
+    dims = {"luma": _CLIP, "thumbs": {0: "frames"}, "lines": {0: "height"}, "columns": {0: "width"}}
+    dims |= {name: {**_CLIP, 0: "kept"} for name in outputs}
+    return {"restore": Graph(_Restore(net), inputs, outputs, dims)}
+
+
+def _colorizer(net: ColorizerNet) -> dict[str, Graph]:
+    height, width, count = 48, 64, net.before + 2 + net.after
+    picture = {2: "height", 3: "width"}
+    pair = {"luma": torch.rand(1, 1, height, width), "chroma": torch.rand(1, 2, height, width) - 0.5}
+    remembered = ("keys", "values", "fine_keys", "fine_chroma", "overview")
+    lists = {"keys": {0: "keys"}, "values": {0: "keys"}, "fine_keys": {0: "fine"}, "fine_chroma": {0: "fine"}}
+    dims = {"luma": picture, "chroma": picture, **lists, "overview": {0: "areas"}}
+    encode = Graph(_Encode(net), pair, remembered, dims)
+
+    config, at8, at4 = net.config, (height // 8, width // 8), (height // 4, width // 4)
+    keys, fine = at8[0] * at8[1], at4[0] * at4[1]
+    memory = {
+        "luma": torch.rand(1, 1, height, width),
+        "keys": torch.rand(keys, config.key),
+        "values": torch.rand(keys, 2 + config.value),
+        "fine_keys": torch.rand(fine, config.fine_key),
+        "fine_chroma": torch.rand(fine, 2),
+        "place": torch.tensor([0, 0, 0, *at4]).expand(keys, 5).contiguous(),
+        "owner": torch.ones(keys, 2) / 2,
+        "overview": torch.rand(2, 4, config.key),
+    }
+    dims = {"luma": picture, **lists, "place": {0: "keys"}, "owner": {0: "keys", 1: "references"}}
+    dims |= {"overview": {0: "references", 1: "areas"}, "shares": {1: "references"}}
+    planes = dict(zip(("features8", "features4", "carried8", "carried4"), (_AT8, _AT4, _AT8, _AT4)))
+    one = {name: {k: v for k, v in axes.items() if k} for name, axes in planes.items()}
+    look = Graph(_Look(net), memory, (*planes, "shares"), dims | one)
+
+    of_convolutions = net.fine_in.weight.dtype
+    window = {
+        "luma": torch.rand(count, 1, height, width),
+        "features8": torch.rand(count, config.width8, *at8).to(of_convolutions),
+        "features4": torch.rand(count, config.width4, *at4).to(of_convolutions),
+        "carried8": torch.rand(count, 4 + config.value, *at8),
+        "carried4": torch.rand(count, 3, *at4),
+        "scene": torch.tensor([1, count - 2]),
+    }
+    decode = Graph(_Decode(net), window, ("chroma",), {"luma": _CLIP, **planes, "chroma": {**_CLIP, 0: "kept"}})
+    return {"encode": encode, "look": look, "decode": decode}
+
+
+def _deep_restorer(net: DeepRestorer) -> dict[str, Graph]:
+    light = {"light": torch.rand(1, FRAMES, 1, 32, 48)}
+    axes = {1: "frames", 3: "height", 4: "width"}
+    return {"restore": Graph(_DeepRestore(net), light, ("restored",), {"light": axes, "restored": axes})}
+
+
+def _deep_colorizer(net: DeepColorizer) -> dict[str, Graph]:
+    names = DeepMemory._fields
+    lists = {name: {0: name.replace("values", "keys")} for name in names}
+    picture = {2: "height", 3: "width"}
+    encode = Graph(_DeepEncode(net), {"rgb": torch.rand(1, 3, 64, 96)}, names, {"rgb": picture, **lists})
+    light = torch.rand(FRAMES, 1, 64, 96)
+    width, key = net.match8.value.out_features, net.match8.key.out_features
+    sizes = ((96, key), (96, width + 2), (24, key), (24, width + 2))
+    inputs = {"light": light, **{name: torch.rand(size) for name, size in zip(names, sizes)}}
+    columns = {name: {**axes, **({1: "columns"} if "values" in name else {})} for name, axes in lists.items()}
+    outputs = {"flat": _AT8, "deep": _AT16, "shares": {0: "frames", 1: "references"}}
+    look = Graph(_DeepLook(net), inputs, tuple(outputs), {"light": _CLIP, **columns, **outputs})
+    features = {"flat": torch.rand(FRAMES, width, 8, 12), "deep": torch.rand(FRAMES, width, 4, 6)}
+    decode = Graph(_DeepDecode(net), features, ("ab",), {"flat": _AT8, "deep": _AT16, "ab": _CLIP})
+    return {"encode": encode, "look": look, "decode": decode}
+
+
+_GRAPHS: dict[type[nn.Module], Callable[..., dict[str, Graph]]] = {
+    RestorerNet: _restorer,
+    ColorizerNet: _colorizer,
+    DeepRestorer: _deep_restorer,
+    DeepColorizer: _deep_colorizer,
+}
+
+
+def fingerprint(net: nn.Module) -> str:
+    """sha256 of a network: its name, its hyper-parameters and its weights, before they are fused or rounded."""
+    digest = hashlib.sha256(f"{network_name(net)} {config_json(net)}".encode())
+    for key, value in sorted(net.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def facts(net: nn.Module, part: str, precision: str) -> dict[str, str]:
+    """What is written into the file of a graph, so that it can be used without this package."""
+    about = info(net)
+    color = "Y' 0..1, Cb and Cr -0.5..0.5 of BT.709" if about.network == "colorizer" else "Y' 0..1"
+    if isinstance(net, DeepRestorer | DeepColorizer):
+        color = "L 0..1, R'G'B' 0..1, ab packed into 0..1" if about.network == "colorizer" else "L 0..1"
+    known = {"network": network_name(net), "graph": part, "precision": precision, "config": config_json(net)}
+    known |= {name: str(getattr(about, name)) for name in ("before", "after", "block", "multiple_of")}
+    return known | {"color": color, "sha256": fingerprint(net), "version": __version__}
+
+
+def to_onnx(graph: Graph, properties: dict[str, str], opset: int = OPSET) -> bytes:
+    """The file of a graph.
+
+    Raises:
+        UnsupportedError: the package onnx is missing, or this version of torch cannot export.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise UnsupportedError("exporting needs the package 'onnx': pip install 'vs-remaster[onnx]'") from error
+    file = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        # The exporter that traces: 50 times faster than the one by torch.export, and every size stays open that the
+        # tests change. It warns of itself and of numbers that are the same in every trace.
+        warnings.simplefilter("ignore")
+        try:
+            torch.onnx.export(
+                graph.module, tuple(graph.inputs.values()), file, dynamo=False, opset_version=opset,
+                input_names=list(graph.inputs), output_names=list(graph.outputs), dynamic_axes=graph.dims,
+            )  # fmt: skip
+        except (TypeError, RuntimeError, ValueError) as error:
+            raise UnsupportedError(f"torch {torch.__version__} cannot export this graph: {error}") from error
+    model = onnx.load_from_string(file.getvalue())
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, properties)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()

@@ -1,0 +1,231 @@
+"""The networks in ONNX Runtime, on a CPU, with CUDA or with TensorRT.
+
+Graphs are exported from the loaded network on first use and kept, see `sessions`. What the graphs leave out is done
+here on the CPU: filling windows up at scene ends, joining references, and the blending of blocks and the colour
+conversions of DeepRemaster, whose own code runs with its networks replaced.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import InputError
+from ..models.attention import Memory, join, places
+from ..models.colorizer import ColorizerNet
+from ..models.deepremaster import DeepColorizer, DeepMemory, DeepRestorer
+from ..models.layers import Halo, pad_to_multiple
+from ..models.restorer import Place, RestorerNet
+from .sessions import Session, graph_folder, load_graphs, runtime
+
+
+@dataclass(frozen=True)
+class BoundMemory:
+    """Encoded references on the device: the graphs' inputs by name, and how many references they are."""
+
+    inputs: dict[str, Any]
+    references: int
+
+    def to(self, device: torch.device | str) -> BoundMemory:
+        """Itself: it stays where the graphs run."""
+        return self
+
+
+class _OnnxEngine:
+    """What all networks share: their sessions by name."""
+
+    def __init__(
+        self, net: nn.Module, device: str, precision: str, provider: str, files: dict[str, bytes] | None = None
+    ) -> None:
+        self.device, self.precision = device, precision
+        self.net = net.eval()
+        # Every other number of frames is another engine of TensorRT, made in minutes: what cuts leave is filled up.
+        self.least = net.block if provider == "tensorrt" else 1
+        name, files = graph_folder(net, precision).name, files or load_graphs(net, precision)
+        self.sessions = {part: Session(file, provider, device, f"{name}-{part}") for part, file in files.items()}
+
+    def fill(self, count: int, halo: Halo) -> tuple[Tensor, Tensor]:
+        """A window whose halo is as long as the network looks: which of the `count` frames that there are stand in it,
+        and the first and last place of those that are no filling."""
+        first, kept = self.net.before - halo.before, max(count - sum(halo), self.least)
+        window = self.net.before + kept + self.net.after
+        frames = (torch.arange(window) - first).clamp(0, count - 1)
+        return frames, torch.tensor([max(first, 0), min(first + count, window) - 1])
+
+
+class _RestorerEngine(_OnnxEngine):
+    @torch.inference_mode()
+    def restore(
+        self, luma: Tensor, thumbs: Tensor, halo: Halo, place: Place | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Engine.restore`."""
+        height, width = luma.shape[-2:]
+        top, left, lines, columns = place or Place(0, 0, height, width)
+        frames, scene = self.fill(len(luma), halo)
+        padded = pad_to_multiple(luma.float(), self.net.multiple_of)
+        inputs = {
+            "luma": padded[frames],
+            "thumbs": thumbs.float()[frames],
+            "lines": _positions(top, height, padded.shape[-2], lines),
+            "columns": _positions(left, width, padded.shape[-1], columns),
+            "scene": scene,
+        }
+        out, kept = self.sessions["restore"].run(inputs), len(luma[halo.kept(len(luma))])
+        return tuple(out[name][:kept, :, :height, :width] for name in ("restored", "mask", "toned"))
+
+
+def _positions(first: int, count: int, padded: int, whole: int) -> Tensor:
+    """Where lines or columns lie in the whole frame, 0..1; padding repeats the last one."""
+    return (first + torch.arange(padded).clamp_max(count - 1) + 0.5).float() / whole
+
+
+class _ColorizerEngine(_OnnxEngine):
+    def __init__(self, *settings: Any) -> None:
+        super().__init__(*settings)
+        self._planes: dict[str, Any] = {}
+        self._lock = threading.Lock()  # of the planes: a window at a time
+
+    @torch.inference_mode()
+    def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> BoundMemory:
+        """See `Engine.encode`."""
+        memories = []
+        for luma, chroma in pictures:
+            made = self.sessions["encode"].run({"luma": luma.float(), "chroma": chroma.float()})
+            place = places(luma.shape[-2] // 8, luma.shape[-1] // 8, luma.device)
+            owner = torch.zeros(len(place), dtype=torch.int64)
+            lists = (made[name] for name in ("keys", "values", "fine_keys", "fine_chroma"))
+            memories.append(Memory(*lists, place, owner, [len(place)], made["overview"], [len(made["overview"])]))
+        memory = join(memories)
+        most = max(memory.areas)
+        # A reference of fewer areas than another repeats its last one: the most similar one is sought, not a sum.
+        overviews = [x[torch.arange(most).clamp_max(len(x) - 1)] for x in memory.overview.split(memory.areas)]
+        values = memory._asdict() | {
+            "owner": F.one_hot(memory.owner, len(memories)).float(),
+            "overview": torch.stack(overviews),
+        }
+        inputs = {name: self.sessions["look"].keep(x) for name, x in values.items() if isinstance(x, Tensor)}
+        return BoundMemory(inputs, len(memories))
+
+    @torch.inference_mode()
+    def colorize(self, luma: Tensor, memory: BoundMemory, halo: Halo) -> tuple[Tensor, Tensor]:
+        """See `Engine.colorize`."""
+        with self._lock:
+            return self._colorize(luma.float(), memory, halo)
+
+    def _colorize(self, luma: Tensor, memory: BoundMemory, halo: Halo) -> tuple[Tensor, Tensor]:
+        frames, scene = self.fill(len(luma), halo)
+        planes = self._window(len(frames), *luma.shape[-2:])
+        shares = []
+        for at in range(scene[0], scene[1] + 1):
+            into = {name: (plane, at) for name, plane in planes.items()}
+            frame = luma[frames[at]][None]
+            shares.append(self.sessions["look"].run({"luma": frame, **memory.inputs}, into)["shares"])
+        out = self.sessions["decode"].run({"luma": luma[frames], **planes, "scene": scene})
+        start, kept = self.net.before - int(scene[0]), len(luma[halo.kept(len(luma))])
+        return out["chroma"][:kept], torch.cat(shares)[start : start + kept]
+
+    def _window(self, count: int, height: int, width: int) -> dict[str, Any]:
+        """Room on the device for what the frames of a window look like to the network."""
+        config = self.net.config
+        half = torch.float16 if self.precision == "fp16" else torch.float32
+        shapes = {
+            "features8": (config.width8, 8, half),
+            "features4": (config.width4, 4, half),
+            "carried8": (config.value + 4, 8, torch.float32),
+            "carried4": (3, 4, torch.float32),
+        }
+        wanted = {name: ((count, n, height // s, width // s), kind) for name, (n, s, kind) in shapes.items()}
+        if {name: tuple(x.shape()) for name, x in self._planes.items()} != {name: x for name, (x, _) in wanted.items()}:
+            keep = self.sessions["decode"].keep
+            self._planes = {name: keep(torch.zeros(shape, dtype=kind)) for name, (shape, kind) in wanted.items()}
+        return self._planes
+
+
+class _DeepRestorerEngine(_OnnxEngine):
+    def __init__(self, *settings: Any) -> None:
+        super().__init__(*settings)
+        self.net.predict = lambda light: self.sessions["restore"].run({"light": light})["restored"]
+
+    @torch.inference_mode()
+    def restore(
+        self, luma: Tensor, thumbs: Tensor, halo: Halo, place: Place | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Engine.restore`."""
+        out = self.net(luma[None].float(), thumbs[None], halo, place)
+        return out.luma[0], out.mask[0], out.toned[0]
+
+
+class _DeepColorizerEngine(_OnnxEngine):
+    def __init__(self, *settings: Any) -> None:
+        super().__init__(*settings)
+        self.net.encode, self.net.look, self.net.decode = self._encode, self._look, self._decode
+
+    @torch.inference_mode()
+    def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> BoundMemory:
+        """See `Engine.encode`."""
+        pictures = list(pictures)
+        memory = self.net.encode_all(pictures)
+        if not pictures:  # one position that all attention goes to and that adds nothing
+            memory = DeepMemory(*(x.new_zeros(1, x.shape[1] + i % 2) for i, x in enumerate(memory)))
+        keep = self.sessions["look"].keep
+        return BoundMemory({name: keep(x) for name, x in memory._asdict().items()}, len(pictures))
+
+    @torch.inference_mode()
+    def colorize(self, luma: Tensor, memory: BoundMemory, halo: Halo) -> tuple[Tensor, Tensor]:
+        """See `Engine.colorize`."""
+        out = self.net(luma[None].float(), [memory], halo)
+        return out.chroma[0], out.shares[0]
+
+    def _encode(self, rgb: Tensor, number: int = 0, count: int = 1) -> DeepMemory:
+        made = self.sessions["encode"].run({"rgb": rgb})
+
+        def owned(values: Tensor) -> Tensor:
+            owner = F.one_hot(torch.full((len(values),), number), count)
+            return torch.cat([values, owner.to(values.dtype)], 1)
+
+        return DeepMemory(*(owned(x) if "values" in name else x for name, x in made.items()))
+
+    def _look(self, light: Tensor, memories: list[BoundMemory]) -> tuple[Tensor, Tensor, list[Tensor]]:
+        (memory,) = memories
+        made = self.sessions["look"].run({"light": light, **memory.inputs})
+        return made["flat"], made["deep"], [made["shares"][:, : memory.references]]
+
+    def _decode(self, flat: Tensor, deep: Tensor, batch: int) -> Tensor:
+        return self.sessions["decode"].run({"flat": flat, "deep": deep})["ab"][None]
+
+
+_ENGINES: dict[type[nn.Module], type[_OnnxEngine]] = {
+    RestorerNet: _RestorerEngine,
+    ColorizerNet: _ColorizerEngine,
+    DeepRestorer: _DeepRestorerEngine,
+    DeepColorizer: _DeepColorizerEngine,
+}
+
+
+def onnx_engine(
+    net: nn.Module, device: str, precision: str, provider: str, files: dict[str, bytes] | None = None
+) -> _OnnxEngine:
+    """An engine that runs `net` in ONNX Runtime.
+
+    Args:
+        net: a loaded network; it becomes the engine's.
+        device: `cpu`, `cuda` or `cuda:n`.
+        precision: `fp32` or `fp16`.
+        provider: `cpu`, `cuda` or `tensorrt`.
+        files: its exported graphs by name; None: those in the cache, or made now.
+
+    Raises:
+        InputError: another precision. UnsupportedError: a package or a library is missing (the message says how to get
+            it), or the network cannot be exported.
+    """
+    if precision not in ("fp32", "fp16"):
+        raise InputError(f"engine 'onnxruntime' computes in fp32 or fp16, not in {precision!r}")
+    runtime()
+    make = next((make for kind, make in _ENGINES.items() if isinstance(net, kind)), _OnnxEngine)
+    return make(net, device, precision, provider, files)

@@ -1,0 +1,255 @@
+"""Graphs in ONNX Runtime: kept in the user's cache folder, run by one provider with bound inputs and outputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import sys
+from contextlib import redirect_stdout
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import __version__
+from ..errors import UnsupportedError
+from ..models import network_name
+from .graphs import LISTS, OPSET, facts, fingerprint, graphs, to_onnx
+
+log = logging.getLogger(__name__)
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+_LIBRARIES = {
+    "cuda": "the libraries of CUDA and cuDNN: pip install 'onnxruntime-gpu[cuda,cudnn]'",
+    "tensorrt": "the libraries of TensorRT, CUDA and cuDNN: pip install 'tensorrt<11' 'onnxruntime-gpu[cuda,cudnn]'",
+}
+
+
+def runtime() -> Any:
+    """The package onnxruntime; unless the user's environment says otherwise, it is told to send nothing home.
+
+    Raises:
+        UnsupportedError: it is not installed.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # on by default in its wheels, and read when it is imported
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UnsupportedError(
+            "engine 'onnxruntime' needs the package 'onnxruntime' (for a GPU 'onnxruntime-gpu'): "
+            "pip install 'vs-remaster[onnx]'"
+        ) from error
+    return onnxruntime
+
+
+def cache_folder() -> Path:
+    """Where graphs and TensorRT's engines are kept, for every program of this user; it need not exist."""
+    if sys.platform == "win32":
+        cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches"
+    else:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "vs-remaster"
+
+
+def _code() -> str:
+    """Digest of the code that graphs are made from: another version of it makes other graphs."""
+    digest = hashlib.sha256()
+    models = (Path(__file__).parents[1] / "models").glob("*.py")
+    for path in (*sorted(models), Path(__file__).with_name("graphs.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def graph_folder(net: nn.Module, precision: str) -> Path:
+    """Where the graphs of a network are kept: named by its weights, the precision, and all versions that matter."""
+    versions = f"{__version__}-{_code()}-torch{torch.__version__}-opset{OPSET}"
+    return cache_folder() / "onnx" / f"{network_name(net)}-{fingerprint(net)[:16]}-{precision}-{versions}"
+
+
+def load_graphs(net: nn.Module, precision: str) -> dict[str, bytes]:
+    """The files of all graphs of a network, from the cache or made now; a damaged cache is made anew.
+
+    Raises:
+        UnsupportedError: the network has no graphs, or what exporting needs is missing.
+    """
+    folder = graph_folder(net, precision)
+    kept = _read(folder)
+    if kept:
+        return kept
+    parts = graphs(net, precision)
+    made = {name: to_onnx(part, facts(net, name, precision)) for name, part in parts.items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, file in made.items():
+            _put(folder / f"{name}.onnx", file)
+        hashes = {name: hashlib.sha256(file).hexdigest() for name, file in made.items()}
+        _put(folder / "sha256.json", json.dumps(hashes).encode())
+        log.info("exported %s to %s", network_name(net), folder)
+    except OSError as error:
+        log.warning("cannot keep the exported graphs in %s: %s; they are made again next time", folder, error)
+    return made
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    try:
+        hashes = json.loads((folder / "sha256.json").read_bytes())
+        files = {name: (folder / f"{name}.onnx").read_bytes() for name in hashes}
+    except (OSError, ValueError):
+        return {}
+    damaged = [name for name, file in files.items() if hashlib.sha256(file).hexdigest() != hashes[name]]
+    if damaged:
+        log.warning("the exported graphs in %s are damaged and are made again: %s", folder, ", ".join(damaged))
+    return {} if damaged else files
+
+
+def _put(path: Path, content: bytes) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+class Session:
+    """One graph in ONNX Runtime.
+
+    Args:
+        file: the graph.
+        provider: `cpu`, `cuda` or `tensorrt`.
+        device: `cpu`, `cuda` or `cuda:n`.
+        name: what TensorRT's engines of this graph are kept under.
+
+    Raises:
+        UnsupportedError: onnxruntime, its provider, or the provider's libraries are missing.
+    """
+
+    def __init__(self, file: bytes, provider: str, device: str, name: str) -> None:
+        self.file, self.provider, self.name = file, provider, name
+        self.place = "cpu" if provider == "cpu" else "cuda"
+        self.number = int(device.partition(":")[2] or 0)
+        self._made: dict[str, Any] = {}
+        if provider != "tensorrt":  # which has to know the sizes
+            self._made[""] = self._create({})
+
+    def _create(self, settings: dict[str, str]) -> Any:
+        ort, wanted = runtime(), _PROVIDERS[self.provider]
+        if wanted not in ort.get_available_providers():
+            raise UnsupportedError(
+                f"this onnxruntime has no {wanted}: pip uninstall onnxruntime, then pip install onnxruntime-gpu "
+                f"and {_LIBRARIES[self.provider]}"
+            )
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        chosen: list[Any] = [wanted]
+        if self.provider != "cpu":
+            gpu = {"device_id": str(self.number)}
+            cuda = (_PROVIDERS["cuda"], gpu | {"use_tf32": "0"})  # what is float32 decides colour and tone
+            chosen = [cuda] if self.provider == "cuda" else [(wanted, gpu | settings), cuda]
+        with redirect_stdout(sys.stderr):  # it prints what it misses, and stdout may carry a film
+            if self.provider != "cpu":
+                ort.preload_dlls()  # those of CUDA that torch or the nvidia wheels brought
+            if self.provider == "tensorrt" and find_spec("tensorrt"):
+                import_module("tensorrt")  # which loads its libraries
+            session = ort.InferenceSession(self.file, options, providers=chosen)
+        if session.get_providers()[0] != wanted:  # it goes on with others without an error
+            raise UnsupportedError(f"onnxruntime cannot load its {wanted}; it needs {_LIBRARIES[self.provider]}")
+        session.disable_fallback()
+        return session
+
+    def _for(self, shapes: dict[str, tuple[int, ...]]) -> Any:
+        if "" in self._made:
+            return self._made[""]
+        settings = tensorrt_settings(self.name, shapes, self.number)
+        key = settings["trt_profile_min_shapes"] + settings["trt_profile_max_shapes"]
+        if key not in self._made:
+            log.info("TensorRT prepares %s for %s; the first time this takes minutes", self.name, shapes)
+            self._made[key] = self._create(settings)
+        return self._made[key]
+
+    def keep(self, value: Tensor) -> Any:
+        """`value` as an OrtValue on the device, to be bound any number of times."""
+        return runtime().OrtValue.ortvalue_from_numpy(value.contiguous().numpy(), self.place, self.number)
+
+    def run(self, inputs: dict[str, Any], into: dict[str, tuple[Any, int]] | None = None) -> dict[str, Tensor]:
+        """Run the graph.
+
+        Args:
+            inputs: by name, a tensor on the CPU or an OrtValue on the device.
+            into: outputs that stay on the device: by name, an OrtValue and which of its frames (entries along the
+                first dimension) the output becomes.
+
+        Returns:
+            All other outputs by name, on the CPU.
+        """
+        into = into or {}
+        tensors = {name: x.contiguous() for name, x in inputs.items() if isinstance(x, Tensor)}
+        session = self._for({name: tuple(x.shape() if callable(x.shape) else x.shape) for name, x in inputs.items()})
+        binding = session.io_binding()
+        for name in (x.name for x in session.get_inputs()):  # a network with parts left out does not need all
+            if name in tensors:
+                array = tensors[name].numpy()
+                binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+            else:
+                binding.bind_ortvalue_input(name, inputs[name])
+        wanted = [x.name for x in session.get_outputs() if x.name not in into]
+        for name in wanted:
+            binding.bind_output(name, "cpu")
+        for name, (value, index) in into.items():
+            frame = (1, *value.shape()[1:])
+            size = value.tensor_size_in_bytes() // value.shape()[0]
+            kind = np.float16 if "float16" in value.data_type() else np.float32
+            binding.bind_output(name, self.place, self.number, kind, frame, value.data_ptr() + index * size)
+        session.run_with_iobinding(binding)
+        return {name: torch.from_numpy(x.numpy()) for name, x in zip(wanted, binding.get_outputs())}
+
+
+def tensorrt_settings(name: str, shapes: dict[str, tuple[int, ...]], number: int) -> dict[str, str]:
+    """Options of ONNX Runtime's TensorRT provider for inputs of `shapes`: pictures of just this size, lists of what
+    references hold up to the next power of two, so that most other references need no other engine.
+
+    Its engines and timings are kept in folders named by the graph, these shapes, the GPU and all versions. Its fp16
+    option stays off: the network is then strongly typed, half only where the graph is half.
+
+    Raises:
+        UnsupportedError: the folders cannot be made.
+    """
+    ranges = {"min": {}, "opt": shapes, "max": {}}
+    for key, shape in shapes.items():
+        at = LISTS.get(key)
+        ranges["min"][key] = tuple(1 if i == at else n for i, n in enumerate(shape))
+        ranges["max"][key] = tuple(1 << (n - 1).bit_length() if i == at else n for i, n in enumerate(shape))
+    text = {
+        kind: ",".join(f"{key}:{'x'.join(map(str, shape))}" for key, shape in sizes.items())
+        for kind, sizes in ranges.items()
+    }
+    gpu = re.sub(r"\W+", "-", torch.cuda.get_device_name(number)) if torch.cuda.is_available() else "gpu"
+    versions = f"ort{runtime().__version__}-trt{_version('tensorrt')}"
+    profile = hashlib.sha256(f"{text['min']} {text['max']}".encode()).hexdigest()[:12]
+    folder = cache_folder() / "tensorrt" / f"{gpu}-{versions}"
+    kept = folder / f"{name}-{profile}"
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnsupportedError(f"cannot keep TensorRT's engines in {kept}: {error}; set XDG_CACHE_HOME") from error
+    return {
+        "trt_engine_cache_enable": "True",
+        "trt_engine_cache_path": str(kept),
+        "trt_timing_cache_enable": "True",
+        "trt_timing_cache_path": str(folder),
+        **{f"trt_profile_{kind}_shapes": value for kind, value in text.items()},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "-of-the-system"
