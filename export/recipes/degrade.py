@@ -84,7 +84,7 @@ def soften(x: Tensor, factor: float, mode: str = "bicubic") -> Tensor:
 def textures(
     shape: torch.Size, generator: torch.Generator, templates: Templates | None, density: float, device: str
 ) -> Tensor:
-    """Dirt and scratches as pictures of their own, each frame by itself: `[N, 1, H, W]`, 0..1, for a `shape` like it."""
+    """Dirt and scratches as pictures of their own, each frame by itself: `[N, 1, H, W]`, 0..1; `shape` says N, H, W."""
     settings = replace(DamageSettings(density=density).only(*TEXTURES), scratches=(0.0, 2.0))
     flat = torch.full((shape[0], 1, 1, *shape[-2:]), 0.5, device=device)
     return damage_batch(flat, generator, settings, templates).mask[:, 0]
