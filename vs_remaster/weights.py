@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from . import folders
 from .errors import InputError
 from .models import build, config_json, network_name, task
 from .models.published import RTN, published_state, recognise, rtn_entries
@@ -42,13 +41,7 @@ def folder() -> Path:
 
 def user_folder() -> Path:
     """Where imported weights are kept, for every program of this user; it need not exist."""
-    if sys.platform == "win32":
-        data = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        data = Path.home() / "Library" / "Application Support"
-    else:
-        data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "vs-remaster" / "weights"
+    return folders.user_folder("data") / "weights"
 
 
 def manifest() -> dict[str, dict]:

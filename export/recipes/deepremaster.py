@@ -17,13 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.damage import load_templates
 from vs_remaster.color import gray_to_lightness, pack_lab, rgb_to_lab, rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.models.deepremaster import DeepMemory
 
 from .degrade import contrast, fractal_noise, jpeg, soften, textures, view
-from .material import Material, between, integer, rand
+from .material import Material, between, damage_templates, integer, rand
 from .ours import Synthesis
 from .recipe import Recipe, Settings
 from .validation import ColorValidation, JointValidation, RestoreValidation
@@ -51,8 +50,8 @@ class _Deep(Recipe):
         if not clips:
             raise InputError(f"no clip in {s.data}/video/train has {s.frames} frames; give longer clips")
         self.material = material._replace(clips=clips)
-        self.templates = load_templates(Path(s.damage)).to(s.device) if s.damage else None
         self.ours = Synthesis(s, steady=color) if s.synthesis == "ours" else None
+        self.templates = None if self.ours else damage_templates(s)
         log.info("%d clips", len(self.material.clips))
 
     def fresh(self, network: str) -> nn.Module:
@@ -195,8 +194,6 @@ class DeepJoint(_Deep):
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s, color=True)
-        if not s.start_from:
-            raise InputError("joint training goes on with trained networks; give --start-from RESTORER,COLORIZER")
         self.validation = JointValidation(Path(s.data), s.device, s.validate_every)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:

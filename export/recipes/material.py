@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from export.data import Clip, cached_pack, load_clips, load_photos, photo_clip
+from export.damage import Templates, load_templates
+from export.data import Clip, cached_pack, load_clips, load_photos, photo_clip, sample_crops
 
 from .recipe import Settings
 
@@ -32,6 +33,15 @@ class Material(NamedTuple):
             clips = [Clip(c.name, c.frames.to(s.device)) for c in clips]
         photos = load_photos(root / "photos", color) if s.photo and (root / "photos").is_dir() else []
         return cls(clips, photos)
+
+    def crops(self, s: Settings, generator: torch.Generator) -> Tensor:
+        """A batch of random moving crops `[B, T, C, S, S]`, 0..1."""
+        return sample_crops(*self, s.batch, s.frames, s.size, generator, device=s.device, photo_probability=s.photo)
+
+
+def damage_templates(s: Settings) -> Templates | None:
+    """The damage masks named by the settings, on the training device."""
+    return load_templates(Path(s.damage)).to(s.device) if s.damage else None
 
 
 class Sample(NamedTuple):

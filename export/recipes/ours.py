@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.damage import DamageSettings, damage_batch, load_templates
-from export.data import Clip, add_lines, sample_crops
+from export.damage import DamageSettings, damage_batch
+from export.data import Clip, add_lines
 from export.losses import colorize_loss, restore_loss
 from vs_remaster.color import rgb_to_ycbcr
-from vs_remaster.errors import InputError
 
-from .material import Material, Sample, draw_sample, film_tone, rand, turn_hue
+from .material import Material, Sample, damage_templates, draw_sample, film_tone, rand, turn_hue
 from .recipe import Recipe, Settings
 from .validation import ColorValidation, JointValidation, RestoreValidation
 
@@ -28,7 +27,7 @@ class Synthesis:
 
     def __init__(self, s: Settings, steady: bool = False) -> None:
         self.s = s
-        self.templates = load_templates(Path(s.damage)).to(s.device) if s.damage else None
+        self.templates = damage_templates(s)
         self.settings = DamageSettings(density=s.density)
         if steady:
             self.settings = self.settings.steady()
@@ -54,11 +53,7 @@ class Restore(Recipe):
 
     def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Damaged, clean, mask."""
-        s = self.s
-        clean = sample_crops(
-            *self.material, s.batch, s.frames, s.size, generator, device=s.device, photo_probability=s.photo
-        )
-        return self.damage(clean, generator)
+        return self.damage(self.material.crops(self.s, generator), generator)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         frames, target, mask = self.batch(generator)
@@ -119,8 +114,6 @@ class Joint(Colorize):
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
-        if not s.start_from:
-            raise InputError("joint training goes on with trained networks; give --start-from RESTORER,COLORIZER")
         self.damage = Synthesis(s, steady=True)
         self.validation = JointValidation(Path(s.data), s.device, s.validate_every)
 

@@ -79,6 +79,8 @@ class Recipe:
     critic: nn.Module | None = None
 
     def __init__(self, s: Settings) -> None:
+        if len(self.networks) > 1 and not s.start_from:
+            raise InputError("joint training goes on with trained networks; give --start-from RESTORER,COLORIZER")
         self.s = s
         self.device_type = s.device.split(":")[0]
         self.validation: Validation

@@ -19,15 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from export.damage import load_templates
-from export.data import sample_crops
 from export.perceptual import Perceptual
 from vs_remaster.color import gray_to_lightness, rgb_to_lab, rgb_to_ycbcr
 from vs_remaster.models.flow import load_spynet
 from vs_remaster.models.rtn import AB
 
 from .degrade import contrast, gauss_blur, jpeg, moving_line, soften, textures
-from .material import Material, between, rand
+from .material import Material, between, damage_templates, rand
 from .ours import Synthesis
 from .recipe import Recipe, Settings
 from .validation import ColorValidation, RestoreValidation
@@ -123,16 +121,14 @@ class RtnRestore(_Rtn):
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
         self.material = Material.load(s, color=False)
-        self.templates = load_templates(Path(s.damage)).to(s.device) if s.damage else None
         self.ours = Synthesis(s) if s.synthesis == "ours" else None
+        self.templates = None if self.ours else damage_templates(s)
         self.validation = RestoreValidation(Path(s.data), s.device, s.validate_every)
         log.info("%d clips, %d photographs", *map(len, self.material))
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         s = self.s
-        clean = sample_crops(
-            *self.material, s.batch, s.frames, s.size, generator, device=s.device, photo_probability=s.photo
-        )
+        clean = self.material.crops(s, generator)
         worn, clean = self.ours(clean, generator)[:2] if self.ours else (self.degrade(clean, generator), clean)
         with self.autocast():
             made = nets["restorer"].predict(worn)
@@ -211,9 +207,7 @@ class RtnColorize(_Rtn):
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         s = self.s
-        rgb = sample_crops(
-            *self.material, s.batch, s.frames, s.size, generator, device=s.device, photo_probability=s.photo
-        )
+        rgb = self.material.crops(s, generator)
         light = gray_to_lightness(rgb_to_ycbcr(rgb)[:, :, :1]) / 100
         ab = rgb_to_lab(rgb)[:, :, 1:] / AB
         known = torch.zeros(s.batch, s.frames, 1, 1, 1, device=s.device)

@@ -161,7 +161,7 @@ class _Decode(_Part):
         f = Features(luma, luma, features8, features4)
         with scene_within(Edges(luma.shape[0], scene[0], scene[1])):
             chroma4, hidden = self.net.decode(f, value, known, similarity, refined, nearness, 1, halo)
-        return self.net.lift(chroma4, hidden, luma[halo.before : luma.shape[0] - halo.after])
+        return self.net.lift(chroma4, hidden, luma[halo.kept(luma.shape[0])])
 
 
 def _overview(keys: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import __version__
+from .. import __version__, folders
 from ..errors import UnsupportedError
 from ..models import network_name
 from .graphs import LISTS, OPSET, facts, fingerprint, graphs, to_onnx
@@ -51,13 +51,7 @@ def runtime() -> Any:
 
 def cache_folder() -> Path:
     """Where graphs and TensorRT's engines are kept, for every program of this user; it need not exist."""
-    if sys.platform == "win32":
-        cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
-    else:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "vs-remaster"
+    return folders.user_folder("cache")
 
 
 def _code() -> str:
