@@ -248,7 +248,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def parse(arguments: list[str] | None) -> tuple[str, Settings]:
-    """The command line: every field of `Settings` is an option; a recipe's defaults come before the general ones."""
+    """The command line: every field of `Settings` is an option; a recipe's defaults come before the general ones.
+
+    Ends the program where an option is given that would do nothing.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=TASKS)
     for field in fields(Settings):
@@ -268,7 +271,15 @@ def parse(arguments: list[str] | None) -> tuple[str, Settings]:
     recipes = RECIPES[given.get("recipe", Settings.recipe)]
     if task not in recipes:
         parser.error(f"the recipe {given['recipe']} has no task {task}; choose from {', '.join(recipes)}")
-    return task, Settings(**(recipes[task].defaults | given))
+    recipe = recipes[task]
+    standard = asdict(Settings(**recipe.defaults))
+    changed = {name for name, value in given.items() if value != standard[name]}
+    trained = {"config", "backbone"} if given.get("start_from") else set()
+    for idle, why in ((recipe.ignored, f"in the recipe {given.get('recipe', Settings.recipe)}"),
+                      (trained, "when it goes on with trained networks")):  # fmt: skip
+        if useless := ["--" + name.replace("_", "-") for name in sorted(changed & idle)]:
+            parser.error(f"{task} does not use {', '.join(useless)} {why}; leave it out")
+    return task, Settings(**(recipe.defaults | given))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from export.losses import colorize_loss, restore_loss, temporal
 from export.recipes import RECIPES, Settings
 from export.recipes.deepremaster import DeepColorize
 from export.recipes.degrade import jpeg, view
+from export.train import parse
 from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.models import build
 from vs_remaster.models.colorizer import ColorizerOutput
@@ -117,6 +118,34 @@ def test_both_networks_train_jointly(recipe, data, tmp_path):
         before, after = (dict(load_weights(x / f"{name}-last.safetensors").named_parameters()) for x in (tmp_path, out))
         assert sum(not torch.equal(before[key], after[key]) for key in before) > len(before) / 2
     assert {"L", "ab", "all"} <= set(curve(out, "validation")[-1])
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("restore --references 2 --freeze", "does not use --freeze, --references in the recipe ours"),
+        ("colorize --recipe deepremaster --weight-decay 0.1", "does not use --weight-decay in the recipe deepremaster"),
+        ("colorize --recipe rtn --damage masks", "does not use --damage in the recipe rtn"),
+        ("joint --start-from a,b --config {}", "does not use --config when it goes on with trained networks"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        parse(arguments.split())
+    assert message in capsys.readouterr().err
+
+
+def test_an_option_at_its_default_is_no_mistake():
+    assert parse("colorize --recipe deepremaster --photo 0 --adversarial-weight 0.01".split())[1].photo == 0
+
+
+@pytest.mark.parametrize("recipe, task, multiple", [("ours", "colorize", 16), ("rtn", "restore", 32)])
+def test_a_crop_that_does_not_fit_the_network_is_refused(recipe, task, multiple, data, flow, tmp_path):
+    more = ["--recipe", recipe, *NARROW[recipe], "--size", "72"]
+    more += ["--flow", str(flow), "--perceptual-weight", "0"] if recipe == "rtn" else []
+    done = subprocess.run(command(task, data, tmp_path, *more), cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 1
+    assert f"size must be a multiple of {multiple} for this " in done.stderr.splitlines()[-1] and "72" in done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from vs_remaster.models.deepremaster import DeepMemory
 from .degrade import contrast, fractal_noise, jpeg, soften, textures, view
 from .material import Material, between, damage_templates, integer, rand
 from .ours import Synthesis
-from .recipe import Recipe, Settings
+from .recipe import BACKBONE, CRITICS, DAMAGE, DECAY, FLOW, JOINT, REFERENCES, Recipe, Settings
 from .validation import ColorValidation, JointValidation, RestoreValidation
 
 log = logging.getLogger("train")
@@ -33,6 +33,10 @@ EDGE = (256, 400)  # short edge of the frames which crops of 256 are cut from
 REFERENCE_EDGE = (256, 320)
 GAMMA = 1e-4
 NEAR = 5  # frames: one reference is as near as this
+
+
+# The view of a clip is its own, and the rate too.
+_IGNORED = BACKBONE | CRITICS | DECAY | FLOW | {"photo", "warmup"}
 
 
 class _Deep(Recipe):
@@ -152,6 +156,7 @@ class DeepRestore(_Deep):
     """The pre-processing network: L1 on L."""
 
     networks = ("deepremaster-restorer",)
+    ignored = _IGNORED | JOINT | REFERENCES
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s, color=False)
@@ -174,6 +179,7 @@ class DeepColorize(_Deep):
     """The source-reference network on undamaged L: L1 on ab."""
 
     networks = ("deepremaster-colorizer",)
+    ignored = _IGNORED | DAMAGE | JOINT
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s, color=True)
@@ -191,6 +197,7 @@ class DeepJoint(_Deep):
     """Both networks end to end (equation 3)."""
 
     networks = ("deepremaster-restorer", "deepremaster-colorizer")
+    ignored = _IGNORED
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s, color=True)

@@ -16,7 +16,7 @@ from export.losses import colorize_loss, restore_loss
 from vs_remaster.color import rgb_to_ycbcr
 
 from .material import Material, Sample, damage_templates, draw_sample, film_tone, rand, turn_hue
-from .recipe import Recipe, Settings
+from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, Recipe, Settings
 from .validation import ColorValidation, JointValidation, RestoreValidation
 
 log = logging.getLogger("train")
@@ -43,6 +43,7 @@ class Restore(Recipe):
     """Damaged crops in, clean crops out."""
 
     networks = ("restorer",)
+    ignored = BACKBONE | CRITICS | FLOW | JOINT | REFERENCES
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
@@ -66,6 +67,7 @@ class Colorize(Recipe):
     """Gray crops and colour references in, chroma out."""
 
     networks = ("colorizer",)
+    ignored = CRITICS | DAMAGE | FLOW | JOINT
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
@@ -111,6 +113,7 @@ class Joint(Colorize):
     """Both networks at once: damaged gray crops are restored, and what comes out is coloured."""
 
     networks = ("restorer", "colorizer")
+    ignored = CRITICS | FLOW
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)

@@ -64,6 +64,16 @@ class Settings:
     validate_every: int = 1  # use every n-th validation clip
 
 
+# Settings that belong together: most recipes have no use for some of these groups.
+DAMAGE = frozenset({"damage", "synthesis", "density", "scene_lines"})
+REFERENCES = frozenset({"references"})
+BACKBONE = frozenset({"backbone", "freeze"})
+CRITICS = frozenset({"perceptual", "perceptual_weight", "adversarial_weight"})
+DECAY = frozenset({"lr_end", "weight_decay"})
+JOINT = frozenset({"color_weight"})
+FLOW = frozenset({"flow"})
+
+
 class Recipe:
     """One way of training one task.
 
@@ -71,11 +81,13 @@ class Recipe:
         networks: names in the registry of what is trained; a trained set of networks is a `ModuleDict` by what they
             do (`restorer`, `colorizer`).
         defaults: settings other than `Settings`' own.
+        ignored: settings without effect here, which therefore may not be given.
         critic: a second network that is trained against the first, or None.
     """
 
     networks: ClassVar[tuple[str, ...]]
     defaults: ClassVar[dict[str, Any]] = {}
+    ignored: ClassVar[frozenset[str]] = frozenset()
     critic: nn.Module | None = None
 
     def __init__(self, s: Settings) -> None:
@@ -89,10 +101,18 @@ class Recipe:
         """The networks to begin with.
 
         Raises:
-            InputError: the weights named are not those of this recipe's networks.
+            InputError: the weights named are not those of this recipe's networks, or `size` does not fit them.
         """
-        if not self.s.start_from:
-            return nn.ModuleDict({task(name): self.fresh(name) for name in self.networks})
+        nets = self.given() if self.s.start_from else {task(name): self.fresh(name) for name in self.networks}
+        for name, net in nets.items():
+            if self.s.size % net.multiple_of:
+                raise InputError(
+                    f"size must be a multiple of {net.multiple_of} for this {name}, got {self.s.size}; choose another"
+                )
+        return nn.ModuleDict(nets)
+
+    def given(self) -> dict[str, nn.Module]:
+        """The networks in the files that `start_from` names."""
         paths = self.s.start_from.split(",")
         if len(paths) != len(self.networks):
             networks = " and ".join(self.networks)
@@ -102,7 +122,7 @@ class Recipe:
             net = nets[task(name)] = load_weights(Path(path), name)
             if network_name(net) != name:
                 raise InputError(f"{path!r} holds a {network_name(net)}; the recipe {self.s.recipe} trains a {name}")
-        return nn.ModuleDict(nets)
+        return nets
 
     def fresh(self, network: str) -> nn.Module:
         """An untrained network."""

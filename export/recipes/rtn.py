@@ -27,7 +27,7 @@ from vs_remaster.models.rtn import AB
 from .degrade import contrast, gauss_blur, jpeg, moving_line, soften, textures
 from .material import Material, between, damage_templates, rand
 from .ours import Synthesis
-from .recipe import Recipe, Settings
+from .recipe import BACKBONE, DAMAGE, DECAY, JOINT, REFERENCES, Recipe, Settings
 from .validation import ColorValidation, RestoreValidation
 
 log = logging.getLogger("train")
@@ -116,6 +116,7 @@ class RtnRestore(_Rtn):
     """Restoration: luma to luma."""
 
     networks = ("rtn-restorer",)
+    ignored = BACKBONE | DECAY | JOINT | REFERENCES
     channels = 1
 
     def __init__(self, s: Settings) -> None:
@@ -196,6 +197,7 @@ class RtnColorize(_Rtn):
     """Colour: L and the ab of the first frame, at times of the last, to ab."""
 
     networks = ("rtn-colorizer",)
+    ignored = BACKBONE | DAMAGE | DECAY | JOINT | REFERENCES | {"perceptual", "perceptual_weight"}
     channels = 3
     defaults: ClassVar[dict[str, Any]] = _Rtn.defaults | {"perceptual_weight": 0.0}
 
