@@ -10,6 +10,7 @@ import numpy as np
 
 from export.data import decode_clip
 from vs_remaster import cli
+from vs_remaster.process import take_over
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests" / "data"
@@ -46,4 +47,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    take_over()
     sys.exit(main())

@@ -23,6 +23,7 @@ from export.flow import to_gray8
 from vs_remaster.engines import PRECISIONS
 from vs_remaster.errors import RemasterError
 from vs_remaster.job import remaster_film
+from vs_remaster.process import take_over
 from vs_remaster.references import Reference
 from vs_remaster.remaster import ColorizeOptions, Colorizer, Picture, RemasterPipeline, RestoreOptions, Restorer
 
@@ -331,4 +332,5 @@ def main(argument: str) -> None:
 
 
 if __name__ == "__main__":
+    take_over()
     main(sys.argv[1])

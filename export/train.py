@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from export.parallel import Group
 from export.recipes import RECIPES, TASKS, Recipe, Settings
 from vs_remaster.errors import InputError, RemasterError
+from vs_remaster.process import take_over
 from vs_remaster.weights import save_weights
 
 log = logging.getLogger("train")
@@ -283,6 +284,7 @@ def parse(arguments: list[str] | None) -> tuple[str, Settings]:
 
 
 if __name__ == "__main__":
+    take_over()
     try:
         main()
     except RemasterError as error:

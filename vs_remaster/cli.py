@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TextIO
 
 from . import __version__
 from .errors import RemasterError
+from .process import take_over
 
 log = logging.getLogger("vs_remaster")
 
@@ -29,8 +30,14 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"vs-remaster: {message}; see {self.prog} --help\n")
 
 
+def program() -> NoReturn:
+    """The program `vs-remaster`: its process does nothing else."""
+    take_over()
+    sys.exit(main())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program.
+    """Do what the command line says, in whatever process this is.
 
     Args:
         argv: arguments; None: those of the process.
@@ -397,4 +404,4 @@ def _clock(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()
