@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .library import encode, engines, job, output, pick, remaster
+from .library import encode, engines, job, output, pick, pipeline, remaster
 
 _RESTORE, _COLORIZE, _OUTPUT = remaster.RestoreOptions(), remaster.ColorizeOptions(), job.OutputOptions()
 
@@ -111,7 +111,7 @@ DEVICES = ("auto", "cpu")
 PRECISIONS = ("auto", *engines.PRECISIONS)
 SCENES = {"detect": "auto", "none": "none"}
 """What nodes call it as the filters do, and what the library is told."""
-SCENES_DEFAULT = next(name for name, told in SCENES.items() if told == _default(remaster.RemasterPipeline, "scenes"))
+SCENES_DEFAULT = next(name for name, told in SCENES.items() if told == _default(pipeline.RemasterPipeline, "scenes"))
 CODEC = _OUTPUT.codec
 CODECS = tuple(codec for codec in output.CODECS if codec != "png")
 SUFFIXES = {"x264": ".mp4", "x265": ".mp4", "ffv1": ".mkv", "prores": ".mov"}

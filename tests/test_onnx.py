@@ -331,7 +331,7 @@ def test_a_provider_without_its_libraries_is_named(monkeypatch):
 
 def test_options_that_do_not_fit_are_refused():
     net = load_model("restorer", "fast")
-    assert ENGINES == ("auto", "torch", "onnxruntime", "tensorrt")
+    assert ENGINES == ("auto", "torch", "compile", "onnxruntime", "tensorrt")
     with pytest.raises(InputError, match="fp32 or fp16, not in 'bf16'"):
         make_engine(net, "onnxruntime", "cpu", "bf16")
     with pytest.raises(InputError, match="tensorrt' is for GPUs"):

@@ -8,12 +8,11 @@ from torch.nn import functional as F
 
 from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.errors import InputError, UnsupportedError
+from vs_remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.references import Reference
 from vs_remaster.remaster import (
     ColorizeOptions,
     Colorizer,
-    Picture,
-    RemasterPipeline,
     RestoreOptions,
     Restorer,
     fit_size,
@@ -261,6 +260,16 @@ def test_pipeline_equals_its_parts():
     chroma = colorizer.colorize(restored, colorizer.encode_references(references), [12]).chroma
     assert torch.equal(torch.stack([p.luma for p in out]), restored)
     assert torch.equal(torch.stack([p.chroma for p in out]), chroma)
+
+
+def test_pictures_that_come_back_late_are_the_same_and_all_come():
+    """On a GPU a block is copied back while the next one is made."""
+    soon = list(RemasterPipeline(RestoreOptions(**CPU), scenes="none").process(pictures(23)))
+    pipeline = RemasterPipeline(RestoreOptions(**CPU), scenes="none")
+    pipeline._behind = 5
+    late = list(pipeline.process(pictures(23)))
+    assert [p.payload for p in late] == [p.payload for p in soon]
+    assert all(torch.equal(a.luma, b.luma) and torch.equal(a.mask, b.mask) for a, b in zip(soon, late, strict=True))
 
 
 def test_a_film_begun_in_the_middle_has_the_same_frames():

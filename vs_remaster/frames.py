@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .pipeline import Picture
 from .planes import Frame
-from .remaster import Picture
 from .samples import Samples, colorless, decode, encode
 
 

@@ -15,18 +15,10 @@ from .film import VideoInfo
 from .frames import decode_frame, from_picture, to_picture
 from .output import check_output, output_format
 from .overlap import overlap
+from .pipeline import Picture, RemasterPipeline
 from .planes import Frame
 from .references import Reference
-from .remaster import (
-    ColorizeOptions,
-    Colorizer,
-    Picture,
-    RemasterPipeline,
-    RestoreOptions,
-    Restorer,
-    check_weight,
-    merge_lab,
-)
+from .remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, check_weight, merge_lab
 from .samples import Samples
 from .scenes import AFTER, BEFORE
 from .video import VideoReader

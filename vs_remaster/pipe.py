@@ -17,9 +17,10 @@ from .color import MATRICES
 from .errors import InputError
 from .job import Progress, plan, remaster_frames, to_color
 from .output import named_errors
+from .pipeline import RemasterPipeline
 from .planes import Frame, planar_format
 from .references import Reference
-from .remaster import ColorizeOptions, Colorizer, RemasterPipeline, RestoreOptions, Restorer
+from .remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
 from .y4m import MAGIC, Header, RawFormat, raw_format, y4m_format
 
 log = logging.getLogger(__name__)

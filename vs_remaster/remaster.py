@@ -6,15 +6,9 @@ chroma only, so luma is kept by construction; a host that has the source's code 
 
 from __future__ import annotations
 
-import logging
 import math
-import numbers
-import operator
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,98 +22,14 @@ from .models import EncodedReferences, info
 from .models.colorizer import working_size
 from .models.layers import Halo
 from .models.restorer import Place, thumbnails
+from .options import TILE_OVERLAP, ColorizeOptions, RestoreOptions, check_weight, frame_numbers
 from .references import Reference
-from .scenes import CutDetector
 from .window import Window
-
-log = logging.getLogger(__name__)
 
 # Taller sources are restored at this height unless asked otherwise: grain and dirt have then a known size.
 FULL_LINES = 1152
-_TILE_OVERLAP = 96  # pixels; a multiple of the network's 8; with 64 a pixel in 100,000 differs by over 1/255
 _WHOLE = 1_300_000  # pixels; larger pictures are cut into tiles of `_TILE`, so that a window takes under 2 GB
 _TILE = 1088  # 1080 lines in one piece
-
-
-def _check(options: Any, kind: type = numbers.Real, which: str = "", **bounds: tuple[float, float]) -> None:
-    for name, (low, high) in bounds.items():
-        _check_number(f"{which}{name}", getattr(options, name), low, high, kind)
-
-
-def _check_number(name: str, value: Any, low: float, high: float, kind: type = numbers.Real) -> None:
-    number = isinstance(value, kind) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:
-        limits = f"between {low:g} and {high:g}" if math.isfinite(high) else f"{low:g} or more"
-        whole = "a whole number " if kind is numbers.Integral else ""
-        raise InputError(f"{name} must be {whole}{limits}, got {value!r}")
-
-
-def check_weight(weight: float) -> None:
-    """Refuse a share of other colours, see `merge_lab`, outside 0..1.
-
-    Raises:
-        InputError: with the value.
-    """
-    _check_number("weight", weight, 0, 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RestoreOptions:
-    """How to restore.
-
-    Attributes:
-        model: `auto`, a shipped variant, imported weights (`deepremaster`, `deepremaster-official`), or the path of a
-            weight file.
-        strength: 0..1; 0 leaves the source untouched, 1 is the full restoration.
-        grain: 0..1; how much of the original grain is put back after cleaning.
-        lines: height in lines at which the network sees the picture; 0: the source's, at most 1152.
-        tile: largest side in pixels of the pieces a frame is cut into to save memory; 0: 1088 where the network sees
-            more than 1.3 million pixels, else whole frames.
-        device: `auto`, `cpu`, `cuda`, `cuda:n`.
-        precision: `auto`, `fp32`, `bf16`, `fp16`.
-        engine: `auto` (which is `torch`), `torch`, `onnxruntime`, `tensorrt`.
-    """
-
-    model: str = "auto"
-    strength: float = 1.0
-    grain: float = 0.0
-    lines: int = 0
-    tile: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    engine: str = "auto"
-
-    def __post_init__(self) -> None:
-        _check(self, strength=(0, 1), grain=(0, 1))
-        _check(self, numbers.Integral, lines=(0, 8192), tile=(0, 8192))
-        if 0 < self.lines < 64:
-            raise InputError(f"restore lines must be 0 (automatic) or 64..8192, got {self.lines}")
-        if 0 < self.tile < 4 * _TILE_OVERLAP:
-            raise InputError(f"tile must be 0 (automatic) or at least {4 * _TILE_OVERLAP} pixels, got {self.tile}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColorizeOptions:
-    """How to colour.
-
-    Attributes:
-        model: `auto`, a shipped variant, imported weights (`deepremaster`, `deepremaster-official`), or the path of a
-            weight file.
-        saturation: 0 or more; 1 leaves colours as predicted.
-        lines: height in lines at which colour is computed, whatever the source's.
-        device, precision, engine: as in `RestoreOptions`.
-    """
-
-    model: str = "auto"
-    saturation: float = 1.0
-    lines: int = 432
-    device: str = "auto"
-    precision: str = "auto"
-    engine: str = "auto"
-
-    def __post_init__(self) -> None:
-        _check(self, saturation=(0, math.inf))
-        _check(self, numbers.Integral, "color ", lines=(64, 2160))
 
 
 class Restored(NamedTuple):
@@ -182,26 +92,27 @@ class Restorer(_Worker):
     def restore(self, luma: Tensor, cuts: Sequence[int] = ()) -> Restored:
         """Restore a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""
         _check_luma(luma)
-        starts = _frame_numbers(cuts)
+        starts = frame_numbers(cuts)
         made = self.window.run(((frame, i in starts) for i, frame in enumerate(luma)), self.process)
         frames, masks = zip(*made)
         return Restored(torch.stack(frames), torch.stack(masks))
 
     def process(self, frames: Sequence[Tensor], halo: Halo) -> list[tuple[Tensor, Tensor]]:
-        """Restore one window: frames `[1, H, W]` with their halo; (luma, mask) for each frame that is no halo."""
+        """Restore one window: frames `[1, H, W]` with their halo; (luma, mask) for each frame that is no halo, on the
+        device that the frames lie on."""
         kept = halo.kept(len(frames))
         if self.options.strength == 0:
             return [(frame, torch.zeros_like(frame)) for frame in frames[kept]]
-        source = _stack(frames[kept])
-        size = self.size(*source.shape[-2:])
-        low = _stack(frames, size)
+        size = self.size(*frames[0].shape[-2:])
+        low = _stack(frames, self.engine.home, size)
+        source = low[kept] if size == frames[0].shape[-2:] else _stack(frames[kept], self.engine.home)
         restored, mask, toned = self._tiled(low, halo)
         if self.options.grain:
             restored = restored + self.options.grain * (1 - mask) * (toned - restored)
         if size != source.shape[-2:]:
             restored, mask = self._enlarge(source, low[kept], restored, mask)
         out = torch.lerp(source, restored, self.options.strength)
-        return list(zip(out, mask))
+        return list(zip(out.to(frames[0].device), mask.to(frames[0].device)))
 
     def _enlarge(self, source: Tensor, low: Tensor, restored: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Bring a restoration made at a lower size back: the source's finest detail returns where nothing was
@@ -265,19 +176,19 @@ class Colorizer(_Worker):
     def colorize(self, luma: Tensor, memory: EncodedReferences, cuts: Sequence[int] = ()) -> Colored:
         """Colour a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""
         _check_luma(luma)
-        starts = _frame_numbers(cuts)
+        starts = frame_numbers(cuts)
         frames = ((frame, i in starts) for i, frame in enumerate(luma))
         chroma, shares = zip(*self.window.run(frames, lambda part, halo: self.process(part, memory, halo)))
         return Colored(torch.stack(chroma), torch.stack(shares))
 
     def process(self, frames: Sequence[Tensor], memory: EncodedReferences, halo: Halo) -> list[tuple[Tensor, Tensor]]:
         """Colour one window: frames `[1, H, W]` with their halo; (chroma `[2, H, W]`, shares `[R]`) for each frame that
-        is no halo."""
+        is no halo, on the device that the frames lie on."""
         kept = halo.kept(len(frames))
-        low = _stack(frames, self.size(*frames[0].shape[-2:]))
+        low = _stack(frames, self.engine.home, self.size(*frames[0].shape[-2:]))
         chroma, shares = self.engine.colorize(low, memory, halo)
-        full = fit_size(chroma, low[kept], _stack(frames[kept]))
-        return list(zip(self.options.saturation * full, shares))
+        full = self.options.saturation * fit_size(chroma, low[kept], _stack(frames[kept], self.engine.home))
+        return list(zip(full.to(frames[0].device), shares.to(frames[0].device)))
 
 
 def fit_size(chroma: Tensor, luma_low: Tensor, luma: Tensor) -> Tensor:
@@ -362,121 +273,6 @@ def _fill(chroma: Tensor, sound: Tensor) -> Tensor:
     return torch.lerp(_resize(coarse, tuple(chroma.shape[-2:])), chroma, sound)
 
 
-@dataclass
-class Picture:
-    """One frame on its way.
-
-    Attributes:
-        luma: `[1, H, W]`, 0..1.
-        chroma: `[2, H, W]`, BT.709; None for gray.
-        index: number of the frame in the film.
-        payload: what the host hangs on it.
-        mask: `[1, H, W]`, 0..1, where damage was repaired; None before it is restored.
-        shares: `[R]`, see `Colored`; None before it is coloured.
-    """
-
-    luma: Tensor
-    chroma: Tensor | None
-    index: int
-    payload: Any = None
-    mask: Tensor | None = None
-    shares: Tensor | None = None
-
-
-class RemasterPipeline:
-    """Restores and colours a film frame by frame; holds a few dozen frames, however long the film.
-
-    Args:
-        restore: options, or a restorer that is there already; None leaves the luma as it is.
-        colorize: options, or a colorizer that is there already; None leaves the colours as they are.
-        references: needed when colouring.
-        scenes: `auto` finds cuts, `none` treats the film as one scene, a list gives the frames that start a scene.
-
-    Frames are numbered by their `index`, one after the other from wherever the first begins: blocks lie on the grid of
-    the whole film. Frames before the first cannot be seen, so a host that starts in mid-film begins early enough.
-    """
-
-    def __init__(
-        self,
-        restore: RestoreOptions | Restorer | None = RestoreOptions(),
-        colorize: ColorizeOptions | Colorizer | None = None,
-        references: Sequence[Reference] = (),
-        scenes: Literal["auto", "none"] | Sequence[int] = "auto",
-    ) -> None:
-        if isinstance(scenes, str) and scenes not in ("auto", "none"):
-            raise InputError(f"scenes must be 'auto', 'none' or a list of frame numbers, got {scenes!r}")
-        if colorize is None and len(references):
-            raise InputError(f"{len(references)} references were given, but colouring is off; leave one of them out")
-        self.scenes = scenes if isinstance(scenes, str) else _frame_numbers(scenes)
-        self.restorer = Restorer(restore) if isinstance(restore, RestoreOptions) else restore
-        self.colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
-        self.memory = self.colorizer.encode_references(references) if self.colorizer else None
-
-    def process(self, frames: Iterable[Picture]) -> Iterator[Picture]:
-        """Remaster frames in order; what comes out has the same numbers and payloads, with new luma and chroma."""
-        frames = iter(frames)
-        opening = next(frames, None)
-        if opening is None:
-            return iter(())
-        film = self._with_cuts(chain([opening], frames), opening.index)
-        if self.restorer:
-            film = self._stage(film, self.restorer.window, self._restore, opening.index)
-        if self.colorizer:
-            film = self._stage(film, self.colorizer.window, self._colorize, opening.index)
-        return (picture for picture, _ in film)
-
-    @staticmethod
-    def _stage(
-        film: Iterator[tuple[Picture, bool]],
-        window: Window,
-        process: Callable[[Sequence[Picture], Halo], list[Picture]],
-        first: int,
-    ) -> Iterator[tuple[Picture, bool]]:
-        """Send pictures through a window; whether they start a scene goes along."""
-
-        def keep_flag(items: Sequence[tuple[Picture, bool]], halo: Halo) -> list[tuple[Picture, bool]]:
-            kept = items[halo.kept(len(items))]
-            return list(zip(process([picture for picture, _ in items], halo), (flag for _, flag in kept)))
-
-        return window.run((((picture, flag), flag) for picture, flag in film), keep_flag, first)
-
-    def _with_cuts(self, frames: Iterable[Picture], first: int) -> Iterator[tuple[Picture, bool]]:
-        if self.scenes != "auto":
-            starts = set() if self.scenes == "none" else self.scenes
-            yield from ((picture, picture.index in starts) for picture in frames)
-            return
-        detector, waiting = CutDetector(first), deque()
-
-        def decided() -> Iterator[tuple[Picture, bool]]:
-            while waiting and waiting[0].index < detector.decided:
-                picture = waiting.popleft()
-                yield picture, picture.index in found
-
-        found: set[int] = set()
-        for picture in frames:
-            waiting.append(picture)
-            found = {cut for cut in found if cut >= waiting[0].index} | set(detector.push(picture.luma))
-            yield from decided()
-        found |= set(detector.finish())
-        yield from decided()
-
-    def _restore(self, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
-        kept = pictures[halo.kept(len(pictures))]
-        made = self.restorer.process([p.luma for p in pictures], halo)
-        out = []
-        for picture, (luma, mask) in zip(kept, made):
-            chroma = picture.chroma
-            if chroma is not None and not self.colorizer:
-                chroma = repair_chroma(chroma[None], mask[None] * self.restorer.options.strength)[0]
-            out.append(replace(picture, luma=luma, chroma=chroma, mask=mask))
-        return out
-
-    def _colorize(self, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
-        kept = pictures[halo.kept(len(pictures))]
-        made = self.colorizer.process([p.luma for p in pictures], self.memory, halo)
-        return [replace(picture, chroma=chroma, shares=shares) for picture, (chroma, shares) in zip(kept, made)]
-
-
 def _check_luma(luma: Tensor) -> None:
     if luma.ndim != 4 or luma.shape[1] != 1 or not luma.numel() or not luma.is_floating_point():
         raise InputError(
@@ -484,18 +280,11 @@ def _check_luma(luma: Tensor) -> None:
         )
 
 
-def _stack(frames: Sequence[Tensor], size: tuple[int, int] | None = None) -> Tensor:
-    """Frames `[1, H, W]` as one float32 tensor on the CPU, resized one by one; what is not a number becomes black, so
+def _stack(frames: Sequence[Tensor], device: str, size: tuple[int, int] | None = None) -> Tensor:
+    """Frames `[1, H, W]` as one float32 tensor on a device, resized one by one; what is not a number becomes black, so
     that it cannot spread."""
-    sound = (frame[None].float().cpu().nan_to_num(0.0, 1.0, 0.0) for frame in frames)
+    sound = (frame[None].to(device).float().nan_to_num(0.0, 1.0, 0.0) for frame in frames)
     return torch.cat([frame if size is None else _resize(frame, size) for frame in sound])
-
-
-def _frame_numbers(scenes: Iterable[int]) -> frozenset[int]:
-    try:
-        return frozenset(operator.index(cut) for cut in scenes)
-    except TypeError as error:
-        raise InputError(f"scenes must be 'auto', 'none' or a list of frame numbers, got {scenes!r}") from error
 
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -513,12 +302,12 @@ def _match_level(luma: Tensor, like: Tensor) -> Tensor:
 def _tiles(length: int, tile: int) -> list[tuple[int, int, int, int]]:
     """Cut `length` pixels into tiles of about equal size: (first, last, kept first, kept last), overlapping, starting
     at multiples of 8."""
-    inner, overlaps = length - 2 * _TILE_OVERLAP, 2 * _TILE_OVERLAP
+    inner, overlaps = length - 2 * TILE_OVERLAP, 2 * TILE_OVERLAP
     count = max(1, math.ceil(inner / (tile - overlaps)))
     step = math.ceil(inner / count / 8) * 8
     parts = []
     for start in range(0, max(1, inner), max(8, step)):
         stop = min(length, start + step + overlaps)
-        keep = 0 if start == 0 else start + _TILE_OVERLAP
-        parts.append((start, stop, keep, length if stop == length else stop - _TILE_OVERLAP))
+        keep = 0 if start == 0 else start + TILE_OVERLAP
+        parts.append((start, stop, keep, length if stop == length else stop - TILE_OVERLAP))
     return parts

@@ -17,15 +17,23 @@ from ..models.restorer import Place
 
 log = logging.getLogger(__name__)
 
-ENGINES = ("auto", "torch", "onnxruntime", "tensorrt")
+ENGINES = ("auto", "torch", "compile", "onnxruntime", "tensorrt")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Engine(Protocol):
-    """Runs the networks on one device in one precision; pictures come and go on the CPU."""
+    """Runs the networks on one device in one precision.
+
+    Attributes:
+        device: `cpu`, `cuda` or `cuda:n`.
+        precision: one of `PRECISIONS`.
+        home: where pictures come out, the device or `cpu`; those that go in may lie anywhere, and need not be copied
+            if they lie there.
+    """
 
     device: str
     precision: str
+    home: str
 
     def restore(
         self, luma: Tensor, thumbs: Tensor, halo: Halo, place: Place | None = None
@@ -80,8 +88,8 @@ def choose_precision(precision: str, device: str) -> str:
 def make_engine(net: nn.Module, engine: str, device: str, precision: str) -> Engine:
     """An engine of the kind asked for that runs `net`.
 
-    `torch` runs every network and is what `auto` takes. `onnxruntime` runs exported graphs on the CPU or with CUDA,
-    `tensorrt` the same graphs with ONNX Runtime's TensorRT provider.
+    `torch` runs every network and is what `auto` takes; `compile` is the same through PyTorch's compiler. `onnxruntime`
+    runs exported graphs on the CPU or with CUDA, `tensorrt` the same graphs with ONNX Runtime's TensorRT provider.
 
     Raises:
         InputError: an unknown name, or a device or precision that this engine has not. UnsupportedError: the device, a
@@ -90,7 +98,7 @@ def make_engine(net: nn.Module, engine: str, device: str, precision: str) -> Eng
     if engine not in ENGINES:
         raise InputError(f"unknown engine {engine!r}; use {', '.join(ENGINES[:-1])} or {ENGINES[-1]}")
     device = choose_device(device)
-    if engine in ("auto", "torch"):
+    if engine in ("auto", "torch", "compile"):
         from .pytorch import TorchEngine
 
         if engine == "auto":
@@ -98,7 +106,7 @@ def make_engine(net: nn.Module, engine: str, device: str, precision: str) -> Eng
                 "engine torch: it runs every network and exports nothing first (on a CPU without bfloat16, engine "
                 "onnxruntime takes 15 to 30 % less time)"
             )
-        return TorchEngine(net, device, choose_precision(precision, device))
+        return TorchEngine(net, device, choose_precision(precision, device), compiled=engine == "compile")
     from .onnx import onnx_engine
 
     if precision == "auto":

@@ -1,7 +1,7 @@
 """The networks in ONNX Runtime, on a CPU, with CUDA or with TensorRT.
 
 Graphs are exported from the loaded network on first use and kept, see `sessions`. What the graphs leave out is done
-here on the CPU: filling windows up at scene ends, joining references, and the blending of blocks and the colour
+here by PyTorch: filling windows up at scene ends, joining references, and the blending of blocks and the colour
 conversions of DeepRemaster, whose own code runs with its networks replaced.
 """
 
@@ -38,17 +38,22 @@ class BoundMemory:
 
 
 class _OnnxEngine:
-    """What all networks share: their sessions by name."""
+    """What all networks share: their sessions by name. Where PyTorch has the GPU too, pictures stay on it."""
+
+    stays = False
 
     def __init__(
         self, net: nn.Module, device: str, precision: str, provider: str, files: dict[str, bytes] | None = None
     ) -> None:
         self.device, self.precision = device, precision
+        self.home = device if self.stays and torch.cuda.is_available() else "cpu"
         self.net = net.eval()
         # Every other number of frames is another engine of TensorRT, made in minutes: what cuts leave is filled up.
         self.least = net.block if provider == "tensorrt" else 1
         name, files = graph_folder(net, precision).name, files or load_graphs(net, precision)
-        self.sessions = {part: Session(file, provider, device, f"{name}-{part}") for part, file in files.items()}
+        self.sessions = {
+            part: Session(file, provider, device, f"{name}-{part}", self.home) for part, file in files.items()
+        }
 
     def fill(self, count: int, halo: Halo) -> tuple[Tensor, Tensor]:
         """A window whose halo is as long as the network looks: which of the `count` frames that there are stand in it,
@@ -60,6 +65,8 @@ class _OnnxEngine:
 
 
 class _RestorerEngine(_OnnxEngine):
+    stays = True
+
     @torch.inference_mode()
     def restore(
         self, luma: Tensor, thumbs: Tensor, halo: Halo, place: Place | None = None
@@ -86,6 +93,8 @@ def _positions(first: int, count: int, padded: int, whole: int) -> Tensor:
 
 
 class _ColorizerEngine(_OnnxEngine):
+    stays = True
+
     def __init__(self, *settings: Any) -> None:
         super().__init__(*settings)
         self._planes: dict[str, Any] = {}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import UnsupportedError
 from ..models import EncodedReferences
 from ..models.layers import Halo
 from ..models.restorer import Place
@@ -15,14 +17,24 @@ from . import PRECISIONS
 
 
 class TorchEngine:
-    """Runs a network eagerly; convolutions in `precision`, everything that decides colour and tone in float32."""
+    """Runs a network; convolutions in `precision`, everything that decides colour and tone in float32.
 
-    def __init__(self, net: nn.Module, device: str, precision: str) -> None:
-        self.device, self.precision = device, precision
+    Args:
+        net: a loaded network; it becomes the engine's.
+        device: `cpu`, `cuda` or `cuda:n`.
+        precision: `fp32`, `bf16` or `fp16`.
+        compiled: compile it for every size and length of window that comes (on a GPU replayed as CUDA graphs), which
+            takes a minute or so each and pays where many frames of one size follow; else operation by operation.
+    """
+
+    def __init__(self, net: nn.Module, device: str, precision: str, compiled: bool = False) -> None:
+        self.device = self.home = device
+        self.precision, self.compiled = precision, compiled
         net = net.to(device).eval()
         if hasattr(net, "fuse"):
             net.fuse()
         self.net = lay_out(net)
+        self._run = _compile(self.net, graphs=device != "cpu") if compiled else self.net
 
     def _mode(self) -> AbstractContextManager:
         dtype = PRECISIONS[self.precision]
@@ -34,8 +46,8 @@ class TorchEngine:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `Engine.restore`."""
         with self._mode():
-            out = self.net(luma[None].to(self.device), thumbs[None].to(self.device), halo, place)
-        return out.luma[0].cpu(), out.mask[0].cpu(), out.toned[0].cpu()
+            out = self._run(luma[None].to(self.device), thumbs[None].to(self.device), halo, place)
+        return out.luma[0], out.mask[0], out.toned[0]
 
     @torch.inference_mode()
     def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> EncodedReferences:
@@ -47,8 +59,29 @@ class TorchEngine:
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
         """See `Engine.colorize`."""
         with self._mode():
-            out = self.net(luma[None].to(self.device), [memory.to(self.device)], halo)
-        return out.chroma[0].cpu(), out.shares[0].cpu()
+            out = self._run(luma[None].to(self.device), [memory.to(self.device)], halo)
+        return out.chroma[0], out.shares[0]
+
+
+def _compile(net: nn.Module, graphs: bool) -> Any:
+    """`net` as PyTorch's compiler makes it; with `graphs`, what comes out is copied from memory that the next run
+    writes to."""
+    compiled = torch.compile(net, dynamic=False, mode="reduce-overhead" if graphs else None)
+
+    def run(*inputs: Any) -> Any:
+        if graphs:
+            torch.compiler.cudagraph_mark_step_begin()
+        try:
+            made = compiled(*inputs)
+        except torch._dynamo.exc.BackendCompilerFailed as error:
+            why = str(error.inner_exception).strip().splitlines()[0]
+            raise UnsupportedError(
+                f"engine 'compile' cannot compile this network here ({why}): install a C++ compiler (g++ or clang; on "
+                "a GPU also the package triton), or use engine torch"
+            ) from error
+        return torch.utils._pytree.tree_map_only(Tensor, torch.clone, made) if graphs else made
+
+    return run
 
 
 def lay_out(net: nn.Module) -> nn.Module:

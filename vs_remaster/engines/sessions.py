@@ -26,6 +26,7 @@ from .graphs import LISTS, OPSET, facts, fingerprint, graphs, to_onnx
 log = logging.getLogger(__name__)
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+_KINDS = {torch.float32: np.float32, torch.float16: np.float16, torch.int64: np.int64}
 _LIBRARIES = {
     "cuda": "the libraries of CUDA and cuDNN: pip install 'onnxruntime-gpu[cuda,cudnn]'",
     "tensorrt": "the libraries of TensorRT, CUDA and cuDNN: pip install 'tensorrt<11' 'onnxruntime-gpu[cuda,cudnn]'",
@@ -119,13 +120,14 @@ class Session:
         provider: `cpu`, `cuda` or `tensorrt`.
         device: `cpu`, `cuda` or `cuda:n`.
         name: what TensorRT's engines of this graph are kept under.
+        home: where tensors come out: `cpu` or the device.
 
     Raises:
         UnsupportedError: onnxruntime, its provider, or the provider's libraries are missing.
     """
 
-    def __init__(self, file: bytes, provider: str, device: str, name: str) -> None:
-        self.file, self.provider, self.name = file, provider, name
+    def __init__(self, file: bytes, provider: str, device: str, name: str, home: str = "cpu") -> None:
+        self.file, self.provider, self.name, self.home = file, provider, name, home
         self.place = "cpu" if provider == "cpu" else "cuda"
         self.number = int(device.partition(":")[2] or 0)
         self._made: dict[str, Any] = {}
@@ -170,18 +172,18 @@ class Session:
 
     def keep(self, value: Tensor) -> Any:
         """`value` as an OrtValue on the device, to be bound any number of times."""
-        return runtime().OrtValue.ortvalue_from_numpy(value.contiguous().numpy(), self.place, self.number)
+        return runtime().OrtValue.ortvalue_from_numpy(value.contiguous().cpu().numpy(), self.place, self.number)
 
     def run(self, inputs: dict[str, Any], into: dict[str, tuple[Any, int]] | None = None) -> dict[str, Tensor]:
         """Run the graph.
 
         Args:
-            inputs: by name, a tensor on the CPU or an OrtValue on the device.
+            inputs: by name, a tensor on the CPU or the device, or an OrtValue on the device.
             into: outputs that stay on the device: by name, an OrtValue and which of its frames (entries along the
                 first dimension) the output becomes.
 
         Returns:
-            All other outputs by name, on the CPU.
+            All other outputs by name, at home.
         """
         into = into or {}
         tensors = {name: x.contiguous() for name, x in inputs.items() if isinstance(x, Tensor)}
@@ -189,20 +191,23 @@ class Session:
         binding = session.io_binding()
         for name in (x.name for x in session.get_inputs()):  # a network with parts left out does not need all
             if name in tensors:
-                array = tensors[name].numpy()
-                binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+                x = tensors[name]
+                kind, number = _KINDS[x.dtype], x.device.index or 0
+                binding.bind_input(name, x.device.type, number, kind, tuple(x.shape), x.data_ptr())
             else:
                 binding.bind_ortvalue_input(name, inputs[name])
         wanted = [x.name for x in session.get_outputs() if x.name not in into]
         for name in wanted:
-            binding.bind_output(name, "cpu")
+            binding.bind_output(name, self.home.partition(":")[0], 0 if self.home == "cpu" else self.number)
         for name, (value, index) in into.items():
             frame = (1, *value.shape()[1:])
             size = value.tensor_size_in_bytes() // value.shape()[0]
             kind = np.float16 if "float16" in value.data_type() else np.float32
             binding.bind_output(name, self.place, self.number, kind, frame, value.data_ptr() + index * size)
-        session.run_with_iobinding(binding)
-        return {name: torch.from_numpy(x.numpy()) for name, x in zip(wanted, binding.get_outputs())}
+        if any(x.is_cuda for x in tensors.values()):
+            torch.cuda.current_stream(self.number).synchronize()  # what PyTorch still does to the inputs
+        session.run_with_iobinding(binding)  # which returns when all is done
+        return {name: torch.from_dlpack(x) for name, x in zip(wanted, binding.get_outputs())}
 
 
 def tensorrt_settings(name: str, shapes: dict[str, tuple[int, ...]], number: int) -> dict[str, str]:

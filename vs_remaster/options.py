@@ -1,0 +1,104 @@
+"""How to restore and how to colour: what users set, checked when it is made."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import InputError
+
+TILE_OVERLAP = 96
+"""Pixels that tiles share at each side; a multiple of the network's 8. With 64 a pixel in 100,000 differs by over
+1/255."""
+
+
+def _check(options: Any, kind: type = numbers.Real, which: str = "", **bounds: tuple[float, float]) -> None:
+    for name, (low, high) in bounds.items():
+        _check_number(f"{which}{name}", getattr(options, name), low, high, kind)
+
+
+def _check_number(name: str, value: Any, low: float, high: float, kind: type = numbers.Real) -> None:
+    number = isinstance(value, kind) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        limits = f"between {low:g} and {high:g}" if math.isfinite(high) else f"{low:g} or more"
+        whole = "a whole number " if kind is numbers.Integral else ""
+        raise InputError(f"{name} must be {whole}{limits}, got {value!r}")
+
+
+def check_weight(weight: float) -> None:
+    """Refuse a share of other colours, see `merge_lab`, outside 0..1.
+
+    Raises:
+        InputError: with the value.
+    """
+    _check_number("weight", weight, 0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreOptions:
+    """How to restore.
+
+    Attributes:
+        model: `auto`, a shipped variant, imported weights (`deepremaster`, `deepremaster-official`), or the path of a
+            weight file.
+        strength: 0..1; 0 leaves the source untouched, 1 is the full restoration.
+        grain: 0..1; how much of the original grain is put back after cleaning.
+        lines: height in lines at which the network sees the picture; 0: the source's, at most 1152.
+        tile: largest side in pixels of the pieces a frame is cut into to save memory; 0: 1088 where the network sees
+            more than 1.3 million pixels, else whole frames.
+        device: `auto`, `cpu`, `cuda`, `cuda:n`.
+        precision: `auto`, `fp32`, `bf16`, `fp16`.
+        engine: `auto` (which is `torch`), `torch`, `onnxruntime`, `tensorrt`.
+    """
+
+    model: str = "auto"
+    strength: float = 1.0
+    grain: float = 0.0
+    lines: int = 0
+    tile: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check(self, strength=(0, 1), grain=(0, 1))
+        _check(self, numbers.Integral, lines=(0, 8192), tile=(0, 8192))
+        if 0 < self.lines < 64:
+            raise InputError(f"restore lines must be 0 (automatic) or 64..8192, got {self.lines}")
+        if 0 < self.tile < 4 * TILE_OVERLAP:
+            raise InputError(f"tile must be 0 (automatic) or at least {4 * TILE_OVERLAP} pixels, got {self.tile}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorizeOptions:
+    """How to colour.
+
+    Attributes:
+        model: `auto`, a shipped variant, imported weights (`deepremaster`, `deepremaster-official`), or the path of a
+            weight file.
+        saturation: 0 or more; 1 leaves colours as predicted.
+        lines: height in lines at which colour is computed, whatever the source's.
+        device, precision, engine: as in `RestoreOptions`.
+    """
+
+    model: str = "auto"
+    saturation: float = 1.0
+    lines: int = 432
+    device: str = "auto"
+    precision: str = "auto"
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check(self, saturation=(0, math.inf))
+        _check(self, numbers.Integral, "color ", lines=(64, 2160))
+
+
+def frame_numbers(scenes: Iterable[int]) -> frozenset[int]:
+    try:
+        return frozenset(operator.index(cut) for cut in scenes)
+    except TypeError as error:
+        raise InputError(f"scenes must be 'auto', 'none' or a list of frame numbers, got {scenes!r}") from error

@@ -1,0 +1,161 @@
+"""A film through the networks, picture by picture."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, Literal
+
+from torch import Tensor
+
+from .engines.transfer import Transfer
+from .errors import InputError
+from .models.layers import Halo
+from .options import ColorizeOptions, RestoreOptions, frame_numbers
+from .references import Reference
+from .remaster import Colorizer, Restorer, repair_chroma
+from .scenes import CutDetector
+from .window import Window
+
+
+@dataclass
+class Picture:
+    """One frame on its way.
+
+    Attributes:
+        luma: `[1, H, W]`, 0..1.
+        chroma: `[2, H, W]`, BT.709; None for gray.
+        index: number of the frame in the film.
+        payload: what the host hangs on it.
+        mask: `[1, H, W]`, 0..1, where damage was repaired; None before it is restored.
+        shares: `[R]`, see `Colored`; None before it is coloured.
+    """
+
+    luma: Tensor
+    chroma: Tensor | None
+    index: int
+    payload: Any = None
+    mask: Tensor | None = None
+    shares: Tensor | None = None
+
+
+class RemasterPipeline:
+    """Restores and colours a film frame by frame; holds a few dozen frames, however long the film.
+
+    Args:
+        restore: options, or a restorer that is there already; None leaves the luma as it is.
+        colorize: options, or a colorizer that is there already; None leaves the colours as they are.
+        references: needed when colouring.
+        scenes: `auto` finds cuts, `none` treats the film as one scene, a list gives the frames that start a scene.
+
+    Frames are numbered by their `index`, one after the other from wherever the first begins: blocks lie on the grid of
+    the whole film. Frames before the first cannot be seen, so a host that starts in mid-film begins early enough.
+    """
+
+    def __init__(
+        self,
+        restore: RestoreOptions | Restorer | None = RestoreOptions(),
+        colorize: ColorizeOptions | Colorizer | None = None,
+        references: Sequence[Reference] = (),
+        scenes: Literal["auto", "none"] | Sequence[int] = "auto",
+    ) -> None:
+        if isinstance(scenes, str) and scenes not in ("auto", "none"):
+            raise InputError(f"scenes must be 'auto', 'none' or a list of frame numbers, got {scenes!r}")
+        if colorize is None and len(references):
+            raise InputError(f"{len(references)} references were given, but colouring is off; leave one of them out")
+        self.scenes = scenes if isinstance(scenes, str) else frame_numbers(scenes)
+        self.restorer = Restorer(restore) if isinstance(restore, RestoreOptions) else restore
+        self.colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
+        self.memory = self.colorizer.encode_references(references) if self.colorizer else None
+        workers = [worker for worker in (self.restorer, self.colorizer) if worker]
+        self._transfer = Transfer(workers[0].engine.home if workers else "cpu")
+        self._behind = 0 if self._transfer.idle else workers[-1].window.block
+
+    def process(self, frames: Iterable[Picture]) -> Iterator[Picture]:
+        """Remaster frames in order; what comes out has the same numbers and payloads, with new luma and chroma."""
+        frames = iter(frames)
+        opening = next(frames, None)
+        if opening is None:
+            return iter(())
+        film = self._there(self._with_cuts(chain([opening], frames), opening.index))
+        if self.restorer:
+            film = self._stage(film, self.restorer.window, self._restore, opening.index)
+        if self.colorizer:
+            film = self._stage(film, self.colorizer.window, self._colorize, opening.index)
+        return self._back(film)
+
+    def _there(self, film: Iterator[tuple[Picture, bool]]) -> Iterator[tuple[Picture, bool]]:
+        """Bring pictures to the device, where they stay from one network to the next."""
+        there = self._transfer.there
+        for picture, flag in film:
+            yield replace(picture, luma=there(picture.luma), chroma=there(picture.chroma)), flag
+
+    def _back(self, film: Iterator[tuple[Picture, bool]]) -> Iterator[Picture]:
+        """Bring pictures back; from a GPU a block later, while it works on the next one."""
+        coming: deque[tuple[Picture, Callable[[], list]]] = deque()
+
+        def landed() -> Picture:
+            picture, finish = coming.popleft()
+            luma, chroma, mask, shares = finish()
+            return replace(picture, luma=luma, chroma=chroma, mask=mask, shares=shares)
+
+        for picture, _ in film:
+            values = picture.luma, picture.chroma, picture.mask, picture.shares
+            coming.append((picture, self._transfer.back(values)))
+            while len(coming) > self._behind:
+                yield landed()
+        while coming:
+            yield landed()
+
+    @staticmethod
+    def _stage(
+        film: Iterator[tuple[Picture, bool]],
+        window: Window,
+        process: Callable[[Sequence[Picture], Halo], list[Picture]],
+        first: int,
+    ) -> Iterator[tuple[Picture, bool]]:
+        """Send pictures through a window; whether they start a scene goes along."""
+
+        def keep_flag(items: Sequence[tuple[Picture, bool]], halo: Halo) -> list[tuple[Picture, bool]]:
+            kept = items[halo.kept(len(items))]
+            return list(zip(process([picture for picture, _ in items], halo), (flag for _, flag in kept)))
+
+        return window.run((((picture, flag), flag) for picture, flag in film), keep_flag, first)
+
+    def _with_cuts(self, frames: Iterable[Picture], first: int) -> Iterator[tuple[Picture, bool]]:
+        if self.scenes != "auto":
+            starts = set() if self.scenes == "none" else self.scenes
+            yield from ((picture, picture.index in starts) for picture in frames)
+            return
+        detector, waiting = CutDetector(first), deque()
+
+        def decided() -> Iterator[tuple[Picture, bool]]:
+            while waiting and waiting[0].index < detector.decided:
+                picture = waiting.popleft()
+                yield picture, picture.index in found
+
+        found: set[int] = set()
+        for picture in frames:
+            waiting.append(picture)
+            found = {cut for cut in found if cut >= waiting[0].index} | set(detector.push(picture.luma))
+            yield from decided()
+        found |= set(detector.finish())
+        yield from decided()
+
+    def _restore(self, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
+        kept = pictures[halo.kept(len(pictures))]
+        made = self.restorer.process([p.luma for p in pictures], halo)
+        out = []
+        for picture, (luma, mask) in zip(kept, made):
+            chroma = picture.chroma
+            if chroma is not None and not self.colorizer:
+                chroma = repair_chroma(chroma[None], mask[None] * self.restorer.options.strength)[0]
+            out.append(replace(picture, luma=luma, chroma=chroma, mask=mask))
+        return out
+
+    def _colorize(self, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
+        kept = pictures[halo.kept(len(pictures))]
+        made = self.colorizer.process([p.luma for p in pictures], self.memory, halo)
+        return [replace(picture, chroma=chroma, shares=shares) for picture, (chroma, shares) in zip(kept, made)]
