@@ -7,12 +7,12 @@ those of the other.
 
 if "." in __package__:
     from ..vs_remaster import (
+        codecs,
         color,
         encode,
         engines,
         errors,
         job,
-        output,
         pick,
         planes,
         references,
@@ -23,12 +23,12 @@ if "." in __package__:
     )
 else:
     from vs_remaster import (
+        codecs,
         color,
         encode,
         engines,
         errors,
         job,
-        output,
         pick,
         planes,
         references,
@@ -39,12 +39,12 @@ else:
     )
 
 __all__ = [
+    "codecs",
     "color",
     "encode",
     "engines",
     "errors",
     "job",
-    "output",
     "pick",
     "planes",
     "references",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -42,14 +42,16 @@ class OutputOptions:
     """How to write.
 
     Attributes:
-        codec: `x264`, `x265`, `ffv1`, `prores` or `png` (a folder of pictures).
+        codec: one of `codecs.CODECS`.
         crf: quality of x264 and x265, lower is better; None: 17 and 19.
         overwrite: replace an output that exists.
+        timecode: HH:MM:SS:FF of the first frame written; None: as it is in the film, if it has one.
     """
 
     codec: str = "x264"
     crf: float | None = None
     overwrite: bool = False
+    timecode: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def remaster_film(
 
     Args:
         source: a video or a folder of pictures.
-        output: .mkv, .mp4, .mov, or a folder for codec png; appears when it is complete.
+        output: .mkv, .mp4, .mov, .mxf, or a folder for pictures; appears when it is complete.
         restore: see `RemasterPipeline`.
         colorize: see `RemasterPipeline`.
         references: to colour from; without any, the film is restored only.
@@ -109,7 +111,7 @@ def remaster_film(
         reader.context = _context(pipeline, start, end)
         info = reader.info
         out = output_format(info, write.codec, colorize is not None)
-        with open_writer(output, reader, out, codec=write.codec, crf=write.crf, overwrite=write.overwrite) as writer:
+        with open_writer(output, reader, out, **asdict(write)) as writer:
             written = 0
 
             def put(frame: Frame) -> None:
@@ -231,7 +233,7 @@ def merge_films(
         info, their = reader.info, other.info
         _check_alike(info, their, offset)
         out = output_format(info, write.codec, colored=True)
-        with open_writer(output, reader, out, codec=write.codec, crf=write.crf, overwrite=write.overwrite) as writer:
+        with open_writer(output, reader, out, **asdict(write)) as writer:
             written = 0
 
             def transform(pairs: Iterator[tuple[Frame, Frame]]) -> Iterator[Picture]:

@@ -119,6 +119,8 @@ def encode(
     """
     if out.kind == "rgb":
         return _encode_rgb(luma, chroma, planes, samples, out)
+    if samples.kind == out.kind == "yuv" and samples.matrix != out.matrix and not colored:
+        luma = _other_luma(luma, chroma, planes, samples, out)
     if luma is None and samples.kind != "rgb":
         made = [_recode(planes[0], samples, out)]
     else:
@@ -147,6 +149,22 @@ def _encode_rgb(
     matrix = _linear(out.matrix)
     colors = luma.new_zeros((2, *luma.shape[1:])) if chroma is None else convert_chroma(chroma, "bt709", matrix)
     return _encode(ycbcr_to_rgb(torch.cat((luma, fit_gamut(luma, colors, matrix))), matrix), out, chroma=False)
+
+
+def _other_luma(
+    luma: torch.Tensor | None,
+    chroma: torch.Tensor | None,
+    planes: Sequence[np.ndarray],
+    samples: Samples,
+    out: Samples,
+) -> torch.Tensor | None:
+    """Luma of another matrix: of colours it is another number, of gray the same."""
+    if chroma is None and colorless(planes, samples):
+        return luma
+    colors = decode_chroma(planes, samples) if chroma is None else chroma
+    matrix = _linear(samples.matrix)
+    own = torch.cat((decode_luma(planes, samples) if luma is None else luma, convert_chroma(colors, "bt709", matrix)))
+    return rgb_to_ycbcr(ycbcr_to_rgb(own, matrix), _linear(out.matrix))[:1]
 
 
 def _linear(matrix: str) -> str:
