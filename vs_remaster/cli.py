@@ -222,6 +222,7 @@ def _add_output(parser: argparse.ArgumentParser, write: Any, codecs: Sequence[st
     )
     group.add_argument("--codec", choices=codecs, help=f"(default: {write.codec}; png where OUTPUT has no extension)")
     group.add_argument("--crf", type=float, metavar="N", help="quality of x264 and x265: lower is better")
+    group.add_argument("--bits", type=int, metavar="N", help="bits a sample (default: those of INPUT, or the next)")
     group.add_argument(
         "--timecode",
         metavar="HH:MM:SS:FF",
@@ -236,7 +237,8 @@ def _output_options(arguments: argparse.Namespace) -> Any:
 
     folder = arguments.output.is_dir() or not arguments.output.suffix
     codec = arguments.codec or ("png" if folder else OutputOptions().codec)
-    return OutputOptions(codec=codec, crf=arguments.crf, overwrite=arguments.overwrite, timecode=arguments.timecode)
+    wanted = {name: getattr(arguments, name) for name in ("crf", "bits", "timecode", "overwrite")}
+    return OutputOptions(codec=codec, **wanted)
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -145,7 +145,7 @@ def check_container(path: Path, codec: str) -> None:
         )
 
 
-def either(names: object) -> str:
+def either(names: Iterable[object]) -> str:
     """`a, b or c`."""
-    *others, last = names  # type: ignore[misc]
-    return f"{', '.join(others)} or {last}" if others else str(last)
+    *others, last = map(str, names)
+    return f"{', '.join(others)} or {last}" if others else last

@@ -167,6 +167,8 @@ class VideoWriter(Atomic):
 
     def _add_picture(self) -> Any:
         info, out = self.reader.info, self.out
+        if out.pix_fmt not in {f.name for f in av.codec.Codec(self._row.encoder, "w").video_formats or ()}:
+            raise UnsupportedError(f"{self.codec} cannot take {out.pix_fmt}: try other --bits, or another --codec")
         try:
             stream = self._container.add_stream(self._row.encoder, rate=self._rate, options=self._options())
         except ValueError as error:
@@ -292,7 +294,7 @@ class VideoWriter(Atomic):
                         end = self._first_time + self._timing.count * self._timing.base
                     self._copier.advance(end, end)
                     if end is not None:
-                        self._copier.finish_sound(end)
+                        self._copier.finish_sound(end, self.reader.cut)
                     self._copier.close()
                 self._container.close()
                 self._finish_header()

@@ -13,7 +13,7 @@ from typing import Any
 
 import av
 
-from .codecs import CODECS, CONTAINERS, TABLE, Codec, check_container, codec_info
+from .codecs import CODECS, CONTAINERS, TABLE, Codec, check_container, codec_info, either
 from .errors import InputError, RemasterError
 from .film import VideoInfo
 from .planes import planar_format
@@ -37,7 +37,7 @@ class OutputFormat(Samples):
         return "bgr0" if (self.kind, self.bits) == ("rgb", 8) else planar_format(self.kind, self.bits, self.subsampling)
 
 
-def output_format(info: VideoInfo, codec: str, colored: bool) -> OutputFormat:
+def output_format(info: VideoInfo, codec: str, colored: bool, bits: int | None = None) -> OutputFormat:
     """Choose the samples of an output that lose the least of a film's in a codec.
 
     x264 and x265 store gray as 4:2:0 with neutral chroma and rgb as 4:2:0, which every player shows; where the size is
@@ -48,12 +48,13 @@ def output_format(info: VideoInfo, codec: str, colored: bool) -> OutputFormat:
         info: the film.
         codec: one of `CODECS`.
         colored: chroma is new.
+        bits: a sample; None for those of the film, or as near as the codec can.
 
     Returns:
-        The format; 10 and more bits stay as near as the codec can.
+        The format.
 
     Raises:
-        InputError: unknown codec, or pictures too small for it.
+        InputError: unknown codec; pictures too small for it, or bits that it does not hold.
     """
     row = codec_info(codec)
     if info.width < row.smallest[0] or info.height < row.smallest[1]:
@@ -63,7 +64,9 @@ def output_format(info: VideoInfo, codec: str, colored: bool) -> OutputFormat:
         )
     kind: Kind = "gray" if info.kind == "gray" and not colored else "rgb"
     depths = row.gray_depths if row.gray_depths and kind == "gray" else row.depths
-    bits = next((d for d in depths if d >= info.bits), depths[-1])
+    if bits is not None and bits not in depths:
+        raise InputError(f"{codec} holds {'gray' if kind == 'gray' else 'colour'} of {either(depths)} bits, not {bits}")
+    bits = bits or next((d for d in depths if d >= info.bits), depths[-1])
     if row.is_folder or (codec == "ffv1" and info.kind == "rgb"):
         return OutputFormat(kind, bits, (0, 0), info.matrix, True)
     full = info.full_range and info.kind != "rgb" and row.full_range

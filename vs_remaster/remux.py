@@ -119,16 +119,18 @@ class StreamCopier:
             if until is not None:
                 track.release(until)
 
-    def finish_sound(self, end: Fraction) -> None:
+    def finish_sound(self, end: Fraction, cut: bool) -> None:
         """Make sound that is converted as long as the picture.
 
         Args:
             end: time at which the last picture ends, in seconds of the source.
+            cut: the film goes on there, so the sound does as well.
         """
-        held = self._held
-        if held is not None and held.stream.index in self._pcm and held.pts is not None:
-            if held.pts * Fraction(held.time_base.numerator, held.time_base.denominator) > end + _BEYOND:
-                log.warning("sound behind the last picture is left out: the container holds none there")
+        while self._pcm and not cut and (packet := self._held or self._next()):
+            self._held = None
+            if _time(packet) > end + _BEYOND and packet.stream.index in self._pcm:
+                log.warning("sound behind the last picture is left out: mxf holds none there")
+                break
         for track in self._pcm.values():
             track.finish(end)
 
@@ -180,6 +182,11 @@ class StreamCopier:
     def close(self) -> None:
         """Close the source."""
         self._input.close()
+
+
+def _time(packet: av.Packet) -> Fraction:
+    base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
+    return (packet.pts or packet.dts or 0) * base
 
 
 def _copy_stream(stream: Any, output: Any) -> Any:
