@@ -306,13 +306,19 @@ def test_pictures_too_small_and_bits_that_do_not_exist(tmp_path):
     with VideoReader(tmp_path / "film.mkv") as reader:
         with pytest.raises(InputError, match=r"dnxhr takes pictures of 256x120 and more, .*film\.mkv has 64x48"):
             output_format(reader.info, "dnxhr", False)
-        with pytest.raises(InputError, match="png holds colour of 8 or 16 bits, not 10"):
+        with pytest.raises(InputError, match="png holds 8 or 16 bits a sample, not 10"):
             output_format(reader.info, "png", False, 10)
         out = output_format(reader.info, "ffv1", False, 16)
         with pytest.raises(UnsupportedError, match="ffv1 cannot take yuv411p16le: try other --bits"):
             VideoWriter(tmp_path / "out.mkv", reader, out, codec="ffv1")
         assert output_format(reader.info, "tiff", False, 16).bits == 16
-    assert sorted(f.name for f in tmp_path.iterdir()) == ["film.mkv"]
+    pictures(tmp_path / "gray", [np.zeros((8, 8), np.uint8)])
+    with (
+        VideoReader(tmp_path / "gray") as reader,
+        pytest.raises(InputError, match="dpx holds 16 bits a sample of gray"),
+    ):
+        output_format(reader.info, "dpx", False, 10)
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["film.mkv", "gray"]
 
 
 # --- folders of pictures ---

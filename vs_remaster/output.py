@@ -63,9 +63,10 @@ def output_format(info: VideoInfo, codec: str, colored: bool, bits: int | None =
             f"{info.width}x{info.height}: use another --codec"
         )
     kind: Kind = "gray" if info.kind == "gray" and not colored else "rgb"
-    depths = row.gray_depths if row.gray_depths and kind == "gray" else row.depths
+    depths = (kind == "gray" and row.gray_depths) or row.depths
     if bits is not None and bits not in depths:
-        raise InputError(f"{codec} holds {'gray' if kind == 'gray' else 'colour'} of {either(depths)} bits, not {bits}")
+        of = f" of {kind}" if row.gray_depths else ""
+        raise InputError(f"{codec} holds {either(depths)} bits a sample{of}, not {bits}: give another --bits")
     bits = bits or next((d for d in depths if d >= info.bits), depths[-1])
     if row.is_folder or (codec == "ffv1" and info.kind == "rgb"):
         return OutputFormat(kind, bits, (0, 0), info.matrix, True)
