@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import struct
 import subprocess
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def test_an_hour_of_drop_frame_lasts_an_hour_and_midnight_follows():
     assert str(Timecode.parse("23:59:59;29", DROP) + 1) == "00:00:00;00"
     assert str(Timecode.parse("23:59:59:23", NTSC) + 25) == "00:00:01:00"
     assert str(Timecode.parse("1:02:03.29", DROP)) == "01:02:03;29"
+    assert Timecode.parse("01:00:00;00", Fraction(2997, 100)).number == 107892
 
 
 @pytest.mark.parametrize(
@@ -127,6 +129,7 @@ def test_timecode_is_carried_advanced_and_set(tmp_path, coded, name, codec):
 def test_timecode_that_cannot_be_kept_is_named(tmp_path, coded, caplog):
     copy(coded, tmp_path / "out", "png", end=1)
     assert "timecode 00:00:59;20 is left out: png pictures cannot hold it, dpx can" in caplog.text
+    assert "the sound is left out: a folder of pictures cannot hold it" in caplog.text
     with VideoReader(coded) as reader:
         out = output_format(reader.info, "ffv1", False)
         with pytest.raises(InputError, match="does not exist at 30 frames a second"):
@@ -166,8 +169,8 @@ def test_a_matrix_that_dnxhr_cannot_say_would_show(tmp_path, coded):
     """What the bound above would see if code values were written as they are."""
     with VideoReader(coded) as reader:
         frame, info = next(iter(reader)), reader.info
-    wrong = VideoReader(coded).info.__class__(**{**vars(info), "matrix": "bt709"})
-    assert (decode_rgb(frame.planes, info) - decode_rgb(frame.planes, wrong)).abs().mean().item() > 0.02
+    wrong = decode_rgb(frame.planes, replace(info, matrix="bt709"))
+    assert (decode_rgb(frame.planes, info) - wrong).abs().mean().item() > 0.02
 
 
 @pytest.mark.parametrize("pix_fmt", ["gray", "gray16le", "yuv422p10le", "yuv444p16le", "gbrp10le", "gbrp16le"])
@@ -206,11 +209,14 @@ def test_what_mxf_cannot_hold_is_named(tmp_path, ffmpeg, caplog):
     command = [ffmpeg, "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1"]
     command += ["-f", "lavfi", "-i", "sine=d=1", "-i", tmp_path / "s.srt", "-i", tmp_path / "meta.txt", "-map", "0"]
     command += ["-map", "1", "-map", "2", "-map_metadata", "3", "-map_chapters", "3", "-c:a", "aac", "-c:s", "srt"]
+    command += ["-metadata:s:a", "language=fra", "-metadata:s:v", "title=Picture"]
     subprocess.run([str(c) for c in [*command, tmp_path / "film.mkv"]], check=True)
     copy(tmp_path / "film.mkv", tmp_path / "out.mxf", "prores")
     assert "stream 1 (audio, aac, 44100 Hz) is converted to PCM of 24 bits and 48000 Hz" in caplog.text
     assert "stream 2 (subtitle, srt) is left out: mxf cannot hold it" in caplog.text
     assert "1 chapters are left out" in caplog.text
+    assert "title of stream 0 left out" in caplog.text
+    assert "language of stream 1 left out" in caplog.text
     assert "metadata title left out: mxf cannot hold it" in caplog.text
     heard = sound_of(tmp_path / "out.mxf").ravel() / 2**31
     assert len(heard) == 48000

@@ -14,8 +14,6 @@ CODECS: tuple[str, ...] = get_args(Codec)
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".mxf": "mxf"}
 """FFmpeg's name of each container, by the end of a file's name."""
 
-_ALWAYS_709 = "bt709"
-
 
 @dataclass(frozen=True, kw_only=True)
 class CodecInfo:
@@ -72,20 +70,21 @@ def _dnxhr(profile: str, subsampling: tuple[int, int]) -> CodecInfo:
         options={"profile": profile},
         subsampling=subsampling,
         full_range=False,
-        matrix=_ALWAYS_709,  # FFmpeg writes no other into the frames, whatever the container says
+        matrix="bt709",  # FFmpeg writes no other into the frames, whatever the container says
         smallest=(256, 120),
     )
 
 
-_H26X = {"suffixes": (".mp4", ".mkv", ".mov"), "options": {"preset": "medium"}}
+_H26X = (".mp4", ".mkv", ".mov")
 
 TABLE: dict[str, CodecInfo] = {
-    "x264": CodecInfo(encoder="libx264", depths=(8, 10), crf=17.0, **_H26X),
+    "x264": CodecInfo(encoder="libx264", suffixes=_H26X, depths=(8, 10), options={"preset": "medium"}, crf=17.0),
     "x265": CodecInfo(
         encoder="libx265",
+        suffixes=_H26X,
         depths=(8, 10, 12),
+        options={"preset": "medium", "x265-params": "log-level=error"},
         crf=19.0,
-        **_H26X | {"options": {"preset": "medium", "x265-params": "log-level=error"}},
     ),
     "ffv1": CodecInfo(
         encoder="ffv1",

@@ -21,7 +21,7 @@ from .mxf import ConstantTiming, check_constant, mxf_rate, set_mxf_aspect
 from .output import NO_SPACE, Atomic, OutputFormat, check_output, named_errors
 from .pictures import PictureWriter
 from .planes import Frame, frame_of
-from .remux import StreamCopier, kept_metadata
+from .remux import StreamCopier, kept_metadata, warn_of_lost_tags
 from .timecode import KEY, first_timecode
 
 if TYPE_CHECKING:
@@ -217,7 +217,10 @@ class VideoWriter(Atomic):
         self._stream.time_base = self._stream.codec_context.time_base = self._timing.base
         if not info.is_folder:
             source = reader.stream
-            self._stream.metadata.update(kept_metadata(source.metadata, track=True))
+            if constant:
+                warn_of_lost_tags(source, self._format)
+            else:
+                self._stream.metadata.update(kept_metadata(source.metadata, track=True))
             if source.disposition:
                 self._stream.disposition = source.disposition
             start = first_time if cut else None

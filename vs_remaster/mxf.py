@@ -126,10 +126,9 @@ def set_mxf_aspect(path: Path, info: VideoInfo) -> bool:
     shown = info.width * info.sar / info.height
     tag = b"\x32\x0e\x00\x08"  # AspectRatio of the picture's descriptor: SMPTE ST 377-1, annex F
     with path.open("r+b") as file:
-        head = file.read(1 << 16)
-        at = head.find(tag)
+        at = file.read(1 << 16).find(tag)
         if at < 0:
             return False
         file.seek(at + len(tag))
         file.write(struct.pack(">ii", shown.numerator, shown.denominator))
-        return head.find(tag, at + 1) < 0
+    return True

@@ -147,6 +147,8 @@ class PictureWriter(Atomic):
         check_output(self.path, codec, overwrite, info.path)
         self._info, self._timecode = info, timecode
         self._extension = codec_info(codec).extension
+        if info.has_audio:
+            log.warning("the sound is left out: a folder of pictures cannot hold it")
         if timecode and codec != "dpx":
             log.warning("timecode %s is left out: %s pictures cannot hold it, dpx can", timecode, codec)
         self._sizes = plane_sizes(out.kind, info.width, info.height)

@@ -82,6 +82,7 @@ class StreamCopier:
         if stream.type == "video" and not stream.disposition & av.stream.Disposition.attached_pic:
             reason = "only one video stream is remastered"
         elif format_name == "mxf" and stream.type == "audio":
+            warn_of_lost_tags(stream, format_name)
             track = self._pcm[stream.index] = PcmTrack(stream, self._output, self._start or self._shift)
             return track.target
         elif reason := _refusal(stream, format_name):
@@ -182,6 +183,14 @@ class StreamCopier:
     def close(self) -> None:
         """Close the source."""
         self._input.close()
+
+
+def warn_of_lost_tags(stream: Any, format_name: str) -> None:
+    """Name what is known of a track and not of the film, for a container that has no place for it."""
+    tags = kept_metadata(stream.metadata, track=True)
+    lost = sorted(key for key, value in tags.items() if key != "creation_time" and value != "und")
+    if lost:
+        log.warning("%s of stream %d left out: %s cannot hold it", ", ".join(lost), stream.index, format_name)
 
 
 def _time(packet: av.Packet) -> Fraction:

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 KEY = "timecode"
 """FFmpeg's name for it in the metadata of a file or a stream; Matroska writes it in capitals."""
 
+_NEAR = Fraction(1, 10_000)  # rates that were reckoned from times are a little off
 _FORM = re.compile(r"(\d{1,2}):(\d{2}):(\d{2})([:;.,])(\d{2,3})")
 
 
@@ -57,7 +58,7 @@ class Timecode:
             )
         hours, minutes, seconds, frames = (int(parts[n]) for n in (1, 2, 3, 5))
         rate, drop = max(1, round(fps)), parts[4] != ":"
-        if drop and (rate % 30 or fps.denominator != 1001):
+        if drop and (rate % 30 or abs(fps * 1001 / 1000 - rate) > rate * _NEAR):
             raise InputError(
                 f"timecode {text} is drop-frame, which a film of {fps} frames a second does not have (30000/1001 and "
                 f"60000/1001 do): write {text[: parts.start(4)]}:{parts[5]}"
