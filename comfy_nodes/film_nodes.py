@@ -94,8 +94,9 @@ class RemasterVideo(io.ComfyNode):
                     "codec",
                     options=list(settings.CODECS),
                     default=settings.CODEC,
-                    tooltip="x264 and x265 write .mp4, ffv1 (lossless) .mkv, prores .mov. The page plays .mp4 only; "
-                    "sound and subtitles that the container cannot hold are named and left out: .mkv holds all.",
+                    tooltip="x264 and x265 write .mp4, ffv1 (lossless) .mkv, prores (4:2:2) and prores4444 .mov. The "
+                    "page plays .mp4 only; sound and subtitles that the container cannot hold are named and left out: "
+                    ".mkv holds all.",
                 ),
                 number("crf", settings.CRF),
                 io.String.Input(

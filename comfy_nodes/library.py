@@ -7,12 +7,12 @@ those of the other.
 
 if "." in __package__:
     from ..vs_remaster import (
+        codecs,
         color,
         encode,
         engines,
         errors,
         job,
-        output,
         pick,
         pipeline,
         planes,
@@ -24,12 +24,12 @@ if "." in __package__:
     )
 else:
     from vs_remaster import (
+        codecs,
         color,
         encode,
         engines,
         errors,
         job,
-        output,
         pick,
         pipeline,
         planes,
@@ -41,12 +41,12 @@ else:
     )
 
 __all__ = [
+    "codecs",
     "color",
     "encode",
     "engines",
     "errors",
     "job",
-    "output",
     "pick",
     "pipeline",
     "planes",

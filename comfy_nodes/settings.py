@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .library import encode, engines, job, output, pick, pipeline, remaster
+from .library import codecs, encode, engines, job, pick, pipeline, remaster
 
 _RESTORE, _COLORIZE, _OUTPUT = remaster.RestoreOptions(), remaster.ColorizeOptions(), job.OutputOptions()
 
@@ -113,8 +113,9 @@ SCENES = {"detect": "auto", "none": "none"}
 """What nodes call it as the filters do, and what the library is told."""
 SCENES_DEFAULT = next(name for name, told in SCENES.items() if told == _default(pipeline.RemasterPipeline, "scenes"))
 CODEC = _OUTPUT.codec
-CODECS = tuple(codec for codec in output.CODECS if codec != "png")
-SUFFIXES = {"x264": ".mp4", "x265": ".mp4", "ffv1": ".mkv", "prores": ".mov"}
+# Nodes give back a VIDEO, which is no folder, and are used with pictures of any size.
+CODECS = tuple(name for name, row in codecs.TABLE.items() if not row.is_folder and row.smallest == (1, 1))
+SUFFIXES = {codec: codecs.TABLE[codec].suffixes[0] for codec in CODECS}
 """What a codec is written into: .mp4 wherever it can be, for that is what the page plays."""
 
 

@@ -259,12 +259,12 @@ def test_options_reach_the_engine(tmp_path, capsys, references, monkeypatch):
         capsys, "run", "in.mkv", "-o", "out.mov", "--references", references, "--strength", ".5", "--saturation", "1.5",
         "--model", "fast", "--device", "cpu", "--precision", "fp32", "--codec", "prores", "--crf", "12", "--start", "3",
         "--end", "9", "--scenes", "none", "--engine", "torch", "--tile", "512", "--grain", ".25", "--restore-lines",
-        "600", "--color-lines", "300", "--overwrite",
+        "600", "--color-lines", "300", "--overwrite", "--bits", "10", "--timecode", "01:00:00;00",
     )  # fmt: skip
     how = {"model": "fast", "device": "cpu", "precision": "fp32", "engine": "torch"}
     assert seen["restore"] == RestoreOptions(strength=0.5, grain=0.25, lines=600, tile=512, **how)
     assert seen["colorize"] == ColorizeOptions(saturation=1.5, lines=300, **how)
-    assert seen["write"] == OutputOptions(codec="prores", crf=12, overwrite=True)
+    assert seen["write"] == OutputOptions(codec="prores", crf=12, overwrite=True, bits=10, timecode="01:00:00;00")
     assert (seen["start"], seen["end"], seen["scenes"], len(seen["references"])) == (3, 9, "none", 2)
     fails(capsys, "run", "in.mkv", "-o", "out.mov", "--references", references, "--no-color")
     assert (seen["colorize"], seen["references"]) == (None, ())
@@ -298,6 +298,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, capsys, references):
         ("output folder does not exist", (good, "-o", tmp_path / "none/out.mkv")),
         ("invalid choice: 'divx'", (good, "-o", out, "--codec", "divx")),
         ("cannot tell the container from out.xyz", (good, "-o", tmp_path / "out.xyz")),
+        (".mp4 does not hold dnxhr: end it in .mov or .mxf", (good, "-o", tmp_path / "out.mp4", "--codec", "dnxhr")),
+        ("timecode must be HH:MM:SS:FF", (good, "-o", out, "--timecode", "1:2")),
+        ("prores holds 10 bits a sample, not 8", (good, "-o", out, "--codec", "prores", "--bits", "8")),
         ("output is the input", (good, "-o", good, "--overwrite")),
         ("strength must be between 0 and 1, got 2", (good, "-o", out, "--strength", "2")),
         ("strength", (good, "-o", out, "--strength", "nan")),

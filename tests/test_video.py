@@ -575,13 +575,15 @@ def test_ffv1_keeps_rgb(tmp_path, pix_fmt):
         ("gray10le", "x265", "yuv420p10le"),
         ("yuv420p", "prores", "yuv422p10le"),
         ("gray16le", "prores", "yuv422p10le"),
-        ("yuv444p10le", "prores", "yuv444p12le"),
+        ("yuv444p10le", "prores", "yuv422p10le"),
+        ("yuv444p10le", "prores4444", "yuv444p12le"),
+        ("gbrp10le", "prores4444", "yuv444p12le"),
         ("yuv444p16le", "ffv1", "yuv444p16le"),
     ],
 )
 def test_depth_and_subsampling_are_kept_as_well_as_the_codec_can(tmp_path, pix_fmt, codec, expected):
     film(tmp_path / "film.mkv", 3, pix_fmt, codec="ffv1", color_range=0 if "gray" in pix_fmt or "gbr" in pix_fmt else 1)
-    target = tmp_path / ("out.mov" if codec == "prores" else "out.mkv")
+    target = tmp_path / ("out.mov" if codec.startswith("prores") else "out.mkv")
     copy(tmp_path / "film.mkv", target, codec, **({"crf": 4} if codec in ("x264", "x265") else {}))
     with VideoReader(tmp_path / "film.mkv") as a, VideoReader(target) as b:
         assert b.info.pix_fmt == expected
@@ -905,9 +907,21 @@ def test_outputs_that_are_refused(tmp_path):
         ("there.mkv", "x264", False, "output exists"),
         ("none/out.mkv", "x264", False, "output folder does not exist"),
         ("out.avi", "x264", False, "cannot tell the container from out.avi"),
-        ("out.mp4", "prores", False, r"\.mp4 does not hold prores: end it in \.mov or \.mkv"),
+        (
+            "out.mp4",
+            "prores",
+            False,
+            r"\.mp4 does not hold prores: end it in \.mov, \.mxf or \.mkv, or use --codec x264",
+        ),
+        (
+            "out.mxf",
+            "x265",
+            False,
+            r"\.mxf does not hold x265: end it in \.mp4, .* or use --codec ffv1, prores, prores44",
+        ),
+        ("out.mov", "dpx", False, r"codec dpx writes a folder of pictures, not out\.mov: give a name without \.mov"),
         ("out.mkv", "png", False, "writes a folder of pictures"),
-        ("out.mkv", "divx", False, "unknown codec 'divx': use one of x264, x265, ffv1, prores, png"),
+        ("out.mkv", "divx", False, "unknown codec 'divx': use one of x264, x265, ffv1, prores, prores4444, dnx"),
         ("film.mkv", "x264", True, "output is the input"),
         ("mine", "png", True, "holds other files"),
         ("mine", "x264", True, "cannot tell the container"),

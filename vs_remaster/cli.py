@@ -225,10 +225,16 @@ def _number(group: Any, name: str, kind: type, default: float, text: str) -> Non
 def _add_output(parser: argparse.ArgumentParser, write: Any, codecs: Sequence[str]) -> None:
     group = parser.add_argument_group("output")
     group.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUTPUT", help=".mkv, .mp4, .mov, or a folder for PNGs"
+        "-o", "--output", type=Path, required=True, metavar="OUTPUT", help=".mkv, .mp4, .mov, .mxf, or a folder"
     )
     group.add_argument("--codec", choices=codecs, help=f"(default: {write.codec}; png where OUTPUT has no extension)")
     group.add_argument("--crf", type=float, metavar="N", help="quality of x264 and x265: lower is better")
+    group.add_argument("--bits", type=int, metavar="N", help="bits a sample (default: those of INPUT, or the next)")
+    group.add_argument(
+        "--timecode",
+        metavar="HH:MM:SS:FF",
+        help="of the first frame written, HH:MM:SS;FF for drop-frame (default: INPUT's)",
+    )
     group.add_argument("--overwrite", action="store_true", help="replace OUTPUT")
     group.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
 
@@ -238,7 +244,8 @@ def _output_options(arguments: argparse.Namespace) -> Any:
 
     folder = arguments.output.is_dir() or not arguments.output.suffix
     codec = arguments.codec or ("png" if folder else OutputOptions().codec)
-    return OutputOptions(codec=codec, crf=arguments.crf, overwrite=arguments.overwrite)
+    wanted = {name: getattr(arguments, name) for name in ("crf", "bits", "timecode", "overwrite")}
+    return OutputOptions(codec=codec, **wanted)
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 _EBML_HEADER, _SEGMENT, _TRACKS, _TRACK_ENTRY, _VIDEO = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE, 0xE0
 _VOID, _CRC, _DISPLAY, _DISPLAY_UNIT = 0xEC, 0xBF, (0x54B0, 0x54BA), 0x54B2
 _TS_PACKETS = (188, 204)
+_MXF_HEADER = b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01"  # of every partition: SMPTE ST 377-1, 7.1
 
 
 def media_url(path: Path) -> str:
@@ -26,7 +27,7 @@ def declared_size(path: Path) -> int | None:
     A file that was cut off is shorter. Decoders do not notice: they see an end of file between two frames.
 
     Args:
-        path: MP4, MOV, Matroska, WebM, AVI or MPEG-TS.
+        path: MP4, MOV, Matroska, WebM, AVI, MXF or MPEG-TS.
 
     Returns:
         Bytes, at least; None where the container does not say.
@@ -40,6 +41,8 @@ def declared_size(path: Path) -> int | None:
             return _riff(file, size)
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
             return _boxes(file, size)
+        if head == _MXF_HEADER:
+            return _mxf(file)
         for length in _TS_PACKETS:
             file.seek(length)
             if head[:1] == file.read(1) == b"\x47":
@@ -75,6 +78,15 @@ def _riff(file: BinaryIO, size: int) -> int:
             return size + 1
         at += 8 + length
     return at
+
+
+def _mxf(file: BinaryIO) -> int | None:
+    """SMPTE ST 377-1, 7.1: the first partition says where the last begins, once the file is complete."""
+    file.seek(16)
+    head = file.read(9 + 32)
+    behind = 1 + (head[0] & 0x7F if head[0] & 0x80 else 0)
+    footer = int.from_bytes(head[behind + 24 : behind + 32], "big")
+    return footer + 17 if footer else None
 
 
 def _matroska(file: BinaryIO) -> int | None:

@@ -1,4 +1,4 @@
-"""Writing film: encoders, containers and folders of PNGs; the output has its name only when it is complete."""
+"""Writing film: encoders, containers and folders of pictures; the output has its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
+from .codecs import CONTAINERS, TABLE, codec_info
 from .color import SITINGS, h273_code
 from .containers import media_url, reason, set_matroska_aspect
 from .errors import InputError, UnsupportedError
 from .film import VideoInfo
-from .output import CONTAINERS, NO_SPACE, Atomic, OutputFormat, check_output, named_errors
+from .mxf import ConstantTiming, check_constant, mxf_rate, set_mxf_aspect
+from .output import NO_SPACE, Atomic, OutputFormat, check_output, named_errors
 from .pictures import PictureWriter
 from .planes import Frame, frame_of
-from .remux import StreamCopier, kept_metadata
+from .remux import StreamCopier, kept_metadata, warn_of_lost_tags
+from .timecode import KEY, first_timecode
 
 if TYPE_CHECKING:
     from .video import VideoReader
 
 log = logging.getLogger(__name__)
 
-DEFAULT_CRF = {"x264": 17.0, "x265": 19.0}
+DEFAULT_CRF = {name: row.crf for name, row in TABLE.items() if row.crf is not None}
 
-_ENCODERS = {"x264": "libx264", "x265": "libx265", "ffv1": "ffv1", "prores": "prores_ks"}
 # A clock that starts later belongs to a broadcast or a tape, not to the film; players would show black until then.
 _LATEST_START = 10
 
@@ -41,14 +43,16 @@ def open_writer(
     codec: str,
     crf: float | None = None,
     overwrite: bool = False,
+    timecode: str | None = None,
 ) -> VideoWriter | PictureWriter:
-    """Open the writer that a codec needs, a container or a folder of PNGs.
+    """Open the writer that a codec needs, a container or a folder of pictures.
 
     Args and errors are those of `VideoWriter` and `PictureWriter`.
     """
-    if codec == "png":
-        return PictureWriter(path, reader.info, out, overwrite=overwrite)
-    return VideoWriter(path, reader, out, codec=codec, crf=crf, overwrite=overwrite)
+    if codec_info(codec).is_folder:
+        first = first_timecode(reader.info, reader.start, timecode)
+        return PictureWriter(path, reader.info, out, codec=codec, overwrite=overwrite, timecode=first)
+    return VideoWriter(path, reader, out, codec=codec, crf=crf, overwrite=overwrite, timecode=timecode)
 
 
 class _Timing:
@@ -97,19 +101,22 @@ class _Timing:
 class VideoWriter(Atomic):
     """Encodes frames into a container and carries over everything else that was in the film's file.
 
-    Times are those of the source in its own time base, exactly in MP4 and MOV; Matroska stores whole milliseconds. A
-    part cut out of a film begins at 0, and so does a film whose clock starts later than ten seconds.
+    Times are those of the source in its own time base, exactly in MP4 and MOV; Matroska stores whole milliseconds, MXF
+    a rate and no times. A part cut out of a film begins at 0, and so do MXF and a film whose clock starts later than
+    ten seconds.
 
     Args:
-        path: .mkv, .mp4 or .mov.
+        path: ends in one of `CONTAINERS`.
         reader: the film the frames come from: times, tags, sound and so on are taken from it.
         out: the samples of the frames, from `output_format`.
-        codec: one of `CODECS` but png.
+        codec: one of `CODECS` that is no folder of pictures.
         crf: quality of x264 (0..51, default 17) and x265 (0..51, default 19), lower is better; not used by the others.
         overwrite: replace an output that exists.
+        timecode: of the first frame that is written; None: what it has in the film, if anything.
 
     Raises:
-        InputError: see `check_output`; a crf out of range; while writing: no space left, permission denied.
+        InputError: see `check_output`; a crf out of range; a timecode that does not exist; MXF of a film whose rate
+            varies; while writing: no space left, permission denied.
         UnsupportedError: the encoder cannot take such frames.
     """
 
@@ -122,17 +129,25 @@ class VideoWriter(Atomic):
         codec: str = "x264",
         crf: float | None = None,
         overwrite: bool = False,
+        timecode: str | None = None,
     ) -> None:
         self.path, self.reader, self.out, self.codec = Path(path), reader, out, codec
         check_output(self.path, codec, overwrite, reader.info.path)
-        if codec == "png":
-            raise InputError("codec png writes a folder of pictures: use PictureWriter")
+        self._row = codec_info(codec)
+        if self._row.is_folder:
+            raise InputError(f"codec {codec} writes a folder of pictures: use PictureWriter")
         if crf is not None and not 0 <= crf <= 51:
             raise InputError(f"crf must lie in 0..51, got {crf}")
         if crf is not None and codec not in DEFAULT_CRF:
             log.warning("codec %s has no crf; it is ignored", codec)
         self.crf = DEFAULT_CRF.get(codec, 0) if crf is None else crf
         self._format = CONTAINERS[self.path.suffix.lower()]
+        self._timecode = first_timecode(reader.info, reader.start, timecode)
+        self._rate = reader.info.fps
+        if self._format == "mxf":
+            self._rate = mxf_rate(reader.info)
+            if reader.stream is not None:
+                check_constant(reader.info, reader.stream.index, self._rate, reader.start, reader.end)
         self._part = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
         self._copier: StreamCopier | None = None
         self._container: Any = None
@@ -141,12 +156,10 @@ class VideoWriter(Atomic):
             self._part.touch()
         try:
             with named_errors(self.path):
-                self._container = av.open(
-                    media_url(self._part),
-                    "w",
-                    format=self._format,
-                    container_options={"max_interleave_delta": "1000000"},
-                )
+                options = {"max_interleave_delta": "1000000"}
+                if self._format == "mxf":
+                    options["strict"] = "unofficial"  # rates of silent film
+                self._container = av.open(media_url(self._part), "w", format=self._format, container_options=options)
                 self._stream = self._add_picture()
         except BaseException:
             self.abort()
@@ -154,10 +167,12 @@ class VideoWriter(Atomic):
 
     def _add_picture(self) -> Any:
         info, out = self.reader.info, self.out
+        if out.pix_fmt not in {f.name for f in av.codec.Codec(self._row.encoder, "w").video_formats or ()}:
+            raise UnsupportedError(f"{self.codec} cannot take {out.pix_fmt}: try other --bits, or another --codec")
         try:
-            stream = self._container.add_stream(_ENCODERS[self.codec], rate=info.fps, options=self._options())
+            stream = self._container.add_stream(self._row.encoder, rate=self._rate, options=self._options())
         except ValueError as error:
-            raise UnsupportedError(f"{self.path.suffix} does not hold {self.codec}: use .mkv") from error
+            raise UnsupportedError(f"this FFmpeg does not write {self.codec} into {self.path.suffix}") from error
         context = stream.codec_context
         stream.width, stream.height, stream.pix_fmt = info.width, info.height, out.pix_fmt
         context.sample_aspect_ratio = info.sar
@@ -169,39 +184,46 @@ class VideoWriter(Atomic):
         if self.codec == "x265" and self._format in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # the only one Apple's players take
         context.flags |= av.codec.context.Flags.frame_duration
-        if info.display_matrix:
+        if info.display_matrix and self._format == "mxf":
+            log.warning("how the picture is turned for display is left out: mxf cannot hold it")
+        elif info.display_matrix:
             stream.set_display_matrix(info.display_matrix)
         return stream
 
     def _options(self) -> dict[str, str]:
-        if self.codec in DEFAULT_CRF:
-            options = {"crf": f"{self.crf:g}", "preset": "medium"}
-            return options | ({"x265-params": "log-level=error"} if self.codec == "x265" else {})
-        if self.codec == "prores":
-            return {"profile": "hq" if self.out.subsampling[0] else "4444", "vendor": "apl0"}
-        return {"level": "3", "slicecrc": "1", "g": "1"}
+        return dict(self._row.options) | ({} if self._row.crf is None else {"crf": f"{self.crf:g}"})
 
     def _color_tags(self) -> tuple[int, int]:
         """(matrix, range) as written: what the file said, unless the samples are no longer that."""
         info, out = self.reader.info, self.out
         if out.kind == "rgb":
             return 0, 2
-        kept = info.kind == "yuv" and info.tags.matrix not in (0, 2)
+        kept = info.kind == "yuv" and info.tags.matrix not in (0, 2) and out.matrix == info.matrix
         return info.tags.matrix if kept else h273_code(out.matrix), 2 if out.full_range else 1
 
     def _start(self, first: Frame) -> None:
         """Settle the time of the first frame, add what is copied and write the header."""
         info, reader = self.reader.info, self.reader
         first_time = (first.pts or 0) * info.time_base
-        self._shift = (first.pts or 0) if reader.start or first_time > _LATEST_START else 0
-        self._timing = _Timing(info, self._format, first.pts or 0, self._shift)
+        constant = self._format == "mxf"
+        cut = constant or bool(reader.start)
+        self._first_time = first_time
+        self._shift = (first.pts or 0) if cut or first_time > _LATEST_START else 0
+        self._timing: _Timing | ConstantTiming = (
+            ConstantTiming(info, self._rate, first.pts or 0)
+            if constant
+            else _Timing(info, self._format, first.pts or 0, self._shift)
+        )
         self._stream.time_base = self._stream.codec_context.time_base = self._timing.base
         if not info.is_folder:
             source = reader.stream
-            self._stream.metadata.update(kept_metadata(source.metadata, track=True))
+            if constant:
+                warn_of_lost_tags(source, self._format)
+            else:
+                self._stream.metadata.update(kept_metadata(source.metadata, track=True))
             if source.disposition:
                 self._stream.disposition = source.disposition
-            start = first_time if reader.start else None
+            start = first_time if cut else None
             self._copier = StreamCopier(
                 info.path,
                 self._container,
@@ -211,7 +233,13 @@ class VideoWriter(Atomic):
                 picture=source.index,
             )
             end = (reader.end - reader.start) / info.fps + first_time if reader.end is not None else None
-            self._container.set_chapters(self._copier.chapters(end))
+            chapters = self._copier.chapters(end)
+            if not constant:
+                self._container.set_chapters(chapters)
+            elif chapters:
+                log.warning("%d chapters are left out: mxf cannot hold them", len(chapters))
+        if self._timecode:
+            self._stream.metadata[KEY] = str(self._timecode)
         try:
             self._container.start_encoding()
         except (av.FFmpegError, ValueError) as error:
@@ -265,7 +293,11 @@ class VideoWriter(Atomic):
                 self._mux(self._stream.encode(None))
                 if self._copier:
                     end = self.reader.end_pts * self.reader.info.time_base if self.reader.cut else None
+                    if isinstance(self._timing, ConstantTiming):
+                        end = self._first_time + self._timing.count * self._timing.base
                     self._copier.advance(end, end)
+                    if end is not None:
+                        self._copier.finish_sound(end, self.reader.cut)
                     self._copier.close()
                 self._container.close()
                 self._finish_header()
@@ -276,8 +308,10 @@ class VideoWriter(Atomic):
         self._done = True
 
     def _finish_header(self) -> None:
-        """Add to Matroska what PyAV cannot, and name the metadata that MP4 and MOV have dropped silently."""
+        """Add what FFmpeg or PyAV do not, and name the metadata that a container has dropped silently."""
         info = self.reader.info
+        if self._format == "mxf" and not set_mxf_aspect(self._part, info):
+            log.warning("the sample aspect ratio %s could not be stored in %s", info.sar, self.path)
         if self._format == "matroska":
             written = info.sar == 1 or set_matroska_aspect(self._part, info.width, info.height, info.sar)
             if not written and self.codec not in DEFAULT_CRF:  # those store it in the picture as well

@@ -66,6 +66,7 @@ class VideoInfo(Samples):
         interlaced: fields were coded.
         has_audio: there is sound.
         is_folder: a folder of pictures.
+        timecode: of the first frame as written in the file, None if it has none.
     """
 
     path: Path
@@ -81,6 +82,7 @@ class VideoInfo(Samples):
     interlaced: bool = False
     has_audio: bool = False
     is_folder: bool = False
+    timecode: str | None = None
 
 
 def describe_samples(picture: VideoFrame, layout: PixelLayout, codec: str) -> dict[str, Any]:

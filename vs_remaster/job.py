@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .encode import open_writer
+from .encode import VideoWriter, open_writer
 from .errors import InputError
 from .film import VideoInfo
 from .frames import decode_frame, from_picture, to_picture
-from .output import check_output, output_format
+from .output import OutputFormat, check_output, output_format
 from .overlap import overlap
+from .pictures import PictureWriter
 from .pipeline import Picture, RemasterPipeline
 from .planes import Frame
 from .references import Reference
@@ -34,14 +35,18 @@ class OutputOptions:
     """How to write.
 
     Attributes:
-        codec: `x264`, `x265`, `ffv1`, `prores` or `png` (a folder of pictures).
+        codec: one of `codecs.CODECS`.
         crf: quality of x264 and x265, lower is better; None: 17 and 19.
         overwrite: replace an output that exists.
+        bits: a sample; None: as many as the film has, or the next that the codec takes.
+        timecode: HH:MM:SS:FF of the first frame written; None: as it is in the film, if it has one.
     """
 
     codec: str = "x264"
     crf: float | None = None
     overwrite: bool = False
+    bits: int | None = None
+    timecode: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def remaster_film(
 
     Args:
         source: a video or a folder of pictures.
-        output: .mkv, .mp4, .mov, or a folder for codec png; appears when it is complete.
+        output: .mkv, .mp4, .mov, .mxf, or a folder for pictures; appears when it is complete.
         restore: see `RemasterPipeline`.
         colorize: see `RemasterPipeline`.
         references: to colour from; without any, the film is restored only.
@@ -100,8 +105,8 @@ def remaster_film(
         pipeline = RemasterPipeline(restore, colorize, references, scenes)
         reader.context = _context(pipeline, start, end)
         info = reader.info
-        out = output_format(info, write.codec, colorize is not None)
-        with open_writer(output, reader, out, codec=write.codec, crf=write.crf, overwrite=write.overwrite) as writer:
+        out = output_format(info, write.codec, colorize is not None, write.bits)
+        with _open(output, reader, out, write) as writer:
             written = 0
 
             def put(frame: Frame) -> None:
@@ -222,8 +227,8 @@ def merge_films(
     with VideoReader(luma) as reader, VideoReader(chroma) as other:
         info, their = reader.info, other.info
         _check_alike(info, their, offset)
-        out = output_format(info, write.codec, colored=True)
-        with open_writer(output, reader, out, codec=write.codec, crf=write.crf, overwrite=write.overwrite) as writer:
+        out = output_format(info, write.codec, True, write.bits)
+        with _open(output, reader, out, write) as writer:
             written = 0
 
             def transform(pairs: Iterator[tuple[Frame, Frame]]) -> Iterator[Picture]:
@@ -248,6 +253,12 @@ def merge_films(
             progress(0, reader.expected)
             overlap(_pairs(reader, other, offset), transform, put, _capacity(info))
     return Done(written, reader.truncated or other.truncated)
+
+
+def _open(output: Path, reader: VideoReader, out: OutputFormat, write: OutputOptions) -> VideoWriter | PictureWriter:
+    return open_writer(
+        output, reader, out, codec=write.codec, crf=write.crf, overwrite=write.overwrite, timecode=write.timecode
+    )
 
 
 def _pairs(reader: VideoReader, other: VideoReader, offset: int) -> Iterator[tuple[Frame, Frame]]:

@@ -9,23 +9,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, get_args
+from typing import Any
 
 import av
 
+from .codecs import CODECS, CONTAINERS, TABLE, Codec, check_container, codec_info, either
 from .errors import InputError, RemasterError
 from .film import VideoInfo
 from .planes import planar_format
 from .samples import Kind, Samples
 
-Codec = Literal["x264", "x265", "ffv1", "prores", "png"]
-CODECS: tuple[str, ...] = get_args(Codec)
-CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov"}
+__all__ = ["CODECS", "CONTAINERS", "Atomic", "Codec", "OutputFormat", "check_output", "output_format"]
+
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-_DEPTHS = {"x264": (8, 10), "x265": (8, 10, 12), "prores": (10,), "png": (8, 16), "ffv1": (8, 9, 10, 12, 14, 16)}
-_HOLDS = {"ffv1": (".mkv",), "prores": (".mov", ".mkv")}
-_PNG_NAME = re.compile(r"frame_\d{6,}\.png")
+_PICTURES = "|".join(re.escape(row.extension) for row in TABLE.values() if row.is_folder)
+_PICTURE_NAME = re.compile(rf"frame_\d{{6,}}({_PICTURES})")
 
 
 @dataclass(frozen=True)
@@ -38,43 +37,50 @@ class OutputFormat(Samples):
         return "bgr0" if (self.kind, self.bits) == ("rgb", 8) else planar_format(self.kind, self.bits, self.subsampling)
 
 
-def output_format(info: VideoInfo, codec: str, colored: bool) -> OutputFormat:
+def output_format(info: VideoInfo, codec: str, colored: bool, bits: int | None = None) -> OutputFormat:
     """Choose the samples of an output that lose the least of a film's in a codec.
 
     x264 and x265 store gray as 4:2:0 with neutral chroma and rgb as 4:2:0, which every player shows; where the size is
-    odd, chroma is not halved in that direction, for these codecs could not store the last column or row.
+    odd, chroma is not halved in that direction, for these codecs could not store the last column or row. Samples become
+    those of another matrix only in a codec that has one matrix.
 
     Args:
         info: the film.
         codec: one of `CODECS`.
         colored: chroma is new.
+        bits: a sample; None for those of the film, or as near as the codec can.
 
     Returns:
-        The format; 10 and more bits stay as near as the codec can.
+        The format.
 
     Raises:
-        InputError: unknown codec.
+        InputError: unknown codec; pictures too small for it, or bits that it does not hold.
     """
-    if codec not in CODECS:
-        raise InputError(f"unknown codec {codec!r}: use one of {', '.join(CODECS)}")
-    depths = _DEPTHS[codec]
-    bits = next((d for d in depths if d >= info.bits), depths[-1])
-    if codec == "png" or (codec == "ffv1" and info.kind == "rgb"):
-        kind: Kind = "gray" if info.kind == "gray" and not colored else "rgb"
+    row = codec_info(codec)
+    if info.width < row.smallest[0] or info.height < row.smallest[1]:
+        raise InputError(
+            f"{codec} takes pictures of {row.smallest[0]}x{row.smallest[1]} and more, {info.path} has "
+            f"{info.width}x{info.height}: use another --codec"
+        )
+    kind: Kind = "gray" if info.kind == "gray" and not colored else "rgb"
+    depths = (kind == "gray" and row.gray_depths) or row.depths
+    if bits is not None and bits not in depths:
+        of = f" of {kind}" if row.gray_depths else ""
+        raise InputError(f"{codec} holds {either(depths)} bits a sample{of}, not {bits}: give another --bits")
+    bits = bits or next((d for d in depths if d >= info.bits), depths[-1])
+    if row.is_folder or (codec == "ffv1" and info.kind == "rgb"):
         return OutputFormat(kind, bits, (0, 0), info.matrix, True)
-    full = info.full_range and info.kind != "rgb" and codec != "prores"  # MOV has no place for ProRes of full range
+    full = info.full_range and info.kind != "rgb" and row.full_range
     if codec == "ffv1":
         if info.kind == "gray" and not colored:
             return OutputFormat("gray", bits, (0, 0), info.matrix, full)
         return OutputFormat("yuv", bits, (0, 0) if colored else info.subsampling, info.matrix, full, info.siting)
     across, down = info.subsampling if info.kind == "yuv" else (1, 1)
-    if codec == "prores":
-        across, down = (1 if info.kind != "rgb" and across else 0), 0
-    across, down = min(across, 1), min(down, 1)
-    if codec != "prores":
-        across, down = across and not info.width % 2, down and not info.height % 2
-        if down and not across:  # 4:4:0: they have no such format
-            down = 0
+    if row.subsampling:
+        return OutputFormat("yuv", bits, row.subsampling, row.matrix or info.matrix, full, info.siting)
+    across, down = bool(across) and not info.width % 2, bool(down) and not info.height % 2
+    if down and not across:  # 4:4:0: they have no such format
+        down = False
     return OutputFormat("yuv", bits, (int(across), int(down)), info.matrix, full, info.siting)
 
 
@@ -90,23 +96,16 @@ def check_output(path: Path, codec: str, overwrite: bool, source: Path | None = 
     Raises:
         InputError: the folder is missing, the output exists, codec and name do not fit, the output is the input.
     """
-    if codec not in CODECS:
-        raise InputError(f"unknown codec {codec!r}: use one of {', '.join(CODECS)}")
+    row = codec_info(codec)
     if not path.name:
         raise InputError(f"{path} is no name for an output")
     if not path.parent.is_dir():
         raise InputError(f"output folder does not exist: {path.parent}")
-    suffix = path.suffix.lower()
-    if codec == "png" and suffix in CONTAINERS:
-        raise InputError(f"codec png writes a folder of pictures, not {path.name}: give a name without {suffix}")
-    if codec != "png" and suffix not in CONTAINERS:
-        raise InputError(f"cannot tell the container from {path.name}: end it in {', '.join(CONTAINERS)}")
-    if suffix not in _HOLDS.get(codec, (suffix,)):
-        raise InputError(f"{path.name}: {suffix} does not hold {codec}: end it in {' or '.join(_HOLDS[codec])}")
+    check_container(path, codec)
     if source is not None and path.exists() and path.samefile(source):
         raise InputError(f"output is the input: {path}")
-    if codec == "png" and path.is_dir():
-        strangers = sorted(f.name for f in path.iterdir() if not _PNG_NAME.fullmatch(f.name))
+    if row.is_folder and path.is_dir():
+        strangers = sorted(f.name for f in path.iterdir() if not _PICTURE_NAME.fullmatch(f.name))
         if strangers:
             raise InputError(f"output folder {path} holds other files ({strangers[0]}): give a new name")
         if not any(path.iterdir()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,12 +15,17 @@ import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 
+from .codecs import codec_info
 from .containers import reason
+from .dpx import LOGARITHMIC, encode_dpx, read_header
 from .errors import InputError, RemasterError
 from .film import VideoInfo, describe_samples
 from .output import Atomic, OutputFormat, check_output, named_errors
 from .planes import Frame, PixelLayout, pixel_layout, planes_of
 from .samples import plane_sizes
+from .timecode import Timecode
+
+log = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dpx"})
 PICTURE_RATE = Fraction(24)
@@ -48,6 +54,7 @@ class PictureFolder:
             with av.open(io.BytesIO(file.read_bytes())) as container:
                 picture = next(container.decode(video=0), None)
                 self._codec = container.streams.video[0].codec_context.name
+                aspect = container.streams.video[0].codec_context.sample_aspect_ratio
         except PermissionError as error:
             raise InputError(f"cannot read picture {file}: permission denied") from error
         except (av.FFmpegError, OSError, ValueError, IndexError) as error:
@@ -55,18 +62,32 @@ class PictureFolder:
         if picture is None or picture.is_corrupt:
             raise InputError(f"cannot read picture {file} (it is not whole): repair or remove it")
         picture.pts = None
+        # Other formats say dots an inch, which is not what is meant.
+        known = self._codec == "dpx" and aspect and Fraction(1, 4) < aspect < 4
+        self._aspect = Fraction(aspect.numerator, aspect.denominator) if known else Fraction(1)
         return picture
 
     def describe(self, first: VideoFrame) -> VideoInfo:
         self._layout = pixel_layout(first.format.name)
+        rate, timecode, transfer = (None, None, None)
+        if self._codec == "dpx":
+            rate, timecode, transfer = read_header(self.files[0].read_bytes())
+        if transfer in LOGARITHMIC:
+            log.warning(
+                "%s is %s by its header; its code values are taken as they are: convert it to video first if the "
+                "result looks flat", self.files[0], LOGARITHMIC[transfer],
+            )  # fmt: skip
+        rate = rate or PICTURE_RATE
         return VideoInfo(
             path=self.path,
             width=first.width,
             height=first.height,
-            fps=PICTURE_RATE,
-            time_base=1 / PICTURE_RATE,
+            sar=self._aspect,
+            fps=rate,
+            time_base=1 / rate,
             frames=len(self.files),
             is_folder=True,
+            timecode=timecode,
             **describe_samples(first, self._layout, self._codec),
         )
 
@@ -98,21 +119,38 @@ def _natural(path: Path) -> list[tuple[int, int | str]]:
 
 
 class PictureWriter(Atomic):
-    """Writes frames as PNGs named by their number in the film, `frame_000120.png`.
+    """Writes frames as pictures named by their number in the film, `frame_000120.png`.
 
     Args:
         path: the folder to make.
         info: the film the frames come from.
-        out: gray or rgb, 8 or 16 bits.
+        out: gray or rgb of a depth that the codec has.
+        codec: png, tiff (not compressed) or dpx.
         overwrite: replace a folder that holds such pictures and nothing else.
+        timecode: of the first frame; only DPX has a place for it.
 
     Raises:
         InputError: see `check_output`; while writing: no space left, permission denied.
     """
 
-    def __init__(self, path: Path | str, info: VideoInfo, out: OutputFormat, *, overwrite: bool = False) -> None:
-        self.path, self.out = Path(path), out
-        check_output(self.path, "png", overwrite, info.path)
+    def __init__(
+        self,
+        path: Path | str,
+        info: VideoInfo,
+        out: OutputFormat,
+        *,
+        codec: str = "png",
+        overwrite: bool = False,
+        timecode: Timecode | None = None,
+    ) -> None:
+        self.path, self.out, self.codec = Path(path), out, codec
+        check_output(self.path, codec, overwrite, info.path)
+        self._info, self._timecode = info, timecode
+        self._extension = codec_info(codec).extension
+        if info.has_audio:
+            log.warning("the sound is left out: a folder of pictures cannot hold it")
+        if timecode and codec != "dpx":
+            log.warning("timecode %s is left out: %s pictures cannot hold it, dpx can", timecode, codec)
         self._sizes = plane_sizes(out.kind, info.width, info.height)
         self._part = self.path.with_name(f".{self.path.name}.part")
         self._count = 0
@@ -125,13 +163,20 @@ class PictureWriter(Atomic):
         """Write one picture; see `VideoWriter.write`."""
         if [plane.shape for plane in frame.planes] != self._sizes:
             raise InputError(f"planes must be {self._sizes}, got {[plane.shape for plane in frame.planes]}")
-        samples = frame.planes[0] if self.out.kind == "gray" else np.dstack(frame.planes[::-1])
-        whole, data = cv2.imencode(".png", samples)
-        if not whole:
-            raise RemasterError(f"cannot encode frame {frame.index} as PNG")
         with named_errors(self.path):
-            (self._part / f"frame_{frame.index:06d}.png").write_bytes(data.tobytes())
+            (self._part / f"frame_{frame.index:06d}{self._extension}").write_bytes(self._encode(frame))
         self._count += 1
+
+    def _encode(self, frame: Frame) -> bytes:
+        if self.codec == "dpx":
+            timecode = self._timecode + self._count if self._timecode else None
+            return encode_dpx(frame.planes, self.out, self._info, timecode)
+        samples = frame.planes[0] if self.out.kind == "gray" else np.dstack(frame.planes[::-1])
+        plain = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_NONE] if self.codec == "tiff" else []
+        whole, data = cv2.imencode(self._extension, samples, plain)
+        if not whole:
+            raise RemasterError(f"cannot encode frame {frame.index} as {self.codec}")
+        return data.tobytes()
 
     def close(self) -> None:
         """Give the folder its name."""

@@ -12,11 +12,19 @@ from typing import Any
 import av
 
 from .containers import media_url
+from .sound import PcmTrack
+from .timecode import KEY
 
 log = logging.getLogger(__name__)
 
-# What describes the file that was, not the film.
-_STALE = frozenset({"encoder", "major_brand", "minor_version", "compatible_brands", "duration"})
+# What describes the file that was, not the film; the timecode is set anew, for a part begins later.
+_STALE = frozenset(
+    {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", KEY}
+    | {"uid", "generation_uid", "operational_pattern_ul", "material_package_umid", "file_package_umid"}  # MXF
+    | {"company_name", "product_name", "product_uid", "product_version", "product_version_num", "application_platform"}
+    | {"toolkit_version_num", "modification_date"}
+)
+_BEYOND = Fraction(1, 10)  # seconds of sound behind the picture that are nobody's loss
 _STALE_TRACK = _STALE | {"bps", "number_of_frames", "number_of_bytes", "handler_name", "vendor_id"}
 
 
@@ -53,6 +61,7 @@ class StreamCopier:
         self._output = output
         self._start, self._shift = start, shift
         self._streams: dict[int, Any] = {}
+        self._pcm: dict[int, PcmTrack] = {}
         for stream in self._input.streams:
             if stream.index == picture:
                 continue
@@ -72,6 +81,10 @@ class StreamCopier:
         name = getattr(stream, "name", None) or "unknown"
         if stream.type == "video" and not stream.disposition & av.stream.Disposition.attached_pic:
             reason = "only one video stream is remastered"
+        elif format_name == "mxf" and stream.type == "audio":
+            warn_of_lost_tags(stream, format_name)
+            track = self._pcm[stream.index] = PcmTrack(stream, self._output, self._start or self._shift)
+            return track.target
         elif reason := _refusal(stream, format_name):
             pass
         else:
@@ -102,6 +115,27 @@ class StreamCopier:
             until: seconds in the source's own time; None for all that are left.
             end: seconds; what starts there or later is left out.
         """
+        self._advance(until, end)
+        for track in self._pcm.values():
+            if until is not None:
+                track.release(until)
+
+    def finish_sound(self, end: Fraction, cut: bool) -> None:
+        """Make sound that is converted as long as the picture.
+
+        Args:
+            end: time at which the last picture ends, in seconds of the source.
+            cut: the film goes on there, so the sound does as well.
+        """
+        while self._pcm and not cut and (packet := self._held or self._next()):
+            self._held = None
+            if _time(packet) > end + _BEYOND and packet.stream.index in self._pcm:
+                log.warning("sound behind the last picture is left out: mxf holds none there")
+                break
+        for track in self._pcm.values():
+            track.finish(end)
+
+    def _advance(self, until: Fraction | None, end: Fraction | None) -> None:
         while True:
             packet, self._held = self._held, None
             packet = packet or self._next()
@@ -126,6 +160,9 @@ class StreamCopier:
 
     def _copy(self, packet: av.Packet, base: Fraction, end: Fraction | None) -> None:
         stream = packet.stream
+        if stream.index in self._pcm:
+            self._pcm[stream.index].feed(packet)
+            return
         if packet.pts is not None and (self._start is not None or end is not None):
             if end is not None and packet.pts * base >= end:
                 return
@@ -148,6 +185,19 @@ class StreamCopier:
         self._input.close()
 
 
+def warn_of_lost_tags(stream: Any, format_name: str) -> None:
+    """Name what is known of a track and not of the film, for a container that has no place for it."""
+    tags = kept_metadata(stream.metadata, track=True)
+    lost = sorted(key for key, value in tags.items() if key != "creation_time" and value != "und")
+    if lost:
+        log.warning("%s of stream %d left out: %s cannot hold it", ", ".join(lost), stream.index, format_name)
+
+
+def _time(packet: av.Packet) -> Fraction:
+    base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
+    return (packet.pts or packet.dts or 0) * base
+
+
 def _copy_stream(stream: Any, output: Any) -> Any:
     target = output.add_stream_from_template(stream)
     target.disposition = stream.disposition
@@ -159,11 +209,14 @@ def _copy_stream(stream: Any, output: Any) -> Any:
 
 def _is_derived(stream: Any) -> bool:
     """Data that the muxer writes anew: MOV's time code (from metadata) and chapter tracks."""
-    return stream.type == "data" and stream.metadata.get("handler_name", "") in ("SubtitleHandler", "TimeCodeHandler")
+    handlers = "SubtitleHandler", "TimeCodeHandler"
+    return stream.type == "data" and (stream.metadata.get("handler_name", "") in handlers or KEY in stream.metadata)
 
 
 def _refusal(stream: Any, format_name: str) -> str | None:
     """Try whether a container takes a stream: a muxer decides for good only when it writes its header."""
+    if format_name == "mxf":  # it says so only with a picture beside it
+        return "mxf cannot hold it"
     try:
         with av.open(io.BytesIO(), "w", format=format_name) as trial:
             _copy_stream(stream, trial)

@@ -119,6 +119,10 @@ def encode(
     """
     if out.kind == "rgb":
         return _encode_rgb(luma, chroma, planes, samples, out)
+    if samples.kind == out.kind == "yuv" and samples.matrix != out.matrix and not colored:
+        colors = None if colorless(planes, samples) else decode_chroma(planes, samples)
+        if (colors := colors if chroma is None else chroma) is not None:
+            return _encode_other_matrix(luma, colors, planes, samples, out)
     if luma is None and samples.kind != "rgb":
         made = [_recode(planes[0], samples, out)]
     else:
@@ -147,6 +151,19 @@ def _encode_rgb(
     matrix = _linear(out.matrix)
     colors = luma.new_zeros((2, *luma.shape[1:])) if chroma is None else convert_chroma(chroma, "bt709", matrix)
     return _encode(ycbcr_to_rgb(torch.cat((luma, fit_gamut(luma, colors, matrix))), matrix), out, chroma=False)
+
+
+def _encode_other_matrix(
+    luma: torch.Tensor | None, chroma: torch.Tensor, planes: Sequence[np.ndarray], samples: Samples, out: Samples
+) -> list[np.ndarray]:
+    """The same R'G'B' in another matrix: of colours luma is another number, too."""
+    matrix = _linear(samples.matrix)
+    luma = decode_luma(planes, samples) if luma is None else luma
+    rgb = ycbcr_to_rgb(torch.cat((luma, convert_chroma(chroma, "bt709", matrix))), matrix)
+    made = rgb_to_ycbcr(rgb, out.matrix)
+    size = plane_sizes("yuv", *reversed(planes[0].shape), out.subsampling)[1]
+    colors = resize_chroma(made[1:], size, out.siting, subsampling=out.subsampling)
+    return _encode(made[:1], out, chroma=False) + _encode(colors, out, chroma=True)
 
 
 def _linear(matrix: str) -> str:

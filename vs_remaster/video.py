@@ -26,6 +26,7 @@ from .errors import InputError, UnsupportedError
 from .film import INEXACT_MATRIX, ColorTags, VideoInfo, describe_samples
 from .pictures import PICTURE_RATE, PICTURE_SUFFIXES, PictureFolder
 from .planes import Frame, pixel_layout, planes_of
+from .timecode import stored_timecode
 
 __all__ = ["PICTURE_SUFFIXES", "ColorTags", "Frame", "VideoInfo", "VideoReader", "VideoWriter"]
 
@@ -327,6 +328,7 @@ class _File:
         time_base = Fraction(stream.time_base.numerator, stream.time_base.denominator)
         sar = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
         matrix = stream.codec_context.coded_side_data.get("display_matrix")
+        others = (s for s in self.container.streams if s.type == "data")
         numbers = tuple(int(n) for n in np.frombuffer(matrix, "=i4")) if matrix and len(matrix) == 36 else None
         return VideoInfo(
             path=self.path,
@@ -339,6 +341,7 @@ class _File:
             display_matrix=numbers,
             interlaced=first.interlaced_frame,
             has_audio=bool(self.container.streams.audio),
+            timecode=stored_timecode([stream.metadata, self.container.metadata, *(s.metadata for s in others)]),
             **describe_samples(first, pixel_layout(first.format.name), stream.codec_context.name),
         )
 

@@ -1,0 +1,150 @@
+"""What can be written: the one table of codecs, the containers that hold them and the samples they take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from .errors import InputError
+
+Codec = Literal["x264", "x265", "ffv1", "prores", "prores4444", "dnxhr", "dnxhr444", "png", "tiff", "dpx"]
+CODECS: tuple[str, ...] = get_args(Codec)
+CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".mxf": "mxf"}
+"""FFmpeg's name of each container, by the end of a file's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecInfo:
+    """One row of the table.
+
+    Attributes:
+        encoder: FFmpeg's name of it; "" where something else writes.
+        suffixes: of the containers that hold it, the usual one first; none for a folder of pictures.
+        depths: bits a sample, ascending.
+        options: for the encoder.
+        crf: default quality, None where there is no such setting.
+        subsampling: log2 of luma samples per chroma sample that it always has; None for the film's own.
+        full_range: it can say that samples are of full range.
+        matrix: the only one that it can say, None for any.
+        smallest: (width, height) of the smallest picture.
+        extension: of a picture's name.
+        gray_depths: bits a sample of gray pictures, where these differ.
+    """
+
+    encoder: str
+    suffixes: tuple[str, ...] = ()
+    depths: tuple[int, ...]
+    options: Mapping[str, str] = field(default_factory=dict)
+    crf: float | None = None
+    subsampling: tuple[int, int] | None = None
+    full_range: bool = True
+    matrix: str | None = None
+    smallest: tuple[int, int] = (1, 1)
+    extension: str = ""
+    gray_depths: tuple[int, ...] = ()
+
+    @property
+    def is_folder(self) -> bool:
+        """It writes a folder of pictures."""
+        return not self.suffixes
+
+
+def _prores(profile: str, subsampling: tuple[int, int]) -> CodecInfo:
+    return CodecInfo(
+        encoder="prores_ks",
+        suffixes=(".mov", ".mxf", ".mkv"),
+        depths=(10,),
+        options={"profile": profile, "vendor": "apl0"},
+        subsampling=subsampling,
+        full_range=False,  # MOV has no place for it
+    )
+
+
+def _dnxhr(profile: str, subsampling: tuple[int, int]) -> CodecInfo:
+    return CodecInfo(
+        encoder="dnxhd",
+        suffixes=(".mov", ".mxf"),
+        depths=(10,),  # of HQX's 10 and 12 bits FFmpeg writes 10
+        options={"profile": profile},
+        subsampling=subsampling,
+        full_range=False,
+        matrix="bt709",  # FFmpeg writes no other into the frames, whatever the container says
+        smallest=(256, 120),
+    )
+
+
+_H26X = (".mp4", ".mkv", ".mov")
+
+TABLE: dict[str, CodecInfo] = {
+    "x264": CodecInfo(encoder="libx264", suffixes=_H26X, depths=(8, 10), options={"preset": "medium"}, crf=17.0),
+    "x265": CodecInfo(
+        encoder="libx265",
+        suffixes=_H26X,
+        depths=(8, 10, 12),
+        options={"preset": "medium", "x265-params": "log-level=error"},
+        crf=19.0,
+    ),
+    "ffv1": CodecInfo(
+        encoder="ffv1",
+        suffixes=(".mkv", ".mxf"),
+        depths=(8, 9, 10, 12, 14, 16),
+        options={"level": "3", "slicecrc": "1", "g": "1"},
+    ),
+    "prores": _prores("hq", (1, 0)),
+    "prores4444": _prores("4444", (0, 0)),
+    "dnxhr": _dnxhr("dnxhr_hqx", (1, 0)),
+    "dnxhr444": _dnxhr("dnxhr_444", (0, 0)),
+    "png": CodecInfo(encoder="", depths=(8, 16), extension=".png"),
+    "tiff": CodecInfo(encoder="", depths=(8, 16), extension=".tif"),
+    # FFmpeg knows no gray of 10 bits in DPX; 10 bits go into 16 without loss.
+    "dpx": CodecInfo(encoder="dpx", depths=(10, 12, 16), gray_depths=(16,), extension=".dpx"),
+}
+
+
+def codec_info(codec: str) -> CodecInfo:
+    """Look a codec up.
+
+    Args:
+        codec: one of `CODECS`.
+
+    Raises:
+        InputError: unknown codec.
+    """
+    if codec not in TABLE:
+        raise InputError(f"unknown codec {codec!r}: use one of {', '.join(CODECS)}")
+    return TABLE[codec]
+
+
+def check_container(path: Path, codec: str) -> None:
+    """Refuse a name whose container does not hold a codec.
+
+    Args:
+        path: the output.
+        codec: one of `CODECS`.
+
+    Raises:
+        InputError: they do not fit; says what would.
+    """
+    info, suffix = codec_info(codec), path.suffix.lower()
+    if info.is_folder:
+        if suffix in CONTAINERS:
+            raise InputError(
+                f"codec {codec} writes a folder of pictures, not {path.name}: give a name without {suffix}"
+            )
+        return
+    if suffix not in CONTAINERS:
+        raise InputError(f"cannot tell the container from {path.name}: end it in {', '.join(CONTAINERS)}")
+    if suffix not in info.suffixes:
+        held = (name for name, other in TABLE.items() if suffix in other.suffixes)
+        raise InputError(
+            f"{path.name}: {suffix} does not hold {codec}: end it in {either(info.suffixes)}, "
+            f"or use --codec {either(held)}"
+        )
+
+
+def either(names: Iterable[object]) -> str:
+    """`a, b or c`."""
+    *others, last = map(str, names)
+    return f"{', '.join(others)} or {last}" if others else last

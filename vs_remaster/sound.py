@@ -1,0 +1,143 @@
+"""Sound as PCM without gaps, in step with the picture, for a container that holds nothing else."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+
+log = logging.getLogger(__name__)
+
+RATE = 48000
+"""Samples a second that FFmpeg's MXF takes."""
+
+_SLACK = Fraction(1, 100)  # seconds that a file's times may be off before silence is put in or sound cut
+_PATIENCE = 5  # seconds that sound may lie behind its picture in the file
+
+
+class PcmTrack:
+    """Decodes a track of sound and writes it as PCM of 48 kHz.
+
+    MXF stores no times: sample n is heard at n / 48000 s. Where a track begins late or has a gap silence is written,
+    what lies before the first picture or behind the last is cut off, and a track that ends early is filled up.
+
+    16 bits stay 16, everything else becomes 24; PCM of 16 and 24 bits at 48 kHz is kept exactly.
+
+    Args:
+        source: a stream of sound.
+        output: the container being written, before its header.
+        start: time of the first picture, in seconds of the source.
+    """
+
+    def __init__(self, source: Any, output: Any, start: Fraction) -> None:
+        context = source.codec_context
+        self._name, self._source_rate, self._output = f"stream {source.index}", context.sample_rate, output
+        self._start = start
+        short = context.format is not None and context.format.name in ("s16", "s16p", "u8", "u8p")
+        self._kind, codec = ("s16", "pcm_s16le") if short else ("s32", "pcm_s24le")
+        self._type = np.int16 if short else np.int32
+        self._layout = context.layout
+        self.target = output.add_stream(codec, rate=RATE, layout=context.layout)
+        self._to_kind = av.AudioResampler(self._kind, self._layout, self._source_rate)
+        self._to_rate = None
+        if self._source_rate != RATE:
+            self._to_rate = av.AudioResampler(self._kind, self._layout, RATE)
+        self._fifo = av.AudioFifo()
+        self._placed = 0  # samples of the source behind the first picture so far
+        self._written = 0
+        self._broken = self._late = False
+        if context.name not in ("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be") or self._to_rate:
+            log.warning(
+                "%s (audio, %s, %d Hz) is converted to PCM of %d bits and %d Hz: mxf holds nothing else",
+                self._name, context.name, self._source_rate, 16 if short else 24, RATE,
+            )  # fmt: skip
+
+    def feed(self, packet: av.Packet) -> None:
+        """Decode a packet."""
+        try:
+            for frame in packet.decode():
+                self._place(frame)
+        except av.FFmpegError as error:
+            if not self._broken:
+                log.warning("%s (audio) is damaged: silence takes the place of what is missing (%s)", self._name, error)
+            self._broken = True
+
+    def _place(self, frame: Any) -> None:
+        apart = 0
+        if frame.pts is not None:
+            base = Fraction(frame.time_base.numerator, frame.time_base.denominator)
+            place = round((frame.pts * base - self._start) * self._source_rate)
+            apart = place - self._placed
+            if self._placed and abs(apart) <= _SLACK * self._source_rate:
+                apart = 0
+        if apart > 0:
+            self._fill(apart)
+        elif apart < 0 < self._placed and not self._late:
+            log.warning("%s (audio): what comes twice or too late in the file is left out", self._name)
+            self._late = True
+        for part in self._to_kind.resample(frame):
+            self._push(part.to_ndarray().reshape(-1, self._layout.nb_channels)[max(0, -apart) :])
+
+    def _fill(self, count: int) -> None:
+        for at in range(0, count, self._source_rate):
+            shape = min(count - at, self._source_rate), self._layout.nb_channels
+            self._push(np.zeros(shape, self._type))
+
+    def _push(self, samples: np.ndarray) -> None:
+        if not len(samples):
+            return
+        self._placed += len(samples)
+        frame = self._frame(samples, self._source_rate)
+        self._queue(self._to_rate.resample(frame) if self._to_rate else [frame])
+
+    def _frame(self, samples: np.ndarray, rate: int) -> Any:
+        packed = np.ascontiguousarray(samples).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, format=self._kind, layout=self._layout.name)
+        frame.sample_rate = rate
+        return frame
+
+    def _queue(self, frames: list[Any]) -> None:
+        for frame in frames:
+            frame.pts = None
+            self._fifo.write(frame)
+
+    def release(self, until: Fraction) -> None:
+        """Write what is heard before a time, in seconds of the source.
+
+        A muxer holds pictures back until it has their sound: where none came for long, there is silence.
+        """
+        silent = round((until - _PATIENCE - self._start) * self._source_rate) - self._placed
+        if silent > 0:
+            self._fill(silent)
+        self._write(round((until - self._start) * RATE) - self._written)
+
+    def _write(self, count: int) -> None:
+        count = min(count, self._fifo.samples)
+        while count > 0:
+            frame = self._fifo.read(min(count, RATE))
+            frame.pts, frame.time_base = self._written, Fraction(1, RATE)
+            self._written += frame.samples
+            count -= frame.samples
+            self._mux(frame)
+
+    def _mux(self, frame: Any) -> None:
+        for packet in self.target.encode(frame):
+            self._output.mux(packet)
+
+    def finish(self, end: Fraction) -> None:
+        """Write the rest, exactly as long as the picture.
+
+        Args:
+            end: time at which the last picture ends, in seconds of the source.
+        """
+        self.release(end)
+        if self._to_rate and self._placed:
+            self._queue(self._to_rate.resample(None))
+        missing = round((end - self._start) * RATE) - self._written - self._fifo.samples
+        if missing > 0:
+            self._queue([self._frame(np.zeros((missing, self._layout.nb_channels), self._type), RATE)])
+        self.release(end)
+        self._mux(None)
