@@ -102,10 +102,7 @@ def make_engine(net: nn.Module, engine: str, device: str, precision: str) -> Eng
         from .pytorch import TorchEngine
 
         if engine == "auto":
-            log.info(
-                "engine torch: it runs every network and exports nothing first (on a CPU without bfloat16, engine "
-                "onnxruntime takes 15 to 30 % less time)"
-            )
+            log.info("engine torch: it runs every network and neither exports nor compiles anything first")
         return TorchEngine(net, device, choose_precision(precision, device), compiled=engine == "compile")
     from .onnx import onnx_engine
 
