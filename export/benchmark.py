@@ -51,6 +51,7 @@ from export.report import progress, table
 from vs_remaster.engines import ENGINES, PRECISIONS, choose_device
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.job import remaster_film
+from vs_remaster.process import take_over
 from vs_remaster.remaster import ColorizeOptions, RestoreOptions
 
 SIZES = ("528x400",)
@@ -87,7 +88,7 @@ def jobs(options: argparse.Namespace, device: str, sizes: Sequence[tuple[int, in
     engines = [
         (engine, precision)
         for engine, precision in product(options.engine, options.precision)
-        if engine == "torch" or precision != "bf16"  # which only torch has
+        if engine in ("torch", "compile") or precision != "bf16"  # which only PyTorch has
     ]
     if not engines:
         raise InputError(f"engine {options.engine[0]!r} has no bf16; use --precision fp32 or fp16")
@@ -250,4 +251,5 @@ def main(arguments: Sequence[str] | None = None) -> float | dict[str, float] | N
 
 
 if __name__ == "__main__":
+    take_over()
     main()

@@ -1,0 +1,99 @@
+"""The networks on a GPU: the same pictures as on the CPU, on the device from end to end, and back in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from vs_remaster.engines.transfer import Transfer
+from vs_remaster.pipeline import Picture, RemasterPipeline
+from vs_remaster.references import Reference, load_references
+from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
+from vs_remaster.samples import decode_luma
+from vs_remaster.video import VideoReader
+
+pytestmark = pytest.mark.gpu
+
+SAMPLE = Path(__file__).parent / "data"
+NEAR = {"fp32": 5e-3, "fp16": 2e-2}  # of the CPU's fp32; on a GPU its convolutions are TF32
+
+
+@pytest.fixture(scope="module")
+def film() -> torch.Tensor:
+    """The first shot of the sample, luma `[T, 1, H, W]`."""
+    with VideoReader(SAMPLE / "sample.mkv", 0, 40) as reader:
+        return torch.stack([decode_luma(frame.planes, reader.info) for frame in reader])
+
+
+@pytest.fixture(scope="module")
+def references() -> list[Reference]:
+    return load_references(SAMPLE / "references")
+
+
+def how(device: str, precision: str = "fp32", engine: str = "torch") -> dict[str, str]:
+    return {"model": "fast", "device": device, "precision": precision, "engine": engine}
+
+
+@pytest.mark.parametrize("engine", ["torch", "compile"])
+@pytest.mark.parametrize("precision", NEAR)
+def test_restoring_is_as_on_the_cpu(film, precision, engine):
+    there, here = (Restorer(RestoreOptions(**x)).restore(film) for x in (how("cuda", precision, engine), how("cpu")))
+    assert there.luma.device.type == "cpu"
+    assert (there.luma - here.luma).abs().quantile(0.999) < NEAR[precision]
+    assert (there.mask - here.mask).abs().mean() < NEAR[precision]
+
+
+@pytest.mark.parametrize("engine", ["torch", "compile"])
+@pytest.mark.parametrize("precision", NEAR)
+def test_colouring_is_as_on_the_cpu(film, references, precision, engine):
+    made = []
+    for options in (how("cuda", precision, engine), how("cpu")):
+        colorizer = Colorizer(ColorizeOptions(**options, lines=160))
+        made.append(colorizer.colorize(film[:20], colorizer.encode_references(references)))
+    there, here = made
+    # here and there another position of a reference is the most similar one, so single pixels may differ
+    assert (there.chroma - here.chroma).abs().mean() < NEAR[precision] / 5
+    assert (there.shares - here.shares).abs().max() < NEAR[precision]
+
+
+def test_tiles_are_as_the_whole_frame(film):
+    whole, tiled = (Restorer(RestoreOptions(**how("cuda"), tile=tile)).restore(film[:16]).luma for tile in (0, 384))
+    assert (whole - tiled).abs().max() < 1e-2
+
+
+@pytest.mark.parametrize("engine", ["torch", "compile"])
+def test_a_film_is_as_its_parts_and_comes_back_in_order(film, references, engine):
+    restorer = Restorer(RestoreOptions(**how("cuda", engine=engine)))
+    colorizer = Colorizer(ColorizeOptions(**how("cuda", engine=engine), lines=160))
+    pipeline = RemasterPipeline(restorer, colorizer, references, [25])
+    out = list(pipeline.process(Picture(luma, None, i, payload=i) for i, luma in enumerate(film)))
+    assert [p.payload for p in out] == list(range(len(film)))
+    assert all(x.device.type == "cpu" for p in out for x in (p.luma, p.chroma, p.mask, p.shares))
+    luma = restorer.restore(film, [25]).luma
+    chroma = colorizer.colorize(luma, colorizer.encode_references(references), [25]).chroma
+    assert torch.equal(torch.stack([p.luma for p in out]), luma)
+    assert torch.equal(torch.stack([p.chroma for p in out]), chroma)
+
+
+def test_copies_do_not_overtake_the_work():
+    """Large tensors go there and back many times while the device is busy; each comes back as it was made."""
+    transfer = Transfer("cuda")
+
+    def values() -> Iterator[torch.Tensor]:
+        for i in range(40):
+            yield torch.full((1, 1080, 1920), float(i))
+
+    coming = []
+    for value in values():
+        there = transfer.there(value)
+        busy = torch.ones(2048, 2048, device="cuda")
+        for _ in range(20):
+            busy = busy @ busy * 1e-6
+        coming.append(transfer.back([2 * there + 0 * busy[0, 0].nan_to_num(0, 0, 0), None]))
+        del there
+    for i, finish in enumerate(coming):
+        value, nothing = finish()
+        assert nothing is None and bool((value == 2 * i).all())
