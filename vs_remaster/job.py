@@ -30,6 +30,7 @@ from .remaster import (
 from .samples import Samples
 from .scenes import AFTER, BEFORE
 from .video import VideoReader
+from .window import Window
 from .y4m import RawFormat
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ def remaster_film(
     check_output(output, write.codec, write.overwrite, source if source.exists() else None)
     with VideoReader(source, start, end) as reader:
         pipeline = RemasterPipeline(restore, colorize, references, scenes)
-        reader.context = _context(pipeline, start, end)
+        reader.context = context(windows_of(pipeline), start, end)
         info = reader.info
         out = output_format(info, write.codec, colorize is not None)
         with open_writer(output, reader, out, codec=write.codec, crf=write.crf, overwrite=write.overwrite) as writer:
@@ -303,9 +304,13 @@ def _check_alike(info: VideoInfo, their: VideoInfo, offset: int) -> None:
             )
 
 
-def _context(pipeline: RemasterPipeline, start: int, end: int | None) -> tuple[int, int]:
+def windows_of(pipeline: RemasterPipeline) -> list[Window]:
+    """The windows that frames go through, in order."""
+    return [worker.window for worker in (pipeline.restorer, pipeline.colorizer) if worker]
+
+
+def context(windows: Sequence[Window], start: int, end: int | None) -> tuple[int, int]:
     """Frames before `start` and after `end` that the frames between depend on, from a frame where all blocks begin."""
-    windows = [worker.window for worker in (pipeline.restorer, pipeline.colorizer) if worker]
     first, last = start, end or 0
     for window in reversed(windows):
         first = first // window.block * window.block - window.before

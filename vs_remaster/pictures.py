@@ -28,6 +28,8 @@ PICTURE_RATE = Fraction(24)
 class PictureFolder:
     """The pictures of a folder as the frames of a film."""
 
+    own_times = True  # a number is enough
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.files = sorted(
@@ -39,7 +41,11 @@ class PictureFolder:
         self._layout: PixelLayout | None = None
 
     def pictures(self) -> Iterator[VideoFrame]:
-        for file in self.files:
+        return self.pictures_from(0)
+
+    def pictures_from(self, number: int, pts: int = 0) -> Iterator[VideoFrame]:
+        """The pictures from a number on; they have no times."""
+        for file in self.files[number:]:
             yield self._read(file)
 
     def _read(self, file: Path) -> VideoFrame:
