@@ -70,6 +70,22 @@ def forget(folder: Path, chunk: Chunk) -> bool:
     return there
 
 
+def take_chunk(folder: Path, chunk: Chunk, record: Record, data: bytes) -> None:
+    """Store a chunk that was made where this folder cannot be seen.
+
+    Raises:
+        InputError: no space left. RemasterError: it did not come whole.
+    """
+    if len(data) != record.size:
+        raise RemasterError(f"chunk {chunk.name} came with {len(data)} bytes instead of {record.size}: run again")
+    write_whole(file_of(folder, chunk), data)
+    _write_record(folder, chunk, record)
+
+
+def _write_record(folder: Path, chunk: Chunk, record: Record) -> None:
+    write_whole(record_of(folder, chunk), json.dumps(asdict(record)).encode())
+
+
 class ChunkWriter(Atomic):
     """Writes the frames of a chunk; its file and then its record have their names when they are whole.
 
@@ -136,7 +152,7 @@ class ChunkWriter(Atomic):
                 record_of(self._folder, self.chunk).unlink(missing_ok=True)
                 settle(self._part, self.path)
             self.record = Record(self.chunk.key, self.path.stat().st_size, tuple(self._checks))
-            write_whole(record_of(self._folder, self.chunk), json.dumps(asdict(self.record)).encode())
+            _write_record(self._folder, self.chunk, self.record)
         except BaseException:
             self.abort()
             raise

@@ -41,6 +41,9 @@ def add_job(run: argparse.ArgumentParser) -> None:
         "--workers", type=int, metavar="N", help="processes that work at the same time, one GPU each (default: 1)"
     )
     group.add_argument("--ray", metavar="ADDRESS", help="let a Ray cluster do the work: auto, local or HOST:PORT")
+    group.add_argument(
+        "--ray-stream", action="store_true", help="send film and chunks through Ray even where paths are shared"
+    )
     group.add_argument("--json", action="store_true", help="say what is going on in JSON, an object a line")
 
 
@@ -55,6 +58,7 @@ def job_options(arguments: argparse.Namespace) -> Any:
         plan=arguments.plan,
         workers=arguments.workers,
         ray=arguments.ray,
+        ray_stream=arguments.ray_stream,
     )
 
 

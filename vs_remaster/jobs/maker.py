@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
+import torch
+
 from ..job import remaster_frames
 from ..planes import Frame
 from ..remaster import ColorizeOptions, Colorizer, Picture, RemasterPipeline, RestoreOptions, Restorer
@@ -18,7 +20,7 @@ _PIPELINES = 4  # kept with their encoded references
 
 
 class ChunkMaker:
-    """Makes chunks of a film.
+    """Makes chunks of a film; to be entered first.
 
     Args:
         work: what to do.
@@ -35,13 +37,16 @@ class ChunkMaker:
         self._colorizer = colorizer or (Colorizer(work.colorize) if work.colorize else None)
         self._pipelines: OrderedDict[tuple, RemasterPipeline] = OrderedDict()
         self._cursor = Cursor(work.source, work.survey)
+        self._threads = torch.get_num_threads()
 
     def __enter__(self) -> ChunkMaker:
+        torch.set_num_threads(self._work.threads)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        torch.set_num_threads(self._threads)
         self._cursor.close()
 
     def make(

@@ -90,6 +90,7 @@ class Work:
         windows: of the networks, in order.
         out: the samples that the encoder will get.
         survey: of the film.
+        threads: of a network on a CPU: another number rounds otherwise.
     """
 
     source: Path
@@ -100,6 +101,7 @@ class Work:
     windows: tuple[Window, ...]
     out: OutputFormat
     survey: Survey
+    threads: int
 
     def reach(self, first: int, last: int) -> tuple[int, int]:
         """First and last frame (not included) that a run of frames depends on; nothing looks across a cut."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import torch
 
 from ..encode import open_writer
 from ..errors import InputError, RemasterError
@@ -39,6 +40,7 @@ from .plan import (
 )
 from .shots import parse_shots, shots_toml
 from .survey import Survey, survey_film
+from .tally import Tally
 from .watch import Watch, nobody
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ class JobOptions:
         plan: look at the film and write the plan and the shots, no more.
         workers: processes that make chunks at the same time; None: this one, or as many as a cluster has room for.
         ray: address of a Ray cluster that makes the chunks.
+        ray_stream: send film and chunks through the cluster even where its machines see the same files.
     """
 
     folder: Path | None = None
@@ -63,6 +66,7 @@ class JobOptions:
     plan: bool = False
     workers: int | None = None
     ray: str | None = None
+    ray_stream: bool = False
 
     def __post_init__(self) -> None:
         if self.chunk < 1:
@@ -134,7 +138,7 @@ def remaster_job(
             folder.clear()
             job = _Job(folder, source, reader, out, restore, colorize, scenes, references)
             with _nothing_left_without_a_plan(folder):
-                job.open(options.chunk, watch, check)
+                job.open(options, watch, check)
             if options.plan:
                 log.info("%d chunks planned: edit %s, then run without --plan", len(job.chunks), folder.shots)
                 return Done(0, job.survey.truncated)
@@ -172,14 +176,14 @@ class _Job:
         self.chunks: list[Chunk]
         self._work: Work
 
-    def open(self, length: int, watch: Watch, check: Callable[[], None]) -> None:
+    def open(self, options: JobOptions, watch: Watch, check: Callable[[], None]) -> None:
         """Read the plan, or make it; then the settings of the shots."""
         restore, colorize = options_of(self._restore), options_of(self._colorize)
         windows = windows_of(restore, colorize)
         told = self._identity(restore, colorize)
         plan = self.folder.read_plan()
         if plan is None:
-            plan = self._survey(told, windows, length, watch, check)
+            plan = self._survey(told, windows, options, watch, check)
         else:
             _compare(plan["job"], told, self.folder.path)
         self.survey = Survey.from_json(plan["survey"])
@@ -193,7 +197,17 @@ class _Job:
             )
         lines = colorize.lines if colorize else 432
         found, given, own = find_references(settings, self._references, self.folder.path, lines)
-        self._work = Work(self._source, self.folder.chunks, restore, colorize, found, windows, self._out, self.survey)
+        self._work = Work(
+            self._source,
+            self.folder.chunks,
+            restore,
+            colorize,
+            found,
+            windows,
+            self._out,
+            self.survey,
+            plan["threads"],
+        )
         self.chunks = plan_chunks(self._work, told["film"], plan["chunks"], settings, given, own)
 
     def _identity(self, restore: RestoreOptions | None, colorize: ColorizeOptions | None) -> dict[str, Any]:
@@ -209,7 +223,7 @@ class _Job:
         }
 
     def _survey(
-        self, told: dict[str, Any], windows: Sequence[Any], length: int, watch: Watch, check: Callable[[], None]
+        self, told: dict[str, Any], windows: Sequence[Any], options: JobOptions, watch: Watch, check: Callable[[], None]
     ) -> dict[str, Any]:
         info, source = self._reader.info, self._source
         log.info("looking through %s for cuts", source)
@@ -222,9 +236,16 @@ class _Job:
             progress=lambda done, total: watch.told("survey", done, total),
             check=check,
         )
-        table = chunk_table(survey.shots, chunk_length(info, self._out, length), windows)
-        plan = {"source": str(source.absolute()), "job": told, "chunks": table, "survey": survey.to_json()}
-        self.folder.write_plan({**plan, "frame_bytes": frame_bytes(info, self._out)})
+        table = chunk_table(survey.shots, chunk_length(info, self._out, options.chunk), windows)
+        plan = {
+            "source": str(source.absolute()),
+            "job": told,
+            "frame_bytes": frame_bytes(info, self._out),
+            "threads": max(1, torch.get_num_threads() // (options.workers or 1)),
+            "chunks": table,
+            "survey": survey.to_json(),
+        }
+        self.folder.write_plan(plan)
         return plan
 
     def _write_shots(self) -> None:
@@ -252,7 +273,7 @@ class _Job:
         todo = [chunk for chunk in self.chunks if chunk not in done]
         frames = sum(chunk.frames for chunk in self.chunks)
         log.info("%s", self._summary(len(done), len(todo)))
-        tally = _Tally(watch, frames, done, self.folder.path, self._bytes_a_frame(done))
+        tally = Tally(watch, frames, done, self.folder.path, self._bytes_a_frame(done))
         tally.tell()
         if not todo:
             return
@@ -261,7 +282,7 @@ class _Job:
         if options.ray is not None:
             from .cluster import make_on_ray
 
-            make_on_ray(options.ray, options.workers, self._work, todo, tally, check)
+            make_on_ray(options.ray, options.workers, self._work, todo, tally, check, stream=options.ray_stream)
         elif (options.workers or 1) > 1:
             from .workers import make_in_processes
 
@@ -320,34 +341,6 @@ class _Job:
         self.folder.remove(shots=not edited)
         if edited:
             log.info("%s was edited and is kept; the rest of the job is removed", self.folder.shots)
-
-
-class _Tally:
-    """Counts what is done and tells the watch."""
-
-    def __init__(self, watch: Watch, total: int, done: dict[Chunk, Record], folder: Path, bytes_a_frame: float) -> None:
-        self._watch, self._total, self._folder = watch, total, folder
-        self._done = self._begun = sum(chunk.frames for chunk in done)
-        self._kept = self._done  # frames in finished chunks
-        self._bytes = sum(record.size for record in done.values())
-        self._guess = bytes_a_frame
-
-    def frames(self, count: int) -> None:
-        """So many more frames are made (fewer, where they have to be made again)."""
-        self._done += count
-        self.tell()
-
-    def finished(self, chunk: Chunk, record: Record) -> None:
-        """A chunk is finished; its frames have been counted."""
-        self._kept += chunk.frames
-        self._bytes += record.size
-        self._guess = self._bytes / self._kept
-        self.tell()
-
-    def tell(self) -> None:
-        """Tell the watch."""
-        needed = round((self._total - self._kept) * self._guess)
-        self._watch.told("frames", self._done, self._total, needed, shutil.disk_usage(self._folder).free)
 
 
 @contextlib.contextmanager
