@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class PictureFolder:
     def pictures(self) -> Iterator[VideoFrame]:
         return self.pictures_from(0)
 
-    def pictures_from(self, number: int, pts: int = 0) -> Iterator[VideoFrame]:
+    def pictures_from(self, number: int, pts: int = 0, aims: Sequence[int] = ()) -> Iterator[VideoFrame]:
         """The pictures from a number on; they have no times."""
         for file in self.files[number:]:
             yield self._read(file)

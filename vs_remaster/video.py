@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -140,12 +140,13 @@ class VideoReader:
             number += 1
         self._finish(number, clock)
 
-    def decode(self, key: tuple[int, int] | None = None) -> Iterator[tuple[int, VideoFrame]]:
+    def decode(self, key: tuple[int, int] | None = None, aims: Sequence[int] = ()) -> Iterator[tuple[int, VideoFrame]]:
         """Number and picture of every frame, instead of iterating: nothing is checked, and times are not looked at.
 
         Args:
             key: number and time of a key frame, as `watch` was shown them; decoding begins there. None: at the first
                 frame.
+            aims: times to seek to, in turn, until that frame is met; those of some key frames from it back.
 
         Returns:
             An iterator, empty where no frame of that time is found. A seek promises nothing: what is delivered has to
@@ -155,7 +156,7 @@ class VideoReader:
             pictures, number = iter(self._next, None), 0
         else:
             number = key[0]
-            pictures = self._source.pictures_from(*key)
+            pictures = self._source.pictures_from(*key, aims)
         return enumerate(pictures, number)
 
     def planes(self, picture: VideoFrame) -> list[np.ndarray]:
@@ -292,20 +293,24 @@ class _File:
                 yield picture
         self._errors += held is not None
 
-    def pictures_from(self, number: int, pts: int) -> Iterator[VideoFrame]:
-        """Decode from the key frame of a time on; nothing where it is not found."""
-        try:
-            self.container.seek(pts, stream=self.stream)
-        except (av.FFmpegError, OSError) as error:
-            log.debug("%s: seek to %d: %s", self.path, pts, error)
-            return
-        found = False
-        for picture in self.pictures():
-            found = found or picture.pts == pts
-            if not found and picture.pts is not None and picture.pts > pts:
-                return
+    def pictures_from(self, number: int, pts: int, aims: Sequence[int]) -> Iterator[VideoFrame]:
+        """Decode from the key frame of a time on; nothing where it is not found. Some seeks lead behind what they were
+        asked for, so `aims` are tried one after the other."""
+        for aim in aims:
+            try:
+                self.container.seek(aim, stream=self.stream)
+            except (av.FFmpegError, OSError) as error:
+                log.debug("%s: seek to %d: %s", self.path, aim, error)
+                continue
+            found = False
+            for picture in self.pictures():
+                found = found or picture.pts == pts
+                if found:
+                    yield picture
+                elif picture.pts is not None and picture.pts > pts:
+                    break
             if found:
-                yield picture
+                return
 
     def _decode(self) -> Iterator[VideoFrame]:
         held = None

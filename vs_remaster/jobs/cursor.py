@@ -22,6 +22,7 @@ from .survey import Survey, checksum
 
 log = logging.getLogger(__name__)
 
+_AIMS = 3  # key frames that a seek is tried with
 _KEPT_BYTES = 256 << 20  # frames that are kept because the next run of frames may begin with them
 
 
@@ -107,7 +108,8 @@ class Cursor:
     def _open(self, key: tuple[int, int] | None) -> None:
         self._reader.close()
         self._reader = VideoReader(self._path, notes=False)
-        self._coming = self._reader.decode(key)
+        times = [time for number, time in self._survey.keys if key and number <= key[0]]
+        self._coming = self._reader.decode(key, times[: -_AIMS - 1 : -1])
         self._next = 0 if key is None else key[0]
         self._sought = key is not None
 

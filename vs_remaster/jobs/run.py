@@ -395,5 +395,5 @@ def _differences(begun: Any, now: Any, name: str = "") -> Iterator[tuple[str, An
             yield from _differences(begun.get(key), now.get(key), f"{name} {key}".strip())
     elif begun != now:
         told = [value[:12] + "..." if isinstance(value, str) and len(value) >= 64 else value for value in (begun, now)]
-        told = ["off" if value is None else "on" if isinstance(value, dict) else value for value in told]
+        told = ["none" if value is None else "on" if isinstance(value, dict) else value for value in told]
         yield name, *told
