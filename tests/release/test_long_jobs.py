@@ -35,12 +35,22 @@ def film(tmp_path_factory) -> list[str]:
     times = [10 * n + (70 if n > 50 else 0) + (n % 3) for n in range(140)]
     write_film(folder / "film.mp4", times=times, looks={1: "coloured", 2: "black"})
     write_references(folder / "references")
-    return ["run", f"{folder}/film.mp4", "--references", f"{folder}/references", "--chunk", "32", *FAST]
+    return [
+        "run",
+        f"{folder}/film.mp4",
+        "--references",
+        f"{folder}/references",
+        "--chunk",
+        "32",
+        "--codec",
+        "prores",
+        *FAST,
+    ]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(film, tmp_path_factory):
-    output = tmp_path_factory.mktemp("whole") / "out.mp4"
+    output = tmp_path_factory.mktemp("whole") / "out.mov"
     assert cli.main([*film, "-o", str(output)]) == 0
     return heard_and_seen(output)
 
@@ -67,10 +77,10 @@ def test_killed_at_twenty_moments(film, undisturbed, tmp_path):
     }
     places = chance.sample(sorted(PLACES), 10)
     began = time.monotonic()
-    assert run_and_kill("ended", 1, *film, "-o", tmp_path / "timed.mp4") == -signal.SIGKILL
+    assert run_and_kill("ended", 1, *film, "-o", tmp_path / "timed.mov") == -signal.SIGKILL
     whole = time.monotonic() - began
     for moment in range(20):
-        output = tmp_path / str(moment) / "out.mp4"
+        output = tmp_path / str(moment) / "out.mov"
         output.parent.mkdir()
         if moment < 10:
             count = chance.randint(1, often.get(places[moment], 1))
@@ -93,20 +103,20 @@ def test_killed_at_twenty_moments(film, undisturbed, tmp_path):
 def test_a_disk_that_is_full(film, undisturbed, tmp_path, capsys):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", disk], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True)
     if mounted.returncode:
         pytest.skip(f"cannot mount a small disk: {mounted.stderr.decode().strip()}")
     try:
         capsys.readouterr()
-        assert cli.main([*film, "-o", str(disk / "out.mp4")]) == 2
+        assert cli.main([*film, "-o", str(disk / "out.mov")]) == 2
         said = capsys.readouterr().err
         assert re.fullmatch(
             r"vs-remaster: no space left for .*: free some or write elsewhere; [1-5] of 6 chunks are kept in "
-            r".*out.mp4.job: run the same command again to go on\n",
+            r".*out.mov.job: run the same command again to go on\n",
             said,
         )
         subprocess.run(["mount", "-o", "remount,size=20m", disk], check=True)
-        assert finished(film, disk / "out.mp4") == undisturbed
+        assert finished(film, disk / "out.mov") == undisturbed
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -117,13 +127,13 @@ def test_a_worker_that_is_killed_on_a_ray_cluster(film, undisturbed, tmp_path, m
     mark = f"VS_REMASTER_TEST={os.getpid()}-{stream}"
     monkeypatch.setenv(*mark.split("="))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    output = tmp_path / "out.mp4"
+    output = tmp_path / "out.mov"
     more = ["--ray", "local", "--workers", "2", *(["--ray-stream"] if stream else []), "-o", str(output)]
     main = subprocess.Popen(
         [sys.executable, "-m", "vs_remaster.cli", *film, *more], cwd=ROOT, stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 300
-    while not list(tmp_path.glob("out.mp4.job/chunks/*.json")):
+    while not list(tmp_path.glob("out.mov.job/chunks/*.json")):
         assert main.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     workers = [pid for pid in marked(mark) if b"ray::_Worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
@@ -131,7 +141,7 @@ def test_a_worker_that_is_killed_on_a_ray_cluster(film, undisturbed, tmp_path, m
     os.kill(workers[0], signal.SIGKILL)
     assert main.wait(timeout=300) == 0
     assert heard_and_seen(output) == undisturbed
-    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mov"]
 
 
 def marked(mark: str) -> list[int]:
