@@ -21,6 +21,7 @@ if "." in __package__:
         video,
         weights,
     )
+    from ..vs_remaster.jobs import run as film_jobs
 else:
     from vs_remaster import (
         color,
@@ -37,12 +38,14 @@ else:
         video,
         weights,
     )
+    from vs_remaster.jobs import run as film_jobs
 
 __all__ = [
     "color",
     "encode",
     "engines",
     "errors",
+    "film_jobs",
     "job",
     "output",
     "pick",

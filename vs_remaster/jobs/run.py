@@ -17,7 +17,7 @@ from ..job import Done, OutputOptions, to_color
 from ..output import OutputFormat, check_output, output_format
 from ..planes import Frame
 from ..references import Reference
-from ..remaster import ColorizeOptions, Colorizer, Picture, RestoreOptions, Restorer
+from ..remaster import Colorizer, Picture, Restorer
 from ..video import VideoReader
 from .chunks import DamagedChunk, Record, finished, forget, read_chunk
 from .folder import JobFolder, write_whole
@@ -92,6 +92,33 @@ def needs_job(
         expected = reader.expected
         out = output_format(reader.info, write.codec, colored)
         return expected is not None and expected > chunk_length(reader.info, out, options.chunk)
+
+
+def is_begun(
+    folder: Path,
+    source: Path,
+    *,
+    restore: Restore,
+    colorize: Colorize,
+    references: Sequence[Reference] = (),
+    scenes: Literal["auto", "none"] | Sequence[int] = "auto",
+    write: OutputOptions = OutputOptions(),
+    start: int = 0,
+    end: int | None = None,
+) -> bool:
+    """Whether a folder holds a job that `remaster_job` would go on with; see there."""
+    job_folder = JobFolder(folder)
+    try:
+        plan = job_folder.read_plan()
+        colorize = to_color(restore, colorize, references)
+        if plan is None or plan["source"] != str(source.absolute()):
+            return False
+        with VideoReader(source, start, end, notes=False) as reader:
+            out = output_format(reader.info, write.codec, colorize is not None)
+            job = _Job(job_folder, source, reader, out, restore, colorize, scenes, references)
+            return plan["job"] == job.identity()
+    except RemasterError:
+        return False
 
 
 def remaster_job(
@@ -180,7 +207,7 @@ class _Job:
         """Read the plan, or make it; then the settings of the shots."""
         restore, colorize = options_of(self._restore), options_of(self._colorize)
         windows = windows_of(restore, colorize)
-        told = self._identity(restore, colorize)
+        told = self.identity()
         plan = self.folder.read_plan()
         if plan is None:
             plan = self._survey(told, windows, options, watch, check)
@@ -210,7 +237,7 @@ class _Job:
         )
         self.chunks = plan_chunks(self._work, told["film"], plan["chunks"], settings, given, own)
 
-    def _identity(self, restore: RestoreOptions | None, colorize: ColorizeOptions | None) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What must not change while a job is under way."""
         return {
             "film": fingerprint(self._source),
@@ -218,8 +245,8 @@ class _Job:
             "end": self._reader.end,
             "scenes": self._scenes if isinstance(self._scenes, str) else sorted(set(self._scenes)),
             "samples": {**asdict(self._out), "subsampling": list(self._out.subsampling)},
-            "restore": computation("restorer", restore),
-            "colorize": computation("colorizer", colorize),
+            "restore": computation("restorer", options_of(self._restore)),
+            "colorize": computation("colorizer", options_of(self._colorize)),
         }
 
     def _survey(
