@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -295,6 +296,21 @@ def test_a_job_that_was_begun_otherwise_is_not_mixed(tmp_path, movie, references
         remaster_job(
             movie, tmp_path / "out.mkv", restore=RESTORE, colorize=None, options=JobOptions(folder=tmp_path / "full")
         )
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_film_that_is_damaged_in_the_middle(tmp_path, lost):
+    """The decoder makes do with what there is, or leaves a frame out; the frames are those of the direct way."""
+    path = write_film(tmp_path / "film.mkv", options={"g": "12", "bf": "2", "crf": "5"}, sound=False)
+    with av.open(str(path)) as container:
+        packet = bytes([p for p in container.demux(video=0) if p.size][75])
+    data = path.read_bytes()
+    at, length = data.index(packet), len(packet) if lost else 200
+    path.write_bytes(data[: at + len(packet) - length] + bytes(length) + data[at + len(packet) :])
+    direct = remaster_film(path, tmp_path / "direct.mkv", restore=RESTORE, colorize=None, write=LOSSLESS)
+    assert (direct.frames, direct.truncated) == ((139, True) if lost else (140, False))
+    assert job(path, tmp_path / "out.mkv", None, colorize=None) == direct
+    assert samples(tmp_path / "out.mkv") == samples(tmp_path / "direct.mkv")
 
 
 # --- shots ---

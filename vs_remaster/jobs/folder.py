@@ -82,8 +82,9 @@ class JobFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is no folder: give another --job")
-        strange = not self.plan.exists() and self.path.is_dir() and {p.name for p in self.path.iterdir()}
-        if strange and not strange <= {_SHOTS, _LOCK, _CHUNKS} and not all(".part" in name for name in strange):
+        there = [] if self.plan.exists() or not self.path.is_dir() else [path.name for path in self.path.iterdir()]
+        strange = [name for name in there if name not in (_SHOTS, _LOCK, _CHUNKS) and not name.endswith(".part")]
+        if strange:
             raise InputError(f"{self.path} holds other files ({min(strange)}): give --job the name of a new folder")
         with named_errors(self.path):
             self.chunks.mkdir(parents=True, exist_ok=True)
@@ -152,7 +153,7 @@ class JobFolder:
 
     def clear(self) -> None:
         """Remove what unfinished writing has left."""
-        for part in (*self.path.glob(".*.part*"), *self.chunks.glob(".*.part*")):
+        for part in (*self.path.glob(".*.part"), *self.chunks.glob(".*.part"), *self.chunks.glob(".*.part.mkv")):
             part.unlink(missing_ok=True)
 
     def remove(self, *, shots: bool) -> None:

@@ -225,8 +225,8 @@ class _Job:
         lines = colorize.lines if colorize else 432
         found, given, own = find_references(settings, self._references, self.folder.path, lines)
         self._work = Work(
-            self._source,
-            self.folder.chunks,
+            self._source.absolute(),
+            self.folder.chunks.absolute(),
             restore,
             colorize,
             found,
