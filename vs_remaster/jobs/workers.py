@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing.connection import wait as wait_for
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ..errors import RemasterError
@@ -24,6 +27,7 @@ from .tally import Tally
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3  # at finishing one more chunk before workers that die are taken for a reason to stop
+_PATIENCE = 2.0  # seconds that workers have to end by themselves
 _TICK = 0.5  # seconds between two looks at what the workers have done
 
 
@@ -79,6 +83,7 @@ def _round(count: int, work: Work, left: list[Chunk], tally: Tally, check: Calla
         seats.put(seat)
     # as bytes: tensors would otherwise be shared through files of this process, which may end first
     arguments = (pickle.dumps(work), seats, made, stop)
+    others = set(multiprocessing.active_children())
     running: dict[Future[Record], Chunk] = {}
     coming = iter(tuple(left))
     counted = 0
@@ -87,7 +92,8 @@ def _round(count: int, work: Work, left: list[Chunk], tally: Tally, check: Calla
             while left:
                 # one chunk waits for each worker, so that none is idle and few are lost when the pool breaks
                 while len(running) < 2 * count and (chunk := next(coming, None)) is not None:
-                    running[pool.submit(_make, chunk)] = chunk
+                    with _without_interrupt():
+                        running[pool.submit(_make, chunk)] = chunk
                 ready, _ = wait(running, _TICK, FIRST_COMPLETED)
                 check()
                 now = made.value
@@ -99,7 +105,31 @@ def _round(count: int, work: Work, left: list[Chunk], tally: Tally, check: Calla
         except BaseException:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
+            _end(set(multiprocessing.active_children()) - others)
             raise
+
+
+def _end(workers: Iterable[BaseProcess]) -> None:
+    """Let workers end, or end them: one that is still loading its networks does not listen."""
+    deadline = time.monotonic() + _PATIENCE
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
+        if worker.is_alive():
+            worker.terminate()
+
+
+@contextlib.contextmanager
+def _without_interrupt() -> Iterator[None]:
+    """Processes that are started here do not take part in Ctrl-C, which goes to all of a terminal: the main process
+    tells them what is to be done."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows: see `_start`
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _here: dict[str, Any] = {}  # of a worker: its maker, and what it shares with the main process
@@ -107,7 +137,7 @@ _here: dict[str, Any] = {}  # of a worker: its maker, and what it shares with th
 
 def _start(work: bytes, seats: Any, made: Any, stop: Any) -> None:
     """Make this process a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the main process says what is to be done
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.getLogger("vs_remaster").addHandler(logging.NullHandler())
     maker = ChunkMaker(on_device(pickle.loads(work), seats.get()))
