@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from .. import weights
-from ..engines import choose_device, choose_precision
 from ..errors import InputError
 from ..film import VideoInfo
 from ..job import context
@@ -23,13 +21,12 @@ from ..references import Reference, load_references
 from ..remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, chosen_model
 from ..samples import plane_sizes
 from ..window import Window
+from .identity import computation, digest
 from .shots import ShotSettings
 from .survey import Shot, Survey
 
 CHUNK_FRAMES = 500
 _CHUNK_BYTES = 4 << 30  # of samples; FFV1 makes about a third of them
-_WHOLE_FILE = 1 << 30  # larger films are told apart by parts of them
-_PIECE = 16 << 20
 
 Restore = RestoreOptions | Restorer | None
 Colorize = ColorizeOptions | Colorizer | None
@@ -128,56 +125,6 @@ def windows_of(restore: RestoreOptions | None, colorize: ColorizeOptions | None)
             facts = info_of(weights.load_model(network, chosen_model(network, options)))
             found.append(Window(before=facts.before, after=facts.after, block=facts.block))
     return tuple(found)
-
-
-def computation(network: str, options: RestoreOptions | ColorizeOptions | None) -> dict[str, Any] | None:
-    """What decides which numbers a network gives: its weights, options, and what it runs on.
-
-    Raises:
-        RemasterError: no such model or device.
-    """
-    if options is None:
-        return None
-    model, device = chosen_model(network, options), choose_device(options.device)
-    precision = options.precision
-    if options.engine in ("auto", "torch") or precision != "auto":
-        precision = choose_precision(precision, device)
-    return {
-        **asdict(options),
-        "model": f"{'official ' if model.endswith('-official') else ''}{weights.sha256(weights.find(network, model))}",
-        "device": device.partition(":")[0],
-        "engine": "torch" if options.engine == "auto" else options.engine,
-        "precision": precision,
-    }
-
-
-def fingerprint(path: Path) -> str:
-    """Tell a film from another, or from what it was before: the SHA-256 of the file.
-
-    For a file of more than 1 GiB, which would take long to read: of its size, its time and 16 MiB each at its start,
-    middle and end. For a folder: of the names, sizes and times of its files.
-    """
-    digest = hashlib.sha256()
-    if path.is_dir():
-        for file in sorted(path.iterdir()):
-            stat = file.stat()
-            digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()
-    with path.open("rb") as file:
-        stat = os.fstat(file.fileno())
-        if stat.st_size <= _WHOLE_FILE:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{stat.st_size} {stat.st_mtime_ns}\n".encode())
-        for place in (0, stat.st_size // 2, stat.st_size - _PIECE):
-            file.seek(place)
-            digest.update(file.read(_PIECE))
-    return digest.hexdigest()
-
-
-def digest(reference: Reference) -> str:
-    """SHA-256 of a reference's size and pixels, whatever its file or name."""
-    pixels = reference.rgb.contiguous().numpy()
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def frame_bytes(info: VideoInfo, out: OutputFormat) -> int:

@@ -21,6 +21,7 @@ from ..remaster import Colorizer, Picture, Restorer
 from ..video import VideoReader
 from .chunks import DamagedChunk, Record, finished, forget, read_chunk
 from .folder import JobFolder, write_whole
+from .identity import compare, computation, fingerprint
 from .maker import ChunkMaker
 from .plan import (
     CHUNK_FRAMES,
@@ -30,9 +31,7 @@ from .plan import (
     Work,
     chunk_length,
     chunk_table,
-    computation,
     find_references,
-    fingerprint,
     frame_bytes,
     options_of,
     plan_chunks,
@@ -199,6 +198,7 @@ class _Job:
     ) -> None:
         self.folder, self._source, self._reader, self._out = folder, source, reader, out
         self._restore, self._colorize, self._scenes, self._references = restore, colorize, scenes, references
+        self._computed: dict[str, Any]
         self.survey: Survey
         self.chunks: list[Chunk]
         self._work: Work
@@ -207,12 +207,12 @@ class _Job:
         """Read the plan, or make it; then the settings of the shots."""
         restore, colorize = options_of(self._restore), options_of(self._colorize)
         windows = windows_of(restore, colorize)
-        told = self.identity()
+        told = self._computed = self.identity()
         plan = self.folder.read_plan()
         if plan is None:
             plan = self._survey(told, windows, options, watch, check)
         else:
-            _compare(plan["job"], told, self.folder.path)
+            compare(plan["job"], told, self.folder.path)
         self.survey = Survey.from_json(plan["survey"])
         if not self.folder.shots.exists():
             self._write_shots()
@@ -326,7 +326,10 @@ class _Job:
 
     def _summary(self, done: int, todo: int) -> str:
         kept = f", {done} of them finished before" if done else ""
-        return f"{self.survey.end - self.survey.start} frames in {done + todo} chunks{kept}; job in {self.folder.path}"
+        ways = [way for way in (self._computed["restore"], self._computed["colorize"]) if way]
+        engines = " and ".join(sorted({f"{way['device']} {way['precision']}" for way in ways}))
+        frames = self.survey.end - self.survey.start
+        return f"{frames} frames in {done + todo} chunks{kept}, on {engines}; job in {self.folder.path}"
 
     def _bytes_a_frame(self, done: dict[Chunk, Record]) -> float:
         """What a frame takes on the disk: as those that are done, or a third of its samples."""
@@ -400,27 +403,3 @@ def _resumable(job: _Job) -> Iterator[None]:
     except SystemExit:
         log.warning("stopped; %s", kept())
         raise
-
-
-def _compare(begun: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
-    """Refuse to go on with a job that was begun otherwise.
-
-    Raises:
-        InputError: with what differs.
-    """
-    differing = [f"{name} was {old}, is {new}" for name, old, new in _differences(begun, now)]
-    if differing:
-        raise InputError(
-            f"the job in {folder} was begun otherwise ({'; '.join(differing)}): run it as it was begun, or remove that "
-            "folder or name another with --job to begin anew"
-        )
-
-
-def _differences(begun: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(begun, dict) and isinstance(now, dict):
-        for key in dict.fromkeys((*begun, *now)):
-            yield from _differences(begun.get(key), now.get(key), f"{name} {key}".strip())
-    elif begun != now:
-        told = [value[:12] + "..." if isinstance(value, str) and len(value) >= 64 else value for value in (begun, now)]
-        told = ["none" if value is None else "on" if isinstance(value, dict) else value for value in told]
-        yield name, *told

@@ -137,13 +137,15 @@ def survey_film(
             check()
             seen.checks.append(checksum(frame.planes))
             thumb = thumbnail(decode_luma(frame.planes, reader.info))
-            detector.push(thumb)
+            if scenes == "auto":
+                detector.push(thumb)
             if frame.index >= start and not reader.cut:
                 seen.times.append(frame.pts)
                 seen.durations.append(frame.duration or 0)
                 looks.push(frame, thumb)
                 progress(len(seen.times), reader.expected)
-        detector.finish()
+        if scenes == "auto":
+            detector.finish()
         last = start + reader.count
         exact = reader.seekable and not reader.truncated and all(a < b for a, b in pairwise(map(_number, times)))
         cuts = detector.cuts if scenes == "auto" else [] if scenes == "none" else sorted(set(scenes))
