@@ -144,15 +144,12 @@ class RemasterVideo(io.ComfyNode):
             else:
                 film = stack.enter_context(films.film_of(video, suffix, host.scratch_folder()))
             output, subfolder = host.output_file(filename_prefix, suffix)
+            restoring = models.restorer(restorer, strength=strength, grain=grain) if restore else None
+            coloring = models.colorizer(colorizer, saturation=saturation, lines=color_lines) if colorize else None
+            how = {"scenes": settings.SCENES[scenes], "write": job.OutputOptions(codec=codec, crf=settings.crf_of(crf))}
+            output = jobs.output_begun(film, output, restore=restoring, colorize=coloring, references=given, **how)
             text = jobs.remaster_video(
-                film,
-                output,
-                cls.hidden.unique_id,
-                restorer=models.restorer(restorer, strength=strength, grain=grain) if restore else None,
-                colorizer=models.colorizer(colorizer, saturation=saturation, lines=color_lines) if colorize else None,
-                given=given,
-                scenes=settings.SCENES[scenes],
-                write=job.OutputOptions(codec=codec, crf=settings.crf_of(crf)),
+                film, output, cls.hidden.unique_id, restorer=restoring, colorizer=coloring, given=given, **how
             )
         return io.NodeOutput(InputImpl.VideoFromFile(str(output)), str(output), ui=_shown(output, subfolder, text))
 

@@ -1,8 +1,9 @@
-"""A film from file to file, with its progress on a node."""
+"""A film from file to file, with its progress on a node; a long one by way of a job folder, as on the command line."""
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +11,27 @@ from typing import Any
 
 from . import host, models
 from .films import Film
-from .library import job, references, remaster, video
+from .library import film_jobs, job, references, remaster, video
+
+
+def output_begun(film: Film, output: Path, **job_of_it: Any) -> Path:
+    """The output whose job was begun and not finished, by a node or the command line; else `output`.
+
+    Args:
+        film: see `remaster_video`.
+        output: a new file, with a number before its suffix.
+        job_of_it: see `jobs.run.is_begun`.
+    """
+    numbered = re.fullmatch(r"(.*_)[0-9]+(_\.[a-z0-9]+)", output.name)
+    if numbered is None or not output.parent.is_dir():
+        return output
+    for folder in sorted(output.parent.glob("*.job")):
+        earlier = folder.with_suffix("")
+        alike = re.fullmatch(f"{re.escape(numbered[1])}[0-9]+{re.escape(numbered[2])}", earlier.name)
+        part = {"start": film.start, "end": film.end}
+        if alike and not earlier.exists() and film_jobs.is_begun(folder, film.path, **part, **job_of_it):
+            return earlier
+    return output
 
 
 def remaster_video(
@@ -24,8 +45,9 @@ def remaster_video(
     scenes: str,
     write: job.OutputOptions,
 ) -> str:
-    """Restore and colour a film; an interrupt ends it within one block and leaves nothing behind.
+    """Restore and colour a film; an interrupt ends it within one block.
 
+    Of a short film nothing is left then; of one longer than a chunk its job folder, with which the next run goes on.
     The workers are those of `models`.
 
     Args:
@@ -48,25 +70,22 @@ def remaster_video(
     if workers := [worker for worker in (restorer, colorizer) if worker]:
         models.bring(workers, *size)
     progress = host.Progress(None, node)
+    part = {"start": film.start, "end": film.end, "options": film_jobs.JobOptions()}
+    # a file that was only made for this run will be another the next time
+    lasts = Path(host.scratch_folder()) not in film.path.parents
+    long = lasts and film_jobs.needs_job(film.path, output, write, bool(colorizer and given), **part)
     try:
         with _Warnings() as warnings:
-            done = job.remaster_film(
-                film.path,
-                output,
-                restore=restorer,
-                colorize=colorizer,
-                references=given,
-                scenes=scenes,
-                write=write,
-                start=film.start,
-                end=film.end,
-                progress=progress.done,
-                look=progress.look,
-                check=host.check_interrupt,
-            )
+            work = {"restore": restorer, "colorize": colorizer, "references": given, "scenes": scenes, "write": write}
+            work |= {"start": film.start, "end": film.end, "look": progress.look, "check": host.check_interrupt}
+            if long:
+                done = film_jobs.remaster_job(film.path, output, watch=_Watch(progress), **work)
+            else:
+                done = job.remaster_film(film.path, output, progress=progress.done, **work)
     except management.InterruptProcessingException:
         of = f" of {progress.total}" if progress.total else ""
-        host.say(f"Stopped after {progress.frames}{of} frames. No file was left; the next run begins anew.", node)
+        then = "What is done is kept: run again to go on." if long else "No file was left; the next run begins anew."
+        host.say(f"Stopped after {progress.frames}{of} frames. {then}", node)
         raise
     verbs = [verb for verb, wanted in (("restored", restorer), ("coloured", colorizer and given)) if wanted]
     lines = [f"{done.frames} frames {' and '.join(verbs)}: {output}", *warnings.lines]
@@ -75,6 +94,20 @@ def remaster_video(
     text = "; ".join(lines)
     host.say(text, node)
     return text
+
+
+class _Watch:
+    """Shows on a node how far a job is: the frames that are made."""
+
+    def __init__(self, progress: host.Progress) -> None:
+        self._progress = progress
+
+    def told(
+        self, stage: str, done: int, total: int | None, disk_needed: int | None = None, disk_free: int | None = None
+    ) -> None:
+        """See `Watch` of the library."""
+        if stage == "frames":
+            self._progress.done(done, total)
 
 
 class _Warnings(logging.Handler):

@@ -22,6 +22,7 @@ if "." in __package__:
         video,
         weights,
     )
+    from ..vs_remaster.jobs import run as film_jobs
 else:
     from vs_remaster import (
         codecs,
@@ -39,6 +40,7 @@ else:
         video,
         weights,
     )
+    from vs_remaster.jobs import run as film_jobs
 
 __all__ = [
     "codecs",
@@ -46,6 +48,7 @@ __all__ = [
     "encode",
     "engines",
     "errors",
+    "film_jobs",
     "job",
     "pick",
     "pipeline",

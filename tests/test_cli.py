@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from tests.test_video import film, frames_of, moving, pictures, same, stream_times
-from vs_remaster import __version__, cli
+from vs_remaster import __version__, cli, progress
 from vs_remaster.errors import InputError
 from vs_remaster.film import VideoInfo
 from vs_remaster.job import OutputOptions
@@ -221,7 +221,7 @@ def test_quiet_says_nothing_and_otherwise_progress_is_reported(tmp_path, capsys,
     film(tmp_path / "film.mkv", 4, "gray", SIZE, "ffv1")
     arguments = ("run", tmp_path / "film.mkv", "-o", tmp_path / "out.mkv", "--overwrite", *FAST)
     assert run(capsys, *arguments, "--quiet") == (0, "")
-    monkeypatch.setattr(cli, "EVERY", 0)
+    monkeypatch.setattr(progress, "EVERY", 0)
     status, err = run(capsys, *arguments)
     assert status == 0
     assert "frame 4 of 4, " in err
@@ -367,8 +367,8 @@ def test_full_disk_and_version_from_a_shell(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_leaves_nothing(tmp_path, number, status):
-    film(tmp_path / "film.mkv", 3000, "gray", (160, 128), "ffv1")
+def test_a_stopped_run_of_a_short_film_leaves_nothing(tmp_path, number, status):
+    film(tmp_path / "film.mkv", 450, "gray", (320, 256), "ffv1")
     ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job of a shell in the background ignores it
     try:
         job = start("run", tmp_path / "film.mkv", "-o", tmp_path / "out.mkv", *FAST)

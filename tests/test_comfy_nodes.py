@@ -30,8 +30,10 @@ from torch import Tensor
 from comfy_nodes import films, images, jobs, settings
 from tests.test_comfy import NODES, STEP, apart, batch_of, clip, components, planes
 from tests.test_video import film, frames_of, same
-from vs_remaster import ColorizeOptions, Colorizer, Reference, RestoreOptions, Restorer, weights
+from vs_remaster import ColorizeOptions, Colorizer, Reference, RestoreOptions, Restorer, cli, weights
 from vs_remaster.job import OutputOptions, remaster_film
+from vs_remaster.jobs import run as film_jobs
+from vs_remaster.jobs.maker import ChunkMaker
 from vs_remaster.remaster import repair_chroma
 
 
@@ -457,6 +459,56 @@ def test_node_video_interrupted_leaves_nothing_and_then_runs_as_if_it_had_not_be
     path = video(comfy, **inputs).result[1]
     assert path.endswith("stopped_00001_.mkv")
     assert same(frames_of(Path(path)), frames_of(by_the_library(movie, tmp_path / "out.mkv", given)))
+
+
+def test_node_video_and_command_line_finish_what_the_other_began(comfy, given, hook, tmp_path, monkeypatch, capsys):
+    """A film longer than a chunk; the references lie in a folder for the command line."""
+    monkeypatch.setattr(film_jobs, "chunk_length", lambda info, out, frames=0: 32)
+    folder = tmp_path / "references"
+    folder.mkdir()
+    codes = (given * 255).round()
+    for number, picture in enumerate(codes):
+        Image.fromarray(picture.numpy().astype(np.uint8)).save(folder / f"{number}.png")
+    given = codes / 255
+    film(tmp_path / "film.mkv", 100, "gray", (64, 48), "ffv1")
+    inputs = {"path": str(tmp_path / "film.mkv"), "references": given, "codec": "ffv1", "filename_prefix": "long/film"}
+    hook.on = lambda value: value == 70 and comfy.management.interrupt_current_processing(True)
+    with pytest.raises(comfy.management.InterruptProcessingException):
+        video(comfy, **inputs)
+    hook.on = lambda value: None
+    output = comfy.base / "output/long/film_00001_.mkv"
+    job_folder = output.with_name("film_00001_.mkv.job")
+    chunks = sorted(path.name for path in job_folder.glob("chunks/*.json"))
+    assert chunks == ["000000-000032.json", "000032-000064.json"]
+    command = ["run", str(tmp_path / "film.mkv"), "-o", str(output), "--references", str(folder), "--codec", "ffv1"]
+    command += ["--device", "cpu", "--color-lines", "64"]
+    capsys.readouterr()
+    assert cli.main(command) == 0
+    assert "4 chunks, 2 of them finished before" in capsys.readouterr().out
+    by_cli = frames_of(output)
+    assert same(by_cli, frames_of(by_the_library(tmp_path / "film.mkv", tmp_path / "out.mkv", given)))
+
+    (comfy.base / "output/long/film_00001_.mkv").unlink()
+    monkeypatch.setattr(ChunkMaker, "make", stopping(ChunkMaker.make, 3))
+    assert cli.main(command) == 130
+    monkeypatch.undo()
+    assert len(list(job_folder.glob("chunks/*.json"))) == 2
+    path = video(comfy, **inputs).result[1]
+    assert path == str(output) and not job_folder.exists()
+    assert same(frames_of(output), by_cli)
+
+
+def stopping(make: Any, count: int) -> Any:
+    """The same until it is called that often: then Ctrl-C."""
+    calls = []
+
+    def made(*given: Any, **named: Any) -> Any:
+        calls.append(1)
+        if len(calls) == count:
+            raise KeyboardInterrupt
+        return make(*given, **named)
+
+    return made
 
 
 def test_node_restore_interrupted_ends_within_a_block(comfy, hook):

@@ -1,4 +1,4 @@
-"""The command line: `vs-remaster run`, `pipe`, `merge` and `weights`."""
+"""The command line: `vs-remaster run`, `status`, `redo`, `pipe`, `merge` and `weights`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -16,11 +15,9 @@ from typing import Any, NoReturn, TextIO
 from . import __version__
 from .errors import RemasterError
 from .process import take_over
+from .progress import Lines, Progress
 
 log = logging.getLogger("vs_remaster")
-
-EVERY = 10.0
-"""Seconds between two lines of progress where there is no terminal."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,13 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         arguments = _parser().parse_args(argv)
-        with _messages(arguments.quiet, sys.stderr if arguments.command is _pipe else sys.stdout), _clean_end():
+        out = sys.stderr if arguments.command is _pipe else sys.stdout
+        with _messages(arguments.quiet, out, getattr(arguments, "json", False)), _clean_end():
             arguments.command(arguments)
         return 0
     except RemasterError as error:
         return _fail(str(error), 2)
-    except KeyboardInterrupt:
-        return _fail("stopped", 130)
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "stopped", 130)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             return _fail("out of memory: use --tile, or lower --restore-lines and --color-lines", 2)
@@ -67,9 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _messages(quiet: bool, out: TextIO) -> Iterator[None]:
+def _messages(quiet: bool, out: TextIO, as_json: bool) -> Iterator[None]:
     """Show what the library reports: information on `out`, warnings on stderr."""
-    handler, level, propagate = _Lines(out), log.level, log.propagate
+    handler, level, propagate = Lines(out, as_json), log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     log.propagate = False
@@ -105,6 +103,7 @@ def _fail(message: str, status: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from .job import OutputOptions
+    from .jobs.commands import add_commands, add_job
     from .output import CODECS
     from .pipe import EXAMPLE
     from .remaster import ColorizeOptions, RestoreOptions
@@ -112,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     restore, color, write = RestoreOptions(), ColorizeOptions(), OutputOptions()
     parser = _Parser(prog="vs-remaster", description="Remaster old black-and-white film.")
     parser.add_argument("--version", action="version", version=f"vs-remaster {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="run|pipe|merge|weights")
+    commands = parser.add_subparsers(required=True, metavar="run|status|redo|pipe|merge|weights")
 
     run = commands.add_parser("run", help="restore a film and colour it from reference pictures")
     run.set_defaults(command=_run)
@@ -121,6 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     what = _add_work(run, restore, color)
     _number(what, "--start", int, 0, "first frame")
     what.add_argument("--end", type=int, metavar="N", help="first frame not taken (default: to the end)")
+    add_job(run)
+    add_commands(commands)
 
     pipe = commands.add_parser(
         "pipe",
@@ -250,18 +251,20 @@ def _output_options(arguments: argparse.Namespace) -> Any:
 
 def _run(arguments: argparse.Namespace) -> None:
     from .job import remaster_film
+    from .jobs.commands import job_options
+    from .jobs.run import needs_job, remaster_job
 
-    with _Progress(arguments.quiet) as progress:
-        done = remaster_film(
-            arguments.input,
-            arguments.output,
-            write=_output_options(arguments),
-            start=arguments.start,
-            end=arguments.end,
-            progress=progress,
-            **_work(arguments),
-        )
-    _report(done.frames, arguments.output)
+    options, write, work = job_options(arguments), _output_options(arguments), _work(arguments)
+    part = {"start": arguments.start, "end": arguments.end}
+    with Progress(arguments.quiet, arguments.json) as progress:
+        if needs_job(arguments.input, arguments.output, write, bool(work["references"]), **part, options=options):
+            done = remaster_job(
+                arguments.input, arguments.output, write=write, options=options, watch=progress, **part, **work
+            )
+        else:
+            done = remaster_film(arguments.input, arguments.output, write=write, progress=progress, **part, **work)
+        if not options.plan:
+            progress.result(done.frames, arguments.output)
 
 
 def _pipe(arguments: argparse.Namespace) -> None:
@@ -275,7 +278,7 @@ def _pipe(arguments: argparse.Namespace) -> None:
         full_range=arguments.range == "full" if arguments.range else None,
     )
     source, sink = standard_streams()
-    with _Progress(arguments.quiet) as progress:
+    with Progress(arguments.quiet) as progress:
         frames = remaster_pipe(source, sink, options, progress=progress, **_work(arguments))
     _report(frames, "stdout")
 
@@ -326,7 +329,7 @@ def _model(name: str, network: str) -> str:
 def _merge(arguments: argparse.Namespace) -> None:
     from .job import merge_films
 
-    with _Progress(arguments.quiet) as progress:
+    with Progress(arguments.quiet) as progress:
         done = merge_films(
             arguments.luma,
             arguments.chroma,
@@ -349,65 +352,6 @@ def _import(arguments: argparse.Namespace) -> None:
     files = import_published(arguments.file, arguments.name, arguments.flow)
     name = files[0].stem.partition("-")[2]
     log.info("weights for --model %s written to %s", name, " and ".join(map(str, files)))
-
-
-class _Lines(logging.Handler):
-    """Messages as lines, above the progress bar if there is one."""
-
-    def __init__(self, out: TextIO) -> None:
-        super().__init__()
-        self._out = out
-
-    def emit(self, record: logging.LogRecord) -> None:
-        from tqdm import tqdm
-
-        if record.levelno >= logging.WARNING:
-            tqdm.write(f"vs-remaster: warning: {record.getMessage()}", file=sys.stderr)
-        else:
-            tqdm.write(record.getMessage(), file=self._out)
-            self._out.flush()
-
-
-class _Progress:
-    """A bar on stderr where that is a terminal, else a line every ten seconds."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._bar: Any = None
-        self._began = self._last = time.monotonic()
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def __call__(self, done: int, total: int | None) -> None:
-        if self._quiet:
-            return
-        if sys.stderr.isatty():
-            if self._bar is None:
-                from tqdm import tqdm
-
-                self._bar = tqdm(total=total, unit=" frames", dynamic_ncols=True, file=sys.stderr)
-            self._bar.update(done - self._bar.n)
-            return
-        now = time.monotonic()
-        if not done:
-            self._began = self._last = now
-        elif now - self._last >= EVERY:
-            self._last = now
-            rate = done / (now - self._began)
-            left = f", {_clock((total - done) / rate)} left" if total and total > done else ""
-            of = f" of {total}" if total else ""
-            log.info("frame %d%s, %.1f frames/s%s", done, of, rate, left)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from .remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, chec
 from .samples import Samples
 from .scenes import AFTER, BEFORE
 from .video import VideoReader
+from .window import Window
 from .y4m import RawFormat
 
 log = logging.getLogger(__name__)
@@ -103,10 +104,10 @@ def remaster_film(
     check_output(output, write.codec, write.overwrite, source if source.exists() else None)
     with VideoReader(source, start, end) as reader:
         pipeline = RemasterPipeline(restore, colorize, references, scenes)
-        reader.context = _context(pipeline, start, end)
+        reader.context = context(windows_of(pipeline), start, end)
         info = reader.info
         out = output_format(info, write.codec, colorize is not None, write.bits)
-        with _open(output, reader, out, write) as writer:
+        with open_output(output, reader, out, write) as writer:
             written = 0
 
             def put(frame: Frame) -> None:
@@ -228,7 +229,7 @@ def merge_films(
         info, their = reader.info, other.info
         _check_alike(info, their, offset)
         out = output_format(info, write.codec, True, write.bits)
-        with _open(output, reader, out, write) as writer:
+        with open_output(output, reader, out, write) as writer:
             written = 0
 
             def transform(pairs: Iterator[tuple[Frame, Frame]]) -> Iterator[Picture]:
@@ -255,7 +256,10 @@ def merge_films(
     return Done(written, reader.truncated or other.truncated)
 
 
-def _open(output: Path, reader: VideoReader, out: OutputFormat, write: OutputOptions) -> VideoWriter | PictureWriter:
+def open_output(
+    output: Path, reader: VideoReader, out: OutputFormat, write: OutputOptions
+) -> VideoWriter | PictureWriter:
+    """Open the writer that options ask for; see `open_writer`."""
     return open_writer(
         output, reader, out, codec=write.codec, crf=write.crf, overwrite=write.overwrite, timecode=write.timecode
     )
@@ -306,9 +310,13 @@ def _check_alike(info: VideoInfo, their: VideoInfo, offset: int) -> None:
             )
 
 
-def _context(pipeline: RemasterPipeline, start: int, end: int | None) -> tuple[int, int]:
+def windows_of(pipeline: RemasterPipeline) -> list[Window]:
+    """The windows that frames go through, in order."""
+    return [worker.window for worker in (pipeline.restorer, pipeline.colorizer) if worker]
+
+
+def context(windows: Sequence[Window], start: int, end: int | None) -> tuple[int, int]:
     """Frames before `start` and after `end` that the frames between depend on, from a frame where all blocks begin."""
-    windows = [worker.window for worker in (pipeline.restorer, pipeline.colorizer) if worker]
     first, last = start, end or 0
     for window in reversed(windows):
         first = first // window.block * window.block - window.before

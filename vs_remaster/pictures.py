@@ -6,7 +6,7 @@ import io
 import logging
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -34,6 +34,8 @@ PICTURE_RATE = Fraction(24)
 class PictureFolder:
     """The pictures of a folder as the frames of a film."""
 
+    own_times = True  # a number is enough
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.files = sorted(
@@ -45,7 +47,11 @@ class PictureFolder:
         self._layout: PixelLayout | None = None
 
     def pictures(self) -> Iterator[VideoFrame]:
-        for file in self.files:
+        return self.pictures_from(0)
+
+    def pictures_from(self, number: int, pts: int = 0, aims: Sequence[int] = ()) -> Iterator[VideoFrame]:
+        """The pictures from a number on; they have no times."""
+        for file in self.files[number:]:
             yield self._read(file)
 
     def _read(self, file: Path) -> VideoFrame:

@@ -47,7 +47,7 @@ class Colored(NamedTuple):
     shares: Tensor
 
 
-def _choose_model(network: str, options: RestoreOptions | ColorizeOptions) -> str:
+def chosen_model(network: str, options: RestoreOptions | ColorizeOptions) -> str:
     if options.model != "auto":
         return options.model
     shipped = weights.variants(network)
@@ -60,7 +60,7 @@ class _Worker:
 
     def __init__(self, network: str, options: RestoreOptions | ColorizeOptions, block: int | None) -> None:
         self.options = options
-        self.model = _choose_model(network, options)
+        self.model = chosen_model(network, options)
         net = weights.load_model(network, self.model)
         self.info = info(net)
         if self.info.fixed_block and block not in (None, self.info.block):

@@ -1,7 +1,8 @@
 """Reading film: any video that PyAV decodes, or a folder of pictures, frame by frame from the start.
 
-Frames are counted as they are decoded. There is no seeking: a seek by frame number returns other frames in files of
-variable frame rate, in MPEG-TS and wherever an index is wrong.
+Frames are counted as they are decoded. There is no seeking by number: that returns other frames in files of variable
+frame rate, in MPEG-TS and wherever an index is wrong. Only who has seen the whole film, and compares every frame with
+what it was then, may begin at a key frame (`VideoReader.decode`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import heapq
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +41,7 @@ class VideoReader:
         path: a video, or a folder of pictures of one size (natural order).
         start: first frame of the part that is wanted, counted from 0.
         end: first frame behind that part; None for all there are.
+        notes: warn of what is unusual about the film; False where that has been said.
 
     Attributes:
         info: see `VideoInfo`.
@@ -50,6 +52,7 @@ class VideoReader:
         count: frames delivered so far.
         truncated: the file ends early or is damaged; known when iteration has ended.
         cut: iteration ended because `end` was reached, so there may be more film behind it.
+        watch: called with the number and the decoded picture of every frame that iteration meets, wanted or not.
         first_pts: time of the first delivered frame, None before there is one.
         end_pts: time at which the last delivered frame ends.
 
@@ -59,7 +62,7 @@ class VideoReader:
         UnsupportedError: no decoder for it, or the size or format changes on the way.
     """
 
-    def __init__(self, path: Path | str, start: int = 0, end: int | None = None) -> None:
+    def __init__(self, path: Path | str, start: int = 0, end: int | None = None, *, notes: bool = True) -> None:
         if start < 0 or (end is not None and end <= start):
             raise InputError(
                 f"no frames from {start} to {end}: start must be 0 or more and end, which is not included, above it"
@@ -70,6 +73,7 @@ class VideoReader:
         self.truncated = self.cut = False
         self.first_pts: int | None = None
         self.end_pts = 0
+        self.watch: Callable[[int, VideoFrame], None] | None = None
         path = Path(path)
         if not path.exists():
             raise InputError(f"no such file or folder: {path}")
@@ -84,7 +88,8 @@ class VideoReader:
             self.close()
             raise
         self._pending: VideoFrame | None = first
-        self._note_format(first)
+        if notes:
+            self._note_format(first)
 
     @property
     def expected(self) -> int | None:
@@ -92,6 +97,11 @@ class VideoReader:
         if self.info.frames is None:
             return None if self.end is None else self.end - self.start
         return max(0, min(self.info.frames, self.info.frames if self.end is None else self.end) - self.start)
+
+    @property
+    def seekable(self) -> bool:
+        """Whether the times met so far are the file's own, so that a frame can be found by its time."""
+        return self._source.own_times
 
     @property
     def stream(self) -> Any | None:
@@ -118,6 +128,8 @@ class VideoReader:
             self.cut = self.end is not None and number >= self.end
             if self.end is not None and number >= self.end + trail:
                 return
+            if self.watch:
+                self.watch(number, picture)
             pts, duration = clock.time(picture)
             if number >= self.start - lead:
                 self._check(picture, number)
@@ -128,6 +140,29 @@ class VideoReader:
                 yield Frame(number, pts, self._source.planes(picture), duration)
             number += 1
         self._finish(number, clock)
+
+    def decode(self, key: tuple[int, int] | None = None, aims: Sequence[int] = ()) -> Iterator[tuple[int, VideoFrame]]:
+        """Number and picture of every frame, instead of iterating: nothing is checked, and times are not looked at.
+
+        Args:
+            key: number and time of a key frame, as `watch` was shown them; decoding begins there. None: at the first
+                frame.
+            aims: times to seek to, in turn, until that frame is met; those of some key frames from it back.
+
+        Returns:
+            An iterator, empty where no frame of that time is found. A seek promises nothing: what is delivered has to
+            be compared with what the frames were when the film was decoded from its start.
+        """
+        if key is None:
+            pictures, number = iter(self._next, None), 0
+        else:
+            number = key[0]
+            pictures = self._source.pictures_from(*key, aims)
+        return enumerate(pictures, number)
+
+    def planes(self, picture: VideoFrame) -> list[np.ndarray]:
+        """The planes of a picture that `decode` gave, see `Frame`."""
+        return self._source.planes(picture)
 
     def _next(self) -> VideoFrame | None:
         picture, self._pending = self._pending, None
@@ -209,6 +244,7 @@ class _File:
         self._errors = 0
         self._incomplete = False
         self._stamps: list[int] = []  # times of packets whose frames are still to come, a heap
+        self.own_times = True
         try:
             self.container = av.open(media_url(path))
         except PermissionError as error:
@@ -258,6 +294,25 @@ class _File:
                 yield picture
         self._errors += held is not None
 
+    def pictures_from(self, number: int, pts: int, aims: Sequence[int]) -> Iterator[VideoFrame]:
+        """Decode from the key frame of a time on; nothing where it is not found. Some seeks lead behind what they were
+        asked for, so `aims` are tried one after the other."""
+        for aim in aims:
+            try:
+                self.container.seek(aim, stream=self.stream)
+            except (av.FFmpegError, OSError) as error:
+                log.debug("%s: seek to %d: %s", self.path, aim, error)
+                continue
+            found = False
+            for picture in self.pictures():
+                found = found or picture.pts == pts
+                if found:
+                    yield picture
+                elif picture.pts is not None and picture.pts > pts:
+                    break
+            if found:
+                return
+
     def _decode(self) -> Iterator[VideoFrame]:
         held = None
         packets = self.container.demux(self.stream)
@@ -290,6 +345,7 @@ class _File:
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is not None and (packet.pts is None or self._made_up_times):
             heapq.heappush(self._stamps, stamp)
+            self.own_times = False
         try:
             return [self._timed(picture) for picture in packet.decode()]
         except av.FFmpegError as error:

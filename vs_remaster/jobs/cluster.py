@@ -1,0 +1,218 @@
+"""A Ray cluster that makes chunks.
+
+Ray is what schedules: it keeps an actor with the loaded networks for each worker, gives it a GPU, starts it again where
+it died and repeats what it had in work. Film and chunks go by path where the machines see the same files, else through
+Ray's object store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pickle
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import RemasterError, UnsupportedError
+from ..process import take_over
+from .chunks import Record, file_of, take_chunk
+from .maker import ChunkMaker
+from .plan import Chunk, Work
+from .tally import Tally
+
+log = logging.getLogger(__name__)
+
+_PIECE = 64 << 20  # bytes of a film in one object
+_RESTARTS = 10  # of an actor
+_RETRIES = 3  # of a chunk
+_TICK = 0.5  # seconds between two looks at what is done
+
+_Made = tuple[Chunk, Record, bytes | None]
+
+
+def make_on_ray(
+    address: str,
+    count: int | None,
+    work: Work,
+    todo: Sequence[Chunk],
+    tally: Tally,
+    check: Callable[[], None],
+    *,
+    stream: bool = False,
+) -> None:
+    """Make chunks on a Ray cluster.
+
+    Args:
+        address: `auto`, `local` (a cluster of this machine alone, for as long as the job runs), `HOST:PORT` or
+            `ray://HOST:PORT`.
+        count: workers; None: as many as the cluster has room for.
+        work: see `Work`.
+        todo: the chunks.
+        tally: told what is done, chunk by chunk.
+        check: called now and then; what it raises ends the work.
+        stream: send film and chunks through Ray even where paths are shared.
+
+    Raises:
+        UnsupportedError: Ray is not installed, or has no room for a worker. RemasterError: no cluster there, or an
+            error of a worker.
+    """
+    try:
+        import ray
+        from ray.util import ActorPool
+    except ImportError as error:
+        raise UnsupportedError("--ray needs Ray: pip install 'vs-remaster[cluster]'") from error
+    with _connected(ray, address):
+        needs = _needs(ray, work)
+        count = min(_room(ray, needs) if count is None else count, len(todo))
+        shared = ray.put(pickle.dumps(work))
+        kind = ray.remote(max_restarts=_RESTARTS, max_task_retries=_RETRIES, **needs)(_Worker)
+        try:
+            actors = [kind.remote() for _ in range(count)]
+            film = None
+            if stream or not all(ray.get([actor.sees_files.remote(shared) for actor in actors])):
+                log.info("film and chunks go through Ray")
+                film = [(name, [ray.put(piece) for piece in pieces]) for name, pieces in _pieces(work.source)]
+            pool = ActorPool(actors)
+            for chunk in todo:
+                pool.submit(lambda actor, chunk: actor.make.remote(shared, film, chunk), chunk)
+            while pool.has_next():
+                check()
+                with contextlib.suppress(TimeoutError):
+                    chunk, record, data = pool.get_next_unordered(timeout=_TICK)
+                    if data is not None:
+                        take_chunk(work.folder, chunk, record, data)
+                    tally.frames(chunk.frames)
+                    tally.finished(chunk, record)
+        except ray.exceptions.RayTaskError as error:
+            raise _told(error.cause) from error
+        except ray.exceptions.RayError as error:
+            raise RemasterError(f"Ray gave up on a worker: {_line(error)}") from error
+
+
+class _Worker:
+    """An actor that makes chunks; what it needs comes with every call, so that it can be started again anywhere."""
+
+    def __init__(self) -> None:
+        take_over()
+        self._maker: ChunkMaker | None = None
+        self._scratch: tempfile.TemporaryDirectory | None = None
+        self._work: Work
+
+    def sees_files(self, work: bytes) -> bool:
+        """Whether film and job folder are there under the same paths."""
+        told: Work = pickle.loads(work)
+        return told.source.exists() and told.folder.is_dir()
+
+    def make(self, work: bytes, film: list[tuple[str, list[Any]]] | None, chunk: Chunk) -> _Made:
+        """Make a chunk.
+
+        Args:
+            work: of `Work`, pickled.
+            film: names and pieces of its files, where these cannot be read by path; else None.
+            chunk: see `Chunk`.
+
+        Returns:
+            What it was, its record, and its file where the folder is not shared.
+        """
+        if self._maker is None:
+            self._work = pickle.loads(work)
+            if film is not None:
+                self._scratch = tempfile.TemporaryDirectory(prefix="vs-remaster-")
+                place = Path(self._scratch.name)
+                self._work = replace(self._work, source=_fetch(film, place, self._work.source), folder=place)
+            self._maker = ChunkMaker(self._work).__enter__()
+        record = self._maker.make(chunk)
+        if self._scratch is None:
+            return chunk, record, None
+        path = file_of(self._work.folder, chunk)
+        data = path.read_bytes()
+        path.unlink()
+        return chunk, record, data
+
+
+def _fetch(film: list[tuple[str, list[Any]]], place: Path, source: Path) -> Path:
+    """Write a film that comes in pieces."""
+    import ray
+
+    target = place / f"film{source.suffix}"
+    for name, pieces in film:
+        path = target / name if name else target
+        path.parent.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            for piece in pieces:
+                file.write(ray.get(piece))
+    return target
+
+
+def _pieces(source: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """The files of a film, each with its bytes in pieces; the name of the only file of a video is empty."""
+
+    def read(path: Path) -> Iterator[bytes]:
+        with path.open("rb") as file:
+            yield from iter(lambda: file.read(_PIECE), b"")
+
+    if not source.is_dir():
+        yield "", read(source)
+        return
+    for path in sorted(source.iterdir()):
+        if path.is_file():
+            yield path.name, read(path)
+
+
+@contextlib.contextmanager
+def _connected(ray: Any, address: str) -> Iterator[None]:
+    """Join a cluster, unless this process belongs to one already.
+
+    Raises:
+        RemasterError: there is none.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    local = {"include_dashboard": False} if address == "local" else {}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers of a cluster that it starts
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        raise RemasterError(
+            f"no Ray cluster at {address!r} ({_line(error)}): start one with ray start --head"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _needs(ray: Any, work: Work) -> dict[str, Any]:
+    """What a worker takes of the cluster."""
+    named = {options.device.partition(":")[0] for options in (work.restore, work.colorize) if options}
+    if ray.cluster_resources().get("GPU") and named & {"auto", "cuda"}:
+        return {"num_gpus": 1}
+    return {"num_cpus": work.threads}
+
+
+def _room(ray: Any, needs: dict[str, Any]) -> int:
+    """Workers that the cluster has room for.
+
+    Raises:
+        UnsupportedError: none.
+    """
+    there = ray.cluster_resources()
+    each, name = (needs["num_gpus"], "GPU") if "num_gpus" in needs else (needs["num_cpus"], "CPU")
+    count = int(there.get(name, 0) // each)
+    if not count:
+        raise UnsupportedError(f"a worker needs {each} {name}, the Ray cluster has {there.get(name, 0):g}")
+    return count
+
+
+def _told(cause: BaseException) -> BaseException:
+    """The error of a worker as if it had been met here."""
+    return cause if isinstance(cause, RemasterError) else RemasterError(f"a worker failed: {_line(cause)}")
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,152 @@
+"""What the command line has for film-length work: options of `run`, and the commands `status` and `redo`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..progress import size_text
+from .folder import JobFolder
+from .plan import CHUNK_FRAMES, Chunk
+from .survey import Survey
+
+log = logging.getLogger(__name__)
+
+
+def add_job(run: argparse.ArgumentParser) -> None:
+    """Add the options of `run` that long films have."""
+    group = run.add_argument_group("film-length jobs")
+    group.add_argument(
+        "--job",
+        type=Path,
+        metavar="DIR",
+        help="work by way of this folder and keep it (default: OUTPUT.job for films longer than a chunk, removed when "
+        "all is done)",
+    )
+    group.add_argument("--keep-chunks", action="store_true", help="keep the job folder when all is done")
+    group.add_argument("--plan", action="store_true", help="only find the shots and write DIR/shots.toml")
+    group.add_argument(
+        "--chunk",
+        type=int,
+        default=CHUNK_FRAMES,
+        metavar="N",
+        help="frames that are made and kept together, at most (default: %(default)s)",
+    )
+    group.add_argument(
+        "--workers", type=int, metavar="N", help="processes that work at the same time, one GPU each (default: 1)"
+    )
+    group.add_argument("--ray", metavar="ADDRESS", help="let a Ray cluster do the work: auto, local or HOST:PORT")
+    group.add_argument(
+        "--ray-stream", action="store_true", help="send film and chunks through Ray even where paths are shared"
+    )
+    group.add_argument("--json", action="store_true", help="say what is going on in JSON, an object a line")
+
+
+def job_options(arguments: argparse.Namespace) -> Any:
+    """The options that `add_job` added, as `JobOptions`."""
+    from .run import JobOptions
+
+    return JobOptions(
+        folder=arguments.job,
+        keep=arguments.keep_chunks,
+        chunk=arguments.chunk,
+        plan=arguments.plan,
+        workers=arguments.workers,
+        ray=arguments.ray,
+        ray_stream=arguments.ray_stream,
+    )
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands that look after a job folder."""
+    status = commands.add_parser("status", help="say how far a job is")
+    status.set_defaults(command=_status, quiet=False)
+    status.add_argument("folder", type=Path, metavar="DIR", help="the job folder")
+    status.add_argument("--json", action="store_true", help="as JSON")
+
+    redo = commands.add_parser("redo", help="let shots of a job be done again")
+    redo.set_defaults(command=_redo, quiet=False)
+    redo.add_argument("folder", type=Path, metavar="DIR", help="the job folder")
+    redo.add_argument("--shot", type=int, nargs="+", required=True, metavar="N", help="their numbers, as in shots.toml")
+
+
+def _opened(path: Path) -> tuple[JobFolder, dict[str, Any], Survey]:
+    """A job folder and its plan.
+
+    Raises:
+        InputError: it is none, or it has no plan yet.
+    """
+    folder = JobFolder(path)
+    plan = folder.read_plan()
+    if plan is None:
+        raise InputError(f"{path} holds no job: give the folder, such as film.mkv.job")
+    return folder, plan, Survey.from_json(plan["survey"])
+
+
+def _chunks(plan: dict[str, Any]) -> list[Chunk]:
+    """The chunks by their frames only: what else they depend on is known when the job runs."""
+    return [Chunk(first, last, (), "") for first, last in plan["chunks"]]
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    folder, plan, survey = _opened(arguments.folder)
+    told = _told(folder, plan, survey)
+    if arguments.json:
+        sys.stdout.write(json.dumps(told) + "\n")
+        return
+    log.info("%s, frames %d to %d", told["film"], survey.start, survey.end)
+    log.info(
+        "%d of %d frames in %d of %d chunks are made, %s; about %s more are needed",
+        told["done"],
+        told["total"],
+        told["chunks_done"],
+        told["chunks"],
+        size_text(told["disk_used"]),
+        size_text(told["disk_needed"]),
+    )
+    kinds = ", ".join(f"{count} {kind}" for kind, count in told["shots"].items())
+    log.info("%d shots: %s; %d frames shown twice", len(survey.shots), kinds, told["duplicates"])
+    log.info("%s", f"at work: {told['worker']}" if told["worker"] else "nobody is at work: run its command to go on")
+
+
+def _told(folder: JobFolder, plan: dict[str, Any], survey: Survey) -> dict[str, Any]:
+    from .chunks import file_of, record_of
+
+    chunks = _chunks(plan)
+    there = [chunk for chunk in chunks if record_of(folder.chunks, chunk).exists()]
+    files = [file_of(folder.chunks, chunk) for chunk in there]
+    used = sum(file.stat().st_size for file in files if file.exists())
+    done, total = sum(chunk.frames for chunk in there), survey.end - survey.start
+    each = used / done if done else plan["frame_bytes"] / 3
+    kinds = [shot.looks.kind for shot in survey.shots]
+    return {
+        "film": plan["source"],
+        "done": done,
+        "total": total,
+        "chunks_done": len(there),
+        "chunks": len(chunks),
+        "disk_used": used,
+        "disk_needed": round((total - done) * each),
+        "shots": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
+        "duplicates": sum(shot.looks.duplicates for shot in survey.shots),
+        "worker": folder.worker(),
+    }
+
+
+def _redo(arguments: argparse.Namespace) -> None:
+    from .chunks import forget
+
+    folder, plan, survey = _opened(arguments.folder)
+    wrong = [number for number in arguments.shot if not 1 <= number <= len(survey.shots)]
+    if wrong:
+        raise InputError(f"there is no shot {wrong[0]} in {folder.path}: it has shots 1 to {len(survey.shots)}")
+    shots = [survey.shots[number - 1] for number in arguments.shot]
+    with folder.locked():
+        touched = [c for c in _chunks(plan) if any(c.first < shot.last and shot.first < c.last for shot in shots)]
+        count = sum(forget(folder.chunks, chunk) for chunk in touched)
+    log.info("%d of %d chunks will be made again: run the job's command", count, len(plan["chunks"]))

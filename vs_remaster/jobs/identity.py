@@ -1,0 +1,93 @@
+"""Whether a film, a picture or a way to work is still the one it was when a job was begun."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .. import weights
+from ..engines import choose_device, choose_precision
+from ..errors import InputError
+from ..references import Reference
+from ..remaster import ColorizeOptions, RestoreOptions, chosen_model
+
+_WHOLE_FILE = 1 << 30  # larger films are told apart by parts of them
+_PIECE = 16 << 20
+
+
+def computation(network: str, options: RestoreOptions | ColorizeOptions | None) -> dict[str, Any] | None:
+    """What decides which numbers a network gives: its weights, options, and what it runs on.
+
+    Raises:
+        RemasterError: no such model or device.
+    """
+    if options is None:
+        return None
+    model, device = chosen_model(network, options), choose_device(options.device)
+    precision = options.precision
+    if options.engine in ("auto", "torch") or precision != "auto":
+        precision = choose_precision(precision, device)
+    return {
+        **asdict(options),
+        "model": f"{'official ' if model.endswith('-official') else ''}{weights.sha256(weights.find(network, model))}",
+        "device": device.partition(":")[0],
+        "engine": "torch" if options.engine == "auto" else options.engine,
+        "precision": precision,
+    }
+
+
+def fingerprint(path: Path) -> str:
+    """Tell a film from another, or from what it was before: the SHA-256 of the file.
+
+    For a file of more than 1 GiB, which would take long to read: of its size, its time and 16 MiB each at its start,
+    middle and end. For a folder: of the names, sizes and times of its files.
+    """
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(path.iterdir()):
+            stat = file.stat()
+            digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+    with path.open("rb") as file:
+        stat = os.fstat(file.fileno())
+        if stat.st_size <= _WHOLE_FILE:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{stat.st_size} {stat.st_mtime_ns}\n".encode())
+        for place in (0, stat.st_size // 2, stat.st_size - _PIECE):
+            file.seek(place)
+            digest.update(file.read(_PIECE))
+    return digest.hexdigest()
+
+
+def digest(reference: Reference) -> str:
+    """SHA-256 of a reference's size and pixels, whatever its file or name."""
+    pixels = reference.rgb.contiguous().numpy()
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+
+
+def compare(begun: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+    """Refuse to go on with a job that was begun otherwise.
+
+    Raises:
+        InputError: with what differs.
+    """
+    differing = [f"{name} was {old}, is {new}" for name, old, new in _differences(begun, now)]
+    if differing:
+        raise InputError(
+            f"the job in {folder} was begun otherwise ({'; '.join(differing)}): run it as it was begun, or remove that "
+            "folder or name another with --job to begin anew"
+        )
+
+
+def _differences(begun: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(begun, dict) and isinstance(now, dict):
+        for key in dict.fromkeys((*begun, *now)):
+            yield from _differences(begun.get(key), now.get(key), f"{name} {key}".strip())
+    elif begun != now:
+        told = [value[:12] + "..." if isinstance(value, str) and len(value) >= 64 else value for value in (begun, now)]
+        told = ["none" if value is None else "on" if isinstance(value, dict) else value for value in told]
+        yield name, *told

@@ -1,0 +1,134 @@
+"""Making chunks: the one thing that a worker does, in this process or in another, here or on another machine."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+import torch
+
+from ..job import remaster_frames
+from ..pipeline import Picture, RemasterPipeline
+from ..planes import Frame
+from ..remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
+from .chunks import ChunkWriter, Record
+from .cursor import Cursor
+from .plan import Chunk, Segment, Work
+
+_PIPELINES = 4  # kept with their encoded references
+
+
+class ChunkMaker:
+    """Makes chunks of a film; to be entered first.
+
+    Args:
+        work: what to do.
+        restorer: one that is loaded already; None: as `work` says.
+        colorizer: one that is loaded already; None: as `work` says.
+
+    Raises:
+        RemasterError: the film or the networks cannot be used.
+    """
+
+    def __init__(self, work: Work, restorer: Restorer | None = None, colorizer: Colorizer | None = None) -> None:
+        self._work = work
+        self._restorer = restorer or (Restorer(work.restore) if work.restore else None)
+        self._colorizer = colorizer or (Colorizer(work.colorize) if work.colorize else None)
+        self._pipelines: OrderedDict[tuple, RemasterPipeline] = OrderedDict()
+        self._cursor = Cursor(work.source, work.survey)
+        self._threads = torch.get_num_threads()
+
+    def __enter__(self) -> ChunkMaker:
+        torch.set_num_threads(self._work.threads)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        torch.set_num_threads(self._threads)
+        self._cursor.close()
+
+    def make(
+        self,
+        chunk: Chunk,
+        *,
+        progress: Callable[[int], None] = lambda frames: None,
+        look: Callable[[Picture], None] = lambda picture: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Record:
+        """Make a chunk.
+
+        Args:
+            chunk: see `Chunk`.
+            progress: called with the number of frames made since it was called last.
+            look: see `remaster_film`.
+            check: see `remaster_film`.
+
+        Returns:
+            Its record, which has also been written.
+
+        Raises:
+            RemasterError: the film cannot be read, or nothing can be written; then nothing of the chunk is left.
+        """
+        with ChunkWriter(self._work.folder, chunk, self._cursor.info, self._work.out) as writer:
+
+            def put(frame: Frame) -> None:
+                writer.write(frame.planes)
+                progress(1)
+
+            for segment in chunk.segments:
+                self._make(segment, put, look, check)
+        assert writer.record is not None
+        return writer.record
+
+    def _make(
+        self,
+        segment: Segment,
+        put: Callable[[Frame], None],
+        look: Callable[[Picture], None],
+        check: Callable[[], None],
+    ) -> None:
+        remaster_frames(
+            self._frames(segment),
+            put,
+            self._pipeline(segment),
+            self._cursor.info,
+            self._work.out,
+            wanted=lambda index: segment.first <= index < segment.last,
+            look=look,
+            check=check,
+        )
+
+    def _frames(self, segment: Segment) -> Iterator[Frame]:
+        untouched = segment.restore is None and segment.colorize is None
+        reach = (segment.first, segment.last) if untouched else self._work.reach(segment.first, segment.last)
+        return self._cursor.frames(*reach)
+
+    def _pipeline(self, segment: Segment) -> RemasterPipeline:
+        way = (segment.restore, segment.colorize, segment.references)
+        if way not in self._pipelines:
+            self._pipelines[way] = RemasterPipeline(
+                _like(self._restorer, segment.restore),
+                _like(self._colorizer, segment.colorize),
+                [self._work.references[name] for name in segment.references],
+                self._work.survey.cuts,
+            )
+            if len(self._pipelines) > _PIPELINES:
+                self._pipelines.popitem(last=False)
+        self._pipelines.move_to_end(way)
+        return self._pipelines[way]
+
+
+def _like[Worker: (Restorer, Colorizer)](
+    worker: Worker | None, options: RestoreOptions | ColorizeOptions | None
+) -> Worker | None:
+    """A loaded network with other options of the kind that need no other network."""
+    if worker is None or options is None:
+        return None
+    if worker.options == options:
+        return worker
+    other = copy.copy(worker)
+    other.options = options
+    return other

@@ -1,0 +1,274 @@
+"""What is to be done to a film: chunks, what each depends on, and whether a job that was begun is the same one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from .. import weights
+from ..errors import InputError
+from ..film import VideoInfo
+from ..job import context
+from ..models import info as info_of
+from ..output import OutputFormat
+from ..references import Reference, load_references
+from ..remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, chosen_model
+from ..samples import plane_sizes
+from ..window import Window
+from .identity import computation, digest
+from .shots import ShotSettings
+from .survey import Shot, Survey
+
+CHUNK_FRAMES = 500
+_CHUNK_BYTES = 4 << 30  # of samples; FFV1 makes about a third of them
+
+Restore = RestoreOptions | Restorer | None
+Colorize = ColorizeOptions | Colorizer | None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Frames `first` to `last` (not included) of one chunk that are done alike.
+
+    Attributes:
+        restore: None: the luma stays as it is.
+        colorize: None: the colours stay as they are.
+        references: `digest` of those to colour from.
+    """
+
+    first: int
+    last: int
+    restore: RestoreOptions | None
+    colorize: ColorizeOptions | None
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Frames `first` to `last` (not included), which are made in one go and kept in one file.
+
+    Attributes:
+        segments: its parts, in order.
+        key: of everything that its frames depend on; a chunk with the same key has the same frames.
+    """
+
+    first: int
+    last: int
+    segments: tuple[Segment, ...]
+    key: str
+
+    @property
+    def name(self) -> str:
+        """Of its files, without the ending."""
+        return f"{self.first:06d}-{self.last:06d}"
+
+    @property
+    def frames(self) -> int:
+        """How many it has."""
+        return self.last - self.first
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything that makes chunks, but for the networks; it can be sent to another process.
+
+    Attributes:
+        source: the film.
+        folder: of the chunks.
+        restore: see `remaster_film`.
+        colorize: see `remaster_film`.
+        references: by `digest`.
+        windows: of the networks, in order.
+        out: the samples that the encoder will get.
+        survey: of the film.
+        threads: of a network on a CPU: another number rounds otherwise.
+    """
+
+    source: Path
+    folder: Path
+    restore: RestoreOptions | None
+    colorize: ColorizeOptions | None
+    references: dict[str, Reference]
+    windows: tuple[Window, ...]
+    out: OutputFormat
+    survey: Survey
+    threads: int
+
+    def reach(self, first: int, last: int) -> tuple[int, int]:
+        """First and last frame (not included) that a run of frames depends on; nothing looks across a cut."""
+        before, after = context(self.windows, first, last) if self.windows else (0, 0)
+        begin, _ = self.survey.scene(first)
+        _, end = self.survey.scene(last - 1)
+        return max(first - before, begin), min(last + after, end)
+
+
+def options_of(worker: RestoreOptions | ColorizeOptions | Restorer | Colorizer | None) -> Any:
+    """The options of a network that is loaded, or those that it will be loaded with."""
+    return worker.options if isinstance(worker, Restorer | Colorizer) else worker
+
+
+def windows_of(restore: RestoreOptions | None, colorize: ColorizeOptions | None) -> tuple[Window, ...]:
+    """The windows of networks that need not be loaded to where they will run.
+
+    Raises:
+        InputError: no such model.
+    """
+    found = []
+    for network, options in (("restorer", restore), ("colorizer", colorize)):
+        if options:
+            facts = info_of(weights.load_model(network, chosen_model(network, options)))
+            found.append(Window(before=facts.before, after=facts.after, block=facts.block))
+    return tuple(found)
+
+
+def frame_bytes(info: VideoInfo, out: OutputFormat) -> int:
+    """Bytes of the samples of a frame that the encoder gets."""
+    sizes = plane_sizes(out.kind, info.width, info.height, out.subsampling)
+    return sum(rows * columns for rows, columns in sizes) * out.dtype.itemsize
+
+
+def chunk_length(info: VideoInfo, out: OutputFormat, frames: int = CHUNK_FRAMES) -> int:
+    """Frames that a chunk has at most: as many as are asked for, unless they are very large."""
+    return max(1, min(frames, _CHUNK_BYTES // frame_bytes(info, out)))
+
+
+def chunk_table(shots: Sequence[Shot], length: int, windows: Sequence[Window]) -> list[tuple[int, int]]:
+    """Cut a film into chunks: at cuts; shots longer than a chunk also between them, where all blocks begin.
+
+    Args:
+        shots: of the film.
+        length: frames that a chunk should have at most; a multiple of all blocks is taken.
+        windows: of the networks.
+
+    Returns:
+        (first, last) of each; short neighbours share a chunk.
+    """
+    grid = math.lcm(*(window.block for window in windows))
+    length = max(grid, length // grid * grid)
+    table: list[tuple[int, int]] = []
+    for shot in shots:
+        if table and shot.last - table[-1][0] <= length:
+            table[-1] = table[-1][0], shot.last
+        else:
+            table += _split(shot.first, shot.last, length, grid)
+    return table
+
+
+def _split(first: int, last: int, length: int, grid: int) -> Iterator[tuple[int, int]]:
+    edges = [first, *range((first + length) // grid * grid, last, length), last]
+    return pairwise(edges)
+
+
+def plan_chunks(
+    work: Work,
+    film: str,
+    table: Sequence[tuple[int, int]],
+    settings: Sequence[ShotSettings],
+    references: Sequence[str],
+    own: Sequence[tuple[str, ...] | None],
+) -> list[Chunk]:
+    """Say how each chunk is made.
+
+    Args:
+        work: what is common to all.
+        film: its `fingerprint`.
+        table: of the chunks.
+        settings: of every shot.
+        references: digests of those of the film, in order.
+        own: digests of those of every shot; None: those of the film.
+    """
+    computed = {name: computation(f"{name}r", getattr(work, name)) for name in ("restore", "colorize")}
+    done = [_done(work, shot, references if mine is None else mine) for shot, mine in zip(settings, own)]
+    chunks = []
+    for first, last in table:
+        segments: list[Segment] = []
+        for shot, way in zip(work.survey.shots, done):
+            begin, end = max(first, shot.first), min(last, shot.last)
+            if begin >= end:
+                continue
+            if segments and (segments[-1].restore, segments[-1].colorize, segments[-1].references) == way:
+                segments[-1] = replace(segments[-1], last=end)
+            else:
+                segments.append(Segment(begin, end, *way))
+        chunks.append(Chunk(first, last, tuple(segments), _key(work, film, computed, segments)))
+    return chunks
+
+
+def _done(
+    work: Work, shot: ShotSettings, references: Sequence[str]
+) -> tuple[RestoreOptions | None, ColorizeOptions | None, tuple[str, ...]]:
+    """How a shot is done."""
+    restore = None if shot.skip else work.restore
+    colorize = work.colorize if shot.color and not shot.skip and references else None
+    if restore:
+        changed = {name: getattr(shot, name) for name in ("strength", "grain") if getattr(shot, name) is not None}
+        restore = replace(restore, **changed)
+    if colorize and shot.saturation is not None:
+        colorize = replace(colorize, saturation=float(shot.saturation))
+    return restore, colorize, tuple(references) if colorize else ()
+
+
+def _key(work: Work, film: str, computed: dict[str, Any], segments: Sequence[Segment]) -> str:
+    told = []
+    for part in segments:
+        low, high = work.reach(part.first, part.last)
+        told.append(
+            {
+                "frames": [part.first, part.last, low, high],
+                "cuts": [cut for cut in work.survey.cuts if low < cut < high],
+                "restore": part.restore and [part.restore.strength, part.restore.grain],
+                "colorize": part.colorize and part.colorize.saturation,
+                "references": part.references,
+            }
+        )
+    everything = {"film": film, "samples": asdict(work.out), "computed": computed, "segments": told}
+    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+
+
+def find_references(
+    settings: Sequence[ShotSettings], given: Sequence[Reference], folder: Path, lines: int
+) -> tuple[dict[str, Reference], list[str], list[tuple[str, ...] | None]]:
+    """Find the references that the film and its shots name.
+
+    Args:
+        settings: of every shot.
+        given: for the film.
+        folder: that paths in `settings` begin at.
+        lines: see `load_references`.
+
+    Returns:
+        All of them by digest, the digests of `given`, and those of every shot (None: those of the film).
+
+    Raises:
+        InputError: a shot names one that is not there, or that several of those given are called.
+    """
+    digests = [digest(reference) for reference in given]
+    found = dict(zip(digests, given))
+    loaded: dict[str, str] = {}
+
+    def named(name: str, shot: int) -> str:
+        same = {mine for mine, reference in zip(digests, given) if reference.name == name}
+        if len(same) > 1:
+            raise InputError(f"shot {shot}: several references are called {name!r}: rename one, or give its whole path")
+        if same:
+            return same.pop()
+        if name not in loaded:
+            path = folder / name
+            if not path.is_file():
+                names = ", ".join(sorted({reference.name for reference in given})) or "none was given"
+                raise InputError(f"shot {shot}: no reference {name!r} among those given ({names}), and no file {path}")
+            (reference,) = load_references(path, lines=lines)
+            loaded[name] = digest(reference)
+            found[loaded[name]] = reference
+        return loaded[name]
+
+    own = []
+    for number, shot in enumerate(settings, 1):
+        own.append(None if shot.references is None else tuple(named(name, number) for name in shot.references))
+    return found, digests, own

@@ -1,0 +1,417 @@
+"""A film by way of a job folder: look at it, make its chunks, join them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from ..errors import InputError, RemasterError
+from ..job import Done, OutputOptions, open_output, to_color
+from ..output import OutputFormat, check_output, output_format
+from ..pipeline import Picture
+from ..planes import Frame
+from ..references import Reference
+from ..remaster import Colorizer, Restorer
+from ..samples import plane_sizes
+from ..video import VideoReader
+from .chunks import DamagedChunk, Record, finished, forget, read_chunk
+from .folder import JobFolder, write_whole
+from .identity import compare, computation, fingerprint
+from .maker import ChunkMaker
+from .plan import (
+    CHUNK_FRAMES,
+    Chunk,
+    Colorize,
+    Restore,
+    Work,
+    chunk_length,
+    chunk_table,
+    find_references,
+    frame_bytes,
+    options_of,
+    plan_chunks,
+    windows_of,
+)
+from .shots import parse_shots, shots_toml
+from .survey import Survey, survey_film
+from .tally import Tally
+from .watch import Watch, nobody
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """How a film is done in parts.
+
+    Attributes:
+        folder: of the job, which stays when it is done; None: beside the output, and removed when it is done.
+        keep: leave the folder beside the output too.
+        chunk: frames that a chunk has at most.
+        plan: look at the film and write the plan and the shots, no more.
+        workers: processes that make chunks at the same time; None: this one, or as many as a cluster has room for.
+        ray: address of a Ray cluster that makes the chunks.
+        ray_stream: send film and chunks through the cluster even where its machines see the same files.
+    """
+
+    folder: Path | None = None
+    keep: bool = False
+    chunk: int = CHUNK_FRAMES
+    plan: bool = False
+    workers: int | None = None
+    ray: str | None = None
+    ray_stream: bool = False
+
+    def __post_init__(self) -> None:
+        if self.chunk < 1:
+            raise InputError(f"chunk must be 1 frame or more, got {self.chunk}")
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"workers must be 1 or more, got {self.workers}")
+
+    @property
+    def asked(self) -> bool:
+        """Whether they ask for a job folder however short the film is."""
+        return bool(self.folder or self.keep or self.plan or (self.workers or 1) > 1 or self.ray is not None)
+
+
+def needs_job(
+    source: Path, output: Path, write: OutputOptions, colored: bool, start: int, end: int | None, options: JobOptions
+) -> bool:
+    """Whether a film is done by way of a job folder: it is long, a job was begun, or an option asks for it."""
+    if options.asked or JobFolder.beside(output).plan.exists():
+        return True
+    if not source.exists():
+        return False
+    with VideoReader(source, start, end, notes=False) as reader:
+        expected = reader.expected
+        out = output_format(reader.info, write.codec, colored, write.bits)
+        return expected is not None and expected > chunk_length(reader.info, out, options.chunk)
+
+
+def is_begun(
+    folder: Path,
+    source: Path,
+    *,
+    restore: Restore,
+    colorize: Colorize,
+    references: Sequence[Reference] = (),
+    scenes: Literal["auto", "none"] | Sequence[int] = "auto",
+    write: OutputOptions = OutputOptions(),
+    start: int = 0,
+    end: int | None = None,
+) -> bool:
+    """Whether a folder holds a job that `remaster_job` would go on with; see there."""
+    job_folder = JobFolder(folder)
+    try:
+        plan = job_folder.read_plan()
+        colorize = to_color(restore, colorize, references)
+        if plan is None or plan["source"] != str(source.absolute()):
+            return False
+        with VideoReader(source, start, end, notes=False) as reader:
+            out = output_format(reader.info, write.codec, colorize is not None, write.bits)
+            job = _Job(job_folder, source, reader, out, restore, colorize, scenes, references)
+            return plan["job"] == job.identity()
+    except RemasterError:
+        return False
+
+
+def remaster_job(
+    source: Path,
+    output: Path,
+    *,
+    restore: Restore,
+    colorize: Colorize,
+    references: Sequence[Reference] = (),
+    scenes: Literal["auto", "none"] | Sequence[int] = "auto",
+    write: OutputOptions = OutputOptions(),
+    start: int = 0,
+    end: int | None = None,
+    options: JobOptions = JobOptions(),
+    watch: Watch = nobody,
+    look: Callable[[Picture], None] = lambda picture: None,
+    check: Callable[[], None] = lambda: None,
+) -> Done:
+    """Restore and colour a film in parts that are kept until all are done.
+
+    The frames are those of `remaster_film`, whatever happens on the way: when the job ends early, calling this again
+    with the same arguments goes on where it ended.
+
+    Args:
+        source, output, restore, colorize, references, scenes, write, start, end: see `remaster_film`.
+        options: see `JobOptions`.
+        watch: told how far the job is, see `Watch`; what it raises ends the job.
+        look: see `remaster_film`; with workers nothing is shown.
+        check: see `remaster_film`.
+
+    Returns:
+        What became of it; 0 frames where only the plan was wanted.
+
+    Raises:
+        RemasterError: anything wrong with what was given, no space left, or a job that was begun otherwise.
+    """
+    colorize = to_color(restore, colorize, references)
+    check_output(output, write.codec, write.overwrite, source if source.exists() else None)
+    folder = JobFolder(options.folder) if options.folder else JobFolder.beside(output)
+    with VideoReader(source, start, end) as reader:
+        out = output_format(reader.info, write.codec, colorize is not None, write.bits)
+        _try_output(output, reader, out, write)
+        folder.make()
+        with folder.locked():
+            folder.clear()
+            job = _Job(folder, source, reader, out, restore, colorize, scenes, references)
+            with _nothing_left_without_a_plan(folder):
+                job.open(options, watch, check)
+            if options.plan:
+                log.info("%d chunks planned: edit %s, then run without --plan", len(job.chunks), folder.shots)
+                return Done(0, job.survey.truncated)
+            with _resumable(job):
+                job.make(options, watch, look, check)
+                frames = job.join(output, write, watch, check)
+            if not (options.folder or options.keep):
+                job.finish()
+    return Done(frames, job.survey.truncated)
+
+
+class _Job:
+    """A film, its folder, and what is to be done.
+
+    Attributes:
+        folder: of the job.
+        survey: of the film.
+        chunks: all there are.
+    """
+
+    def __init__(
+        self,
+        folder: JobFolder,
+        source: Path,
+        reader: VideoReader,
+        out: OutputFormat,
+        restore: Restore,
+        colorize: Colorize,
+        scenes: Literal["auto", "none"] | Sequence[int],
+        references: Sequence[Reference],
+    ) -> None:
+        self.folder, self._source, self._reader, self._out = folder, source, reader, out
+        self._restore, self._colorize, self._scenes, self._references = restore, colorize, scenes, references
+        self._computed: dict[str, Any]
+        self.survey: Survey
+        self.chunks: list[Chunk]
+        self._work: Work
+
+    def open(self, options: JobOptions, watch: Watch, check: Callable[[], None]) -> None:
+        """Read the plan, or make it; then the settings of the shots."""
+        restore, colorize = options_of(self._restore), options_of(self._colorize)
+        windows = windows_of(restore, colorize)
+        told = self._computed = self.identity()
+        plan = self.folder.read_plan()
+        if plan is None:
+            plan = self._survey(told, windows, options, watch, check)
+        else:
+            compare(plan["job"], told, self.folder.path)
+        self.survey = Survey.from_json(plan["survey"])
+        if not self.folder.shots.exists():
+            self._write_shots()
+        settings = parse_shots(self._shots_text(), self.survey.shots, self.folder.shots)
+        if colorize is None and any(shot.references for shot in settings):
+            number = next(n for n, shot in enumerate(settings, 1) if shot.references)
+            raise InputError(
+                f"{self.folder.shots}, shot {number} names references, but the film is not coloured: give --references"
+            )
+        lines = colorize.lines if colorize else 432
+        found, given, own = find_references(settings, self._references, self.folder.path, lines)
+        self._work = Work(
+            self._source.absolute(),
+            self.folder.chunks.absolute(),
+            restore,
+            colorize,
+            found,
+            windows,
+            self._out,
+            self.survey,
+            plan["threads"],
+        )
+        self.chunks = plan_chunks(self._work, told["film"], plan["chunks"], settings, given, own)
+
+    def identity(self) -> dict[str, Any]:
+        """What must not change while a job is under way."""
+        return {
+            "film": fingerprint(self._source),
+            "start": self._reader.start,
+            "end": self._reader.end,
+            "scenes": self._scenes if isinstance(self._scenes, str) else sorted(set(self._scenes)),
+            "samples": {**asdict(self._out), "subsampling": list(self._out.subsampling)},
+            "restore": computation("restorer", options_of(self._restore)),
+            "colorize": computation("colorizer", options_of(self._colorize)),
+        }
+
+    def _survey(
+        self, told: dict[str, Any], windows: Sequence[Any], options: JobOptions, watch: Watch, check: Callable[[], None]
+    ) -> dict[str, Any]:
+        info, source = self._reader.info, self._source
+        log.info("looking through %s for cuts", source)
+        survey = survey_film(
+            source,
+            self._reader.start,
+            self._reader.end,
+            windows,
+            self._scenes,
+            progress=lambda done, total: watch.told("survey", done, total),
+            check=check,
+        )
+        table = chunk_table(survey.shots, chunk_length(info, self._out, options.chunk), windows)
+        plan = {
+            "source": str(source.absolute()),
+            "job": told,
+            "frame_bytes": frame_bytes(info, self._out),
+            "threads": max(1, torch.get_num_threads() // (options.workers or 1)),
+            "chunks": table,
+            "survey": survey.to_json(),
+        }
+        self.folder.write_plan(plan)
+        return plan
+
+    def _write_shots(self) -> None:
+        write_whole(self.folder.shots, self._proposed().encode())
+
+    def _proposed(self) -> str:
+        return shots_toml(self.survey.shots, self._source.name)
+
+    def _shots_text(self) -> str:
+        try:
+            return self.folder.shots.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read {self.folder.shots} ({error}): it must be text in UTF-8") from error
+
+    def records(self) -> dict[Chunk, Record]:
+        """What is finished."""
+        found = ((chunk, finished(self.folder.chunks, chunk)) for chunk in self.chunks)
+        return {chunk: record for chunk, record in found if record}
+
+    def make(
+        self, options: JobOptions, watch: Watch, look: Callable[[Picture], None], check: Callable[[], None]
+    ) -> None:
+        """Make every chunk that is not there."""
+        done = self.records()
+        todo = [chunk for chunk in self.chunks if chunk not in done]
+        frames = sum(chunk.frames for chunk in self.chunks)
+        log.info("%s", self._summary(len(done), len(todo)))
+        tally = Tally(watch, frames, done, self.folder.path, self._bytes_a_frame(done))
+        tally.tell()
+        if not todo:
+            return
+        for chunk in todo:
+            forget(self.folder.chunks, chunk)
+        if options.ray is not None:
+            from .cluster import make_on_ray
+
+            make_on_ray(options.ray, options.workers, self._work, todo, tally, check, stream=options.ray_stream)
+        elif (options.workers or 1) > 1:
+            from .workers import make_in_processes
+
+            make_in_processes(options.workers, self._work, todo, tally, check)
+        else:
+            loaded = {
+                "restorer": self._restore if isinstance(self._restore, Restorer) else None,
+                "colorizer": self._colorize if isinstance(self._colorize, Colorizer) else None,
+            }
+            with ChunkMaker(self._work, **loaded) as maker:
+                for chunk in todo:
+                    record = maker.make(chunk, progress=tally.frames, look=look, check=check)
+                    tally.finished(chunk, record)
+
+    def _summary(self, done: int, todo: int) -> str:
+        kept = f", {done} of them finished before" if done else ""
+        ways = [way for way in (self._computed["restore"], self._computed["colorize"]) if way]
+        engines = " and ".join(sorted({f"{way['device']} {way['precision']}" for way in ways}))
+        frames = self.survey.end - self.survey.start
+        return f"{frames} frames in {done + todo} chunks{kept}, on {engines}; job in {self.folder.path}"
+
+    def _bytes_a_frame(self, done: dict[Chunk, Record]) -> float:
+        """What a frame takes on the disk: as those that are done, or a third of its samples."""
+        if done:
+            return sum(record.size for record in done.values()) / sum(chunk.frames for chunk in done)
+        return frame_bytes(self._reader.info, self._out) / 3
+
+    def join(self, output: Path, write: OutputOptions, watch: Watch, check: Callable[[], None]) -> int:
+        """Give all chunks in order to the encoder; frames written."""
+        survey, reader = self.survey, self._reader
+        reader.cut, reader.end_pts, reader.count = survey.cut, survey.end_pts, survey.end - survey.start
+        records = self.records()
+        total, written = reader.count, 0
+        with open_output(output, reader, self._out, write) as writer:
+            for chunk in self.chunks:
+                if chunk not in records:
+                    raise RemasterError(f"chunk {chunk.name} is gone: was it removed while the job ran?")
+                for planes in self._read(chunk, records[chunk]):
+                    check()
+                    place = survey.start + written
+                    times = survey.times[written], survey.durations[written] or None
+                    writer.write(Frame(place, times[0], planes, times[1]))
+                    written += 1
+                    watch.told("encode", written, total)
+        return written
+
+    def _read(self, chunk: Chunk, record: Record) -> Iterator[Any]:
+        try:
+            yield from read_chunk(self.folder.chunks, chunk, record)
+        except DamagedChunk:
+            forget(self.folder.chunks, chunk)
+            raise
+
+    def finish(self) -> None:
+        """Remove the folder; what a person wrote into it stays."""
+        edited = self._shots_text() != self._proposed()
+        self.folder.remove(shots=not edited)
+        if edited:
+            log.info("%s was edited and is kept; the rest of the job is removed", self.folder.shots)
+
+
+def _try_output(output: Path, reader: VideoReader, out: OutputFormat, write: OutputOptions) -> None:
+    """Write one black frame and throw it away: what encoder and container refuse is to be known before hours of
+    work."""
+    sizes = plane_sizes(out.kind, reader.info.width, reader.info.height, out.subsampling)
+    writer = open_output(output, reader, out, write)
+    try:
+        writer.write(Frame(reader.start, 0, [np.zeros(size, out.dtype) for size in sizes]))
+    finally:
+        writer.abort()
+
+
+@contextlib.contextmanager
+def _nothing_left_without_a_plan(folder: JobFolder) -> Iterator[None]:
+    """A job that ends before there is a plan has nothing to go on with."""
+    try:
+        yield
+    except BaseException:
+        if not folder.plan.exists():
+            folder.remove(shots=not folder.shots.exists())
+        raise
+
+
+@contextlib.contextmanager
+def _resumable(job: _Job) -> Iterator[None]:
+    """Add to what ends a job early how to go on."""
+
+    def kept() -> str:
+        return (
+            f"{len(job.records())} of {len(job.chunks)} chunks are kept in {job.folder.path}: "
+            "run the same command again to go on"
+        )
+
+    try:
+        yield
+    except RemasterError as error:
+        raise type(error)(f"{error}; {kept()}") from error
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"stopped; {kept()}") from error
+    except SystemExit:
+        log.warning("stopped; %s", kept())
+        raise

@@ -1,0 +1,181 @@
+"""The first pass over a film: its cuts, the time and a checksum of every frame, and what its shots look like.
+
+Everything after it may then begin in mid-film: see `cursor`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from av.video.frame import VideoFrame
+
+from ..job import context
+from ..samples import decode_luma
+from ..scenes import CutDetector, thumbnail
+from ..video import VideoReader
+from ..window import Window
+from .looks import Looks, ShotLooks
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Frames `first` to `last` (not included) between two cuts, and what they look like."""
+
+    first: int
+    last: int
+    looks: ShotLooks
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one look at all frames tells.
+
+    Attributes:
+        start: first frame wanted.
+        end: first frame behind those wanted; there is always one.
+        low: first frame that those wanted depend on; `checks` begins here.
+        times: of the frames wanted, in ticks of the film's time base.
+        durations: of the frames wanted, in ticks; 0 where the file does not say.
+        checks: `checksum` of the frames from `low` on, also of those behind `end` that matter.
+        keys: number and time of the frames where decoding may begin; empty where it may not.
+        cuts: frames that start a scene, from `low` on.
+        shots: between the cuts, from `start` to `end`.
+        truncated: see `VideoReader`.
+        cut: see `VideoReader`.
+        end_pts: see `VideoReader`.
+    """
+
+    start: int
+    end: int
+    low: int
+    times: tuple[int, ...]
+    durations: tuple[int, ...]
+    checks: tuple[int, ...]
+    keys: tuple[tuple[int, int], ...]
+    cuts: tuple[int, ...]
+    shots: tuple[Shot, ...]
+    truncated: bool
+    cut: bool
+    end_pts: int
+
+    @property
+    def high(self) -> int:
+        """First frame behind all that were looked at."""
+        return self.low + len(self.checks)
+
+    def scene(self, frame: int) -> tuple[int, int]:
+        """First and last frame (not included) of the scene that a frame lies in, within what was looked at."""
+        edges = (self.low, *self.cuts, self.high)
+        return next((a, b) for a, b in pairwise(edges) if a <= frame < b)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` takes."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Survey:
+        """The survey that `to_json` told of."""
+        shots = tuple(Shot(s["first"], s["last"], ShotLooks(**s["looks"])) for s in told["shots"])
+        lists = {name: tuple(told[name]) for name in ("times", "durations", "checks", "cuts")}
+        keys = tuple((number, time) for number, time in told["keys"])
+        return cls(**{**told, **lists, "keys": keys, "shots": shots})
+
+
+def checksum(planes: Sequence[np.ndarray]) -> int:
+    """CRC-32 of the samples of a frame."""
+    value = 0
+    for plane in planes:
+        value = zlib.crc32(np.ascontiguousarray(plane), value)
+    return value
+
+
+def survey_film(
+    path: Path,
+    start: int,
+    end: int | None,
+    windows: Sequence[Window],
+    scenes: Literal["auto", "none"] | Sequence[int],
+    *,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+    check: Callable[[], None] = lambda: None,
+) -> Survey:
+    """Look at every frame that a part of a film depends on.
+
+    Args:
+        path: see `VideoReader`.
+        start: see `VideoReader`.
+        end: see `VideoReader`.
+        windows: of the networks, in order.
+        scenes: see `RemasterPipeline`.
+        progress: called with the frames looked at and how many there will be, None where that is not known.
+        check: called for every frame; what it raises ends the work.
+
+    Raises:
+        RemasterError: see `VideoReader`.
+    """
+    keys: list[tuple[int, int]] = []
+    times: list[int | None] = []
+
+    def note(number: int, picture: VideoFrame) -> None:
+        times.append(picture.pts)
+        if picture.key_frame and not picture.is_corrupt and picture.pts is not None:
+            keys.append((number, picture.pts))
+
+    with VideoReader(path, start, end, notes=False) as reader:
+        reader.context = context(windows, start, end)
+        reader.watch = note
+        low = start - reader.context[0]
+        detector = CutDetector(low)
+        seen, looks = _Seen(), Looks(reader.info)
+        for frame in reader:
+            check()
+            seen.checks.append(checksum(frame.planes))
+            thumb = thumbnail(decode_luma(frame.planes, reader.info))
+            if scenes == "auto":
+                detector.push(thumb)
+            if frame.index >= start and not reader.cut:
+                seen.times.append(frame.pts)
+                seen.durations.append(frame.duration or 0)
+                looks.push(frame, thumb)
+                progress(len(seen.times), reader.expected)
+        if scenes == "auto":
+            detector.finish()
+        last = start + reader.count
+        exact = reader.seekable and not reader.truncated and all(a < b for a, b in pairwise(map(_number, times)))
+        cuts = detector.cuts if scenes == "auto" else [] if scenes == "none" else sorted(set(scenes))
+        cuts = [cut for cut in cuts if low < cut < low + len(seen.checks)]
+        return Survey(
+            start=start,
+            end=last,
+            low=low,
+            times=tuple(seen.times),
+            durations=tuple(seen.durations),
+            checks=tuple(seen.checks),
+            keys=tuple(keys) if exact and not reader.info.is_folder else (),
+            cuts=tuple(cuts),
+            shots=tuple(Shot(a, b, looks.of(a - start, b - start)) for a, b in _between(start, last, cuts)),
+            truncated=reader.truncated,
+            cut=reader.cut,
+            end_pts=reader.end_pts,
+        )
+
+
+class _Seen:
+    def __init__(self) -> None:
+        self.checks: list[int] = []
+        self.times: list[int] = []
+        self.durations: list[int] = []
+
+
+def _number(time: int | None) -> float:
+    return float("-inf") if time is None else time
+
+
+def _between(start: int, end: int, cuts: Sequence[int]) -> list[tuple[int, int]]:
+    return list(pairwise([start, *(cut for cut in cuts if start < cut < end), end]))
