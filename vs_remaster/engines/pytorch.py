@@ -56,6 +56,12 @@ class TorchEngine:
             return self.net.encode_all((luma.to(self.device), chroma.to(self.device)) for luma, chroma in pictures)
 
     @torch.inference_mode()
+    def describe(self, luma: Tensor) -> Tensor:
+        """See `Engine.describe`."""
+        with self._mode():
+            return self.net.describe(luma.to(self.device))
+
+    @torch.inference_mode()
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
         """See `Engine.colorize`."""
         with self._mode():

@@ -72,6 +72,7 @@ class ColorizerNet(nn.Module):
     before = after = 3
     block = 16
     multiple_of = 16
+    weighs_references = True
 
     def __init__(self, config: ColorizerConfig = ColorizerConfig()) -> None:
         super().__init__()
@@ -144,6 +145,10 @@ class ColorizerNet(nn.Module):
     def encode_all(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> Memory:
         """Encode several references, each `(luma, chroma)` as in `encode`, into one memory."""
         return join([self.encode(luma, chroma) for luma, chroma in pictures])
+
+    def describe(self, luma: Tensor) -> Tensor:
+        """What frames `luma` `[N, 1, H, W]` look like as wholes: `[N, areas, D]` unit vectors, see `likeness`."""
+        return areas(self.features(luma).keys)
 
     def forward(self, luma: Tensor, memories: list[Memory], halo: Halo = NO_HALO) -> ColorizerOutput:
         """Colour a window of frames.
