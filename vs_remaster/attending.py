@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -120,7 +121,7 @@ class ReferenceSet:
         edges = {edge - first for rule in self.rules for edge in (rule.first, rule.stop) if edge is not None}
         marks = [0, *sorted(edge for edge in edges if 0 < edge < count), count]
         found: list[Run] = []
-        for start, stop in zip(marks, marks[1:]):
+        for start, stop in pairwise(marks):
             acting = tuple(i for i, rule in enumerate(self.rules) if rule.acts(first + start))
             if found and found[-1].acting == acting:  # the edge of a reference that is never used
                 found[-1] = Run(found[-1].start, stop, acting)
@@ -190,7 +191,9 @@ def rules_of(references: Sequence[Reference]) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def reference_set(encoded: EncodedReferences, references: Sequence[Reference], weighs: bool, model: str) -> ReferenceSet:
+def reference_set(
+    encoded: EncodedReferences, references: Sequence[Reference], weighs: bool, model: str
+) -> ReferenceSet:
     """Encoded references with their rules; says once what the network cannot do."""
     rules = rules_of(references)
     ignored = [rule.name for rule in rules if rule.weight not in (0, 1) or rule.likeness]

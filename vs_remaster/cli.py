@@ -1,4 +1,4 @@
-"""The command line: `vs-remaster run`, `pipe`, `merge` and `weights`."""
+"""The command line: `vs-remaster run`, `pipe`, `merge`, `references` and `weights`."""
 
 from __future__ import annotations
 
@@ -104,6 +104,7 @@ def _fail(message: str, status: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from . import cli_references
     from .job import OutputOptions
     from .output import CODECS
     from .pipe import EXAMPLE
@@ -112,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     restore, color, write = RestoreOptions(), ColorizeOptions(), OutputOptions()
     parser = _Parser(prog="vs-remaster", description="Remaster old black-and-white film.")
     parser.add_argument("--version", action="version", version=f"vs-remaster {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="run|pipe|merge|weights")
+    commands = parser.add_subparsers(required=True, metavar="run|pipe|merge|references|weights")
 
     run = commands.add_parser("run", help="restore a film and colour it from reference pictures")
     run.set_defaults(command=_run)
@@ -139,6 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     _number(merge, "--weight", float, 1.0, "0..1; 1 takes the colours of CHROMA, 0 keeps those of LUMA")
     _number(merge, "--offset", int, 0, "frame n of LUMA takes the colours of frame n + OFFSET of CHROMA")
 
+    cli_references.add(commands, restore, color)
+
     kept = commands.add_parser("weights", help="manage the weights that are not shipped")
     kept = kept.add_subparsers(required=True, metavar="import")
     take = kept.add_parser(
@@ -157,7 +160,11 @@ def _add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
     """What `run` and `pipe` share; returns the group that says what is done."""
     what = parser.add_argument_group("what is done")
     what.add_argument(
-        "--references", type=Path, nargs="+", metavar="DIR|FILE", help="pictures to take the colours from"
+        "--references",
+        type=Path,
+        nargs="+",
+        metavar="DIR|FILE",
+        help="pictures to take the colours from, or a references.toml",
     )
     what.add_argument("--no-restore", action="store_true", help="leave the luma as it is")
     what.add_argument("--no-color", action="store_true", help="leave the colours as they are")

@@ -216,7 +216,9 @@ def _entry(values: Any, path: str, number: int) -> Entry:
     if "sha256" in values:
         digits = values["sha256"] = values["sha256"].lower()
         if len(digits) != 64 or not set(digits) <= set("0123456789abcdef"):
-            raise InputError(f"{what}: sha256 must be 64 hexadecimal digits, got {digits!r}: remove it, or write it anew")
+            raise InputError(
+                f"{what}: sha256 must be 64 hexadecimal digits, got {digits!r}: remove it, or write it anew"
+            )
     if "frame" in values and not _whole(values["frame"]):
         raise InputError(f"{what}: frame must be a frame number (0, 1, 2 ...), got {values['frame']!r}")
     if "time" in values:

@@ -1,0 +1,85 @@
+"""`vs-remaster references`: which frames to colour, and the manifest of a folder of references."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+_COUNT = 8
+
+
+def add(commands: Any, restore: Any, color: Any) -> None:
+    """Add the command to the others; `restore` and `color` hold the defaults."""
+    group = commands.add_parser("references", help="frames worth colouring, and the manifest of references")
+    group = group.add_subparsers(required=True, metavar="pick|stamp")
+
+    pick = group.add_parser(
+        "pick",
+        help="choose the frames of a film that are worth colouring and write them, restored",
+        description="Choose frames that cover the rest of a film best and write them as pictures to colour, with a "
+        "contact sheet and a references.toml.",
+    )
+    pick.set_defaults(command=_pick)
+    pick.add_argument("input", type=Path, metavar="INPUT", help="a video, or a folder of pictures")
+    pick.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder without references")
+    pick.add_argument("-n", "--count", type=int, metavar="N", help=f"how many at most (default: {_COUNT})")
+    pick.add_argument(
+        "--coverage",
+        type=float,
+        default=0.0,
+        metavar="0..1",
+        help="as many as it takes to cover the film so well: 0 is no better than by frames of other scenes, 1 by its "
+        "own frames",
+    )
+    pick.add_argument("--no-restore", action="store_true", help="write the frames as they are")
+    pick.add_argument("--strength", type=float, default=restore.strength, metavar="N", help="of the restoration, 0..1")
+    pick.add_argument("--model", default=restore.model, help="see run (default: %(default)s)")
+    pick.add_argument("--device", default=restore.device, metavar="auto|cpu|cuda[:n]")
+    pick.add_argument("--precision", default=restore.precision, choices=("auto", "fp32", "bf16", "fp16"))
+    pick.add_argument("--engine", default=restore.engine, help="what runs the networks (default: %(default)s)")
+    pick.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+
+    stamp = group.add_parser(
+        "stamp", help="write into a folder's references.toml what its pictures are now: their names and sha256"
+    )
+    stamp.set_defaults(command=_stamp, quiet=False)
+    stamp.add_argument("folder", type=Path, metavar="DIR", help="the folder of references")
+
+
+def _pick(arguments: argparse.Namespace) -> None:
+    from .cli import _model, _Progress
+    from .picking import SHEET, pick_references
+    from .remaster import ColorizeOptions, RestoreOptions
+
+    how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
+    restore = RestoreOptions(model=_model(arguments.model, "restorer"), strength=arguments.strength, **how)
+    count = arguments.count if arguments.count is not None else 0 if arguments.coverage else _COUNT
+    with _Progress(arguments.quiet) as progress:
+        picked, covered = pick_references(
+            arguments.input,
+            arguments.output,
+            count=count,
+            coverage=arguments.coverage,
+            restore=None if arguments.no_restore else restore,
+            colorize=ColorizeOptions(model=_model(arguments.model, "colorizer"), **how),
+            progress=progress,
+        )
+    for one in picked:
+        first, end = one.shot
+        log.info("%s: of the shot %d to %d, for %.0f %% of the film", one.path.name, first, end - 1, 100 * one.share)
+    log.info(
+        "%d frames written to %s (coverage %.2f), an overview to %s",
+        len(picked), arguments.output, covered, arguments.output / SHEET,
+    )  # fmt: skip
+
+
+def _stamp(arguments: argparse.Namespace) -> None:
+    from .manifest import NAME
+    from .picking import stamp
+
+    count = stamp(arguments.folder)
+    log.info("%d pictures in %s", count, arguments.folder / NAME)
