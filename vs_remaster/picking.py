@@ -1,4 +1,4 @@
-"""Frames worth colouring, out of a film and into a folder: pictures to paint, a contact sheet and a `references.toml`."""
+"""Frames worth colouring, out of a film and into a folder: pictures to paint, a contact sheet, a `references.toml`."""
 
 from __future__ import annotations
 
