@@ -19,6 +19,7 @@ if "." in __package__:
         references,
         remaster,
         samples,
+        scenes,
         video,
         weights,
     )
@@ -36,6 +37,7 @@ else:
         references,
         remaster,
         samples,
+        scenes,
         video,
         weights,
     )
@@ -53,6 +55,7 @@ __all__ = [
     "references",
     "remaster",
     "samples",
+    "scenes",
     "video",
     "weights",
 ]

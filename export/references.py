@@ -3,8 +3,8 @@
     python -m export.references --data DATA
 
 Films of many shots are joined from the clips of DATA/video/val; some clips come back with another part. They are
-coloured from 1, 2, 4 and 8 of their own frames: picked as `vs-remaster references pick` does, evenly spaced, and drawn at random
-(mean of some draws); then from the picked ones with frames of other clips added.
+coloured from 1, 2, 4 and 8 of their own frames: picked as `vs-remaster references pick` does, evenly spaced, and drawn
+at random (mean of some draws); then from the picked ones with frames of other clips added.
 
 RGB PSNR, the mean over all frames that are not references themselves, then over films. Tables are Markdown.
 """

@@ -122,6 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     what = _add_work(run, restore, color)
     _number(what, "--start", int, 0, "first frame")
     what.add_argument("--end", type=int, metavar="N", help="first frame not taken (default: to the end)")
+    what.add_argument(
+        "--shares", type=Path, metavar="FILE", help="JSON of how much each reference gave to each frame's colour"
+    )
 
     pipe = commands.add_parser(
         "pipe",
@@ -257,8 +260,12 @@ def _output_options(arguments: argparse.Namespace) -> Any:
 
 def _run(arguments: argparse.Namespace) -> None:
     from .job import remaster_film
+    from .shares import SharesFile
 
-    with _Progress(arguments.quiet) as progress:
+    work = _work(arguments)
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(_Progress(arguments.quiet))
+        shares = SharesFile(arguments.shares, work["references"]) if arguments.shares else None
         done = remaster_film(
             arguments.input,
             arguments.output,
@@ -266,7 +273,8 @@ def _run(arguments: argparse.Namespace) -> None:
             start=arguments.start,
             end=arguments.end,
             progress=progress,
-            **_work(arguments),
+            **({"look": stack.enter_context(shares)} if shares else {}),
+            **work,
         )
     _report(done.frames, arguments.output)
 

@@ -26,6 +26,7 @@ _MOST = 768  # described frames that are kept; when there are more, every second
 _BLUR = 0.2  # how much less a frame counts that is not sharp at all beside the sharpest of its shot
 _AT_EDGE = 0.1  # how much less it counts at the ends of a shot
 _EXCHANGES = 3
+_STRANGERS = 0.05  # of all pairs of frames of different shots: so many at least do not show one scene
 
 
 @dataclass(frozen=True)
@@ -143,10 +144,12 @@ def cover(film: Described, count: int = 0, coverage: float = 0.0) -> Cover:
 
 
 def _above_strangers(near: Tensor, shots: Sequence[tuple[int, int]]) -> Tensor:
-    """Nearness with that of frames of different shots taken for 0: any two pictures have something in common."""
+    """Nearness with that of frames that have nothing to do with each other taken for 0: any two pictures have something
+    in common."""
     starts = torch.tensor([start for start, _ in shots])
-    strangers = near[starts[:, None] != starts[None]]
-    low = float(strangers.median()) if len(strangers) else float(near.min())
+    strangers = near[starts[:, None] != starts[None]].sort().values
+    # Most shots may show one scene, so it is the least alike pairs of shots that count.
+    low = float(strangers[int(_STRANGERS * len(strangers))]) if len(strangers) else float(near.min())
     return ((near - low) / max(1 - low, 1e-6)).clamp(0, 1)
 
 

@@ -93,22 +93,34 @@ def read_manifest(path: Path) -> Manifest:
         InputError: it cannot be read, or holds something that is wrong: file, entry, value, and what to write instead.
     """
     try:
-        held = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        manifest = parse_manifest(path.read_text(encoding="utf-8-sig"), str(path))
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{str(path)!r} is not TOML: {error}; correct that line") from error
-    _only(held, ("origin", "reference"), str(path))
-    origins, listed = held.get("origin", {}), held.get("reference", [])
-    if not isinstance(origins, dict) or not isinstance(listed, list):
-        raise InputError(f"{str(path)!r}: write origins as [origin.NAME] and pictures as [[reference]]")
-    named = {name: _origin(values, f"{str(path)!r}, origin {name!r}") for name, values in origins.items()}
-    entries = tuple(_entry(values, str(path), number) for number, values in enumerate(listed, 1))
-    names = [os.path.normpath(entry.picture) for entry in entries]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{str(path)!r} is not TOML: {error}; save it as UTF-8") from error
+    names = [os.path.normpath(entry.picture) for entry in manifest.entries]
     for number, name in enumerate(names, 1):
         if names.index(name) != number - 1:
             raise InputError(f"{str(path)!r}, entry {number} ({name!r}): it is listed twice; remove one of the entries")
-    return Manifest(entries, named)
+    return manifest
+
+
+def parse_manifest(text: str, source: str) -> Manifest:
+    """A manifest from text; `source` says in messages where that comes from.
+
+    Raises:
+        InputError: see `read_manifest`.
+    """
+    try:
+        held = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source!r} is not TOML: {error}; correct that line") from error
+    _only(held, ("origin", "reference"), source)
+    origins, listed = held.get("origin", {}), held.get("reference", [])
+    if not isinstance(origins, dict) or not isinstance(listed, list):
+        raise InputError(f"{source!r}: write origins as [origin.NAME] and pictures as [[reference]]")
+    named = {name: _origin(values, f"{source!r}, origin {name!r}") for name, values in origins.items()}
+    return Manifest(tuple(_entry(values, source, number) for number, values in enumerate(listed, 1)), named)
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import torch
 
 from . import manifest
 from .errors import InputError
-from .manifest import Entry, Manifest, Scope
+from .manifest import Entry, Manifest, Origin, Scope
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +106,54 @@ def load_references(
         raise InputError("no reference pictures were given: name a folder or files")
     files = [file for path in given for file in _files(Path(path))]
     return [_load(file, lines) for file in sorted(files, key=_order)]
+
+
+def rules_text(references: Sequence[Reference]) -> str:
+    """What is known of references beyond their pixels, as the text of a manifest: for hosts that hand pictures on
+    without files. Empty where nothing is."""
+    entries, origins = [], {}
+    for one in references:
+        frame = None if one.frame == frame_number(one.name) else one.frame
+        about = {"scope": one.scope, "shot": one.shot, "time": one.time, "origin": one.origin}
+        entries.append(Entry(picture=one.name, frame=frame, weight=one.weight, **about))
+        if one.likeness:
+            origins[one.origin] = Origin(likeness=one.likeness)
+    if not origins and all(entry == Entry(picture=entry.picture) for entry in entries):
+        return ""
+    return manifest.to_toml(Manifest(tuple(entries), origins))
+
+
+def with_rules(references: Sequence[Reference], text: str, source: str) -> list[Reference]:
+    """References with what a text of `rules_text` says of each, in their order; without text as they are.
+
+    Raises:
+        InputError: the text is wrong, or has another number of entries; `source` says where it comes from.
+    """
+    if not text.strip():
+        return list(references)
+    held = manifest.parse_manifest(text, source)
+    if len(held.entries) != len(references):
+        raise InputError(
+            f"{source} has {len(held.entries)} entries, but there are {len(references)} references: it must have one "
+            "for each, in their order"
+        )
+    out = []
+    for one, entry in zip(references, held.entries):
+        origin = held.origin(entry.origin)
+        named = frame_number(entry.picture) if one.frame is None and entry.time is None else one.frame
+        out.append(
+            replace(
+                one,
+                frame=named if entry.frame is None else entry.frame,
+                time=entry.time,
+                weight=min(entry.weight * origin.weight, manifest.MOST_WEIGHT),
+                scope=entry.scope,
+                shot=entry.shot,
+                origin=entry.origin,
+                likeness=origin.likeness,
+            )
+        )
+    return out
 
 
 @dataclass(frozen=True)
