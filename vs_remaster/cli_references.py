@@ -15,7 +15,7 @@ _COUNT = 8
 def add(commands: Any, restore: Any, color: Any) -> None:
     """Add the command to the others; `restore` and `color` hold the defaults."""
     group = commands.add_parser("references", help="frames worth colouring, and the manifest of references")
-    group = group.add_subparsers(required=True, metavar="pick|stamp")
+    group = group.add_subparsers(required=True, metavar="pick|show|stamp")
 
     pick = group.add_parser(
         "pick",
@@ -37,17 +37,35 @@ def add(commands: Any, restore: Any, color: Any) -> None:
     )
     pick.add_argument("--no-restore", action="store_true", help="write the frames as they are")
     pick.add_argument("--strength", type=float, default=restore.strength, metavar="N", help="of the restoration, 0..1")
-    pick.add_argument("--model", default=restore.model, help="see run (default: %(default)s)")
-    pick.add_argument("--device", default=restore.device, metavar="auto|cpu|cuda[:n]")
-    pick.add_argument("--precision", default=restore.precision, choices=("auto", "fp32", "bf16", "fp16"))
-    pick.add_argument("--engine", default=restore.engine, help="what runs the networks (default: %(default)s)")
-    pick.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+    _add_how(pick, restore)
+
+    show = group.add_parser(
+        "show",
+        help="pictures of which reference colours what",
+        description="Write single frames tinted with a hue for each reference that their colours come from, and below "
+        "them the references, the more solid the more they give. Frames are looked at as they are, not restored.",
+    )
+    show.set_defaults(command=_show)
+    show.add_argument("input", type=Path, metavar="INPUT", help="a video, or a folder of pictures")
+    show.add_argument("--references", type=Path, nargs="+", required=True, metavar="DIR|FILE", help="see run")
+    show.add_argument("--frames", type=int, nargs="+", required=True, metavar="N", help="numbers of the frames")
+    show.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder for the pictures")
+    show.add_argument("--color-lines", type=int, default=color.lines, metavar="N", help="see run")
+    _add_how(show, restore)
 
     stamp = group.add_parser(
         "stamp", help="write into a folder's references.toml what its pictures are now: their names and sha256"
     )
     stamp.set_defaults(command=_stamp, quiet=False)
     stamp.add_argument("folder", type=Path, metavar="DIR", help="the folder of references")
+
+
+def _add_how(parser: argparse.ArgumentParser, defaults: Any) -> None:
+    parser.add_argument("--model", default=defaults.model, help="see run (default: %(default)s)")
+    parser.add_argument("--device", default=defaults.device, metavar="auto|cpu|cuda[:n]")
+    parser.add_argument("--precision", default=defaults.precision, choices=("auto", "fp32", "bf16", "fp16"))
+    parser.add_argument("--engine", default=defaults.engine, help="what runs the networks (default: %(default)s)")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
 
 
 def _pick(arguments: argparse.Namespace) -> None:
@@ -75,6 +93,19 @@ def _pick(arguments: argparse.Namespace) -> None:
         "%d frames written to %s (coverage %.2f), an overview to %s",
         len(picked), arguments.output, covered, arguments.output / SHEET,
     )  # fmt: skip
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from .cli import _model
+    from .picking import show_shares
+    from .references import load_references
+    from .remaster import ColorizeOptions
+
+    how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
+    options = ColorizeOptions(model=_model(arguments.model, "colorizer"), lines=arguments.color_lines, **how)
+    references = load_references(arguments.references, lines=arguments.color_lines)
+    paths = show_shares(arguments.input, arguments.output, references, arguments.frames, options)
+    log.info("%d pictures written to %s", len(paths), arguments.output)
 
 
 def _stamp(arguments: argparse.Namespace) -> None:

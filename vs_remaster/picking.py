@@ -16,11 +16,13 @@ from .coverage import Cover, Described, cover, describe
 from .errors import InputError
 from .frames import to_picture
 from .manifest import NAME, Entry, Manifest, read_manifest, sha256, write_manifest
+from .overlay import overlay
 from .pick import steady
 from .pipeline import Picture, RemasterPipeline
-from .references import frame_number, pictures_in
+from .references import Reference, frame_number, pictures_in
 from .remaster import ColorizeOptions, Colorizer, RestoreOptions
 from .samples import decode_luma
+from .shots import settle_for_film
 from .video import VideoReader
 
 log = logging.getLogger(__name__)
@@ -96,6 +98,44 @@ def pick_references(
         pictures = _best(source, film, chosen.frames, restore)
     picked = _write(folder, film, chosen, pictures)
     return picked, chosen.covered[-1]
+
+
+def show_shares(
+    source: Path,
+    folder: Path,
+    references: Sequence[Reference],
+    frames: Sequence[int],
+    colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
+) -> list[Path]:
+    """Write pictures of which reference colours what, see `overlay.overlay`: PNG files named by frame number.
+
+    Args:
+        source: a video or a folder of pictures.
+        folder: made where it is missing.
+        references: as they were loaded.
+        frames: numbers of the frames to show.
+        colorize: how they are coloured.
+
+    Raises:
+        RemasterError: anything wrong with what was given, or frames that the film does not have.
+    """
+    if not frames or min(frames) < 0:
+        raise InputError(f"frames must be frame numbers of 0 or more, at least one, got {list(frames)}")
+    colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
+    _make_folder(folder)
+    written = []
+    with torch.inference_mode(), VideoReader(source, end=max(frames) + 1) as reader:
+        memory = colorizer.encode_references(settle_for_film(references, "auto", source, reader.info.fps))
+        for frame in reader:
+            if frame.index in frames:
+                luma = decode_luma(frame.planes, reader.info)
+                shown = overlay(luma, colorizer.share_map(luma, memory, frame.index), references)
+                path = folder / f"{frame.index:07}.png"
+                _put(path, (255 * shown).round().byte().permute(1, 2, 0).numpy()[..., ::-1])
+                written.append(path)
+    if len(written) < len(set(frames)):
+        raise InputError(f"{source} has no frame {max(frames)}: the last of it is {reader.count - 1}")
+    return written
 
 
 def stamp(folder: Path) -> int:
@@ -204,10 +244,7 @@ def _frames(source: Path, parts: Sequence[tuple[int, int]], pipeline: RemasterPi
 
 
 def _write(folder: Path, film: Described, chosen: Cover, pictures: dict[int, tuple[int, Tensor]]) -> list[Picked]:
-    try:
-        (folder / SHEET).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from error
+    _make_folder((folder / SHEET).parent)
     digits = max(7, len(str(len(film.survey.sharpness))))
     picked, tiles, entries = [], {}, {}
     for given, share in zip(chosen.frames, chosen.shares):
@@ -239,6 +276,13 @@ def _sheet(tiles: Sequence[np.ndarray]) -> np.ndarray:
     empty = np.zeros_like(tiles[0])
     padded = [*tiles, *[empty] * (-len(tiles) % columns)]
     return np.concatenate([np.concatenate(padded[i : i + columns], 1) for i in range(0, len(padded), columns)])
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from error
 
 
 def _put(path: Path, bgr: np.ndarray) -> None:

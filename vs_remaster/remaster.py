@@ -187,6 +187,29 @@ class Colorizer(_Worker):
         size = working_size(*luma.shape[-2:], lines, self.info.multiple_of)
         return self.engine.describe(_stack([luma], self.engine.home, size))[0]
 
+    def share_map(self, luma: Tensor, memory: ReferenceSet, number: int = 0) -> Tensor:
+        """Which reference the colours of a frame `[1, H, W]`, the film's frame `number`, come from, place by place.
+
+        Returns:
+            `[R, h, w]` shares at 1/8 of the size at which colour is computed; what is left to 1 came from none. Of more
+            references than are attended at once, those that resemble this very frame count.
+
+        Raises:
+            UnsupportedError: the network or the engine does not tell.
+        """
+        if not self.info.weighs_references or not hasattr(self.engine, "share_map"):
+            raise UnsupportedError(
+                f"model {self.model} does not tell place by place which reference gave a colour, or not in this "
+                "engine: use a shipped model and engine torch"
+            )
+        low = _stack([luma], self.engine.home, self.size(*luma.shape[-2:]))
+        (run,) = memory.runs(number, 1)
+        chosen = memory.chosen(run.acting, low, lambda some: memory.whole.likeness(self.engine.describe(some)))
+        out = torch.zeros(len(memory.rules), low.shape[-2] // 8, low.shape[-1] // 8)
+        if chosen:
+            out[list(chosen)] = self.engine.share_map(low, memory.memory(chosen))[0].float().cpu()
+        return out
+
     def colorize(self, luma: Tensor, memory: ReferenceSet, cuts: Sequence[int] = ()) -> Colored:
         """Colour a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""
         _check_luma(luma)

@@ -62,6 +62,12 @@ class TorchEngine:
             return self.net.describe(luma.to(self.device))
 
     @torch.inference_mode()
+    def share_map(self, luma: Tensor, memory: EncodedReferences) -> Tensor:
+        """Shares of references in frames `[F, 1, h, w]`, place by place: see `ColorizerNet.share_map`."""
+        with self._mode():
+            return self.net.share_map(luma.to(self.device), memory.to(self.device))
+
+    @torch.inference_mode()
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
         """See `Engine.colorize`."""
         with self._mode():
