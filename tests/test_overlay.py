@@ -109,6 +109,7 @@ def test_the_command_line_writes_shares_and_pictures_of_them(movie, tmp_path, ca
     assert sorted(path.name for path in folder.iterdir()) == ["0000003.png", "0000008.png"]
     inside, outside = (cv2.imread(str(folder / f"{n:07}.png"))[:64].astype(float) for n in (3, 8))
     assert inside.shape == (64, 96, 3) and np.ptp(inside.mean((0, 1))) > 5
+    assert np.abs(inside.mean((0, 1)) - outside.mean((0, 1))).max() > 5
     capsys.readouterr()
     assert main([*show, "--frames", "30"]) == 2
     assert "has no frame 30: the last of it is 11" in capsys.readouterr().err
