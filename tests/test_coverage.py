@@ -63,9 +63,9 @@ def test_evenly_spaced_frames_cover_less():
 
 def test_as_many_as_the_coverage_needs():
     film = made_up("ABACAABDA")
-    few, more, all_ = (cover(film, 0, wanted) for wanted in (0.5, 0.8, 1.0))
+    few, more, all_ = (cover(film, 0, wanted) for wanted in (0.6, 0.85, 1.0))
     assert len(few.frames) < len(more.frames) <= len(all_.frames) == len(film.frames)
-    assert few.covered[-1] >= 0.5 > few.covered[-2] and more.covered[-1] >= 0.8 > more.covered[-2]
+    assert few.covered[-1] >= 0.6 > few.covered[-2] and more.covered[-1] >= 0.85 > more.covered[-2]
     assert len(cover(film, 2, 0.9).frames) == 2
     assert len(cover(film, 10**6).frames) == len(film.frames)
 
