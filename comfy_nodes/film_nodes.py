@@ -14,7 +14,7 @@ from comfy_api.latest import InputImpl, io, ui
 from . import films, host, jobs, models, settings
 from . import images as batches
 from .library import errors, job
-from .sockets import CATEGORY, model, number, scenes
+from .sockets import CATEGORY, model, number, rules, scenes
 
 
 class RemasterPickReferences(io.ComfyNode):
@@ -106,6 +106,7 @@ class RemasterVideo(io.ComfyNode):
                 ),
                 model("restorer", "restorer"),
                 model("colorizer", "colorizer"),
+                rules(),
             ],
             outputs=[
                 io.Video.Output("video", tooltip="The remastered film, streamed from its file."),
@@ -134,9 +135,12 @@ class RemasterVideo(io.ComfyNode):
         references: torch.Tensor | None = None,
         restorer: models.ModelChoice | None = None,
         colorizer: models.ModelChoice | None = None,
+        reference_rules: str = "",
     ) -> io.NodeOutput:
         host.need("av")
-        given = [] if references is None or not colorize else batches.references_of(references)
+        given = []
+        if references is not None and colorize:
+            given = batches.references_of(references, rules=reference_rules)
         suffix = settings.SUFFIXES[codec]
         with contextlib.ExitStack() as stack:
             if video is None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .library import color, errors, pipeline, references, remaster
+from .library import scenes as detecting
 
 Check = Callable[[], None]
 """Called for every frame that is taken; what it raises ends the work."""
@@ -115,6 +116,8 @@ def colorize(
     """Colour a batch: IMAGE, and how much of each frame's colour every reference gave."""
     images = checked(images, "images")
     out, shares = _room(images), []
+    if scenes == "auto" and any(one.scope == "shot" and one.shot is None for one in given):
+        scenes = _cuts(images, check)
     film = pipeline.RemasterPipeline(None, colorizer, given, scenes).process(pictures(images, check))
     for picture in film:
         out[picture.index] = to_rgb(picture.luma, picture.chroma)
@@ -149,19 +152,21 @@ def merge(luma: Tensor, chroma: Tensor, weight: float, check: Check = _nothing, 
     return out
 
 
-def references_of(images: Tensor, frames: str = "") -> list[references.Reference]:
+def references_of(images: Tensor, frames: str = "", rules: str = "") -> list[references.Reference]:
     """An IMAGE batch as references.
 
     Args:
         images: see `checked`; pictures to take colours from.
         frames: see `frame_numbers`.
+        rules: see `references.with_rules`.
     """
     images = checked(images, "references")
     numbers = frame_numbers(frames, len(images))
-    return [
+    given = [
         references.Reference(f"references, picture {i}", rgb_of(image).contiguous(), number)
         for i, (image, number) in enumerate(zip(images, numbers))
     ]
+    return references.with_rules(given, rules, "reference_rules")
 
 
 def frame_numbers(text: str, count: int) -> list[int | None]:
@@ -210,6 +215,15 @@ def one_size(given: Sequence[references.Reference]) -> Tensor:
         pad = (left, width - size[1] - left, top, height - size[0] - top)
         out[i] = F.pad(rgb, pad, mode="replicate")[0].permute(1, 2, 0).clamp(0, 1)
     return out
+
+
+def _cuts(images: Tensor, check: Check) -> list[int]:
+    """All cuts of a batch, for references that act in their shot."""
+    detector = detecting.CutDetector()
+    for picture in pictures(images, check):
+        detector.push(picture.luma)
+    detector.finish()
+    return detector.cuts
 
 
 def _room(images: Tensor) -> Tensor:

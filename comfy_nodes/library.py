@@ -19,6 +19,7 @@ if "." in __package__:
         references,
         remaster,
         samples,
+        scenes,
         video,
         weights,
     )
@@ -37,6 +38,7 @@ else:
         references,
         remaster,
         samples,
+        scenes,
         video,
         weights,
     )
@@ -56,6 +58,7 @@ __all__ = [
     "references",
     "remaster",
     "samples",
+    "scenes",
     "video",
     "weights",
 ]

@@ -15,7 +15,7 @@ from . import host, models, settings
 from . import images as batches
 from .film_nodes import RemasterPickReferences, RemasterVideo
 from .library import errors, references
-from .sockets import CATEGORY, Model, model, number, scenes
+from .sockets import CATEGORY, Model, model, number, rules, scenes
 
 
 class RemasterLoadModel(io.ComfyNode):
@@ -148,6 +148,7 @@ class RemasterReferenceColorize(io.ComfyNode):
                     "where it is not known. May stay empty.",
                 ),
                 model("model", "colorizer"),
+                rules(),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The coloured frames."),
@@ -171,8 +172,10 @@ class RemasterReferenceColorize(io.ComfyNode):
         scenes: str,
         reference_frames: str = "",
         model: models.ModelChoice | None = None,
+        reference_rules: str = "",
     ) -> io.NodeOutput:
-        batch, given = batches.shaped(images, "images"), batches.references_of(references, reference_frames)
+        batch = batches.shaped(images, "images")
+        given = batches.references_of(references, reference_frames, reference_rules)
         colorizer = models.colorizer(model, saturation=saturation, lines=color_lines)
         models.bring([colorizer], *batch.shape[1:3])
         done = host.Progress(len(batch), cls.hidden.unique_id).done
@@ -236,6 +239,11 @@ class RemasterLoadReferences(io.ComfyNode):
                     tooltip="The frame numbers in their names, comma separated, - where there is none; empty where no "
                     "name has one. For reference_frames.",
                 ),
+                io.String.Output(
+                    "rules",
+                    tooltip="What the folder's references.toml says of their weights and scopes, in their order; empty "
+                    "where it says nothing. For reference_rules.",
+                ),
             ],
         )
 
@@ -245,7 +253,8 @@ class RemasterLoadReferences(io.ComfyNode):
         host.need("cv2")
         given = references.load_references(host.existing(folder, "folder"))
         names = "\n".join(reference.name for reference in given)
-        return io.NodeOutput(batches.one_size(given), names, batches.write_numbers([r.frame for r in given]))
+        frames = batches.write_numbers([reference.frame for reference in given])
+        return io.NodeOutput(batches.one_size(given), names, frames, references.rules_text(given))
 
     @classmethod
     def fingerprint_inputs(cls, folder: str | None = None, **_: Any) -> Any:

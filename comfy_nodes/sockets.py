@@ -30,6 +30,18 @@ def scenes() -> io.Input:
     )
 
 
+def rules() -> io.Input:
+    """Weights and scopes of references."""
+    return io.String.Input(
+        "reference_rules",
+        default="",
+        optional=True,
+        multiline=True,
+        tooltip="How much each reference counts and where it acts, one [[reference]] entry each in their order, as in "
+        "references.toml: the rules of Load References. Empty: all alike, in the whole film.",
+    )
+
+
 def model(name: str, network: str) -> io.Input:
     """A model of one kind, or none."""
     return Model.Input(

@@ -7,6 +7,7 @@ import gc
 import hashlib
 import inspect
 import random
+import shutil
 import subprocess
 import sys
 import weakref
@@ -24,6 +25,7 @@ import vs_remaster  # noqa: E402
 from vs_remaster import clips, filters  # noqa: E402
 from vs_remaster.color import rgb_to_ycbcr  # noqa: E402
 from vs_remaster.job import OutputOptions, merge_films, remaster_film  # noqa: E402
+from vs_remaster.manifest import NAME, Entry, Manifest, write_manifest  # noqa: E402
 from vs_remaster.references import load_references  # noqa: E402
 from vs_remaster.remaster import ColorizeOptions, RestoreOptions  # noqa: E402
 from vs_remaster.video import VideoReader  # noqa: E402
@@ -548,6 +550,25 @@ def test_references_may_be_a_clip(stills):
     for a, b in zip(near.frames(), want.frames(), strict=True):
         for x, y in zip(planes(a), planes(b), strict=True):
             assert np.abs(x.astype(int) - y.astype(int)).mean() < 20  # of 65,535
+
+
+def test_a_manifest_says_where_references_act(stills, tmp_path):
+    folder = tmp_path / "stills"
+    shutil.copytree(stills, folder)
+    first, second = sorted(path.name for path in folder.iterdir())
+    entries = (Entry(picture=first, scope="shot", frame=2), Entry(picture=second, scope=(3, 9), weight=2.0))
+    write_manifest(folder / NAME, Manifest(entries))
+    clip = film(12)
+    frames = list(vs_remaster.colorize(clip, folder, **SMALL | {"scenes": [6]}).frames())
+    shares = [frame.props["RemasterReferenceWeights"] for frame in frames]
+    assert [n for n in range(12) if shares[n][0] > 0] == list(range(6))
+    assert [n for n in range(12) if shares[n][1] > 0] == list(range(3, 9))
+    # frames beyond all scopes are gray
+    assert all(np.ptp(plane) == 0 for plane in planes(frames[10])[1:])
+    with pytest.raises(
+        vs.Error, match=r"colorize: reference 'scene_0000\.png' acts in its shot, but the cuts are found"
+    ):
+        vs_remaster.colorize(clip, folder, **SMALL | {"scenes": "detect"})
 
 
 # ---- merge_lab

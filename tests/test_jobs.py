@@ -30,8 +30,9 @@ from vs_remaster.jobs.shots import ShotSettings, parse_shots, shots_toml
 from vs_remaster.jobs.survey import Shot, Survey, survey_film
 from vs_remaster.output import output_format
 from vs_remaster.pictures import PictureWriter
-from vs_remaster.references import load_references
+from vs_remaster.references import Reference, load_references
 from vs_remaster.remaster import ColorizeOptions, RestoreOptions
+from vs_remaster.shares import SharesFile
 from vs_remaster.video import VideoReader
 from vs_remaster.window import Window
 
@@ -370,6 +371,35 @@ def test_only_what_a_shot_touches_is_done_again(tmp_path, movie, references, los
     after = stamps(folder)
     assert [name for name in FILES if after[name] != before[name]] == [FILES[5]]
     assert np.frombuffer(samples(output)[130][2], np.uint8).mean() < red - 10
+
+
+def test_references_of_one_shot_and_their_shares(tmp_path, movie, references):
+    """A reference that acts in one shot touches no other shot's chunks; the shares are those of the direct way."""
+
+    def given(weight: float) -> list[Reference]:
+        one, other = load_references(references, lines=64)
+        return [one, replace(other, frame=130, scope="shot", weight=weight)]
+
+    def written(path: Path) -> dict:
+        told = json.loads(path.read_text())
+        return {row["frame"]: dict(row["shares"]) for row in told["frames"]}
+
+    output, shares = tmp_path / "out.mkv", tmp_path / "shares.json"
+    options = JobOptions(folder=tmp_path / "job", chunk=32)
+    more = {"restore": None, "colorize": COLORIZE, "write": LOSSLESS}
+    remaster_job(movie, output, references=given(1), options=options, shares=shares, **more)
+    direct = tmp_path / "direct.mkv"
+    with SharesFile(tmp_path / "direct.json", given(1)) as look:
+        remaster_film(movie, direct, references=given(1), look=look, **more)
+    assert samples(output) == samples(direct)
+    assert written(shares) == written(tmp_path / "direct.json")
+    assert [n for n, row in written(shares).items() if row.get(1)] == list(range(126, 140))
+
+    before = stamps(options.folder)
+    remaster_job(movie, output, references=given(50), options=options, shares=shares, **more)
+    after = stamps(options.folder)
+    assert [name for name in FILES if after[name] != before[name]] == [FILES[5]]
+    assert written(shares)[130][1] > written(tmp_path / "direct.json")[130][1]
 
 
 def test_edited_shots_survive_the_job(tmp_path, movie, references, capsys):

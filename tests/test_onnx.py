@@ -152,6 +152,21 @@ def test_colorizer_of_real_film(colorizers, film):
     assert colored(colorizers, film[:8], PICTURES[1:3], Halo(3, 1)).max() < 1e-4
 
 
+def test_weights_scopes_and_likeness_of_references(colorizers, film):
+    made, wanted = (engine.encode(PICTURES[:4]) for engine in colorizers)
+    for chosen, weights in (((0, 2, 3), (1.0, 1.0, 1.0)), ((1, 3), (0.2, 30.0))):
+        (chroma, shares), (right, shares_right) = (
+            engine.colorize(film[:3], memory.subset(chosen, weights), NOTHING)
+            for engine, memory in zip(colorizers, (made, wanted))
+        )
+        assert shares.shape == (3, len(chosen)) and torch.allclose(shares, shares_right, atol=1e-4)
+        assert (chroma - right).abs().max() < 1e-3
+    plain = colorizers[0].colorize(film[:3], made.subset((1, 3), (1.0, 1.0)), NOTHING)[1]
+    assert (shares[:, 1] / shares[:, 0] > 2 * plain[:, 1] / plain[:, 0]).all()
+    alike = [memory.likeness(engine.describe(film[:2])) for engine, memory in zip(colorizers, (made, wanted))]
+    assert alike[0].shape == (2, 4) and torch.allclose(*alike, atol=1e-4)
+
+
 def test_networks_with_parts_left_out(film):
     torch.manual_seed(0)
     for config in ('{"shift": false}', '{"mask": false, "skip": false}'):

@@ -1,4 +1,4 @@
-"""The command line: `vs-remaster run`, `status`, `redo`, `pipe`, `merge` and `weights`."""
+"""The command line: `vs-remaster run`, `status`, `redo`, `pipe`, `merge`, `references` and `weights`."""
 
 from __future__ import annotations
 
@@ -102,6 +102,7 @@ def _fail(message: str, status: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from . import cli_references
     from .job import OutputOptions
     from .jobs.commands import add_commands, add_job
     from .output import CODECS
@@ -111,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     restore, color, write = RestoreOptions(), ColorizeOptions(), OutputOptions()
     parser = _Parser(prog="vs-remaster", description="Remaster old black-and-white film.")
     parser.add_argument("--version", action="version", version=f"vs-remaster {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="run|status|redo|pipe|merge|weights")
+    commands = parser.add_subparsers(required=True, metavar="run|status|redo|pipe|merge|references|weights")
 
     run = commands.add_parser("run", help="restore a film and colour it from reference pictures")
     run.set_defaults(command=_run)
@@ -120,6 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     what = _add_work(run, restore, color)
     _number(what, "--start", int, 0, "first frame")
     what.add_argument("--end", type=int, metavar="N", help="first frame not taken (default: to the end)")
+    what.add_argument(
+        "--shares", type=Path, metavar="FILE", help="JSON of how much each reference gave to each frame's colour"
+    )
     add_job(run)
     add_commands(commands)
 
@@ -140,6 +144,8 @@ def _parser() -> argparse.ArgumentParser:
     _number(merge, "--weight", float, 1.0, "0..1; 1 takes the colours of CHROMA, 0 keeps those of LUMA")
     _number(merge, "--offset", int, 0, "frame n of LUMA takes the colours of frame n + OFFSET of CHROMA")
 
+    cli_references.add(commands, restore, color)
+
     kept = commands.add_parser("weights", help="manage the weights that are not shipped")
     kept = kept.add_subparsers(required=True, metavar="import")
     take = kept.add_parser(
@@ -158,7 +164,11 @@ def _add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
     """What `run` and `pipe` share; returns the group that says what is done."""
     what = parser.add_argument_group("what is done")
     what.add_argument(
-        "--references", type=Path, nargs="+", metavar="DIR|FILE", help="pictures to take the colours from"
+        "--references",
+        type=Path,
+        nargs="+",
+        metavar="DIR|FILE",
+        help="pictures to take the colours from, or a references.toml",
     )
     what.add_argument("--no-restore", action="store_true", help="leave the luma as it is")
     what.add_argument("--no-color", action="store_true", help="leave the colours as they are")
@@ -253,16 +263,18 @@ def _run(arguments: argparse.Namespace) -> None:
     from .job import remaster_film
     from .jobs.commands import job_options
     from .jobs.run import needs_job, remaster_job
+    from .shares import SharesFile
 
     options, write, work = job_options(arguments), _output_options(arguments), _work(arguments)
+    files = arguments.input, arguments.output
     part = {"start": arguments.start, "end": arguments.end}
     with Progress(arguments.quiet, arguments.json) as progress:
-        if needs_job(arguments.input, arguments.output, write, bool(work["references"]), **part, options=options):
-            done = remaster_job(
-                arguments.input, arguments.output, write=write, options=options, watch=progress, **part, **work
-            )
+        if needs_job(*files, write, bool(work["references"]), **part, options=options):
+            told = {"options": options, "watch": progress, "shares": arguments.shares}
+            done = remaster_job(*files, write=write, **told, **part, **work)
         else:
-            done = remaster_film(arguments.input, arguments.output, write=write, progress=progress, **part, **work)
+            with SharesFile(arguments.shares, work["references"]) as look:
+                done = remaster_film(*files, write=write, progress=progress, look=look, **part, **work)
         if not options.plan:
             progress.result(done.frames, arguments.output)
 

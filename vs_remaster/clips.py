@@ -184,7 +184,7 @@ def blocks(
     fmt: int,
     window: Window,
     scenes: Scenes,
-    process: Callable[[Sequence[vs.VideoFrame], Halo, vs.VideoFrame], Sequence[vs.VideoFrame]],
+    process: Callable[[Sequence[vs.VideoFrame], Halo, vs.VideoFrame, int], Sequence[vs.VideoFrame]],
     name: str,
     first: vs.VideoNode | None = None,
 ) -> vs.VideoNode:
@@ -195,7 +195,8 @@ def blocks(
         fmt: format of the result.
         window: how far the network looks, and how many frames it makes at once.
         scenes: see `Scenes`.
-        process: from the frames of a window, its halo and a blank frame of the result's format to the frames made.
+        process: from the frames of a window, its halo, a blank frame of the result's format and the number of the
+            first frame to the frames made.
         name: of the filter, for messages.
         first: a clip of one frame that has to be computed before the first block.
 
@@ -230,7 +231,7 @@ def blocks(
         with errors_of(name):
             cuts = [i for i in range(low + 1, high) if starts_scene(i, frames[i - 1].props, frames[i].props)]
             for span in window.spans(n, length, cuts):
-                made += process([frames[i] for i in range(span.first, span.last)], span.halo, template)
+                made += process([frames[i] for i in range(span.first, span.last)], span.halo, template, span.first)
         carrier = template.copy()
         carrier.props["RemasterBlock"] = made
         if n % _TRIM_EVERY == 0:

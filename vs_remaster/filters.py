@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import torch
 
+from .attending import settle
 from .clips import (
     Scenes,
     blocks,
@@ -93,7 +94,9 @@ def restore(
             )
         )
 
-        def process(frames: Sequence[vs.VideoFrame], halo: Halo, blank: vs.VideoFrame) -> list[vs.VideoFrame]:
+        def process(
+            frames: Sequence[vs.VideoFrame], halo: Halo, blank: vs.VideoFrame, first: int
+        ) -> list[vs.VideoFrame]:
             kept = frames[halo.kept(len(frames))]
             made = restorer.process([luma_of(frame) for frame in frames], halo)
             return [_restored(frame, *parts, restorer.options.strength) for frame, parts in zip(kept, made)]
@@ -134,10 +137,10 @@ def colorize(
 
     Args:
         clip: GRAY, YUV or RGB of 8 to 16 bits, half or single float, progressive; its own colours are replaced.
-        references: a folder (its pictures in the order of the numbers in their names), a picture, a list of both, or a
-            clip whose frames are the pictures.
-        references_at: the number of the frame that each reference shows, in their order; None: as the names say. The
-            networks of today match by content and make no use of it.
+        references: a folder (its pictures in the order of the numbers in their names, with what its `references.toml`
+            says of their weights and scopes), a picture, a list of both, or a clip whose frames are the pictures.
+        references_at: the number of the frame that each reference shows, in their order; None: as the names say. What
+            acts in its shot needs `scenes` as a list or None, or its entry says where the shot lies.
         model, saturation, engine, device, precision: see `ColorizeOptions`.
         color_lines: height in lines at which colour is computed, whatever the clip's: `ColorizeOptions.lines`.
         scenes: see `restore`.
@@ -158,11 +161,16 @@ def colorize(
                 model=model, saturation=saturation, lines=color_lines, engine=engine, device=device, precision=precision
             )
         )
-        memory, ready = _encode_references(references, references_at, colorizer, name)
+        cuts = () if scenes is None else None if isinstance(scenes, str) else whole_numbers(scenes)
+        memory, ready = _encode_references(
+            references, references_at, colorizer, name, lambda known: settle(known, cuts, clip.fps or None)
+        )
 
-        def process(frames: Sequence[vs.VideoFrame], halo: Halo, blank: vs.VideoFrame) -> list[vs.VideoFrame]:
+        def process(
+            frames: Sequence[vs.VideoFrame], halo: Halo, blank: vs.VideoFrame, first: int
+        ) -> list[vs.VideoFrame]:
             kept = frames[halo.kept(len(frames))]
-            made = colorizer.process([luma_of(frame) for frame in frames], memory[0], halo)
+            made = colorizer.process([luma_of(frame) for frame in frames], memory[0], halo, first)
             return [_colored(frame, blank, chroma, shares) for frame, (chroma, shares) in zip(kept, made)]
 
         return blocks(clip, fmt, colorizer.window, scenes, process, name, first=ready)
@@ -303,7 +311,11 @@ def _output_samples(source: Samples, wanted: Samples, same: bool) -> Samples:
 
 
 def _encode_references(
-    references: References, at: Sequence[int] | None, colorizer: Colorizer, name: str
+    references: References,
+    at: Sequence[int] | None,
+    colorizer: Colorizer,
+    name: str,
+    settled: Callable[[Sequence[Reference]], list[Reference]],
 ) -> tuple[list[Memory], vs.VideoNode]:
     """An empty list, and a clip of one frame: when that has been made, the list holds the encoded references."""
     lines, memory = colorizer.options.lines, []
@@ -332,7 +344,8 @@ def _encode_references(
     if frames is None or len(frames) != count:
         raise InputError(f"references_at must be a list of {count} frame numbers, one a reference, got {at!r}")
     if at is not None:
-        pictures = [replace(picture, frame=frame) for picture, frame in zip(pictures, frames)]
+        pictures = [replace(picture, frame=frame, time=None) for picture, frame in zip(pictures, frames)]
+    pictures = settled(pictures)
     dot = vs.core.std.BlankClip(None, 1, 1, vs.GRAY8, 1, keep=True)
 
     def prepare(n: int, f: list[vs.VideoFrame] | vs.VideoFrame) -> vs.VideoFrame:

@@ -22,6 +22,7 @@ from .references import Reference
 from .remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, check_weight, merge_lab
 from .samples import Samples
 from .scenes import AFTER, BEFORE
+from .shots import settle_for_film
 from .video import VideoReader
 from .window import Window
 from .y4m import RawFormat
@@ -103,6 +104,7 @@ def remaster_film(
     colorize = to_color(restore, colorize, references)
     check_output(output, write.codec, write.overwrite, source if source.exists() else None)
     with VideoReader(source, start, end) as reader:
+        references = settle_for_film(references, scenes, source, reader.info.fps)
         pipeline = RemasterPipeline(restore, colorize, references, scenes)
         reader.context = context(windows_of(pipeline), start, end)
         info = reader.info

@@ -20,7 +20,8 @@ from .scenes import CutDetector
 _LINES = 256  # grain is averaged away at this height, blur is not
 _LIMIT = 0.1  # of the Laplacian, in parts of white: a speck or a scratch counts no more than an edge of the scene
 _AROUND = 2  # frames on each side that a frame's sharpness is compared with
-_EDGE = 4  # frames at both ends of a shot that are not picked: splices, flashes and the ends of dissolves lie there
+EDGE = 4
+"""Frames at both ends of a shot that are not picked: splices, flashes and the ends of dissolves lie there."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,12 @@ def choose(film: Survey, count: int = 0) -> list[int]:
     shots = list(pairwise([0, *film.cuts, length]))
     if 0 < count < len(shots):
         shots = sorted(sorted(shots, key=lambda shot: (shot[0] - shot[1], shot))[:count])
-    steady = _steady(film.sharpness, shots)
+    calm = steady(film.sharpness, shots)
     parts = [part for shot, n in zip(shots, _divide(shots, count)) for part in _parts(*_inside(*shot, n), n)]
-    return [max(range(*part), key=lambda n: (steady[n], -abs(2 * n + 1 - sum(part)), -n)) for part in parts]
+    return [max(range(*part), key=lambda n: (calm[n], -abs(2 * n + 1 - sum(part)), -n)) for part in parts]
 
 
-def _steady(values: Sequence[float], shots: Sequence[tuple[int, int]]) -> dict[int, float]:
+def steady(values: Sequence[float], shots: Sequence[tuple[int, int]]) -> dict[int, float]:
     """The sharpness of a frame's surroundings in its shot (their median), less the distance of its own from that."""
     out = {}
     for start, stop in shots:
@@ -127,7 +128,7 @@ def _divide(shots: Sequence[tuple[int, int]], count: int) -> list[int]:
 
 def _inside(start: int, stop: int, picks: int) -> tuple[int, int]:
     """A shot without its ends; a short one keeps half of its frames at least, and as many as are picked."""
-    edge = max(0, min(_EDGE, (stop - start) // 4, (stop - start - picks) // 2))
+    edge = max(0, min(EDGE, (stop - start) // 4, (stop - start - picks) // 2))
     return start + edge, stop - edge
 
 

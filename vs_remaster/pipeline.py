@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from .attending import settle
 from .engines.transfer import Transfer
 from .errors import InputError
 from .models.layers import Halo
@@ -47,7 +48,7 @@ class RemasterPipeline:
     Args:
         restore: options, or a restorer that is there already; None leaves the luma as it is.
         colorize: options, or a colorizer that is there already; None leaves the colours as they are.
-        references: needed when colouring.
+        references: needed when colouring. With scenes `auto`, those that act in their shot have to say where it lies.
         scenes: `auto` finds cuts, `none` treats the film as one scene, a list gives the frames that start a scene.
 
     Frames are numbered by their `index`, one after the other from wherever the first begins: blocks lie on the grid of
@@ -68,7 +69,8 @@ class RemasterPipeline:
         self.scenes = scenes if isinstance(scenes, str) else frame_numbers(scenes)
         self.restorer = Restorer(restore) if isinstance(restore, RestoreOptions) else restore
         self.colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
-        self.memory = self.colorizer.encode_references(references) if self.colorizer else None
+        known = None if self.scenes == "auto" else () if self.scenes == "none" else self.scenes
+        self.memory = self.colorizer.encode_references(settle(references, known)) if self.colorizer else None
         workers = [worker for worker in (self.restorer, self.colorizer) if worker]
         self._transfer = Transfer(workers[0].engine.home if workers else "cpu")
         self._behind = 0 if self._transfer.idle else workers[-1].window.block
@@ -157,5 +159,5 @@ class RemasterPipeline:
 
     def _colorize(self, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
         kept = pictures[halo.kept(len(pictures))]
-        made = self.colorizer.process([p.luma for p in pictures], self.memory, halo)
+        made = self.colorizer.process([p.luma for p in pictures], self.memory, halo, pictures[0].index)
         return [replace(picture, chroma=chroma, shares=shares) for picture, (chroma, shares) in zip(kept, made)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 import torch
 
+from . import manifest
 from .errors import InputError
+from .manifest import Entry, Manifest, Origin, Scope
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +42,27 @@ class Reference:
         name: file name, for messages.
         rgb: `[3, H, W]` float32, gamma-encoded R'G'B', 0..1, upright and opaque.
         frame: number of the film's frame it shows, None when unknown.
+        weight: 0..1000; how much it counts beside the others: 1 as it is, 2 as if it were there twice, 0 never used.
+        scope: where it acts, see `manifest.Scope`.
+        time: seconds from the film's first frame to the one it shows, where that is said instead of `frame`.
+        shot: first frame and end of the shot that its frame lies in, None when unknown.
+        origin: where it comes from.
+        likeness: 0..1; it is left out where a frame resembles it less than that.
     """
 
     name: str
     rgb: torch.Tensor
     frame: int | None = None
+    weight: float = 1.0
+    scope: Scope = "film"
+    time: float | None = None
+    shot: tuple[int, int] | None = None
+    origin: str = ""
+    likeness: float = 0.0
 
     def __post_init__(self) -> None:
+        manifest.check_weight(self.weight, f"reference {self.name!r}")
+        manifest.check_scope(self.scope, f"reference {self.name!r}")
         if self.rgb.ndim != 3 or self.rgb.shape[0] != 3 or self.rgb.dtype != torch.float32 or not self.rgb.numel():
             raise InputError(
                 f"reference {self.name!r}: rgb must be float32 [3, H, W], got {tuple(self.rgb.shape)} {self.rgb.dtype}"
@@ -66,15 +82,20 @@ def load_references(
     EXIF rotation is applied. Transparent borders are cropped; transparent holes take the colour of the nearest opaque
     pixel, so that no background colour is invented. Embedded colour profiles are ignored: values are taken as sRGB.
 
+    A folder with a `references.toml` is read with what that says of its pictures; those that it does not name are as if
+    it were not there. Pictures that are named one by one are never looked up in it.
+
     Args:
-        paths: a folder (its pictures by extension, hidden files and subfolders left out), a picture, or a list of both.
+        paths: a folder (its pictures by extension, hidden files and subfolders left out), a picture, a
+            `references.toml` (the pictures that it names), or a list of these.
         lines: shrink pictures whose shorter edge is longer than this many pixels; None keeps their size.
 
     Returns:
-        By frame number where the name holds one (its last group of digits), then those without in natural order.
+        By frame number where the manifest or the name holds one (its last group of digits), then those without in
+        natural order.
 
     Raises:
-        InputError: nothing there, nothing readable, or a picture that is broken (named).
+        InputError: nothing there, nothing readable, a picture that is broken (named), or a manifest that is wrong.
     """
     if lines is not None and lines < 1:
         raise InputError(f"lines must be at least 1, got {lines}")
@@ -87,36 +108,140 @@ def load_references(
     return [_load(file, lines) for file in sorted(files, key=_order)]
 
 
+def rules_text(references: Sequence[Reference]) -> str:
+    """What is known of references beyond their pixels, as the text of a manifest: for hosts that hand pictures on
+    without files. Empty where nothing is."""
+    entries, origins = [], {}
+    for one in references:
+        frame = None if one.frame == frame_number(one.name) else one.frame
+        about = {"scope": one.scope, "shot": one.shot, "time": one.time, "origin": one.origin}
+        entries.append(Entry(picture=one.name, frame=frame, weight=one.weight, **about))
+        if one.likeness:
+            origins[one.origin] = Origin(likeness=one.likeness)
+    if not origins and all(entry == Entry(picture=entry.picture) for entry in entries):
+        return ""
+    return manifest.to_toml(Manifest(tuple(entries), origins))
+
+
+def with_rules(references: Sequence[Reference], text: str, source: str) -> list[Reference]:
+    """References with what a text of `rules_text` says of each, in their order; without text as they are.
+
+    Raises:
+        InputError: the text is wrong, or has another number of entries; `source` says where it comes from.
+    """
+    if not text.strip():
+        return list(references)
+    held = manifest.parse_manifest(text, source)
+    if len(held.entries) != len(references):
+        raise InputError(
+            f"{source} has {len(held.entries)} entries, but there are {len(references)} references: it must have one "
+            "for each, in their order"
+        )
+    out = []
+    for one, entry in zip(references, held.entries):
+        origin = held.origin(entry.origin)
+        named = frame_number(entry.picture) if one.frame is None and entry.time is None else one.frame
+        out.append(
+            replace(
+                one,
+                frame=named if entry.frame is None else entry.frame,
+                time=entry.time,
+                weight=min(entry.weight * origin.weight, manifest.MOST_WEIGHT),
+                scope=entry.scope,
+                shot=entry.shot,
+                origin=entry.origin,
+                likeness=origin.likeness,
+            )
+        )
+    return out
+
+
+@dataclass(frozen=True)
+class _File:
+    """A picture on disk, and what a manifest says of it."""
+
+    path: Path
+    entry: Entry | None = None
+    weight: float = 1.0
+    likeness: float = 0.0
+
+    @property
+    def frame(self) -> int | None:
+        if self.entry and (self.entry.frame is not None or self.entry.time is not None):
+            return self.entry.frame
+        return frame_number(self.path.name)
+
+
 def frame_number(name: str) -> int | None:
     """Frame number in a file name: its last group of digits before the extension, None when there is none."""
     groups = re.findall(r"[0-9]+", Path(name).stem)
     return int(groups[-1]) if groups else None
 
 
-def _order(path: Path) -> tuple:
-    frame = frame_number(path.name)
-    parts = re.split(r"([0-9]+)", path.name.casefold())
+def _order(file: _File) -> tuple:
+    frame = file.frame
+    parts = re.split(r"([0-9]+)", file.path.name.casefold())
     natural = [(int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts)]
-    return frame is None, frame or 0, natural, str(path)
+    return frame is None, frame or 0, natural, str(file.path)
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path) -> list[_File]:
+    if path.name == manifest.NAME and path.is_file():
+        listed = _listed(path)
+        if not listed:
+            raise InputError(f"{str(path)!r} names no pictures: add [[reference]] entries, or give its folder")
+        return list(listed.values())
     if not path.is_dir():
         if path.exists():
-            return [path]
+            return [_File(path)]
         raise InputError(f"reference {str(path)!r} does not exist: give a folder or a picture")
+    toml = path / manifest.NAME
+    listed = _listed(toml) if toml.is_file() else {}
+    found = pictures_in(path, required=not listed)
+    return [*listed.values(), *(_File(file) for file in found if os.path.normpath(file) not in listed)]
+
+
+def _listed(toml: Path) -> dict[str, _File]:
+    """The pictures that a manifest names, by their paths."""
+    held = manifest.read_manifest(toml)
+    return {os.path.normpath(toml.parent / entry.picture): _listed_file(toml, entry, held) for entry in held.entries}
+
+
+def _listed_file(toml: Path, entry: Entry, held: Manifest) -> _File:
+    path = toml.parent / entry.picture
+    if not path.is_file():
+        raise InputError(
+            f"{str(toml)!r}: the picture {entry.picture!r} is not there: put it into the folder, or remove its entry"
+        )
+    if entry.sha256 and manifest.sha256(path) != entry.sha256:
+        logger.warning(
+            "reference %r is another picture than the one that %s describes (its sha256 differs): it was changed or "
+            "replaced since; if that is right, run: vs-remaster references stamp",
+            str(path), toml.name,
+        )  # fmt: skip
+    origin = held.origin(entry.origin)
+    return _File(path, entry, min(entry.weight * origin.weight, manifest.MOST_WEIGHT), origin.likeness)
+
+
+def pictures_in(path: Path, required: bool = True) -> list[Path]:
+    """The pictures of a folder by extension, hidden files and subfolders left out.
+
+    Raises:
+        InputError: it cannot be read, or holds none although some are required.
+    """
     try:
         found = [p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and not p.name.startswith(".")]
     except OSError as error:
         raise InputError(f"cannot read reference folder {str(path)!r}: {error.strerror}") from error
     found = [p for p in found if p.is_file()]
-    if not found:
+    if required and not found:
         kinds = ", ".join(kind[1:] for kind in EXTENSIONS)
         raise InputError(f"no pictures in reference folder {str(path)!r}: put {kinds} files there")
     return found
 
 
-def _load(path: Path, lines: int | None) -> Reference:
+def _load(file: _File, lines: int | None) -> Reference:
+    path = file.path
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -144,7 +269,18 @@ def _load(path: Path, lines: int | None) -> Reference:
     if (pixels.max(2) - pixels.min(2)).max() < _GRAY:
         logger.warning("reference %r is gray all over: it will pull the film's colours toward gray", str(path))
     rgb = torch.from_numpy(np.ascontiguousarray(pixels[..., ::-1].transpose(2, 0, 1)))
-    return Reference(path.name, rgb, frame_number(path.name))
+    about = file.entry or Entry(picture=path.name)
+    return Reference(
+        path.name,
+        rgb,
+        file.frame,
+        weight=file.weight,
+        scope=about.scope,
+        time=about.time,
+        shot=about.shot,
+        origin=about.origin,
+        likeness=file.likeness,
+    )
 
 
 def _decode(data: bytes) -> tuple[np.ndarray | None, bytes]:

@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import weights
+from .attending import ReferenceSet, reference_set
 from .color import guided_upsample, rgb_to_ycbcr
 from .engines import Engine, choose_device, make_engine
-from .errors import InputError
-from .models import EncodedReferences, info
+from .errors import InputError, UnsupportedError
+from .models import info
 from .models.colorizer import working_size
 from .models.layers import Halo
 from .models.restorer import Place, thumbnails
@@ -156,11 +157,12 @@ class Colorizer(_Worker):
         """The size (lines, columns) at which a `height` x `width` picture is coloured."""
         return working_size(height, width, self.options.lines, self.info.multiple_of)
 
-    def encode_references(self, references: Sequence[Reference]) -> EncodedReferences:
+    def encode_references(self, references: Sequence[Reference]) -> ReferenceSet:
         """Encode reference pictures once; the result is good for any number of clips.
 
         Raises:
-            InputError: there is none, and the network needs some.
+            InputError: there is none, and the network needs some; or one acts in a shot that is not known, see
+                `attending.settle`.
         """
         if not references and self.info.needs_references:
             raise InputError("no references to colour from; give at least one colour picture")
@@ -171,22 +173,80 @@ class Colorizer(_Worker):
                 rgb = _resize(rgb, self.size(*rgb.shape[-2:]))
             return rgb_to_ycbcr(rgb).split([1, 2], 1)
 
-        return self.engine.encode(picture(reference) for reference in references)
+        encoded = self.engine.encode(picture(reference) for reference in references)
+        return reference_set(encoded, references, self.info.weighs_references, self.model)
 
-    def colorize(self, luma: Tensor, memory: EncodedReferences, cuts: Sequence[int] = ()) -> Colored:
+    def describe(self, luma: Tensor, lines: int) -> Tensor:
+        """What a frame `[1, H, W]` looks like as a whole at a height of about `lines`: `[areas, D]` unit vectors.
+
+        Raises:
+            UnsupportedError: the network has no such features.
+        """
+        if not self.info.weighs_references:
+            raise UnsupportedError(f"the colorizer of model {self.model} cannot compare frames; use a shipped model")
+        size = working_size(*luma.shape[-2:], lines, self.info.multiple_of)
+        return self.engine.describe(_stack([luma], self.engine.home, size))[0]
+
+    def share_map(self, luma: Tensor, memory: ReferenceSet, number: int = 0) -> Tensor:
+        """Which reference the colours of a frame `[1, H, W]`, the film's frame `number`, come from, place by place.
+
+        Returns:
+            `[R, h, w]` shares at 1/8 of the size at which colour is computed; what is left to 1 came from none. Of more
+            references than are attended at once, those that resemble this very frame count.
+
+        Raises:
+            UnsupportedError: the network or the engine does not tell.
+        """
+        if not self.info.weighs_references or not hasattr(self.engine, "share_map"):
+            raise UnsupportedError(
+                f"model {self.model} does not tell place by place which reference gave a colour, or not in this "
+                "engine: use a shipped model and engine torch"
+            )
+        low = _stack([luma], self.engine.home, self.size(*luma.shape[-2:]))
+        (run,) = memory.runs(number, 1)
+        chosen = memory.chosen(run.acting, low, lambda some: memory.whole.likeness(self.engine.describe(some)))
+        out = torch.zeros(len(memory.rules), low.shape[-2] // 8, low.shape[-1] // 8)
+        if chosen:
+            out[list(chosen)] = self.engine.share_map(low, memory.memory(chosen))[0].float().cpu()
+        return out
+
+    def colorize(self, luma: Tensor, memory: ReferenceSet, cuts: Sequence[int] = ()) -> Colored:
         """Colour a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""
         _check_luma(luma)
         starts = frame_numbers(cuts)
-        frames = ((frame, i in starts) for i, frame in enumerate(luma))
-        chroma, shares = zip(*self.window.run(frames, lambda part, halo: self.process(part, memory, halo)))
+
+        def process(part: Sequence[tuple[int, Tensor]], halo: Halo) -> list[tuple[Tensor, Tensor]]:
+            return self.process([frame for _, frame in part], memory, halo, part[0][0])
+
+        frames = (((i, frame), i in starts) for i, frame in enumerate(luma))
+        chroma, shares = zip(*self.window.run(frames, process))
         return Colored(torch.stack(chroma), torch.stack(shares))
 
-    def process(self, frames: Sequence[Tensor], memory: EncodedReferences, halo: Halo) -> list[tuple[Tensor, Tensor]]:
+    def process(
+        self, frames: Sequence[Tensor], memory: ReferenceSet, halo: Halo, first: int = 0
+    ) -> list[tuple[Tensor, Tensor]]:
         """Colour one window: frames `[1, H, W]` with their halo; (chroma `[2, H, W]`, shares `[R]`) for each frame that
-        is no halo, on the device that the frames lie on."""
+        is no halo, on the device that the frames lie on. `first`: number of the first frame given; where references
+        begin or cease to act, the window ends as at a cut."""
+        kept, made = halo.kept(len(frames)), []
+        for run in memory.runs(first, len(frames)):
+            start, stop = max(run.start, kept.start), min(run.stop, kept.stop)
+            if start < stop:
+                own = Halo(start - run.start, run.stop - stop)
+                made += self._colored(frames[run.start : run.stop], memory, own, run.acting, first + run.start)
+        return made
+
+    def _colored(
+        self, frames: Sequence[Tensor], memory: ReferenceSet, halo: Halo, acting: tuple[int, ...], first: int
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Colour a window all of whose frames have the same references in scope; gray where there are none."""
         kept = halo.kept(len(frames))
         low = _stack(frames, self.engine.home, self.size(*frames[0].shape[-2:]))
-        chroma, shares = self.engine.colorize(low, memory, halo)
+        chosen = memory.chosen(acting, low[kept], lambda some: memory.whole.likeness(self.engine.describe(some)))
+        if not chosen and memory.rules:
+            return memory.gray(frames[kept], first + halo.before)
+        chroma, shares = self.engine.colorize(low, memory.memory(chosen), halo)
+        shares = memory.spread(shares, chosen)
         full = self.options.saturation * fit_size(chroma, low[kept], _stack(frames[kept], self.engine.home))
         return list(zip(full.to(frames[0].device), shares.to(frames[0].device)))
 

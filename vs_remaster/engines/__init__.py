@@ -46,6 +46,10 @@ class Engine(Protocol):
     def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> EncodedReferences:
         """Pairs of luma `[1, 1, h, w]` and chroma `[1, 2, h, w]` to what the colorizer remembers of them."""
 
+    def describe(self, luma: Tensor) -> Tensor:
+        """What frames `[F, 1, h, w]` look like as wholes, `[F, areas, D]` unit vectors, to compare them with each other
+        and with references; only where the network weighs references."""
+
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
         """`luma` `[T, 1, H, W]` to chroma `[T - halo, 2, H, W]` and each reference's share in it `[T - halo, R]`."""
 

@@ -31,7 +31,7 @@ from ..models.restorer import THUMBNAIL, Lines, RestorerNet
 
 OPSET = 18  # what ONNX Runtime 1.14 and TensorRT 8.6 read; none of the operators needs more
 LISTS = {"overview": 1} | dict.fromkeys(
-    ("keys", "values", "fine_keys", "fine_chroma", "place", "owner", *DeepMemory._fields), 0
+    ("keys", "values", "fine_keys", "fine_chroma", "place", "owner", "gains", *DeepMemory._fields), 0
 )
 """Which dimension of an input grows with the references."""
 _CHUNKS = 4  # parts of a frame's queries: the graph holds a quarter of its scores at once
@@ -116,19 +116,22 @@ class _Look(_Part):
         place: Tensor,
         owner: Tensor,
         overview: Tensor,
+        gains: Tensor,
     ) -> tuple[Tensor, ...]:
         net = self.net
         f = net.features(luma)
         height, width = f.keys.shape[-2:]
         with torch.autocast("cpu", enabled=False):
             alike = (_overview(f.keys) @ overview.transpose(1, 2)).amax(2).mean(1)
-            offset = owner @ (net.likeness * (alike - alike.amax()))
             scale = net.temperature * owner.sum().clamp_min(2).log()
+            gained = owner @ (gains / scale)
+            offset = owner @ (net.likeness * (alike - alike.amax())) + gained
             null = F.normalize(wide(net.null_keys), dim=1).t()
             parts = []
             for q in rows(f.keys).reshape(_CHUNKS, -1, keys.shape[1]).unbind():
                 score = q @ keys.t() + offset
                 similarity, best = score.max(1)
+                similarity = similarity - gained[best]
                 real = torch.exp(scale * (score - 1))
                 none = torch.exp(scale * (q @ null + (net.null_bias - 1)))
                 total = real.sum(1, keepdim=True) + none.sum(1, keepdim=True)
@@ -274,9 +277,10 @@ def _colorizer(net: ColorizerNet) -> dict[str, Graph]:
         "place": torch.tensor([0, 0, 0, *at4]).expand(keys, 5).contiguous(),
         "owner": torch.ones(keys, 2) / 2,
         "overview": torch.rand(2, 4, config.key),
+        "gains": torch.rand(2),
     }
     dims = {"luma": picture, **lists, "place": {0: "keys"}, "owner": {0: "keys", 1: "references"}}
-    dims |= {"overview": {0: "references", 1: "areas"}, "shares": {1: "references"}}
+    dims |= {"overview": {0: "references", 1: "areas"}, "gains": {0: "references"}, "shares": {1: "references"}}
     planes = dict(zip(("features8", "features4", "carried8", "carried4"), (_AT8, _AT4, _AT8, _AT4)))
     one = {name: {k: v for k, v in axes.items() if k} for name, axes in planes.items()}
     look = Graph(_Look(net), memory, (*planes, "shares"), dims | one)

@@ -8,7 +8,7 @@ conversions of DeepRemaster, whose own code runs with its networks replaced.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,14 +27,25 @@ from .sessions import Session, graph_folder, load_graphs, runtime
 
 @dataclass(frozen=True)
 class BoundMemory:
-    """Encoded references on the device: the graphs' inputs by name, and how many references they are."""
+    """Encoded references on the device: the graphs' inputs by name, how many references they are, and what some of
+    them are made from."""
 
     inputs: dict[str, Any]
     references: int
+    whole: Memory | DeepMemory
+    bind: Callable[[Any], BoundMemory]
 
     def to(self, device: torch.device | str) -> BoundMemory:
         """Itself: it stays where the graphs run."""
         return self
+
+    def likeness(self, described: Tensor) -> Tensor:
+        """See `Memory.likeness`."""
+        return self.whole.likeness(described)
+
+    def subset(self, chosen: Sequence[int], weights: Sequence[float]) -> BoundMemory:
+        """Some of the references, see `Memory.subset`."""
+        return self.bind(self.whole.subset(chosen, weights))
 
 
 class _OnnxEngine:
@@ -105,21 +116,33 @@ class _ColorizerEngine(_OnnxEngine):
         """See `Engine.encode`."""
         memories = []
         for luma, chroma in pictures:
-            made = self.sessions["encode"].run({"luma": luma.float(), "chroma": chroma.float()})
+            made = self._encoded(luma, chroma)
             place = places(luma.shape[-2] // 8, luma.shape[-1] // 8, luma.device)
             owner = torch.zeros(len(place), dtype=torch.int64)
             lists = (made[name] for name in ("keys", "values", "fine_keys", "fine_chroma"))
             memories.append(Memory(*lists, place, owner, [len(place)], made["overview"], [len(made["overview"])]))
-        memory = join(memories)
+        return self._bind(join(memories))
+
+    def _bind(self, memory: Memory) -> BoundMemory:
         most = max(memory.areas)
         # A reference of fewer areas than another repeats its last one: the most similar one is sought, not a sum.
         overviews = [x[torch.arange(most).clamp_max(len(x) - 1)] for x in memory.overview.split(memory.areas)]
         values = memory._asdict() | {
-            "owner": F.one_hot(memory.owner, len(memories)).float(),
+            "owner": F.one_hot(memory.owner, len(memory.counts)).float(),
             "overview": torch.stack(overviews),
+            "gains": torch.zeros(len(memory.counts)) if memory.gains is None else memory.gains,
         }
         inputs = {name: self.sessions["look"].keep(x) for name, x in values.items() if isinstance(x, Tensor)}
-        return BoundMemory(inputs, len(memories))
+        return BoundMemory(inputs, len(memory.counts), memory, self._bind)
+
+    @torch.inference_mode()
+    def describe(self, luma: Tensor) -> Tensor:
+        """See `Engine.describe`."""
+        frames = [self._encoded(frame, frame.new_zeros(1, 2, *frame.shape[-2:])) for frame in luma.float().split(1)]
+        return torch.stack([made["overview"] for made in frames])
+
+    def _encoded(self, luma: Tensor, chroma: Tensor) -> dict[str, Tensor]:
+        return self.sessions["encode"].run({"luma": luma.float(), "chroma": chroma.float()})
 
     @torch.inference_mode()
     def colorize(self, luma: Tensor, memory: BoundMemory, halo: Halo) -> tuple[Tensor, Tensor]:
@@ -182,8 +205,12 @@ class _DeepColorizerEngine(_OnnxEngine):
         memory = self.net.encode_all(pictures)
         if not pictures:  # one position that all attention goes to and that adds nothing
             memory = DeepMemory(*(x.new_zeros(1, x.shape[1] + i % 2) for i, x in enumerate(memory)))
+        return self._bind(memory, len(pictures))
+
+    def _bind(self, memory: DeepMemory, count: int | None = None) -> BoundMemory:
         keep = self.sessions["look"].keep
-        return BoundMemory({name: keep(x) for name, x in memory._asdict().items()}, len(pictures))
+        count = memory.values8.shape[1] - 8 * memory.keys8.shape[1] if count is None else count
+        return BoundMemory({name: keep(x) for name, x in memory._asdict().items()}, count, memory, self._bind)
 
     @torch.inference_mode()
     def colorize(self, luma: Tensor, memory: BoundMemory, halo: Halo) -> tuple[Tensor, Tensor]:

@@ -56,6 +56,18 @@ class TorchEngine:
             return self.net.encode_all((luma.to(self.device), chroma.to(self.device)) for luma, chroma in pictures)
 
     @torch.inference_mode()
+    def describe(self, luma: Tensor) -> Tensor:
+        """See `Engine.describe`."""
+        with self._mode():
+            return self.net.describe(luma.to(self.device))
+
+    @torch.inference_mode()
+    def share_map(self, luma: Tensor, memory: EncodedReferences) -> Tensor:
+        """Shares of references in frames `[F, 1, h, w]`, place by place: see `ColorizerNet.share_map`."""
+        with self._mode():
+            return self.net.share_map(luma.to(self.device), memory.to(self.device))
+
+    @torch.inference_mode()
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
         """See `Engine.colorize`."""
         with self._mode():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +23,8 @@ from .folder import settle, write_whole
 from .plan import Chunk
 from .survey import checksum
 
+Shares = Sequence[tuple[int, float]] | None
+
 _RATE = Fraction(24)  # of no meaning: times are kept in the plan
 
 
@@ -34,11 +36,13 @@ class Record:
         key: see `Chunk`.
         size: bytes of its file.
         checks: `checksum` of every frame in it.
+        shares: see `shares_of`, of every frame; the numbers are those of the references of its segment.
     """
 
     key: str
     size: int
     checks: tuple[int, ...]
+    shares: tuple[Shares, ...]
 
 
 def file_of(folder: Path, chunk: Chunk) -> Path:
@@ -55,8 +59,9 @@ def finished(folder: Path, chunk: Chunk) -> Record | None:
     """The record of a chunk; None where it has to be made, for the first time or again."""
     try:
         told = json.loads(record_of(folder, chunk).read_bytes())
-        record = Record(told["key"], told["size"], tuple(told["checks"]))
-        whole = file_of(folder, chunk).stat().st_size == record.size and len(record.checks) == chunk.frames
+        record = Record(told["key"], told["size"], tuple(told["checks"]), tuple(told["shares"]))
+        lengths = {len(record.checks), len(record.shares)}
+        whole = file_of(folder, chunk).stat().st_size == record.size and lengths == {chunk.frames}
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return record if whole and record.key == chunk.key else None
@@ -97,6 +102,7 @@ class ChunkWriter(Atomic):
 
     Attributes:
         record: of the finished chunk; None before that.
+        shares: of every frame, to be filled beside `write`.
 
     Raises:
         InputError: no space left, permission denied.
@@ -108,6 +114,7 @@ class ChunkWriter(Atomic):
         self._folder = folder
         self._part = folder / f".{chunk.name}.{os.getpid()}.part.mkv"
         self._checks: list[int] = []
+        self.shares: list[Shares] = []
         self._container: Any = None
         try:
             with named_errors(self.path):
@@ -151,7 +158,7 @@ class ChunkWriter(Atomic):
                     )
                 record_of(self._folder, self.chunk).unlink(missing_ok=True)
                 settle(self._part, self.path)
-            self.record = Record(self.chunk.key, self.path.stat().st_size, tuple(self._checks))
+            self.record = Record(self.chunk.key, self.path.stat().st_size, tuple(self._checks), tuple(self.shares))
             _write_record(self._folder, self.chunk, self.record)
         except BaseException:
             self.abort()

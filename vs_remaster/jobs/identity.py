@@ -64,9 +64,10 @@ def fingerprint(path: Path) -> str:
 
 
 def digest(reference: Reference) -> str:
-    """SHA-256 of a reference's size and pixels, whatever its file or name."""
+    """SHA-256 of a reference's size and pixels, whatever its file or name, and of when and how much it acts."""
     pixels = reference.rgb.contiguous().numpy()
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    told = pixels.shape, float(reference.weight), reference.scope, float(reference.likeness)
+    return hashlib.sha256(repr(told).encode() + pixels.tobytes()).hexdigest()
 
 
 def compare(begun: dict[str, Any], now: dict[str, Any], folder: Path) -> None:

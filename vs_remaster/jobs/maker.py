@@ -13,6 +13,7 @@ from ..job import remaster_frames
 from ..pipeline import Picture, RemasterPipeline
 from ..planes import Frame
 from ..remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
+from ..shares import shares_of
 from .chunks import ChunkWriter, Record
 from .cursor import Cursor
 from .plan import Chunk, Segment, Work
@@ -78,8 +79,12 @@ class ChunkMaker:
                 writer.write(frame.planes)
                 progress(1)
 
+            def seen(picture: Picture) -> None:
+                writer.shares.append(shares_of(picture))
+                look(picture)
+
             for segment in chunk.segments:
-                self._make(segment, put, look, check)
+                self._make(segment, put, seen, check)
         assert writer.record is not None
         return writer.record
 

@@ -73,6 +73,10 @@ class Chunk:
         """How many it has."""
         return self.last - self.first
 
+    def segment(self, frame: int) -> Segment:
+        """The part that a frame lies in."""
+        return next(part for part in self.segments if part.first <= frame < part.last)
+
 
 @dataclass(frozen=True)
 class Work:
@@ -192,12 +196,25 @@ def plan_chunks(
             begin, end = max(first, shot.first), min(last, shot.last)
             if begin >= end:
                 continue
+            way = *way[:2], _acting(work, way[2], begin, end)
             if segments and (segments[-1].restore, segments[-1].colorize, segments[-1].references) == way:
                 segments[-1] = replace(segments[-1], last=end)
             else:
                 segments.append(Segment(begin, end, *way))
         chunks.append(Chunk(first, last, tuple(segments), _key(work, film, computed, segments)))
     return chunks
+
+
+def _acting(work: Work, names: tuple[str, ...], first: int, last: int) -> tuple[str, ...]:
+    """Those references that can act on a run of frames or on what the networks see round it: another one may change
+    without the frames being made again. All where none can, for then the frames stay gray."""
+    low, high = work.reach(first, last)
+
+    def acts(name: str) -> bool:
+        scope = work.references[name].scope
+        return scope == "film" or (scope[0] < high and (scope[1] is None or low < scope[1]))
+
+    return tuple(name for name in names if acts(name)) or names
 
 
 def _done(

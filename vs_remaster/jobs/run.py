@@ -20,6 +20,8 @@ from ..planes import Frame
 from ..references import Reference
 from ..remaster import Colorizer, Restorer
 from ..samples import plane_sizes
+from ..shares import SharesFile
+from ..shots import settle_for_film
 from ..video import VideoReader
 from .chunks import DamagedChunk, Record, finished, forget, read_chunk
 from .folder import JobFolder, write_whole
@@ -115,6 +117,7 @@ def is_begun(
         if plan is None or plan["source"] != str(source.absolute()):
             return False
         with VideoReader(source, start, end, notes=False) as reader:
+            references = settle_for_film(references, scenes, source, reader.info.fps)
             out = output_format(reader.info, write.codec, colorize is not None, write.bits)
             job = _Job(job_folder, source, reader, out, restore, colorize, scenes, references)
             return plan["job"] == job.identity()
@@ -135,6 +138,7 @@ def remaster_job(
     end: int | None = None,
     options: JobOptions = JobOptions(),
     watch: Watch = nobody,
+    shares: Path | None = None,
     look: Callable[[Picture], None] = lambda picture: None,
     check: Callable[[], None] = lambda: None,
 ) -> Done:
@@ -147,6 +151,7 @@ def remaster_job(
         source, output, restore, colorize, references, scenes, write, start, end: see `remaster_film`.
         options: see `JobOptions`.
         watch: told how far the job is, see `Watch`; what it raises ends the job.
+        shares: file that says which reference coloured what, see `SharesFile`; None: none is written.
         look: see `remaster_film`; with workers nothing is shown.
         check: see `remaster_film`.
 
@@ -160,6 +165,7 @@ def remaster_job(
     check_output(output, write.codec, write.overwrite, source if source.exists() else None)
     folder = JobFolder(options.folder) if options.folder else JobFolder.beside(output)
     with VideoReader(source, start, end) as reader:
+        references = settle_for_film(references, scenes, source, reader.info.fps)
         out = output_format(reader.info, write.codec, colorize is not None, write.bits)
         _try_output(output, reader, out, write)
         folder.make()
@@ -173,7 +179,7 @@ def remaster_job(
                 return Done(0, job.survey.truncated)
             with _resumable(job):
                 job.make(options, watch, look, check)
-                frames = job.join(output, write, watch, check)
+                frames = job.join(output, write, shares, watch, check)
             if not (options.folder or options.keep):
                 job.finish()
     return Done(frames, job.survey.truncated)
@@ -340,19 +346,25 @@ class _Job:
             return sum(record.size for record in done.values()) / sum(chunk.frames for chunk in done)
         return frame_bytes(self._reader.info, self._out) / 3
 
-    def join(self, output: Path, write: OutputOptions, watch: Watch, check: Callable[[], None]) -> int:
+    def join(
+        self, output: Path, write: OutputOptions, shares: Path | None, watch: Watch, check: Callable[[], None]
+    ) -> int:
         """Give all chunks in order to the encoder; frames written."""
         survey, reader = self.survey, self._reader
         reader.cut, reader.end_pts, reader.count = survey.cut, survey.end_pts, survey.end - survey.start
         records = self.records()
         total, written = reader.count, 0
-        with open_output(output, reader, self._out, write) as writer:
+        number = {name: i for i, name in enumerate(self._work.references)}
+        references = list(self._work.references.values())
+        with open_output(output, reader, self._out, write) as writer, SharesFile(shares, references) as told:
             for chunk in self.chunks:
                 if chunk not in records:
                     raise RemasterError(f"chunk {chunk.name} is gone: was it removed while the job ran?")
-                for planes in self._read(chunk, records[chunk]):
+                for planes, given in zip(self._read(chunk, records[chunk]), records[chunk].shares):
                     check()
                     place = survey.start + written
+                    names = chunk.segment(place).references
+                    told.write(place, given and [(number[names[i]], share) for i, share in given])
                     times = survey.times[written], survey.durations[written] or None
                     writer.write(Frame(place, times[0], planes, times[1]))
                     written += 1

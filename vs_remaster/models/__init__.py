@@ -28,6 +28,7 @@ class ModelInfo:
         fixed_block: another `block` would change the picture.
         scales_references: references are handed over at their own size.
         needs_references: it cannot do without any.
+        weighs_references: it knows weights of references, and how much frames resemble them.
     """
 
     network: str
@@ -38,12 +39,13 @@ class ModelInfo:
     fixed_block: bool = False
     scales_references: bool = False
     needs_references: bool = True
+    weighs_references: bool = False
 
 
 EncodedReferences = Memory | DeepMemory | RtnReferences
 """What a colorizer remembers of its references; to everyone else a thing to hand on."""
 
-_OPTIONAL = ("fixed_block", "scales_references", "needs_references")
+_OPTIONAL = ("fixed_block", "scales_references", "needs_references", "weighs_references")
 
 NETWORKS: dict[str, tuple[Callable[..., nn.Module], type]] = {
     "restorer": (RestorerNet, RestorerConfig),

@@ -7,6 +7,7 @@ The score matrix exists only for a chunk of queries at a time, so memory is boun
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -29,10 +30,38 @@ class Memory(NamedTuple):
     counts: list[int]  # how many coarse positions each reference has
     overview: Tensor  # [A, D] unit vectors: the keys averaged over areas of 4 x 4, for all references
     areas: list[int]  # how many rows of `overview` each reference has
+    gains: Tensor | None = None  # [R] logarithms of the references' weights; None: all weigh the same
 
     def to(self, device: torch.device | str) -> Memory:
         """The same memory on another device."""
         return Memory(*(x.to(device) if isinstance(x, Tensor) else x for x in self))
+
+    def likeness(self, described: Tensor) -> Tensor:
+        """How much described frames `[F, P, D]` resemble each reference: `[F, R]`, see `likeness`."""
+        return likeness(described.to(self.overview), self)
+
+    def subset(self, chosen: Sequence[int], weights: Sequence[float]) -> Memory:
+        """Some of the references (at least one) with weights above 0, exactly as if only they had been encoded."""
+        fine = [4 * count for count in self.counts]
+        of_keys = [x.split(self.counts) for x in (self.keys, self.values, self.place, self.owner)]
+        of_fine = [x.split(fine) for x in (self.fine_keys, self.fine_chroma)]
+        overview = self.overview.split(self.areas)
+        first = [sum(fine[:i]) for i in range(len(fine))]
+        parts = []
+        for i in chosen:
+            keys, values, place, owner = (x[i] for x in of_keys)
+            place = place.clone()
+            place[:, 0] -= first[i]
+            fine_keys, fine_chroma = (x[i] for x in of_fine)
+            parts.append(
+                Memory(
+                    keys, values, fine_keys, fine_chroma, place, owner, [self.counts[i]], overview[i], [self.areas[i]]
+                )
+            )
+        made = join(parts)
+        if all(weight == 1 for weight in weights):
+            return made
+        return made._replace(gains=torch.tensor(weights, dtype=torch.float64).log().to(made.keys))
 
 
 def join(memories: list[Memory]) -> Memory:
@@ -81,7 +110,7 @@ class Match(NamedTuple):
     value: Tensor  # [Q, V] attention-weighted values
     shares: Tensor  # [Q, R] attention on each reference, 0..1 in sum; the rest went to the null keys
     best: Tensor  # [Q] index of the best reference position
-    similarity: Tensor  # [Q, 1] its cosine
+    similarity: Tensor  # [Q, 1] its cosine and its bias, without what its weight added
 
 
 def likeness(frames: Tensor, memory: Memory) -> Tensor:
@@ -107,10 +136,14 @@ def coarse_match(
 
     `bias` `[R]`, at most 0, is added to the cosines of each reference's positions: the less a reference resembles the
     frame, the less it is asked. The softmax is sharpened with the logarithm of the number of keys, so that colour
-    does not fade when frames or references grow.
+    does not fade when frames or references grow. The logarithm of a reference's weight is added to its sharpened
+    scores: weight 2 is as if its positions were there twice.
     """
     count = memory.keys.shape[0]
     scale = temperature * math.log(max(count, 2))
+    gains = None if memory.gains is None else memory.gains / scale
+    if gains is not None:
+        bias = bias + gains
     offset = bias[memory.owner][None]
     keys = memory.keys.t()
     step = max(16, CHUNK_SCORES // count)
@@ -118,7 +151,9 @@ def coarse_match(
     for q in queries.split(step):
         score = torch.addmm(offset, q, keys)
         similarity, best = score.detach().max(1, keepdim=True)
-        # A score is at most 1, so the exponentials need no search for the largest.
+        if gains is not None:  # how sure a match is does not depend on how much it is wanted
+            similarity = similarity - gains[memory.owner[best]]
+        # A score is at most 1 but for what weights add, so the exponentials need no search for the largest.
         real = torch.exp(scale * (score - 1))
         null = torch.exp(scale * (q @ null_keys.t() + (null_bias - 1)))
         masses = torch.stack([part.sum(1) for part in real.split(memory.counts, 1)], 1)

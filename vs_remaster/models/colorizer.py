@@ -72,6 +72,7 @@ class ColorizerNet(nn.Module):
     before = after = 3
     block = 16
     multiple_of = 16
+    weighs_references = True
 
     def __init__(self, config: ColorizerConfig = ColorizerConfig()) -> None:
         super().__init__()
@@ -145,6 +146,10 @@ class ColorizerNet(nn.Module):
         """Encode several references, each `(luma, chroma)` as in `encode`, into one memory."""
         return join([self.encode(luma, chroma) for luma, chroma in pictures])
 
+    def describe(self, luma: Tensor) -> Tensor:
+        """What frames `luma` `[N, 1, H, W]` look like as wholes: `[N, areas, D]` unit vectors, see `likeness`."""
+        return areas(self.features(luma).keys)
+
     def forward(self, luma: Tensor, memories: list[Memory], halo: Halo = NO_HALO) -> ColorizerOutput:
         """Colour a window of frames.
 
@@ -176,12 +181,7 @@ class ColorizerNet(nn.Module):
         the fine matching.
         """
         count, _, height, width = f.keys.shape
-        with torch.autocast(f.keys.device.type, enabled=False):
-            alike = likeness(areas(f.keys), memory)
-            bias = self.likeness * (alike - alike.amax(1, keepdim=True))
-            null = F.normalize(wide(self.null_keys), dim=1), wide(self.null_values), self.null_bias
-            matches = [coarse_match(q, memory, b, *null, self.temperature) for q, b in zip(rows(f.keys), bias)]
-            match = Match(*(torch.cat(x) for x in zip(*matches)))
+        match = self.match(f, memory)
 
         def plane(x: Tensor, scale: int) -> Tensor:
             return x.view(count, scale * height, scale * width, -1).permute(0, 3, 1, 2)
@@ -195,6 +195,21 @@ class ColorizerNet(nn.Module):
             best = match.best.view(count, -1)
             fine = fine_match(rows(f.fine_keys), best, height, width, memory, self.fine_scale, self.config.search)
         return coarse, shares, *(plane(x, 2) for x in fine)
+
+    def match(self, f: Features, memory: Memory) -> Match:
+        """The coarse matching of the frames `f` of one clip, their positions one after the other."""
+        with torch.autocast(f.keys.device.type, enabled=False):
+            alike = likeness(areas(f.keys), memory)
+            bias = self.likeness * (alike - alike.amax(1, keepdim=True))
+            null = F.normalize(wide(self.null_keys), dim=1), wide(self.null_values), self.null_bias
+            matches = [coarse_match(q, memory, b, *null, self.temperature) for q, b in zip(rows(f.keys), bias)]
+            return Match(*(torch.cat(x) for x in zip(*matches)))
+
+    def share_map(self, luma: Tensor, memory: Memory) -> Tensor:
+        """Each reference's share in the colour of each place of frames `luma` `[N, 1, H, W]`: `[N, R, H/8, W/8]`."""
+        f = self.features(luma)
+        count, _, height, width = f.keys.shape
+        return self.match(f, memory).shares.view(count, height, width, -1).permute(0, 3, 1, 2)
 
     def decode(
         self,

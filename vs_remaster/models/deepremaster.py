@@ -11,7 +11,7 @@ blocks of 5 begin every second frame and fade into each other; `official` gives 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -197,6 +197,16 @@ class DeepMemory(NamedTuple):
     def to(self, device: torch.device | str) -> DeepMemory:
         """The same memory on another device."""
         return DeepMemory(*(x.to(device) for x in self))
+
+    def subset(self, chosen: Sequence[int], weights: Sequence[float]) -> DeepMemory:
+        """Some of the references; weights cannot act in this network."""
+        width = self.keys8.shape[1] * 8  # of the values without the columns that tell whose they are
+        parts = []
+        for keys, values in ((self.keys8, self.values8), (self.keys16, self.values16)):
+            own = values[:, width:][:, list(chosen)]
+            rows = torch.cat([column.nonzero()[:, 0] for column in own.unbind(1)])
+            parts += [keys[rows], torch.cat([values[rows, :width], own[rows]], 1)]
+        return DeepMemory(*parts)
 
 
 class _Network(nn.Module):

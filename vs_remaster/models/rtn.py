@@ -293,6 +293,10 @@ class RtnReferences(NamedTuple):
         """The same references on another device."""
         return RtnReferences(self.looks.to(device), [x.to(device) for x in self.pictures])
 
+    def subset(self, chosen: Sequence[int], weights: Sequence[float]) -> RtnReferences:
+        """Some of the references; weights cannot act in this network."""
+        return RtnReferences(self.looks[list(chosen)], [self.pictures[i] for i in chosen])
+
 
 class RtnColorizer(_Network):
     """The colorizer: Lab planes in, ab out; ab is known in coloured frames only, and the states carry it to the others.

@@ -1,0 +1,211 @@
+"""Which references act on which frames: by their scope, and of many those that resemble the frames most.
+
+What acts on a frame depends on its number, on the cuts and on the frames of its own block, so frame n stays the same
+frame whoever asks for it. References that do not act are left out, exactly as if they had not been given.
+"""
+
+from __future__ import annotations
+
+import bisect
+import logging
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .errors import InputError
+from .models import EncodedReferences
+from .references import Reference
+
+log = logging.getLogger(__name__)
+
+MOST = 16
+"""So many references are attended at once; of more, those that resemble the frames most."""
+_LOOKS = 3  # frames of a block that references are compared with
+_KEPT = 4  # choices whose memories are kept joined
+_SHARPNESS = 32.0  # about what the attention multiplies cosines with, so that a weight counts here as much as there
+
+
+def settle(
+    references: Sequence[Reference], cuts: Iterable[int] | None, fps: Fraction | float | None = None
+) -> list[Reference]:
+    """Turn every time into a frame and every scope `shot` into a range of frames.
+
+    Args:
+        references: as they were loaded.
+        cuts: all frames of the film that start a shot; None: not known, then what the references say of their shots
+            is taken.
+        fps: frames a second, for references that belong to a time; None: not known.
+
+    Returns:
+        The references in their order; their scopes are `film` or ranges.
+
+    Raises:
+        InputError: the shot of a reference cannot be told (named).
+    """
+    edges = None if cuts is None else [0, *sorted({int(cut) for cut in cuts} - {0})]
+    return [_settled(reference, edges, fps) for reference in references]
+
+
+def _settled(reference: Reference, edges: list[int] | None, fps: Fraction | float | None) -> Reference:
+    frame, what = reference.frame, f"reference {reference.name!r}"
+    if reference.time is not None and fps:
+        frame = round(reference.time * float(fps))
+        reference = replace(reference, frame=frame, time=None)
+    if reference.scope != "shot":
+        return reference
+    if frame is None and (edges is not None or reference.shot is None):
+        if reference.time is not None:
+            raise InputError(f"{what} belongs to a time, but the rate of the film is not known here: give its frame")
+        raise InputError(f"{what} acts in its shot, but nothing says which frame it shows: give its frame")
+    if edges is not None:
+        at = bisect.bisect_right(edges, frame)
+        return replace(reference, scope=(edges[at - 1], edges[at] if at < len(edges) else None))
+    if reference.shot is None:
+        raise InputError(
+            f"{what} acts in its shot, but the cuts are found only as the film goes by: say where they are (scenes), "
+            "or write shot = [first, end] into its entry"
+        )
+    return replace(reference, scope=reference.shot)
+
+
+class Rule(NamedTuple):
+    """When one reference acts: on frames `first` to `stop` (None: the film's end), of those it resembles by `likeness`
+    or more, with this weight."""
+
+    name: str
+    weight: float
+    first: int
+    stop: int | None
+    likeness: float
+
+    def acts(self, frame: int) -> bool:
+        """Whether it may act on the frame of a number."""
+        return self.weight > 0 and self.first <= frame and (self.stop is None or frame < self.stop)
+
+
+class Run(NamedTuple):
+    """Frames `start` to `stop` of a window, on which the same references may act."""
+
+    start: int
+    stop: int
+    acting: tuple[int, ...]
+
+
+@dataclass
+class ReferenceSet:
+    """Encoded references, and when each of them acts. Made by `Colorizer.encode_references`; a thing to hand on.
+
+    Attributes:
+        whole: what the engine remembers of all of them.
+        rules: one for each.
+        weighs: the network can weigh and compare them; one that cannot uses what is in scope alike.
+    """
+
+    whole: EncodedReferences
+    rules: tuple[Rule, ...]
+    weighs: bool
+    _warned: bool = field(default=False, repr=False)
+    _made: OrderedDict[tuple[int, ...], EncodedReferences] = field(default_factory=OrderedDict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def runs(self, first: int, count: int) -> list[Run]:
+        """Cut a window of `count` frames, the first of them number `first`, where references begin or cease to act."""
+        edges = {edge - first for rule in self.rules for edge in (rule.first, rule.stop) if edge is not None}
+        marks = [0, *sorted(edge for edge in edges if 0 < edge < count), count]
+        found: list[Run] = []
+        for start, stop in pairwise(marks):
+            acting = tuple(i for i, rule in enumerate(self.rules) if rule.acts(first + start))
+            if found and found[-1].acting == acting:  # the edge of a reference that is never used
+                found[-1] = Run(found[-1].start, stop, acting)
+            else:
+                found.append(Run(start, stop, acting))
+        return found
+
+    def chosen(self, acting: tuple[int, ...], kept: Tensor, alike: Callable[[Tensor], Tensor]) -> tuple[int, ...]:
+        """Those of the acting references that are attended.
+
+        Args:
+            acting: numbers of the references in scope.
+            kept: the frames that will be made, `[T, 1, h, w]`.
+            alike: gives the likeness `[F, R]` of frames to all references.
+        """
+        if not self.weighs or (len(acting) <= MOST and not any(self.rules[i].likeness for i in acting)):
+            return acting
+        looks = sorted({round(i * (len(kept) - 1) / (_LOOKS - 1)) for i in range(_LOOKS)})
+        nearness = alike(kept[looks]).amax(0).tolist()
+        close = [i for i in acting if nearness[i] >= self.rules[i].likeness]
+        if len(close) <= MOST:
+            return tuple(close)
+        rank = {i: nearness[i] + math.log(self.rules[i].weight) / _SHARPNESS for i in close}
+        return tuple(sorted(sorted(close, key=lambda i: (-rank[i], i))[:MOST]))
+
+    def memory(self, chosen: tuple[int, ...]) -> EncodedReferences:
+        """What the engine remembers of some of them, with their weights."""
+        weights = [self.rules[i].weight if self.weighs else 1.0 for i in chosen]
+        if len(chosen) == len(self.rules) and all(weight == 1 for weight in weights):
+            return self.whole
+        with self._lock:
+            if chosen not in self._made:
+                self._made[chosen] = self.whole.subset(chosen, weights)
+            self._made.move_to_end(chosen)
+            while len(self._made) > _KEPT:
+                self._made.popitem(last=False)
+            return self._made[chosen]
+
+    def gray(self, frames: Sequence[Tensor], number: int) -> list[tuple[Tensor, Tensor]]:
+        """Chroma and shares for frames `[1, H, W]`, the first of them `number`, that no reference acts on: none."""
+        if not self._warned:
+            self._warned = True
+            log.warning("no reference acts on frame %d and perhaps others: they stay gray; widen a scope", number)
+        device = frames[0].device
+        chroma = torch.zeros(len(frames), 2, *frames[0].shape[-2:], device=device)
+        return list(zip(chroma, torch.zeros(len(frames), len(self.rules), device=device)))
+
+    def spread(self, shares: Tensor, chosen: tuple[int, ...]) -> Tensor:
+        """Shares `[T, C]` of the chosen ones as shares `[T, R]` of all; the others have none."""
+        if len(chosen) == len(self.rules):
+            return shares
+        out = shares.new_zeros(len(shares), len(self.rules))
+        out[:, list(chosen)] = shares
+        return out
+
+
+def rules_of(references: Sequence[Reference]) -> tuple[Rule, ...]:
+    """When each of the settled references acts.
+
+    Raises:
+        InputError: the scope of one is still `shot`.
+    """
+    rules = []
+    for one in settle(references, None):
+        first, stop = (0, None) if one.scope == "film" else one.scope
+        rules.append(Rule(one.name, float(one.weight), first, stop, one.likeness))
+    return tuple(rules)
+
+
+def reference_set(
+    encoded: EncodedReferences, references: Sequence[Reference], weighs: bool, model: str
+) -> ReferenceSet:
+    """Encoded references with their rules; says once what the network cannot do."""
+    rules = rules_of(references)
+    ignored = [rule.name for rule in rules if rule.weight not in (0, 1) or rule.likeness]
+    if ignored and not weighs:
+        log.warning(
+            "the network of model %s cannot weigh references or compare them with frames: weights other than 0, and "
+            "likeness, of %s make no difference; scopes do",
+            model, ", ".join(ignored[:5]) + (" and others" if len(ignored) > 5 else ""),
+        )  # fmt: skip
+    if weighs and len(rules) > MOST:
+        log.info(
+            "%d references: of those in scope, each block of frames attends the %d that it resembles most",
+            len(rules), MOST,
+        )  # fmt: skip
+    return ReferenceSet(encoded, rules, weighs)

@@ -1,0 +1,116 @@
+"""`vs-remaster references`: which frames to colour, and the manifest of a folder of references."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+_COUNT = 8
+
+
+def add(commands: Any, restore: Any, color: Any) -> None:
+    """Add the command to the others; `restore` and `color` hold the defaults."""
+    group = commands.add_parser("references", help="frames worth colouring, and the manifest of references")
+    group = group.add_subparsers(required=True, metavar="pick|show|stamp")
+
+    pick = group.add_parser(
+        "pick",
+        help="choose the frames of a film that are worth colouring and write them, restored",
+        description="Choose frames that cover the rest of a film best and write them as pictures to colour, with a "
+        "contact sheet and a references.toml.",
+    )
+    pick.set_defaults(command=_pick)
+    pick.add_argument("input", type=Path, metavar="INPUT", help="a video, or a folder of pictures")
+    pick.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder without references")
+    pick.add_argument("-n", "--count", type=int, metavar="N", help=f"how many at most (default: {_COUNT})")
+    pick.add_argument(
+        "--coverage",
+        type=float,
+        default=0.0,
+        metavar="0..1",
+        help="as many as it takes to cover the film so well: 0 is no better than by frames of other scenes, 1 by its "
+        "own frames",
+    )
+    pick.add_argument("--no-restore", action="store_true", help="write the frames as they are")
+    pick.add_argument("--strength", type=float, default=restore.strength, metavar="N", help="of the restoration, 0..1")
+    _add_how(pick, restore)
+
+    show = group.add_parser(
+        "show",
+        help="pictures of which reference colours what",
+        description="Write single frames tinted with a hue for each reference that their colours come from, and below "
+        "them the references, the more solid the more they give. Frames are looked at as they are, not restored.",
+    )
+    show.set_defaults(command=_show)
+    show.add_argument("input", type=Path, metavar="INPUT", help="a video, or a folder of pictures")
+    show.add_argument("--references", type=Path, nargs="+", required=True, metavar="DIR|FILE", help="see run")
+    show.add_argument("--frames", type=int, nargs="+", required=True, metavar="N", help="numbers of the frames")
+    show.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder for the pictures")
+    show.add_argument("--color-lines", type=int, default=color.lines, metavar="N", help="see run")
+    _add_how(show, restore)
+
+    stamp = group.add_parser(
+        "stamp", help="write into a folder's references.toml what its pictures are now: their names and sha256"
+    )
+    stamp.set_defaults(command=_stamp, quiet=False)
+    stamp.add_argument("folder", type=Path, metavar="DIR", help="the folder of references")
+
+
+def _add_how(parser: argparse.ArgumentParser, defaults: Any) -> None:
+    parser.add_argument("--model", default=defaults.model, help="see run (default: %(default)s)")
+    parser.add_argument("--device", default=defaults.device, metavar="auto|cpu|cuda[:n]")
+    parser.add_argument("--precision", default=defaults.precision, choices=("auto", "fp32", "bf16", "fp16"))
+    parser.add_argument("--engine", default=defaults.engine, help="what runs the networks (default: %(default)s)")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+
+
+def _pick(arguments: argparse.Namespace) -> None:
+    from .cli import _model, _Progress
+    from .picking import SHEET, pick_references
+    from .remaster import ColorizeOptions, RestoreOptions
+
+    how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
+    restore = RestoreOptions(model=_model(arguments.model, "restorer"), strength=arguments.strength, **how)
+    count = arguments.count if arguments.count is not None else 0 if arguments.coverage else _COUNT
+    with _Progress(arguments.quiet) as progress:
+        picked, covered = pick_references(
+            arguments.input,
+            arguments.output,
+            count=count,
+            coverage=arguments.coverage,
+            restore=None if arguments.no_restore else restore,
+            colorize=ColorizeOptions(model=_model(arguments.model, "colorizer"), **how),
+            progress=progress,
+        )
+    for one in picked:
+        first, end = one.shot
+        log.info("%s: of the shot %d to %d, for %.0f %% of the film", one.path.name, first, end - 1, 100 * one.share)
+    log.info(
+        "%d frames written to %s (coverage %.2f), an overview to %s",
+        len(picked), arguments.output, covered, arguments.output / SHEET,
+    )  # fmt: skip
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from .cli import _model
+    from .picking import show_shares
+    from .references import load_references
+    from .remaster import ColorizeOptions
+
+    how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
+    options = ColorizeOptions(model=_model(arguments.model, "colorizer"), lines=arguments.color_lines, **how)
+    references = load_references(arguments.references, lines=arguments.color_lines)
+    paths = show_shares(arguments.input, arguments.output, references, arguments.frames, options)
+    log.info("%d pictures written to %s", len(paths), arguments.output)
+
+
+def _stamp(arguments: argparse.Namespace) -> None:
+    from .manifest import NAME
+    from .picking import stamp
+
+    count = stamp(arguments.folder)
+    log.info("%d pictures in %s", count, arguments.folder / NAME)

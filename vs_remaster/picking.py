@@ -1,0 +1,295 @@
+"""Frames worth colouring, out of a film and into a folder: pictures to paint, a contact sheet, a `references.toml`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from .coverage import Cover, Described, cover, describe
+from .errors import InputError
+from .frames import to_picture
+from .manifest import NAME, Entry, Manifest, read_manifest, sha256, write_manifest
+from .overlay import overlay
+from .pick import steady
+from .pipeline import Picture, RemasterPipeline
+from .references import Reference, frame_number, pictures_in
+from .remaster import ColorizeOptions, Colorizer, RestoreOptions
+from .samples import decode_luma
+from .shots import settle_for_film
+from .video import VideoReader
+
+log = logging.getLogger(__name__)
+
+SHEET = Path("sheet", "contact-sheet.png")
+"""Where the contact sheet lies: in a folder of its own, or it would be taken for a reference."""
+ORIGIN = "film"
+_AROUND = 6  # frames on each side of a chosen one of which the best is written
+_DAMAGE = 4.0  # what the damaged share of a frame costs, beside its sharpness of 0..1
+_TILE = 320  # width of a picture on the contact sheet, pixels
+_COLUMNS = 4
+_CAPTION = 26  # height, pixels
+
+
+@dataclass(frozen=True)
+class Picked:
+    """One frame.
+
+    Attributes:
+        frame: its number.
+        shot: first frame and end of its shot.
+        share: of the film's frames that it covers best.
+        path: of the picture, or where it will be.
+    """
+
+    frame: int
+    shot: tuple[int, int]
+    share: float
+    path: Path
+
+
+Progress = Callable[[int, int | None], None]
+
+
+def pick_references(
+    source: Path,
+    folder: Path,
+    *,
+    count: int = 0,
+    coverage: float = 0.0,
+    restore: RestoreOptions | None = RestoreOptions(),
+    colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
+    progress: Progress = lambda done, total: None,
+) -> tuple[list[Picked], float]:
+    """Choose the frames of a film that are worth colouring and write them, restored and numbered.
+
+    The film is read twice; memory grows by a few bytes a frame. Round every chosen frame the sharpest is taken that
+    shows little damage.
+
+    Args:
+        source: a video or a folder of pictures.
+        folder: gets PNG files whose names are frame numbers, `sheet/contact-sheet.png` and `references.toml`; made
+            where it is missing.
+        count: see `coverage.cover`.
+        coverage: see `coverage.cover`.
+        restore: how the pictures are restored; None: they are written as they are.
+        colorize: whose features are compared.
+        progress: called with the frames read in the first pass and how many there will be.
+
+    Returns:
+        What was picked, in the order of usefulness, and how well it covers the film.
+
+    Raises:
+        RemasterError: anything wrong with what was given; a folder that holds references already.
+    """
+    _check_folder(folder)
+    if count < 0 or not 0 <= coverage <= 1 or not (count or coverage):
+        raise InputError(f"give a count of 1 or more, or a coverage above 0 and up to 1, got {count = }, {coverage = }")
+    colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
+    with torch.inference_mode():
+        film = _describe(source, colorizer, progress)
+        chosen = cover(film, count, coverage)
+        pictures = _best(source, film, chosen.frames, restore)
+    picked = _write(folder, film, chosen, pictures)
+    return picked, chosen.covered[-1]
+
+
+def show_shares(
+    source: Path,
+    folder: Path,
+    references: Sequence[Reference],
+    frames: Sequence[int],
+    colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
+) -> list[Path]:
+    """Write pictures of which reference colours what, see `overlay.overlay`: PNG files named by frame number.
+
+    Args:
+        source: a video or a folder of pictures.
+        folder: made where it is missing.
+        references: as they were loaded.
+        frames: numbers of the frames to show.
+        colorize: how they are coloured.
+
+    Raises:
+        RemasterError: anything wrong with what was given, or frames that the film does not have.
+    """
+    if not frames or min(frames) < 0:
+        raise InputError(f"frames must be frame numbers of 0 or more, at least one, got {list(frames)}")
+    colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
+    _make_folder(folder)
+    written = []
+    with torch.inference_mode(), VideoReader(source, end=max(frames) + 1) as reader:
+        memory = colorizer.encode_references(settle_for_film(references, "auto", source, reader.info.fps))
+        for frame in reader:
+            if frame.index in frames:
+                luma = decode_luma(frame.planes, reader.info)
+                shown = overlay(luma, colorizer.share_map(luma, memory, frame.index), references)
+                path = folder / f"{frame.index:07}.png"
+                _put(path, (255 * shown).round().byte().permute(1, 2, 0).numpy()[..., ::-1])
+                written.append(path)
+    if len(written) < len(set(frames)):
+        raise InputError(f"{source} has no frame {max(frames)}: the last of it is {reader.count - 1}")
+    return written
+
+
+def stamp(folder: Path) -> int:
+    """Bring a folder's `references.toml` up to date: every picture gets an entry and its sha256.
+
+    Returns:
+        How many pictures there are.
+
+    Raises:
+        InputError: no pictures, or a manifest that is wrong.
+    """
+    toml = folder / NAME
+    held = read_manifest(toml) if toml.is_file() else Manifest()
+    listed = {(folder / entry.picture).resolve() for entry in held.entries}
+    new = [path for path in pictures_in(folder, required=not listed) if path.resolve() not in listed]
+    new.sort(key=lambda path: (frame_number(path.name) is None, frame_number(path.name) or 0, path.name))
+    entries = [*held.entries, *(Entry(picture=path.name, frame=frame_number(path.name)) for path in new)]
+    stamped = tuple(replace(entry, sha256=sha256(folder / entry.picture)) for entry in entries)
+    write_manifest(toml, Manifest(stamped, held.origins))
+    return len(stamped)
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{str(folder)!r} is a file: name a folder for the pictures")
+    if folder.is_dir() and ((folder / NAME).exists() or pictures_in(folder, required=False)):
+        raise InputError(f"{str(folder)!r} holds references already, which are never overwritten: name another folder")
+
+
+def _describe(source: Path, colorizer: Colorizer, progress: Progress) -> Described:
+    with VideoReader(source) as reader:
+
+        def lumas() -> Iterator[Tensor]:
+            for frame in reader:
+                yield decode_luma(frame.planes, reader.info)
+                progress(frame.index + 1, reader.expected)
+
+        return describe(lumas(), colorizer)
+
+
+@dataclass
+class _Place:
+    """The neighbourhood of a chosen frame, and the best frame found in it so far."""
+
+    first: int
+    stop: int
+    score: float = -np.inf
+    frame: int = -1
+    luma: Tensor | None = None
+
+
+def _best(
+    source: Path, film: Described, frames: Sequence[int], restore: RestoreOptions | None
+) -> dict[int, tuple[int, Tensor]]:
+    """By chosen frame, the frame near it that is best to paint: its number and luma `[1, H, W]`."""
+    cuts, length = film.survey.cuts, len(film.survey.sharpness)
+    sharp = steady(film.survey.sharpness, sorted({film.shot(frame) for frame in frames}))
+    places = {}
+    for frame in frames:
+        first, stop = film.shot(frame)
+        places[frame] = _Place(max(first, frame - _AROUND), min(stop, frame + _AROUND + 1))
+    pipeline = RemasterPipeline(restore, None, (), cuts) if restore else None
+    for picture in _frames(source, _parts(list(places.values()), pipeline, length), pipeline):
+        damage = 0.0 if picture.mask is None else float(picture.mask.mean())
+        for place in places.values():
+            if place.first <= picture.index < place.stop:
+                top = max(sharp[n] for n in range(place.first, place.stop))
+                score = (sharp[picture.index] / top if top > 0 else 1.0) - _DAMAGE * damage
+                if score > place.score:
+                    place.score, place.frame, place.luma = score, picture.index, picture.luma
+    return {frame: (place.frame, place.luma) for frame, place in places.items()}
+
+
+def _parts(places: Sequence[_Place], pipeline: RemasterPipeline | None, length: int) -> list[tuple[int, int]]:
+    """Parts of the film that have to be read, with all frames that those wanted depend on, ascending."""
+    reach = []
+    for place in places:
+        first, stop = place.first, place.stop
+        if pipeline and pipeline.restorer:
+            window = pipeline.restorer.window
+            first = max(0, first // window.block * window.block - window.before)
+            stop = min(length, -(-stop // window.block) * window.block + window.after)
+        reach.append((first, stop))
+    merged: list[tuple[int, int]] = []
+    for first, stop in sorted(reach):
+        if merged and first <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
+        else:
+            merged.append((first, stop))
+    return merged
+
+
+def _frames(source: Path, parts: Sequence[tuple[int, int]], pipeline: RemasterPipeline | None) -> Iterator[Picture]:
+    with VideoReader(source, end=parts[-1][1]) as reader:
+        film = iter(reader)
+
+        def part(first: int, stop: int) -> Iterator[Picture]:
+            for frame in film:
+                if frame.index >= first:
+                    yield to_picture(frame, reader.info, chroma=False)
+                if frame.index == stop - 1:
+                    return
+
+        for edges in parts:
+            yield from pipeline.process(part(*edges)) if pipeline else part(*edges)
+
+
+def _write(folder: Path, film: Described, chosen: Cover, pictures: dict[int, tuple[int, Tensor]]) -> list[Picked]:
+    _make_folder((folder / SHEET).parent)
+    digits = max(7, len(str(len(film.survey.sharpness))))
+    picked, tiles, entries = [], {}, {}
+    for given, share in zip(chosen.frames, chosen.shares):
+        frame, luma = pictures[given]
+        if frame in tiles:  # two neighbourhoods with one best frame
+            continue
+        pixels = np.repeat((luma[0].clamp(0, 1).cpu() * 255).round().numpy().astype(np.uint8)[..., None], 3, 2)
+        path = folder / f"{frame:0{digits}}.png"
+        _put(path, pixels)
+        shot = film.shot(frame)
+        entries[frame] = Entry(picture=path.name, frame=frame, shot=shot, origin=ORIGIN)
+        tiles[frame] = _tile(pixels, f"{frame}  ({100 * share:.0f} %)")
+        picked.append(Picked(frame, shot, share, path))
+    _put(folder / SHEET, _sheet([tiles[frame] for frame in sorted(tiles)]))
+    write_manifest(folder / NAME, Manifest(tuple(entries[frame] for frame in sorted(entries))))
+    return picked
+
+
+def _tile(pixels: np.ndarray, caption: str) -> np.ndarray:
+    height = max(1, round(pixels.shape[0] * _TILE / pixels.shape[1]))
+    small = cv2.resize(pixels, (_TILE, height), interpolation=cv2.INTER_AREA)
+    band = np.zeros((_CAPTION, _TILE, 3), np.uint8)
+    cv2.putText(band, caption, (6, _CAPTION - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA)
+    return np.concatenate([small, band])
+
+
+def _sheet(tiles: Sequence[np.ndarray]) -> np.ndarray:
+    columns = min(_COLUMNS, len(tiles))
+    empty = np.zeros_like(tiles[0])
+    padded = [*tiles, *[empty] * (-len(tiles) % columns)]
+    return np.concatenate([np.concatenate(padded[i : i + columns], 1) for i in range(0, len(padded), columns)])
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from error
+
+
+def _put(path: Path, bgr: np.ndarray) -> None:
+    """Write a PNG; it appears when it is complete."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(cv2.imencode(".png", bgr)[1].tobytes())
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {str(path)!r}: {error.strerror}") from error

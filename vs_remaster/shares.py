@@ -1,0 +1,80 @@
+"""Which reference coloured what: the shares of every frame as a JSON file, written while the film goes by."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from .errors import InputError
+from .pipeline import Picture
+from .references import Reference
+
+
+class SharesFile:
+    """Takes pictures as they are finished, see `job.remaster_film`; the file appears when the film is complete.
+
+    The file holds an object: `references`, what is known of each, and `frames`, for each frame its number and `shares`,
+    pairs of a reference's number and its share of the frame's colour, 0..1. References that are not listed there were
+    out of scope or not attended; what is left to 1 came from none.
+
+    Args:
+        path: where to write; what lies there is replaced. None: nothing is written at all.
+        references: those that are coloured from, in their order.
+    """
+
+    def __init__(self, path: Path | None, references: Sequence[Reference]) -> None:
+        self.path = path
+        about = [
+            {"name": r.name, "frame": r.frame, "weight": r.weight, "scope": r.scope, "origin": r.origin}
+            for r in references
+        ]
+        self._file: TextIO | None = None
+        self._head = f'{{"references": {json.dumps(about)},\n "frames": ['
+        self._written = 0
+
+    def __enter__(self) -> SharesFile:
+        if self.path is None:
+            return self
+        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        try:
+            self._file = self._part.open("w", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {str(self.path)!r}: {error.strerror}") from error
+        self._file.write(self._head)
+        return self
+
+    def __call__(self, picture: Picture) -> None:
+        """Write the shares of one picture; nothing for one that was not coloured."""
+        self.write(picture.index, shares_of(picture))
+
+    def write(self, frame: int, shares: Sequence[tuple[int, float]] | None) -> None:
+        """Write the shares of the frame of a number, see `shares_of`; nothing for None."""
+        if self._file is None or shares is None:
+            return
+        line = json.dumps({"frame": frame, "shares": shares})
+        self._file.write(f"{',' if self._written else ''}\n  {line}")
+        self._written += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is None:
+            return
+        with self._file:
+            if kind is None:
+                self._file.write("\n ]}\n")
+        if kind is None:
+            self._part.replace(self.path)
+        else:
+            self._part.unlink(missing_ok=True)
+
+
+def shares_of(picture: Picture) -> list[tuple[int, float]] | None:
+    """Number and share of every reference that gave colour to a picture; None where it was not coloured."""
+    if picture.shares is None:
+        return None
+    return [(i, round(share, 6)) for i, share in enumerate(picture.shares.tolist()) if share > 0]

@@ -1,0 +1,85 @@
+"""Shots of a film on disk, for what has to know them before the film goes by."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from .attending import settle
+from .references import Reference
+from .samples import decode_luma
+from .scenes import CutDetector
+from .video import VideoReader
+
+log = logging.getLogger(__name__)
+
+
+def find_shots(source: Path, frames: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """First frame and end of the shots that some frames of a film lie in.
+
+    The film is read from its start until the last of these shots has ended; memory does not grow with it.
+
+    Args:
+        source: a video or a folder of pictures.
+        frames: their numbers.
+
+    Returns:
+        By frame; what lies behind the film's end is left out.
+    """
+    left, found = set(frames), {}
+    detector, start = CutDetector(), 0
+
+    def ended(cuts: Sequence[int]) -> None:
+        nonlocal start
+        for cut in cuts:
+            found.update((frame, (start, cut)) for frame in left if frame < cut)
+            left.difference_update(found)
+            start = cut
+
+    with VideoReader(source) as reader:
+        length = 0
+        for frame in reader:
+            length = frame.index + 1
+            ended(detector.push(decode_luma(frame.planes, reader.info)))
+            if not left:
+                return found
+        ended([*detector.finish(), length])
+    return found
+
+
+def settle_for_film(
+    references: Sequence[Reference],
+    scenes: Literal["auto", "none"] | Sequence[int],
+    source: Path,
+    fps: Fraction | float,
+) -> list[Reference]:
+    """`attending.settle` for a film on disk: shots that nobody has named are looked for in it.
+
+    Args:
+        references: as they were loaded.
+        scenes: see `RemasterPipeline`.
+        source: a video or a folder of pictures.
+        fps: frames a second.
+
+    Raises:
+        InputError: see `attending.settle`.
+    """
+    if not isinstance(scenes, str) or scenes == "none":
+        return settle(references, () if isinstance(scenes, str) else scenes, fps)
+    at = {i: _frame(one, fps) for i, one in enumerate(references) if one.scope == "shot" and one.shot is None}
+    wanted = {frame for frame in at.values() if frame is not None}
+    if wanted:
+        log.info("%s is read up to frame %d for the shots that references act in", source, max(wanted))
+        shots = find_shots(source, wanted)
+        references = [
+            replace(one, shot=shots[at[i]]) if at.get(i) in shots else one for i, one in enumerate(references)
+        ]
+    return settle(references, None, fps)
+
+
+def _frame(reference: Reference, fps: Fraction | float) -> int | None:
+    return round(reference.time * float(fps)) if reference.time is not None else reference.frame
