@@ -364,9 +364,10 @@ def test_edited_shots_survive_the_job(tmp_path, movie, references, capsys):
     shots = tmp_path / "out.mkv.job" / "shots.toml"
     shots.write_text(shots.read_text().replace("# skip = true  #", "skip = true  #"))
     edited = shots.read_text()
+    write_reference(shots.parent / "mine.png", (0, 0, 250))
     assert cli.main(arguments) == 0
     assert "was edited and is kept" in capsys.readouterr().out
-    assert [path.name for path in shots.parent.iterdir()] == ["shots.toml"]
+    assert sorted(path.name for path in shots.parent.iterdir()) == ["mine.png", "shots.toml"]
     assert cli.main([*arguments, "--overwrite", "--end", "70"]) == 2, "the shots are those of another part"
     assert "shot 4: last is 70, got 126" in capsys.readouterr().err
     assert shots.read_text() == edited

@@ -157,13 +157,18 @@ class JobFolder:
             part.unlink(missing_ok=True)
 
     def remove(self, *, shots: bool) -> None:
-        """Remove the job; `shots`: with the file that a person may have edited."""
+        """Remove the job, and nothing that a person has put beside it.
+
+        Args:
+            shots: with the file that a person may have edited.
+        """
+        self.plan.unlink(missing_ok=True)  # first: without it the rest is no job
         shutil.rmtree(self.chunks, ignore_errors=True)
-        self.plan.unlink(missing_ok=True)
-        if shots:
-            shutil.rmtree(self.path, ignore_errors=True)
-        else:
+        with contextlib.suppress(OSError):  # other files; or Windows, where the lock is in use
+            if shots:
+                self.shots.unlink(missing_ok=True)
             (self.path / _LOCK).unlink(missing_ok=True)
+            self.path.rmdir()
 
 
 def _lock(file: Any) -> None:
