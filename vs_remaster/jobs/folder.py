@@ -82,8 +82,9 @@ class JobFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is no folder: give another --job")
-        there = [] if self.plan.exists() or not self.path.is_dir() else [path.name for path in self.path.iterdir()]
-        strange = [name for name in there if name not in (_SHOTS, _LOCK, _CHUNKS) and not name.endswith(".part")]
+        ours = self.plan.exists() or self.shots.exists() or not self.path.is_dir()
+        there = [] if ours else [path.name for path in self.path.iterdir()]
+        strange = [name for name in there if name not in (_LOCK, _CHUNKS) and not name.endswith(".part")]
         if strange:
             raise InputError(f"{self.path} holds other files ({min(strange)}): give --job the name of a new folder")
         with named_errors(self.path):
