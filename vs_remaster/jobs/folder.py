@@ -82,8 +82,9 @@ class JobFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is no folder: give another --job")
-        there = [] if self.plan.exists() or not self.path.is_dir() else [path.name for path in self.path.iterdir()]
-        strange = [name for name in there if name not in (_SHOTS, _LOCK, _CHUNKS) and not name.endswith(".part")]
+        ours = self.plan.exists() or self.shots.exists() or not self.path.is_dir()
+        there = [] if ours else [path.name for path in self.path.iterdir()]
+        strange = [name for name in there if name not in (_LOCK, _CHUNKS) and not name.endswith(".part")]
         if strange:
             raise InputError(f"{self.path} holds other files ({min(strange)}): give --job the name of a new folder")
         with named_errors(self.path):
@@ -157,13 +158,18 @@ class JobFolder:
             part.unlink(missing_ok=True)
 
     def remove(self, *, shots: bool) -> None:
-        """Remove the job; `shots`: with the file that a person may have edited."""
+        """Remove the job, and nothing that a person has put beside it.
+
+        Args:
+            shots: with the file that a person may have edited.
+        """
+        self.plan.unlink(missing_ok=True)  # first: without it the rest is no job
         shutil.rmtree(self.chunks, ignore_errors=True)
-        self.plan.unlink(missing_ok=True)
-        if shots:
-            shutil.rmtree(self.path, ignore_errors=True)
-        else:
+        with contextlib.suppress(OSError):  # other files; or Windows, where the lock is in use
+            if shots:
+                self.shots.unlink(missing_ok=True)
             (self.path / _LOCK).unlink(missing_ok=True)
+            self.path.rmdir()
 
 
 def _lock(file: Any) -> None:

@@ -79,7 +79,8 @@ def _take(chunk: Chunk, record: Record, left: list[Chunk], tally: Tally) -> None
 def _round(count: int, work: Work, left: list[Chunk], tally: Tally, check: Callable[[], None]) -> None:
     """Make chunks until all are made or the pool breaks."""
     spawn = multiprocessing.get_context("spawn")  # networks and decoders have threads, which a fork does not copy
-    seats, made, stop = spawn.Queue(), spawn.Value("q", 0), spawn.Event()
+    # the last two without locks: a worker that is killed would take one with it
+    seats, made, stop = spawn.Queue(), spawn.RawArray("q", count), spawn.RawValue("b", 0)
     for seat in range(count):
         seats.put(seat)
     # as bytes: tensors would otherwise be shared through files of this process, which may end first
@@ -97,14 +98,14 @@ def _round(count: int, work: Work, left: list[Chunk], tally: Tally, check: Calla
                         running[pool.submit(_make, chunk)] = chunk
                 ready, _ = wait(running, _TICK, FIRST_COMPLETED)
                 check()
-                now = made.value
+                now = sum(made)
                 tally.frames(now - counted)
                 counted = now
                 for future in ready:
                     chunk = running.pop(future)
                     _take(chunk, future.result(), left, tally)
         except BaseException:
-            stop.set()
+            stop.value = 1
             pool.shutdown(wait=False, cancel_futures=True)
             _end(set(multiprocessing.active_children()) - others)
             raise
@@ -142,8 +143,7 @@ def _start(work: bytes, seats: Any, made: Any, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.getLogger("vs_remaster").addHandler(logging.NullHandler())
-    maker = ChunkMaker(on_device(pickle.loads(work), seats.get()))
-    _here.update(maker=maker.__enter__(), made=made, stop=stop)
+    _here.update(work=pickle.loads(work), seat=seats.get(), made=made, stop=stop)
 
 
 def _end_with_parent() -> None:
@@ -169,11 +169,12 @@ def on_device(work: Work, seat: int) -> Work:
 
 def _make(chunk: Chunk) -> Record:
     def progress(frames: int) -> None:
-        with _here["made"].get_lock():
-            _here["made"].value += frames
+        _here["made"][_here["seat"]] += frames
 
     def check() -> None:
-        if _here["stop"].is_set():
+        if _here["stop"].value:
             raise _Stopped
 
+    if "maker" not in _here:  # not in `_start`, whose errors would only be told as the death of a worker
+        _here["maker"] = ChunkMaker(on_device(_here["work"], _here["seat"])).__enter__()
     return _here["maker"].make(chunk, progress=progress, check=check)
