@@ -125,7 +125,11 @@ def test_a_range_excludes_exactly(colorizer):
     out = made(colorizer, luma, [red, blue])
     alone, both = made(colorizer, luma, [blue]), made(colorizer, luma, [replace(red, scope="film"), blue])
     outside = [n for n in range(24) if not 7 <= n < 13]
-    assert torch.equal(out.chroma[:4], alone.chroma[:4]) and torch.equal(out.chroma[16:], alone.chroma[16:])
+    for far in (
+        slice(0, 4),
+        slice(16, 24),
+    ):  # beyond what the network looks at; windows of other lengths round otherwise
+        assert torch.allclose(out.chroma[far], alone.chroma[far], atol=1e-5)
     cut = made(colorizer, luma, [blue], [7, 13])
     assert torch.equal(out.chroma[outside], cut.chroma[outside])
     assert torch.equal(out.shares[outside, 1], cut.shares[outside, 0])
