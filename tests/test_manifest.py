@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from vs_remaster.errors import InputError
 from vs_remaster.manifest import NAME, Entry, Manifest, Origin, read_manifest, sha256, to_toml, write_manifest
-from vs_remaster.references import Reference, load_references
+from vs_remaster.references import Reference, load_references, rules_text, with_rules
 
 
 def put(folder: Path, *names: str) -> None:
@@ -131,6 +132,24 @@ def test_a_manifest_without_pictures_is_no_set(tmp_path):
         load_references(tmp_path / NAME)
     with pytest.raises(InputError, match="no pictures in reference folder"):
         load_references(tmp_path)
+
+
+def test_what_is_known_of_references_goes_along_as_text():
+    rgb = torch.zeros(3, 4, 4)
+    known = [
+        Reference("b_12.png", rgb, 12, weight=2.5, scope=(3, 9)),
+        Reference("a.png", rgb, None, scope="shot", time=1.5, shot=(0, 7), origin="card", likeness=0.5),
+        Reference("7.png", rgb, 8),
+    ]
+    bare = [Reference(f"picture {i}", rgb) for i in "abc"]
+    back = with_rules(bare, rules_text(known), "rules")
+    assert [replace(one, name=was.name) for one, was in zip(back, known)] == known
+    assert rules_text([Reference("7.png", rgb, 7), Reference("x.png", rgb)]) == ""
+    assert with_rules(bare, " ", "rules") == bare
+    with pytest.raises(InputError, match="rules has 3 entries, but there are 2 references"):
+        with_rules(bare[:2], rules_text(known), "rules")
+    with pytest.raises(InputError, match=r"'rules', entry 1 \('x'\): weight must be"):
+        with_rules(bare[:1], '[[reference]]\npicture = "x"\nweight = -1', "rules")
 
 
 def test_a_reference_checks_its_weight_and_scope():
