@@ -119,18 +119,15 @@ def _item(facts: Facts, frame: int, shot: int, label: str, name: str, pictured: 
 def _suggestions(facts: Facts) -> str:
     if not facts.suggestions:
         return '<p class="quiet">Every shot looks like one of the references.</p>'
-    why = "No reference shows these shots." if facts.references else "No references were given."
+    why = "No reference shows some shots." if facts.references else "No references were given."
     most = len(facts.suggestions)
+    what = "this frame" if most == 1 else f"these {most} frames, the most useful first,"
     cards = "".join(_card(facts, suggestion) for suggestion in facts.suggestions)
     return (
-        f"<p>{why} {_count(most, 'frame')} to paint, the most useful first, restored and in gray: colour "
-        f"{_them(most)}, by hand or with any program, and give the folder with --references; the number in the name "
-        f'says which frame it is.</p><ol class="cards">{cards}</ol>'
+        f"<p>{why} Colour {what} by hand or with any program, and give the folder with <code>--references</code>. "
+        "The pictures are restored and gray; the number in a name says which frame it is.</p>"
+        f'<ol class="cards">{cards}</ol>'
     )
-
-
-def _them(count: int) -> str:
-    return "it" if count == 1 else "them"
 
 
 def _card(facts: Facts, suggestion: Suggestion) -> str:
