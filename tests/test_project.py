@@ -99,8 +99,9 @@ def test_the_wheel_holds_the_library_and_its_weights_only(wheel: zipfile.ZipFile
     names = set(wheel.namelist())
     information = f"vs_remaster-{vs_remaster.__version__}.dist-info"
     assert {name.split("/")[0] for name in names} == {"vs_remaster", information}
-    for source in (root / "vs_remaster").rglob("*.py"):
-        assert source.relative_to(root).as_posix() in names
+    for source in (root / "vs_remaster").rglob("*.*"):
+        if source.suffix in (".py", ".html", ".css", ".js"):
+            assert source.relative_to(root).as_posix() in names
     assert {"vs_remaster/py.typed", f"{information}/licenses/LICENSE"} <= names
     for listed in (root / "weights").glob("*.*"):
         inside = f"vs_remaster/_weights/{listed.name}"

@@ -1,4 +1,4 @@
-"""The command line: `vs-remaster run`, `status`, `redo`, `pipe`, `merge`, `references` and `weights`."""
+"""The command line: `vs-remaster run`, `status`, `redo`, `pipe`, `merge`, `references`, `report` and `weights`."""
 
 from __future__ import annotations
 
@@ -108,11 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     from .output import CODECS
     from .pipe import EXAMPLE
     from .remaster import ColorizeOptions, RestoreOptions
+    from .report.command import add_report
 
     restore, color, write = RestoreOptions(), ColorizeOptions(), OutputOptions()
     parser = _Parser(prog="vs-remaster", description="Remaster old black-and-white film.")
     parser.add_argument("--version", action="version", version=f"vs-remaster {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="run|status|redo|pipe|merge|references|weights")
+    commands = parser.add_subparsers(required=True, metavar="run|status|redo|pipe|merge|references|report|weights")
 
     run = commands.add_parser("run", help="restore a film and colour it from reference pictures")
     run.set_defaults(command=_run)
@@ -145,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     _number(merge, "--offset", int, 0, "frame n of LUMA takes the colours of frame n + OFFSET of CHROMA")
 
     cli_references.add(commands, restore, color)
+    add_report(commands, Progress)
 
     kept = commands.add_parser("weights", help="manage the weights that are not shipped")
     kept = kept.add_subparsers(required=True, metavar="import")

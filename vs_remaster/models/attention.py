@@ -119,7 +119,12 @@ def likeness(frames: Tensor, memory: Memory) -> Tensor:
     `frames` `[F, P, D]`: the frames' matching features averaged over areas of 4 x 4 coarse positions, as unit
     vectors. For every area the most similar one of a reference is sought; the mean of those cosines is the likeness.
     """
-    return torch.stack([(frames @ o.t()).amax(2).mean(1) for o in memory.overview.split(memory.areas)], 1)
+    return torch.stack([resemblance(frames, overview) for overview in memory.overview.split(memory.areas)], 1)
+
+
+def resemblance(frames: Tensor, overview: Tensor) -> Tensor:
+    """`likeness` to one reference: `frames` `[F, P, D]` and its `overview` `[A, D]`, both unit vectors; `[F]`."""
+    return (frames @ overview.t()).amax(2).mean(1)
 
 
 def coarse_match(

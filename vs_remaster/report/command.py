@@ -1,0 +1,119 @@
+"""The command `report` and what it writes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..output import named_errors
+from .album import FOLDER
+
+log = logging.getLogger(__name__)
+
+PAGE, DATA = "index.html", "report.json"
+
+Progress = Callable[[bool], AbstractContextManager[Callable[[int, int | None], None]]]
+"""Made with whether to be quiet; then called with the frames done and how many there will be."""
+
+
+def add_report(commands: Any, progress: Progress) -> None:
+    """Register the command.
+
+    Args:
+        commands: what `add_subparsers` returned.
+        progress: shows it.
+    """
+    parser = commands.add_parser("report", help="a page that shows a film before and after, with figures")
+    parser.set_defaults(command=lambda arguments: _report(arguments, progress))
+    parser.add_argument("before", type=Path, metavar="BEFORE", help="the source: a video, or a folder of pictures")
+    parser.add_argument("after", type=Path, metavar="AFTER", help="what was made of it")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help=f"for {PAGE}, {DATA} and pictures"
+    )
+    parser.add_argument(
+        "--references", type=Path, nargs="+", metavar="DIR|FILE", help="pictures that AFTER was coloured from"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a report in FOLDER")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+
+
+def make_report(
+    before: Path,
+    after: Path,
+    folder: Path,
+    references: list[Path] | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> None:
+    """Write a report; the folder appears when it is complete.
+
+    Args:
+        before: the source, a video or a folder of pictures.
+        after: what was made of it.
+        folder: to be made.
+        references: pictures that it was coloured from, or folders of them.
+        overwrite: replace a report that is there.
+        progress: called with the frames done and how many there will be, None where that is not known.
+
+    Raises:
+        InputError: films that cannot be read, or differ in size or length; a folder that is there; no space left.
+    """
+    from ..references import load_references
+    from ..remaster import ColorizeOptions
+    from .facts import collect
+    from .page import make_page
+
+    _check(folder, overwrite)
+    given = load_references(references, lines=ColorizeOptions().lines) if references else []
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        with named_errors(folder):
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+        facts = collect(before, after, part, given, progress)
+        with named_errors(folder):
+            (part / DATA).write_text(json.dumps(facts.as_dict(), indent=1) + "\n", encoding="utf-8")
+            (part / PAGE).write_text(make_page(facts), encoding="utf-8")
+            if folder.exists():
+                shutil.rmtree(folder)
+            part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _check(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that could not be written in the end, before any work is done."""
+    if not folder.name:
+        raise InputError(f"{folder} is no name for a report: give that of a new folder")
+    if not folder.parent.is_dir():
+        raise InputError(f"output folder does not exist: {folder.parent}")
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"output is a file: {folder}: a report is a folder, give another name")
+    strangers = sorted({path.name for path in folder.iterdir()} - {PAGE, DATA, FOLDER})
+    if strangers:
+        raise InputError(f"output folder {folder} holds other files ({strangers[0]}): give a new name")
+    if any(folder.iterdir()) and not overwrite:
+        raise InputError(f"output exists: {folder}: give another name or --overwrite")
+
+
+def _report(arguments: argparse.Namespace, progress: Progress) -> None:
+    with progress(arguments.quiet) as shown:
+        make_report(
+            arguments.before,
+            arguments.after,
+            arguments.output,
+            arguments.references,
+            overwrite=arguments.overwrite,
+            progress=shown,
+        )
+    log.info("report written to %s", arguments.output / PAGE)

@@ -1,0 +1,112 @@
+"""How well references show what a film shows, and which frames are worth painting.
+
+Pictures are compared as the colorizer compares them, by its own matching features averaged over areas, so what counts
+here as a likeness is what it can carry colour along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..color import rgb_to_ycbcr
+from ..engines import choose_device
+from ..models.attention import resemblance
+from ..models.colorizer import areas, working_size
+from ..references import Reference
+from ..weights import load_model
+
+COVERED = 0.5
+"""Coverage from which a shot counts as shown by a reference. On 14 validation clips frames two seconds apart had 0.41
+to 0.95 (all but one over 0.6), frames of different clips 0.34 at most."""
+
+_LINES = 240  # tells scenes apart as well as the 432 at which films are coloured, in a third of the time
+_MODEL = "fast"
+
+
+class Describer:
+    """Describes pictures by the matching features of the shipped colorizer.
+
+    Args:
+        references: pictures to compare with; may be empty.
+    """
+
+    def __init__(self, references: Sequence[Reference] = ()) -> None:
+        self._device = choose_device("auto")
+        self._net = load_model("colorizer", _MODEL).to(self._device).eval()
+        self.names = [reference.name for reference in references]
+        self._overviews = [self.describe(rgb_to_ycbcr(reference.rgb[None])[0, :1]) for reference in references]
+
+    @torch.inference_mode()
+    def describe(self, luma: Tensor) -> Tensor:
+        """Luma `[1, H, W]`, 0..1, to what it looks like: unit vectors `[A, D]`, one for each area."""
+        size = working_size(*luma.shape[-2:], _LINES, self._net.multiple_of)
+        low = F.interpolate(luma[None].float(), size, mode="bilinear", antialias=True, align_corners=False)
+        return areas(self._net.features(low.to(self._device)).keys)[0]
+
+    def coverage(self, picture: Tensor) -> tuple[float, str | None]:
+        """How well the best reference shows what a described picture shows, 0..1, and its name."""
+        found = [alike(picture, overview) for overview in self._overviews]
+        best = max(range(len(found)), key=found.__getitem__, default=None)
+        return (0.0, None) if best is None else (found[best], self.names[best])
+
+
+def alike(picture: Tensor, other: Tensor) -> float:
+    """How well the second picture shows what the first shows, both described: 0 not at all, 1 the same.
+
+    Unrelated pictures have a mean cosine of about a half: that is 0 here.
+    """
+    return min(1.0, max(0.0, 2 * float(resemblance(picture[None], other)) - 1))
+
+
+@dataclass
+class Scene:
+    """Shots that look alike and that no reference shows; the frame to paint is of the first of them."""
+
+    shot: int
+    frame: int
+    seconds: float
+    shots: list[int]
+    look: Tensor = field(repr=False)
+
+
+class Scenes:
+    """Gathers uncovered shots by likeness while they pass by, so that one painted frame serves all that look like it.
+
+    Args:
+        most: scenes held; of more the shortest are given up.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.found: list[Scene] = []
+        self._most = most
+
+    def add(self, shot: int, frame: int, seconds: float, look: Tensor) -> list[int]:
+        """Take a shot that no reference covers.
+
+        Args:
+            shot: its number.
+            frame: number of the frame that stands for it.
+            seconds: its length.
+            look: that frame, described.
+
+        Returns:
+            Frames that need not be kept any more: perhaps this one, perhaps an earlier one.
+        """
+        near = max(self.found, key=lambda scene: alike(look, scene.look), default=None)
+        if near is not None and alike(look, near.look) >= COVERED:
+            near.seconds += seconds
+            near.shots.append(shot)
+            return [frame]
+        self.found.append(Scene(shot, frame, seconds, [shot], look))
+        return self.thin(self._most)
+
+    def thin(self, most: int) -> list[int]:
+        """Give up all but the `most` longest; return their frames."""
+        self.found.sort(key=lambda scene: (-scene.seconds, scene.frame))
+        given_up, self.found = self.found[most:], self.found[:most]
+        return [scene.frame for scene in given_up]
