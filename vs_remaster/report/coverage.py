@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..color import rgb_to_ycbcr
-from ..engines import choose_device
 from ..models.attention import resemblance
-from ..models.colorizer import areas, working_size
 from ..references import Reference
-from ..weights import load_model
+from ..remaster import ColorizeOptions, Colorizer
 
 COVERED = 0.5
 """Coverage from which a shot counts as shown by a reference. On 14 validation clips frames two seconds apart had 0.41
@@ -36,17 +32,13 @@ class Describer:
     """
 
     def __init__(self, references: Sequence[Reference] = ()) -> None:
-        self._device = choose_device("auto")
-        self._net = load_model("colorizer", _MODEL).to(self._device).eval()
+        self._colorizer = Colorizer(ColorizeOptions(model=_MODEL, precision="fp32"))
         self.names = [reference.name for reference in references]
         self._overviews = [self.describe(rgb_to_ycbcr(reference.rgb[None])[0, :1]) for reference in references]
 
-    @torch.inference_mode()
     def describe(self, luma: Tensor) -> Tensor:
         """Luma `[1, H, W]`, 0..1, to what it looks like: unit vectors `[A, D]`, one for each area."""
-        size = working_size(*luma.shape[-2:], _LINES, self._net.multiple_of)
-        low = F.interpolate(luma[None].float(), size, mode="bilinear", antialias=True, align_corners=False)
-        return areas(self._net.features(low.to(self._device)).keys)[0]
+        return self._colorizer.describe(luma, _LINES)
 
     def coverage(self, picture: Tensor) -> tuple[float, str | None]:
         """How well the best reference shows what a described picture shows, 0..1, and its name."""
