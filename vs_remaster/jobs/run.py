@@ -86,7 +86,12 @@ class JobOptions:
 def needs_job(
     source: Path, output: Path, write: OutputOptions, colored: bool, start: int, end: int | None, options: JobOptions
 ) -> bool:
-    """Whether a film is done by way of a job folder: it is long, a job was begun, or an option asks for it."""
+    """Whether a film is done by way of a job folder: it is long, a job was begun, or an option asks for it.
+
+    Raises:
+        InputError: see `check_output`.
+    """
+    check_output(output, write.codec, write.overwrite, source if source.exists() else None)
     if options.asked or JobFolder.beside(output).plan.exists():
         return True
     if not source.exists():
