@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from ..samples import colorless, decode_rgb
 from .measures import resized, shrunk
 
 FOLDER = "pictures"
+NAME = re.compile(r"(before|after|thumb)_\d{6,}\.jpg|paint_\d{6,}\.png")
+"""Of every file in it."""
 EDGES = (960, 720, 540, 400, 300)
 """Longer edges of the pictures before and after: the first at which they fit is taken."""
 PAINT_LINES = (1080, 720, 480)

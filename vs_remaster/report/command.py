@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..output import named_errors
-from .album import FOLDER
+from .album import FOLDER, NAME
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def make_report(
         facts = collect(before, after, part, given, progress)
         with named_errors(folder):
             (part / DATA).write_text(json.dumps(facts.as_dict(), indent=1) + "\n", encoding="utf-8")
-            (part / PAGE).write_text(make_page(facts), encoding="utf-8")
+            (part / PAGE).write_text(make_page(facts), encoding="utf-8", errors="replace")
             if folder.exists():
                 shutil.rmtree(folder)
             part.rename(folder)
@@ -99,11 +99,19 @@ def _check(folder: Path, overwrite: bool) -> None:
         return
     if not folder.is_dir():
         raise InputError(f"output is a file: {folder}: a report is a folder, give another name")
-    strangers = sorted({path.name for path in folder.iterdir()} - {PAGE, DATA, FOLDER})
-    if strangers:
-        raise InputError(f"output folder {folder} holds other files ({strangers[0]}): give a new name")
+    if stranger := _stranger(folder):
+        raise InputError(f"output folder {folder} holds other files ({stranger}): give a new name")
     if any(folder.iterdir()) and not overwrite:
         raise InputError(f"output exists: {folder}: give another name or --overwrite")
+
+
+def _stranger(folder: Path) -> str | None:
+    """The name of something in a folder that no report put there."""
+    found = {path.name for path in folder.iterdir()} - {PAGE, DATA}
+    if FOLDER in found and (folder / PAGE).is_file() and (folder / DATA).is_file():
+        found.remove(FOLDER)
+        found |= {f"{FOLDER}/{p.name}" for p in (folder / FOLDER).iterdir() if not NAME.fullmatch(p.name)}
+    return min(found, default=None)
 
 
 def _report(arguments: argparse.Namespace, progress: Progress) -> None:
