@@ -93,10 +93,17 @@ def evenly(length: int, count: int) -> list[int]:
     return [int((2 * i + 1) * length / (2 * count)) for i in range(count)]
 
 
-def score(colorizer: Colorizer, film: Film, frames: Sequence[int], more: Sequence[torch.Tensor] = ()) -> float:
-    """PSNR of the film coloured from its frames of these numbers and from more pictures."""
+def score(
+    colorizer: Colorizer,
+    film: Film,
+    frames: Sequence[int],
+    more: Sequence[torch.Tensor] = (),
+    likeness: float = 0.0,
+) -> float:
+    """PSNR of the film coloured from its frames of these numbers and from more pictures, of which those are used that
+    frames resemble by `likeness`."""
     references = [Reference(f"{n}", film.rgb[n].contiguous(), n) for n in sorted(frames)]
-    references += [Reference(f"other {i}", rgb) for i, rgb in enumerate(more)]
+    references += [Reference(f"other {i}", rgb, origin="other", likeness=likeness) for i, rgb in enumerate(more)]
     memory = colorizer.encode_references(settle(references, film.cuts))
     luma = film.luma
     made = to_rgb(luma, colorizer.colorize(luma, memory, film.cuts).chroma)
@@ -119,9 +126,9 @@ def measure(colorizer: Colorizer, film: Film, options: argparse.Namespace, seed:
             "random": float(np.mean([score(colorizer, film, frames) for frames in drawn])),
         }
         if film.strangers and count in options.with_strangers:
-            found[str(count)][f"picked + {len(film.strangers)} unrelated"] = score(
-                colorizer, film, picked, film.strangers
-            )
+            for likeness in (0.0, options.likeness):
+                name = f"picked + {len(film.strangers)} unrelated" + (f", likeness {likeness:g}" if likeness else "")
+                found[str(count)][name] = score(colorizer, film, picked, film.strangers, likeness)
         progress(f"{count}: " + ", ".join(f"{name} {value:.2f}" for name, value in found[str(count)].items()))
     return found
 
@@ -167,6 +174,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 2, 4, 8], metavar="N", help="references")
     parser.add_argument(
         "--with-strangers", type=int, nargs="*", default=[4, 8], metavar="N", help="counts to add them to (4 8)"
+    )
+    parser.add_argument(
+        "--likeness", type=float, default=0.8, metavar="N", help="below which they are left out (default: 0.8)"
     )
     parser.add_argument("--model", default="fast")
     parser.add_argument("--device", default="auto")
