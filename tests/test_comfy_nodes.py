@@ -304,7 +304,8 @@ def test_node_loads_references_of_a_folder(comfy, root):
     folder.mkdir()
     for name, size in (("shot_7.png", (30, 20)), ("a.png", (24, 24)), ("shot_120.jpg", (60, 40))):
         Image.new("RGB", size, (200, 40, 30)).save(folder / name)
-    batch, names, frames = run(comfy, "RemasterLoadReferences", folder="stills")
+    batch, names, frames, rules = run(comfy, "RemasterLoadReferences", folder="stills")
+    assert rules == ""
     assert (
         batch.shape == (3, 40, 60, 3) and apart(batch, torch.tensor([200, 40, 30]).div(255).expand(3, 40, 60, 3)) < 0.02
     )
@@ -317,6 +318,27 @@ def test_node_loads_references_of_a_folder(comfy, root):
     for wrong in ("nowhere", ""):
         with pytest.raises(ValueError, match="folder"):
             run(comfy, "RemasterLoadReferences", folder=wrong)
+
+
+def test_what_a_folder_says_of_its_references_acts_in_the_colorize_node(comfy):
+    """A reference of weight 0 is as if it were not there, one out of scope too; rules go from node to node as text."""
+    folder = comfy.base / "input" / "weighed"
+    folder.mkdir()
+    for name, color in (("red_0.png", (220, 30, 30)), ("blue_1.png", (30, 30, 220))):
+        Image.new("RGB", (64, 48), color).save(folder / name)
+    entry = '[[reference]]\npicture = "red_0.png"\n'
+    batch, (blue, *_) = clip(3), run(comfy, "RemasterLoadReferences", folder="weighed")
+    same = {"images": batch, "color_lines": 64, "scenes": "none"}
+    alone, _ = run(comfy, "RemasterReferenceColorize", **same, references=blue[1:])
+    for rule in ("weight = 0", "scope = [5, 9]"):
+        (folder / "references.toml").write_text(entry + rule + "\n")
+        pictures, _, frames, rules = run(comfy, "RemasterLoadReferences", folder="weighed")
+        told = {"references": pictures, "reference_frames": frames, "reference_rules": rules}
+        out, shares = run(comfy, "RemasterReferenceColorize", **same, **told)
+        assert apart(out, alone) <= STEP, rule
+        assert all(row[0] == 0 and row[1] > 0.1 for row in json.loads(shares)), rule
+    out, shares = run(comfy, "RemasterReferenceColorize", **same, references=pictures)
+    assert apart(out, alone) > STEP and all(row[0] > 0 for row in json.loads(shares))
 
 
 def test_node_picks_the_same_frames_of_images_and_video(comfy, tmp_path):
