@@ -206,7 +206,8 @@ def test_gradients_are_averaged_over_processes_and_missing_ones_count_as_zero(tm
         "group = Group.join('cpu')\nnet = torch.nn.Linear(2, 2)\ngroup.same(net)\n"
         "net.weight.grad = torch.full((2, 2), 1.0 + group.rank)\n"
         "net.bias.grad = torch.ones(2) if group.first else None\n"
-        "group.average_gradients(net)\nprint(net.weight.grad.sum().item(), net.bias.grad.sum().item())\n"
+        "group.average_gradients(net)\n"
+        "assert (net.weight.grad == 1.5).all() and (net.bias.grad == 0.5).all()\n"
         "values = group.gather(net.weight.detach())\nassert torch.equal(*values)\n"
         "assert group.agree(float(group.rank)) == 0\ngroup.leave()\n"
     )
@@ -215,7 +216,6 @@ def test_gradients_are_averaged_over_processes_and_missing_ones_count_as_zero(tm
         run, cwd=ROOT, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("6.0 1.0") == 2
 
 
 def test_batch_norm_sees_the_whole_batch():

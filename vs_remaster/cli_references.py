@@ -69,14 +69,15 @@ def _add_how(parser: argparse.ArgumentParser, defaults: Any) -> None:
 
 
 def _pick(arguments: argparse.Namespace) -> None:
-    from .cli import _model, _Progress
+    from .cli import _model
     from .picking import SHEET, pick_references
+    from .progress import Progress
     from .remaster import ColorizeOptions, RestoreOptions
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
     restore = RestoreOptions(model=_model(arguments.model, "restorer"), strength=arguments.strength, **how)
     count = arguments.count if arguments.count is not None else 0 if arguments.coverage else _COUNT
-    with _Progress(arguments.quiet) as progress:
+    with Progress(arguments.quiet) as progress:
         picked, covered = pick_references(
             arguments.input,
             arguments.output,
