@@ -14,6 +14,7 @@ import torch
 from ..color import code_range
 from ..film import VideoInfo
 from ..planes import Frame
+from ..samples import decode
 
 Kind = Literal["gray", "tinted", "coloured", "black"]
 
@@ -88,9 +89,8 @@ def _sampled(frame: Frame, info: VideoInfo, thumb: torch.Tensor) -> tuple[np.nda
     if info.kind == "gray":
         return thumb.numpy().ravel(), None
     if info.kind == "rgb":
-        r, g, b = (plane[::_STEP, ::_STEP].ravel() / ((1 << info.bits) - 1) for plane in frame.planes)
-        luma = 0.2126 * r + 0.7152 * g + 0.0722 * b  # BT.709
-        return luma, np.stack([(b - luma) / 1.8556, (r - luma) / 1.5748])
+        luma, chroma = decode([plane[::_STEP, ::_STEP] for plane in frame.planes], info)
+        return luma.numpy().ravel(), chroma.numpy().reshape(2, -1)
     across, down = info.subsampling
     steps = slice(None, None, max(1, _STEP >> down)), slice(None, None, max(1, _STEP >> across))
     chroma = [plane[steps] for plane in frame.planes[1:]]
