@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,3 +151,35 @@ class Atomic:
             self.close()
         else:
             self.abort()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that has its name only when it is complete and on the disk.
+
+    Raises:
+        InputError: no space left, permission denied. RemasterError: the disk fails.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with named_errors(path):
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            settle(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def settle(part: Path, path: Path) -> None:
+    """Give a finished file its name, so that it survives a loss of power."""
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    if sys.platform != "win32":  # which has no handles for folders; it writes names at once
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

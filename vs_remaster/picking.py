@@ -16,6 +16,7 @@ from .coverage import Cover, Described, cover, describe
 from .errors import InputError
 from .frames import to_picture
 from .manifest import NAME, Entry, Manifest, read_manifest, sha256, write_manifest
+from .output import write_whole
 from .overlay import overlay
 from .pick import steady
 from .pipeline import Picture, RemasterPipeline
@@ -287,9 +288,4 @@ def _make_folder(folder: Path) -> None:
 
 def _put(path: Path, bgr: np.ndarray) -> None:
     """Write a PNG; it appears when it is complete."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(cv2.imencode(".png", bgr)[1].tobytes())
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {str(path)!r}: {error.strerror}") from error
+    write_whole(path, cv2.imencode(".png", bgr)[1].tobytes())

@@ -17,9 +17,8 @@ import numpy as np
 from ..containers import media_url
 from ..errors import RemasterError
 from ..film import VideoInfo
-from ..output import Atomic, OutputFormat, named_errors
+from ..output import Atomic, OutputFormat, named_errors, settle, write_whole
 from ..planes import frame_of, planes_of
-from .folder import settle, write_whole
 from .plan import Chunk
 from .survey import checksum
 

@@ -14,7 +14,7 @@ import torch
 
 from ..errors import InputError, RemasterError
 from ..job import Done, OutputOptions, open_output, to_color
-from ..output import OutputFormat, check_output, output_format
+from ..output import OutputFormat, check_output, output_format, write_whole
 from ..pipeline import Picture
 from ..planes import Frame
 from ..references import Reference
@@ -24,7 +24,7 @@ from ..shares import SharesFile
 from ..shots import settle_for_film
 from ..video import VideoReader
 from .chunks import DamagedChunk, Record, finished, forget, read_chunk
-from .folder import JobFolder, write_whole
+from .folder import JobFolder
 from .identity import compare, computation, fingerprint
 from .maker import ChunkMaker
 from .plan import (
