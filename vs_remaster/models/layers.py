@@ -102,6 +102,17 @@ def shift(x: Tensor, channels: int) -> Tensor:
     return torch.cat([neighbours(past, -1), neighbours(future, 1), here], 2)
 
 
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution made as a matrix product: faster where it makes few channels of many, and oneDNN's convolution
+    sums over the channels of small pictures in another order for every number of threads."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
+
+
 class ResBlock(nn.Module):
     """Two 3x3 convolutions with a skip; the second starts small so that a fresh block is near the identity."""
 
@@ -140,6 +151,30 @@ class Stage(nn.Module):
         # The skip of the first block stays on the unshifted features: a shift must never replace a frame's own detail.
         x = trim(x, batch, halo, kept) + self.blocks[0].change(trim(mixed, batch, halo, kept))
         return self.blocks[1:](x), kept
+
+
+class Lift(nn.Sequential):
+    """Learned convex upsampling by 4: every pixel of the luma mixes the 9 chroma values round it.
+
+    Source: the upsampling of RAFT (Teed & Deng 2020), here led by the pixels of the luma.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.Conv2d(width + 16, width, 3, padding=1), nn.LeakyReLU(0.1), nn.Conv2d(width, 9 * 16, 1))
+
+    def forward(self, chroma4: Tensor, hidden: Tensor, luma: Tensor) -> Tensor:
+        """`chroma4` `[N, 2, H/4, W/4]`, `hidden` `[N, width, H/4, W/4]`, `luma` `[N, 1, H, W]` to chroma `[N, 2, H,
+        W]`."""
+        pixels = F.pixel_unshuffle(luma - MIDDLE, 4).to(hidden.dtype)
+        logits = wide(super().forward(torch.cat([hidden, pixels], 1)))
+        count, _, height, width = chroma4.shape
+        weights = torch.softmax(logits.view(count, 9, 16, height, width), 1)
+        padded = F.pad(chroma4, (1, 1, 1, 1), mode="replicate")
+        mixed = torch.zeros((), dtype=chroma4.dtype, device=chroma4.device)
+        for k in range(9):
+            near = padded[..., k // 3 : k // 3 + height, k % 3 : k % 3 + width]
+            mixed = mixed + near[:, :, None] * weights[:, None, k]
+        return F.pixel_shuffle(mixed.reshape(count, 32, height, width), 4)
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import MIDDLE, NO_HALO, Halo, Stage, fold, neighbours, pad_to_multiple, trim, unfold, wide
+from .layers import MIDDLE, NO_HALO, Halo, Pointwise, Stage, fold, neighbours, pad_to_multiple, trim, unfold, wide
 
 THUMBNAIL = (36, 48)  # lines x columns of the small frames that the tone part sees
 
@@ -60,8 +60,8 @@ class Tone(nn.Module):
             nn.Conv2d(width // 2, width, 3, 2, 1), nn.LeakyReLU(0.1),
             nn.Conv2d(width, width, 3, 2, 1), nn.LeakyReLU(0.1),
         )  # fmt: skip
-        self.mix1 = nn.Conv2d(5 * width, 2 * width, 1)
-        self.mix2 = nn.Conv2d(10 * width, 2 * width, 1)
+        self.mix1 = Pointwise(5 * width, 2 * width)
+        self.mix2 = Pointwise(10 * width, 2 * width)
         self.grid = nn.Conv2d(2 * width, 1, 3, padding=1)
         self.curve = nn.Linear(2 * width, 4)
         for layer in (self.grid, self.curve):
