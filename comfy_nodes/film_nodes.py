@@ -81,7 +81,8 @@ class RemasterVideo(io.ComfyNode):
                 io.Image.Input(
                     "references",
                     optional=True,
-                    tooltip="Coloured pictures of the film's own scenes, as a batch. None: the film is restored only.",
+                    tooltip="Coloured pictures of the film's own scenes, as a batch. None: the film is restored only, "
+                    "unless the colorizer plugged in is colorizer-automatic.",
                 ),
                 io.Boolean.Input("restore", default=True, tooltip="Remove dust, scratches, flicker, grain and blur."),
                 io.Boolean.Input("colorize", default=True, tooltip="Colour the film from the references."),

@@ -73,7 +73,8 @@ def remaster_video(
     part = {"start": film.start, "end": film.end, "options": film_jobs.JobOptions()}
     # a file that was only made for this run will be another the next time
     lasts = Path(host.scratch_folder()) not in film.path.parents
-    long = lasts and film_jobs.needs_job(film.path, output, write, bool(colorizer and given), **part)
+    colored = job.will_color(colorizer, given)
+    long = lasts and film_jobs.needs_job(film.path, output, write, colored, **part)
     try:
         with _Warnings() as warnings:
             work = {"restore": restorer, "colorize": colorizer, "references": given, "scenes": scenes, "write": write}
@@ -87,10 +88,10 @@ def remaster_video(
         then = "What is done is kept: run again to go on." if long else "No file was left; the next run begins anew."
         host.say(f"Stopped after {progress.frames}{of} frames. {then}", node)
         raise
-    verbs = [verb for verb, wanted in (("restored", restorer), ("coloured", colorizer and given)) if wanted]
+    verbs = [verb for verb, wanted in (("restored", restorer), ("coloured", colored)) if wanted]
     lines = [f"{done.frames} frames {' and '.join(verbs)}: {output}", *warnings.lines]
     if colorizer and not given:
-        lines.append("no references: the film was not coloured")
+        lines.append(f"no references: {'colours were guessed' if colored else 'the film was not coloured'}")
     text = "; ".join(lines)
     host.say(text, node)
     return text

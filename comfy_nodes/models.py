@@ -101,6 +101,12 @@ def colorizer(choice: ModelChoice | None, **options: Any) -> remaster.Colorizer:
     return _worker("colorizer", remaster.Colorizer, remaster.ColorizeOptions(**_how(choice, "colorizer"), **options))
 
 
+def default_colorizer(given: Sequence[Any]) -> ModelChoice | None:
+    """The colorizer where none is plugged in: None, which is the best one shipped, or without references the one that
+    takes none."""
+    return None if given else choose(f"colorizer-{remaster.AUTOMATIC}", "auto", "auto")
+
+
 def bring(workers: Sequence[remaster.Restorer | remaster.Colorizer], height: int, width: int) -> None:
     """Bring networks to their devices, where ComfyUI may have moved them away from, and free the memory there that
     frames of `height` x `width` will take at work. All that work together come at once: one could push out another."""

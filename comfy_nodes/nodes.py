@@ -127,14 +127,15 @@ class RemasterReferenceColorize(io.ComfyNode):
             node_id="RemasterReferenceColorize",
             display_name="Reference Colorize",
             category=CATEGORY,
-            description="Carries the colours of any number of reference pictures through the frames of a film. The "
-            "luma of the frames is kept, their own colours are replaced.",
+            description="Carries the colours of any number of reference pictures through the frames of a film; without "
+            "any it guesses. The luma of the frames is kept, their own colours are replaced.",
             inputs=[
                 io.Image.Input("images", tooltip="Frames of a film in order. Alpha is dropped."),
                 io.Image.Input(
                     "references",
+                    optional=True,
                     tooltip="Coloured pictures of the film's own scenes, one for each setting, say; of any size, as "
-                    "a batch. Alpha is dropped, so crop transparent borders away.",
+                    "a batch. Alpha is dropped, so crop transparent borders away. None: colours are guessed.",
                 ),
                 number("saturation", settings.SATURATION),
                 number("color_lines", settings.COLOR_LINES),
@@ -166,17 +167,17 @@ class RemasterReferenceColorize(io.ComfyNode):
     def execute(
         cls,
         images: torch.Tensor,
-        references: torch.Tensor,
         saturation: float,
         color_lines: int,
         scenes: str,
+        references: torch.Tensor | None = None,
         reference_frames: str = "",
         model: models.ModelChoice | None = None,
         reference_rules: str = "",
     ) -> io.NodeOutput:
         batch = batches.shaped(images, "images")
-        given = batches.references_of(references, reference_frames, reference_rules)
-        colorizer = models.colorizer(model, saturation=saturation, lines=color_lines)
+        given = [] if references is None else batches.references_of(references, reference_frames, reference_rules)
+        colorizer = models.colorizer(model or models.default_colorizer(given), saturation=saturation, lines=color_lines)
         models.bring([colorizer], *batch.shape[1:3])
         done = host.Progress(len(batch), cls.hidden.unique_id).done
         out, shares = batches.colorize(batch, given, colorizer, settings.SCENES[scenes], host.check_interrupt, done)

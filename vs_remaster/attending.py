@@ -164,7 +164,11 @@ class ReferenceSet:
         """Chroma and shares for frames `[1, H, W]`, the first of them `number`, that no reference acts on: none."""
         if not self._warned:
             self._warned = True
-            log.warning("no reference acts on frame %d and perhaps others: they stay gray; widen a scope", number)
+            log.warning(
+                "no reference acts on frame %d and perhaps others: they stay gray; widen a scope, or colour "
+                "them automatically",
+                number,
+            )
         device = frames[0].device
         chroma = torch.zeros(len(frames), 2, *frames[0].shape[-2:], device=device)
         return list(zip(chroma, torch.zeros(len(frames), len(self.rules), device=device)))

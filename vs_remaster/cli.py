@@ -173,6 +173,7 @@ def _add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
         help="pictures to take the colours from, or a references.toml",
     )
     what.add_argument("--no-restore", action="store_true", help="leave the luma as it is")
+    what.add_argument("--automatic", action="store_true", help="guess the colours of frames that no reference acts on")
     what.add_argument("--no-color", action="store_true", help="leave the colours as they are")
     _number(what, "--strength", float, restore.strength, "of the restoration, 0..1; 0 leaves the source untouched")
     _number(what, "--grain", float, restore.grain, "how much of the film's own grain is put back, 0..1")
@@ -262,7 +263,7 @@ def _output_options(arguments: argparse.Namespace) -> Any:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from .job import remaster_film
+    from .job import remaster_film, will_color
     from .jobs.commands import job_options
     from .jobs.run import needs_job, remaster_job
     from .shares import SharesFile
@@ -271,7 +272,7 @@ def _run(arguments: argparse.Namespace) -> None:
     files = arguments.input, arguments.output
     part = {"start": arguments.start, "end": arguments.end}
     with Progress(arguments.quiet, arguments.json) as progress:
-        if needs_job(*files, write, bool(work["references"]), **part, options=options):
+        if needs_job(*files, write, will_color(work["colorize"], work["references"]), **part, options=options):
             told = {"options": options, "watch": progress, "shares": arguments.shares}
             done = remaster_job(*files, write=write, **told, **part, **work)
         else:
@@ -316,6 +317,7 @@ def _work(arguments: argparse.Namespace) -> dict[str, Any]:
         model=_model(arguments.model, "colorizer"),
         saturation=arguments.saturation,
         lines=arguments.color_lines,
+        automatic=arguments.automatic,
         **how,
     )
     scenes = arguments.scenes if arguments.scenes in ("auto", "none") else parse_cuts(arguments.scenes)

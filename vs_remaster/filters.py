@@ -118,9 +118,10 @@ def _restored(frame: vs.VideoFrame, luma: torch.Tensor, mask: torch.Tensor, stre
 
 def colorize(
     clip: vs.VideoNode,
-    references: References,
+    references: References | None = None,
     *,
     references_at: Sequence[int] | None = None,
+    automatic: bool = _COLORIZE.automatic,
     model: str = _COLORIZE.model,
     saturation: float = _COLORIZE.saturation,
     color_lines: int = _COLORIZE.lines,
@@ -141,6 +142,7 @@ def colorize(
             says of their weights and scopes), a picture, a list of both, or a clip whose frames are the pictures.
         references_at: the number of the frame that each reference shows, in their order; None: as the names say. What
             acts in its shot needs `scenes` as a list or None, or its entry says where the shot lies.
+        automatic: frames that no reference acts on, all where none are given, get colours by a guess.
         model, saturation, engine, device, precision: see `ColorizeOptions`.
         color_lines: height in lines at which colour is computed, whatever the clip's: `ColorizeOptions.lines`.
         scenes: see `restore`.
@@ -158,7 +160,13 @@ def colorize(
         fmt = _colored_format(clip, format)
         colorizer = Colorizer(
             ColorizeOptions(
-                model=model, saturation=saturation, lines=color_lines, engine=engine, device=device, precision=precision
+                model=model,
+                saturation=saturation,
+                lines=color_lines,
+                automatic=automatic,
+                engine=engine,
+                device=device,
+                precision=precision,
             )
         )
         cuts = () if scenes is None else None if isinstance(scenes, str) else whole_numbers(scenes)
@@ -181,8 +189,9 @@ def _colored(frame: vs.VideoFrame, blank: vs.VideoFrame, chroma: torch.Tensor, s
     wanted = _output_samples(samples, samples_of_format(blank.format), blank.format.id == frame.format.id)
     out = frame_with(frame, blank, encode(None, chroma, planes_of(frame), samples, wanted, colored=True))
     describe(out, wanted)
-    out.props["RemasterReference"] = int(shares.argmax())
-    out.props["RemasterReferenceWeights"] = shares.tolist()
+    if len(shares):
+        out.props["RemasterReference"] = int(shares.argmax())
+        out.props["RemasterReferenceWeights"] = shares.tolist()
     return out
 
 
@@ -311,7 +320,7 @@ def _output_samples(source: Samples, wanted: Samples, same: bool) -> Samples:
 
 
 def _encode_references(
-    references: References,
+    references: References | None,
     at: Sequence[int] | None,
     colorizer: Colorizer,
     name: str,
@@ -331,6 +340,9 @@ def _encode_references(
                 "references[0] + references[120] for example"
             )
         clips = [references[i] for i in range(references.num_frames)]
+    elif references is None:
+        if not colorizer.options.guesses:
+            raise InputError("no references were given: name a folder, pictures or a clip, or set automatic=True")
     elif isinstance(references, str | os.PathLike) or not isinstance(references, Iterable):
         pictures = load_references(references, lines=lines)
     else:

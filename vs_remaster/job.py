@@ -13,6 +13,7 @@ from .encode import VideoWriter, open_writer
 from .errors import InputError
 from .film import VideoInfo
 from .frames import decode_frame, from_picture, to_picture
+from .options import AUTOMATIC
 from .output import OutputFormat, check_output, output_format
 from .overlap import overlap
 from .pictures import PictureWriter
@@ -88,7 +89,7 @@ def remaster_film(
         output: .mkv, .mp4, .mov, .mxf, or a folder for pictures; appears when it is complete.
         restore: see `RemasterPipeline`.
         colorize: see `RemasterPipeline`.
-        references: to colour from; without any, the film is restored only.
+        references: to colour from; without any, the film is restored only, or coloured automatically.
         scenes: see `RemasterPipeline`.
         write: see `OutputOptions`.
         start: first frame.
@@ -138,17 +139,27 @@ def to_color(
     colorize: ColorizeOptions | Colorizer | None,
     references: Sequence[Reference],
 ) -> ColorizeOptions | Colorizer | None:
-    """`colorize` where there is something to colour from; without references a film is restored only.
+    """`colorize` where there is something to colour from, or it is automatic; else a film is restored only.
 
     Raises:
         InputError: nothing is left to do.
     """
-    uncolored = colorize is not None and not references
+    uncolored = colorize is not None and not will_color(colorize, references)
     if restore is None and (colorize is None or uncolored):
         raise InputError("nothing to do: restoring is off, and colouring is off or has no references")
     if uncolored:
         log.info("no references: the film is restored only")
+    elif colorize is not None and not references:
+        log.info("no references: colours are guessed; a few coloured frames would do far better")
     return None if uncolored else colorize
+
+
+def will_color(colorize: ColorizeOptions | Colorizer | None, references: Sequence[Reference]) -> bool:
+    """Whether a film gets colours: from references, or without any by a guess."""
+    if colorize is None:
+        return False
+    options = colorize.options if isinstance(colorize, Colorizer) else colorize
+    return bool(references) or options.guesses
 
 
 def remaster_frames(
@@ -340,7 +351,8 @@ def plan(pipeline: RemasterPipeline, info: VideoInfo | RawFormat, references: in
         if worker:
             lines, columns = worker.size(info.height, info.width)
             source = f" from {references} reference{'s' if references != 1 else ''}" if verb == "colour" else ""
-            parts.append(f"{verb}{source} with {worker.model} at {columns}x{lines}")
+            model = AUTOMATIC if verb == "colour" and worker.options.automatic and not references else worker.model
+            parts.append(f"{verb}{source} with {model} at {columns}x{lines}")
     engines = {f"{w.engine.device} {w.engine.precision}" for w in (pipeline.restorer, pipeline.colorizer) if w}
     film = f"{info.width}x{info.height} {info.pix_fmt}"
     return f"{film}: {', '.join(parts)} on {' and '.join(sorted(engines))}; {target}"

@@ -11,6 +11,8 @@ from typing import Any
 
 from .errors import InputError
 
+AUTOMATIC = "automatic"
+"""The shipped colorizer that takes no references."""
 TILE_OVERLAP = 96
 """Pixels that tiles share at each side; a multiple of the network's 8. With 64 a pixel in 100,000 differs by over
 1/255."""
@@ -82,12 +84,15 @@ class ColorizeOptions:
             weight file.
         saturation: 0 or more; 1 leaves colours as predicted.
         lines: height in lines at which colour is computed, whatever the source's.
-        device, precision, engine: as in `RestoreOptions`.
+        automatic: colours are guessed for frames that no reference acts on, by the model `automatic`, which takes none
+            itself; else those stay gray.
+        device, precision, engine: as in `RestoreOptions`; what guesses runs in PyTorch.
     """
 
     model: str = "auto"
     saturation: float = 1.0
     lines: int = 432
+    automatic: bool = False
     device: str = "auto"
     precision: str = "auto"
     engine: str = "auto"
@@ -95,6 +100,11 @@ class ColorizeOptions:
     def __post_init__(self) -> None:
         _check(self, saturation=(0, math.inf))
         _check(self, numbers.Integral, "color ", lines=(64, 2160))
+
+    @property
+    def guesses(self) -> bool:
+        """Whether frames get colours without any reference."""
+        return self.automatic or self.model == AUTOMATIC
 
 
 def frame_numbers(scenes: Iterable[int]) -> frozenset[int]:

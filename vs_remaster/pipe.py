@@ -95,7 +95,7 @@ def remaster_pipe(
         options: see `PipeOptions`.
         restore: see `RemasterPipeline`.
         colorize: see `RemasterPipeline`.
-        references: to colour from; without any, the film is restored only.
+        references: to colour from; without any, the film is restored only, or coloured automatically.
         scenes: see `RemasterPipeline`.
         progress: see `job.Progress`; nobody knows how many frames there will be.
 

@@ -48,7 +48,8 @@ class RemasterPipeline:
     Args:
         restore: options, or a restorer that is there already; None leaves the luma as it is.
         colorize: options, or a colorizer that is there already; None leaves the colours as they are.
-        references: needed when colouring. With scenes `auto`, those that act in their shot have to say where it lies.
+        references: needed when colouring, unless that is automatic. With scenes `auto`, those that act in their shot
+            have to say where it lies.
         scenes: `auto` finds cuts, `none` treats the film as one scene, a list gives the frames that start a scene.
 
     Frames are numbered by their `index`, one after the other from wherever the first begins: blocks lie on the grid of

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -23,7 +24,7 @@ from .models import info
 from .models.colorizer import working_size
 from .models.layers import Halo
 from .models.restorer import Place, thumbnails
-from .options import TILE_OVERLAP, ColorizeOptions, RestoreOptions, check_weight, frame_numbers
+from .options import AUTOMATIC, TILE_OVERLAP, ColorizeOptions, RestoreOptions, check_weight, frame_numbers
 from .references import Reference
 from .window import Window
 
@@ -51,7 +52,7 @@ class Colored(NamedTuple):
 def chosen_model(network: str, options: RestoreOptions | ColorizeOptions) -> str:
     if options.model != "auto":
         return options.model
-    shipped = weights.variants(network)
+    shipped = [name for name in weights.variants(network) if name != AUTOMATIC]
     wanted = "quality" if choose_device(options.device) != "cpu" else "fast"
     return wanted if wanted in shipped or not shipped else shipped[0]
 
@@ -152,20 +153,29 @@ class Colorizer(_Worker):
 
     def __init__(self, options: ColorizeOptions = ColorizeOptions(), *, block: int | None = None) -> None:
         super().__init__("colorizer", options, block)
+        self._guesser: Colorizer | None = None
+        if options.automatic and self.info.needs_references:
+            engine = options.engine if options.engine == "compile" else "torch"
+            how = replace(options, model=AUTOMATIC, automatic=False, engine=engine, saturation=1.0)
+            self._guesser = Colorizer(how, block=block)
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """The size (lines, columns) at which a `height` x `width` picture is coloured."""
-        return working_size(height, width, self.options.lines, self.info.multiple_of)
+        return working_size(height, width, self.info.lines or self.options.lines, self.info.multiple_of)
 
     def encode_references(self, references: Sequence[Reference]) -> ReferenceSet:
         """Encode reference pictures once; the result is good for any number of clips.
 
         Raises:
-            InputError: there is none, and the network needs some; or one acts in a shot that is not known, see
-                `attending.settle`.
+            InputError: there is none, and the network needs some; there are some, and it takes none; or one acts in a
+                shot that is not known, see `attending.settle`.
         """
+        if not references and self._guesser:
+            return self._guesser.encode_references(())
         if not references and self.info.needs_references:
-            raise InputError("no references to colour from; give at least one colour picture")
+            raise InputError("no references to colour from; give at least one colour picture, or colour automatically")
+        if references and not self.info.takes_references:
+            raise InputError(f"model {self.model} takes no references, got {len(references)}; leave the model to auto")
 
         def picture(reference: Reference) -> tuple[Tensor, Tensor]:
             rgb = reference.rgb[None].float().cpu()
@@ -239,10 +249,15 @@ class Colorizer(_Worker):
     def _colored(
         self, frames: Sequence[Tensor], memory: ReferenceSet, halo: Halo, acting: tuple[int, ...], first: int
     ) -> list[tuple[Tensor, Tensor]]:
-        """Colour a window all of whose frames have the same references in scope; gray where there are none."""
+        """Colour a window all of whose frames have the same references in scope; where there are none, gray or a
+        guess."""
         kept = halo.kept(len(frames))
         low = _stack(frames, self.engine.home, self.size(*frames[0].shape[-2:]))
         chosen = memory.chosen(acting, low[kept], lambda some: memory.whole.likeness(self.engine.describe(some)))
+        if not chosen and self._guesser:
+            guessed = self._guesser._colored(frames, self._guesser.encode_references(()), halo, (), first)
+            none = guessed[0][0].new_zeros(len(memory.rules))
+            return [(self.options.saturation * chroma, none) for chroma, _ in guessed]
         if not chosen and memory.rules:
             return memory.gray(frames[kept], first + halo.before)
         chroma, shares = self.engine.colorize(low, memory.memory(chosen), halo)

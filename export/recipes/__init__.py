@@ -1,4 +1,4 @@
-"""Ways to train: our own, and those of the two papers for their networks.
+"""Ways to train: our own, our automatic colorizer, and those of the two papers for their networks.
 
 `RECIPES[recipe][task]` makes a `Recipe`, which knows everything that differs; the loop is in `export/train.py`.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from .deepremaster import DeepColorize, DeepJoint, DeepRestore
 from .ours import Colorize, Joint, Restore
+from .palette import Palette
 from .recipe import Recipe, Settings
 from .rtn import RtnColorize, RtnRestore
 
 RECIPES: dict[str, dict[str, type[Recipe]]] = {
     "ours": {"restore": Restore, "colorize": Colorize, "joint": Joint},
+    "palette": {"colorize": Palette},
     "deepremaster": {"restore": DeepRestore, "colorize": DeepColorize, "joint": DeepJoint},
     "rtn": {"restore": RtnRestore, "colorize": RtnColorize},
 }

@@ -12,6 +12,7 @@ from typing import Any
 from .. import weights
 from ..engines import choose_device, choose_precision
 from ..errors import InputError
+from ..options import AUTOMATIC
 from ..references import Reference
 from ..remaster import ColorizeOptions, RestoreOptions, chosen_model
 
@@ -31,8 +32,11 @@ def computation(network: str, options: RestoreOptions | ColorizeOptions | None) 
     precision = options.precision
     if options.engine in ("auto", "torch") or precision != "auto":
         precision = choose_precision(precision, device)
+    told = asdict(options)
+    if told.pop("automatic", False):
+        told["automatic"] = weights.sha256(weights.find(network, AUTOMATIC))
     return {
-        **asdict(options),
+        **told,
         "model": f"{'official ' if model.endswith('-official') else ''}{weights.sha256(weights.find(network, model))}",
         "device": device.partition(":")[0],
         "engine": "torch" if options.engine == "auto" else options.engine,

@@ -14,7 +14,7 @@ from typing import Any
 from .. import weights
 from ..errors import InputError
 from ..film import VideoInfo
-from ..job import context
+from ..job import context, will_color
 from ..models import info as info_of
 from ..output import OutputFormat
 from ..references import Reference, load_references
@@ -222,7 +222,7 @@ def _done(
 ) -> tuple[RestoreOptions | None, ColorizeOptions | None, tuple[str, ...]]:
     """How a shot is done."""
     restore = None if shot.skip else work.restore
-    colorize = work.colorize if shot.color and not shot.skip and references else None
+    colorize = work.colorize if shot.color and not shot.skip and will_color(work.colorize, references) else None
     if restore:
         changed = {name: getattr(shot, name) for name in ("strength", "grain") if getattr(shot, name) is not None}
         restore = replace(restore, **changed)

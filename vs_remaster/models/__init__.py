@@ -12,6 +12,7 @@ from ..errors import InputError
 from .attention import Memory
 from .colorizer import ColorizerConfig, ColorizerNet
 from .deepremaster import DeepColorizer, DeepMemory, DeepRemasterConfig, DeepRestorer
+from .palette import NoReferences, PaletteColorizer, PaletteConfig
 from .restorer import RestorerConfig, RestorerNet
 from .rtn import RtnColorizer, RtnConfig, RtnReferences, RtnRestorer
 
@@ -28,7 +29,9 @@ class ModelInfo:
         fixed_block: another `block` would change the picture.
         scales_references: references are handed over at their own size.
         needs_references: it cannot do without any.
+        takes_references: it has a use for some.
         weighs_references: it knows weights of references, and how much frames resemble them.
+        lines: the height at which it sees every picture; None: any.
     """
 
     network: str
@@ -39,17 +42,22 @@ class ModelInfo:
     fixed_block: bool = False
     scales_references: bool = False
     needs_references: bool = True
+    takes_references: bool = True
     weighs_references: bool = False
+    lines: int | None = None
 
 
-EncodedReferences = Memory | DeepMemory | RtnReferences
+EncodedReferences = Memory | DeepMemory | RtnReferences | NoReferences
 """What a colorizer remembers of its references; to everyone else a thing to hand on."""
 
-_OPTIONAL = ("fixed_block", "scales_references", "needs_references", "weighs_references")
+_OPTIONAL = (
+    "fixed_block", "scales_references", "needs_references", "takes_references", "weighs_references", "lines"
+)  # fmt: skip
 
 NETWORKS: dict[str, tuple[Callable[..., nn.Module], type]] = {
     "restorer": (RestorerNet, RestorerConfig),
     "colorizer": (ColorizerNet, ColorizerConfig),
+    "palette-colorizer": (PaletteColorizer, PaletteConfig),
     "deepremaster-restorer": (DeepRestorer, DeepRemasterConfig),
     "deepremaster-colorizer": (DeepColorizer, DeepRemasterConfig),
     "rtn-restorer": (RtnRestorer, RtnConfig),

@@ -1,0 +1,96 @@
+"""Colour without references: frames that no reference acts on get a guess, and the others what they had."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.test_attending import CPU, RED, film, painted
+from vs_remaster.attending import settle
+from vs_remaster.errors import InputError
+from vs_remaster.job import to_color, will_color
+from vs_remaster.jobs.identity import computation
+from vs_remaster.models import build
+from vs_remaster.models.layers import Halo
+from vs_remaster.options import AUTOMATIC
+from vs_remaster.pipeline import Picture, RemasterPipeline
+from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions
+
+
+@pytest.fixture(scope="module")
+def colorizer() -> Colorizer:
+    return Colorizer(ColorizeOptions(model="fast", lines=64, automatic=True, **CPU))
+
+
+def test_a_window_gives_what_the_whole_clip_gives():
+    torch.manual_seed(3)
+    net = build("palette-colorizer").eval()
+    net.palette.normal_(0, 0.1)
+    with torch.no_grad():
+        for value in net.parameters():
+            value.add_(0.01 * torch.randn_like(value))
+        luma = torch.rand(1, 9, 1, 64, 96)
+        whole = net(luma, []).chroma
+        part = net(luma[:, 1:8], [], Halo(2, 2)).chroma
+    assert whole.abs().max() > 0
+    assert torch.allclose(whole[:, 3:6], part, atol=1e-6)
+
+
+def test_frames_are_coloured_without_references(colorizer):
+    luma = film(4)
+    made = colorizer.colorize(luma, colorizer.encode_references(()))
+    assert made.chroma.shape == (4, 2, 64, 96) and made.shares.shape == (4, 0)
+    assert made.chroma.abs().mean() > 1e-3
+    alone = Colorizer(ColorizeOptions(model=AUTOMATIC, **CPU))
+    assert torch.equal(alone.colorize(luma, alone.encode_references(())).chroma, made.chroma)
+
+
+def test_half_the_saturation_is_half_the_chroma(colorizer):
+    half = Colorizer(replace(colorizer.options, saturation=0.5))
+    luma = film(4)
+    whole, pale = (one.colorize(luma, one.encode_references(())).chroma for one in (colorizer, half))
+    assert torch.allclose(pale, whole / 2)
+
+
+def test_only_frames_outside_of_all_scopes_are_guessed(colorizer):
+    luma = film(8, 4)
+    red = painted(luma[0], RED, scope=(0, 4))
+    plain = Colorizer(replace(colorizer.options, automatic=False))
+    guessed, gray = (one.colorize(luma, one.encode_references(settle([red], [4])), [4]) for one in (colorizer, plain))
+    assert torch.equal(guessed.chroma[:4], gray.chroma[:4])
+    assert not gray.chroma[4:].any()
+    alone = colorizer.colorize(luma[4:], colorizer.encode_references(())).chroma
+    assert torch.allclose(guessed.chroma[4:], alone, atol=1e-5)
+    assert not guessed.shares[4:].any()
+
+
+def test_a_frame_is_the_same_wherever_the_film_begins(colorizer):
+    luma = film(24, 4)
+    whole = colorizer.colorize(luma, colorizer.encode_references(()), [4]).chroma
+    pictures = (Picture(luma[n], None, n) for n in range(13, 24))
+    made = {p.index: p.chroma for p in RemasterPipeline(None, colorizer, (), [4]).process(pictures)}
+    assert all(torch.allclose(made[n], whole[n], atol=1e-5) for n in range(16, 24))
+
+
+def test_references_are_refused_by_the_network_that_takes_none():
+    alone = Colorizer(ColorizeOptions(model=AUTOMATIC, **CPU))
+    with pytest.raises(InputError, match="model automatic takes no references, got 1; leave the model to auto"):
+        alone.encode_references([painted(film(1)[0], RED)])
+
+
+def test_a_film_without_references_is_coloured_only_when_asked(caplog):
+    asked, plain = ColorizeOptions(automatic=True), ColorizeOptions()
+    caplog.set_level("INFO")
+    assert to_color(RestoreOptions(), asked, ()) is asked
+    assert "colours are guessed" in caplog.text
+    assert to_color(RestoreOptions(), plain, ()) is None
+    assert will_color(ColorizeOptions(model=AUTOMATIC), ()) and not will_color(plain, ()) and not will_color(None, ())
+    with pytest.raises(InputError, match="nothing to do"):
+        to_color(None, plain, ())
+
+
+def test_jobs_know_a_guess_by_its_weights():
+    plain, asked = (computation("colorizer", ColorizeOptions(automatic=value, **CPU)) for value in (False, True))
+    assert "automatic" not in plain and len(asked["automatic"]) == 64
