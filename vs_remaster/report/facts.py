@@ -23,6 +23,7 @@ from ..scenes import CutDetector
 from ..video import VideoReader
 from .album import Album
 from .coverage import COVERED, Describer, Scenes
+from .drift import thumbnail
 from .measures import Curve, glance, local_change, saturation, tiles
 from .shots import Moment, ShotFacts, ShotInProgress
 
@@ -157,7 +158,7 @@ class Collector:
             after=after,
             tiles=(tiles(was.luma), tiles(became.luma)),
             damage=local_change(was.luma, became.luma) if damage is None else damage,
-            chroma=None if became.chroma is None else became.chroma.mean((1, 2)),
+            small=thumbnail(became),
             saturation=saturation(became.chroma),
             sharpness=sharpness(restored),
             look=self._describer.describe(restored) if self._describer.names and index % self._every == 0 else None,

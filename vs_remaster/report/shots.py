@@ -12,7 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from ..planes import Frame
-from .measures import Curve, Flicker, Spread
+from .drift import Drift, Thumbnail
+from .measures import Curve, Flicker
 
 _EDGE = 4  # frames at both ends of a shot that do not stand for it: splices and the ends of dissolves lie there
 _AROUND = 2  # frames on each side that a frame's sharpness is compared with
@@ -20,7 +21,8 @@ _AROUND = 2  # frames on each side that a frame's sharpness is compared with
 
 @dataclass(frozen=True)
 class Moment:
-    """A frame of both films and what was measured on it; `chroma` is the mean of Cb and Cr, `look` a description."""
+    """A frame of both films and what was measured on it; `small` is the result, `look` a description of
+    it."""
 
     frame: int
     time: float
@@ -28,7 +30,7 @@ class Moment:
     after: Frame = field(repr=False)
     tiles: tuple[np.ndarray, np.ndarray]
     damage: float
-    chroma: np.ndarray | None
+    small: Thumbnail
     saturation: float
     sharpness: float
     look: Tensor | None
@@ -47,7 +49,7 @@ class ShotFacts:
         flicker_before, flicker_after: root mean square of the jumps of brightness from frame to frame, in parts of
             white.
         damage: share of the pixels that were repaired, 0..1.
-        drift: how far the mean colour of a frame is from that of the shot, root mean square, in parts of white.
+        drift: how far the colours of what it shows wander, root mean square, in parts of white.
         saturation: mean distance from gray.
         coverage: how well the references show it, 0..1; None without references.
         reference: the one that shows most of it; None without references.
@@ -86,7 +88,7 @@ class ShotInProgress:
         self._squares = [0.0, 0.0]
         self._count = 0
         self._damage = self._saturation = 0.0
-        self._chroma = Spread()
+        self._drift = Drift()
         self._covers: list[float] = []
         self._best = Counter[str]()
         self._earlier: deque[float] = deque(maxlen=_AROUND)
@@ -100,7 +102,7 @@ class ShotInProgress:
         self._count += 1
         self._damage += moment.damage
         self._saturation += moment.saturation
-        self._chroma.push(np.zeros(2) if moment.chroma is None else moment.chroma)
+        self._drift.push(moment.small)
         self._late.append(moment)
         if len(self._late) > _EDGE:
             self._judge(self._late.popleft())
@@ -133,7 +135,7 @@ class ShotInProgress:
             flicker_before=before,
             flicker_after=after,
             damage=self._damage / self._count,
-            drift=self._chroma.distance,
+            drift=self._drift.distance,
             saturation=self._saturation / self._count,
             coverage=sum(self._covers) / len(self._covers) if self._covers else None,
             reference=max(self._best, key=self._best.__getitem__, default=None),
