@@ -49,6 +49,7 @@ class Reference:
         origin: where it comes from.
         likeness: 0..1; it is left out where a frame resembles it less than that. None: `attending.STRANGE` where it
             shows no frame of the film and others do, else 0.
+        path: of the file that it was read from, None where there was none.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Reference:
     shot: tuple[int, int] | None = None
     origin: str = ""
     likeness: float | None = None
+    path: Path | None = None
 
     def __post_init__(self) -> None:
         manifest.check_weight(self.weight, f"reference {self.name!r}")
@@ -282,6 +284,7 @@ def _load(file: _File, lines: int | None) -> Reference:
         shot=about.shot,
         origin=about.origin,
         likeness=file.likeness,
+        path=path.absolute(),
     )
 
 

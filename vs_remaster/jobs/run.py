@@ -361,7 +361,11 @@ class _Job:
         total, written = reader.count, 0
         number = {name: i for i, name in enumerate(self._work.references)}
         references = list(self._work.references.values())
-        with open_output(output, reader, self._out, write) as writer, SharesFile(shares, references) as told:
+        with (
+            open_output(output, reader, self._out, write) as writer,
+            SharesFile(shares, references) as told,
+            SharesFile(self.folder.shares if references else None, references) as kept,
+        ):
             for chunk in self.chunks:
                 if chunk not in records:
                     raise RemasterError(f"chunk {chunk.name} is gone: was it removed while the job ran?")
@@ -369,7 +373,8 @@ class _Job:
                     check()
                     place = survey.start + written
                     names = chunk.segment(place).references
-                    told.write(place, given and [(number[names[i]], share) for i, share in given])
+                    for file in (told, kept):
+                        file.write(place, given and [(number[names[i]], share) for i, share in given])
                     times = survey.times[written], survey.durations[written] or None
                     writer.write(Frame(place, times[0], planes, times[1]))
                     written += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -16,6 +16,7 @@ from .drift import Drift, Thumbnail
 from .measures import Curve, Flicker
 
 _EDGE = 4  # frames at both ends of a shot that do not stand for it: splices and the ends of dissolves lie there
+_SHARES = 3  # references that are named with how much they gave
 _AROUND = 2  # frames on each side that a frame's sharpness is compared with
 
 
@@ -33,6 +34,7 @@ class Moment:
     small: Thumbnail
     saturation: float
     sharpness: float
+    shares: Sequence[tuple[str, float]] | None
     look: Tensor | None
 
 
@@ -53,6 +55,8 @@ class ShotFacts:
         saturation: mean distance from gray.
         coverage: how well the references show it, 0..1; None without references.
         reference: the one that shows most of it; None without references.
+        shares: the references that gave most of its colour, by name, and how much of it, 0..1; empty where that is not
+            known.
     """
 
     number: int
@@ -69,6 +73,7 @@ class ShotFacts:
     saturation: float
     coverage: float | None
     reference: str | None
+    shares: list[tuple[str, float]]
 
 
 class ShotInProgress:
@@ -91,6 +96,7 @@ class ShotInProgress:
         self._drift = Drift()
         self._covers: list[float] = []
         self._best = Counter[str]()
+        self._shares = Counter[str]()
         self._earlier: deque[float] = deque(maxlen=_AROUND)
         self._late: deque[Moment] = deque()
         self._key: tuple[float, Moment] | None = None
@@ -103,6 +109,8 @@ class ShotInProgress:
         self._damage += moment.damage
         self._saturation += moment.saturation
         self._drift.push(moment.small)
+        for name, share in moment.shares or ():
+            self._shares[name] += share
         self._late.append(moment)
         if len(self._late) > _EDGE:
             self._judge(self._late.popleft())
@@ -139,6 +147,7 @@ class ShotInProgress:
             saturation=self._saturation / self._count,
             coverage=sum(self._covers) / len(self._covers) if self._covers else None,
             reference=max(self._best, key=self._best.__getitem__, default=None),
+            shares=[(name, share / self._count) for name, share in self._shares.most_common(_SHARES)],
         )
 
     def _count_jumps(self, side: int, jumps: list[float]) -> None:
