@@ -432,8 +432,8 @@ def test_the_facts_are_there_as_json_too_and_the_page_agrees(report):
     assert [s["shots"] for s in told["suggestions"]] == [[2]]
     text = (report / "index.html").read_text(encoding="utf-8")
     assert f'pictures/paint_{told["suggestions"][0]["frame"]:06d}.png" download' in text
-    flickers = f"{100 * told['shots'][0]['flicker_before']:.2f} % → {100 * told['shots'][0]['flicker_after']:.2f} %"
-    assert flickers in text
+    flickers = f"{100 * told['shots'][0]['flicker_before']:.2f} → {100 * told['shots'][0]['flicker_after']:.2f} %"
+    assert flickers in text.replace("\N{NO-BREAK SPACE}", " ")
     data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
     assert [shot[:2] for shot in data["shots"]] == [[0.0, 0.5], [0.5, 0.5]]
     assert "&#x27;" not in json.dumps(data)

@@ -80,7 +80,8 @@ class MadeFilm:
     def info(self, source: VideoInfo) -> VideoInfo:
         """What is known of the film made, from what is known of its source."""
         out = {name: getattr(self._out, name) for name in self._out.__dataclass_fields__}
-        return replace(source, **out, pix_fmt=self._out.pix_fmt, path=self.path, frames=self.end - self.start)
+        path = self.path.with_suffix("") if self.path.suffix == ".job" else self.path
+        return replace(source, **out, pix_fmt=self._out.pix_fmt, path=path, frames=self.end - self.start)
 
     def frames(self) -> Iterator[Frame]:
         """Every frame as it was made.

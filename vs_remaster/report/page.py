@@ -59,7 +59,7 @@ def _about(facts: Facts) -> str:
 def _figures(facts: Facts) -> str:
     """The film's own numbers in large."""
     told = [
-        ("Flicker", f"{_percent(facts.flicker_before)} → {_percent(facts.flicker_after)}", "of white, before → after"),
+        ("Flicker", _change(facts.flicker_before, facts.flicker_after), "of white, before → after"),
         ("Repaired", _percent(facts.damage), "of all pixels"),
     ]
     if facts.colored:
@@ -187,13 +187,13 @@ def _told(shot: ShotFacts) -> dict[str, str]:
         "number": str(shot.number),
         "time": f"{clock(shot.start, True)} – {clock(shot.end, True)}",
         "frames": f"{shot.first} – {shot.first + shot.frames - 1}",
-        "flicker": f"{_percent(shot.flicker_before)} → {_percent(shot.flicker_after)}",
+        "flicker": _change(shot.flicker_before, shot.flicker_after),
         "damage": _percent(shot.damage),
         "drift": _percent(shot.drift),
         "saturation": _percent(shot.saturation),
-        "coverage": "" if shot.coverage is None else f"{shot.coverage:.0%}".replace("%", " %"),
+        "coverage": "" if shot.coverage is None else _percent(shot.coverage, 0),
         "reference": shot.reference or "",
-        "shares": ", ".join(f"{name} {share:.0%}".replace("%", " %") for name, share in shot.shares if share >= 0.005),
+        "shares": ", ".join(f"{name} {_percent(share, 0)}" for name, share in shot.shares if share >= 0.005),
     }
 
 
@@ -231,5 +231,9 @@ def _count(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+def _percent(share: float, digits: int = 2) -> str:
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def _change(before: float, after: float) -> str:
+    return f"{100 * before:.2f} → {_percent(after)}".replace(" → ", "\N{NO-BREAK SPACE}→ ")
