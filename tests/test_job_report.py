@@ -89,5 +89,17 @@ def test_where_the_frames_of_a_job_are_gone_the_film_is_named(job, tmp_path, cap
     assert [shot["drift"] for shot in old["shots"]] == [shot["drift"] for shot in one["shots"]]
 
 
+def test_a_run_reports_on_itself_and_leaves_no_job(job, tmp_path, capsys):
+    film, out = job.parent / "film.mp4", tmp_path / "out.mkv"
+    how = ["--end", 24, "--no-color", "--device", "cpu", "--model", "fast", "--report", tmp_path / "report"]
+    status, said = run(capsys, "run", film, "-o", out, *how)
+    assert status == 0, said
+    found = told(tmp_path / "report")
+    assert found["masked"] and found["after"] == "out.mkv" and found["frames"] == 24 and not found["colored"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mkv", "report"]
+    (tmp_path / "report" / "mine.txt").write_text("")
+    assert "holds other files" in fails(capsys, "run", film, "-o", out, "--overwrite", *how)
+
+
 def test_what_is_no_job_needs_both_films(job, tmp_path, capsys):
     assert "is no job folder" in fails(capsys, "report", job.parent / "film.mp4", "-o", tmp_path / "report")

@@ -146,6 +146,7 @@ def remaster_job(
     shares: Path | None = None,
     look: Callable[[Picture], None] = lambda picture: None,
     check: Callable[[], None] = lambda: None,
+    finished: Callable[[Path], None] = lambda folder: None,
 ) -> Done:
     """Restore and colour a film in parts that are kept until all are done.
 
@@ -159,6 +160,7 @@ def remaster_job(
         shares: file that says which reference coloured what, see `SharesFile`; None: none is written.
         look: see `remaster_film`; with workers nothing is shown.
         check: see `remaster_film`.
+        finished: called with the job folder when the film is written, before the folder is removed.
 
     Returns:
         What became of it; 0 frames where only the plan was wanted.
@@ -185,6 +187,7 @@ def remaster_job(
             with _resumable(job):
                 job.make(options, watch, look, check)
                 frames = job.join(output, write, shares, watch, check)
+            finished(folder.path)
             if not (options.folder or options.keep):
                 job.finish()
     return Done(frames, job.survey.truncated)

@@ -81,7 +81,7 @@ def make_report(
     from .facts import collect
     from .page import make_page
 
-    _check(folder, overwrite)
+    check_folder(folder, overwrite)
     job = MadeFilm(before) if is_job(before) else None
     if job and after is None:
         job.check()
@@ -105,8 +105,12 @@ def make_report(
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _check(folder: Path, overwrite: bool) -> None:
-    """Refuse a folder that could not be written in the end, before any work is done."""
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that could not be written in the end, before any work is done.
+
+    Raises:
+        InputError: see `make_report`.
+    """
     if not folder.name:
         raise InputError(f"{folder} is no name for a report: give that of a new folder")
     if not folder.parent.is_dir():
