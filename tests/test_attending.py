@@ -282,12 +282,15 @@ def test_what_resembles_a_frame_too_little_is_ignored(colorizer):
     assert torch.equal(out.chroma[:20], alone.chroma[:20])
 
 
-def test_pictures_that_show_no_frame_of_the_film_colour_what_resembles_them(colorizer, monkeypatch):
+def test_pictures_that_show_no_frame_of_the_film_colour_what_resembles_them(colorizer, monkeypatch, caplog):
     """Beside pictures of the film; among each other they act as pictures of the film do."""
     monkeypatch.setattr(attending, "STRANGE", 0.95)  # scenes made of noise are more alike than those of films
     luma = film(40, cut=20)
     own, strangers = painted(luma[4], BLUE, frame=4), [painted(gray(100 + n), RED) for n in range(4)]
-    alone, out = made(colorizer, luma, [own], [20]), made(colorizer, luma, [own, *strangers], [20])
+    alone = made(colorizer, luma, [own], [20])
+    with caplog.at_level(logging.INFO):
+        out = made(colorizer, luma, [own, *strangers], [20])
+    assert "4 of 5 references show no frame of the film" in caplog.text
     assert torch.equal(out.chroma, alone.chroma) and out.shares[:, 1:].abs().max() == 0
     still = painted(luma[25], GREEN)  # of the film, though nobody said so
     out = made(colorizer, luma, [own, still, *strangers], [20])

@@ -213,6 +213,12 @@ def reference_set(
             "likeness, of %s make no difference; scopes do",
             model, ", ".join(ignored[:5]) + (" and others" if len(ignored) > 5 else ""),
         )  # fmt: skip
+    foreign = sum(not rule.known and rule.likeness is None for rule in rules)
+    if weighs and foreign and any(rule.known for rule in rules):
+        log.info(
+            "%d of %d references show no frame of the film: only what resembles them is coloured from them",
+            foreign, len(rules),
+        )  # fmt: skip
     if weighs and len(rules) > MOST:
         log.info(
             "%d references: of those in scope, each block of frames attends the %d that it resembles most",
