@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -61,7 +61,7 @@ class Reference:
     shot: tuple[int, int] | None = None
     origin: str = ""
     likeness: float | None = None
-    path: Path | None = None
+    path: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         manifest.check_weight(self.weight, f"reference {self.name!r}")
