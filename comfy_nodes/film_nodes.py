@@ -13,6 +13,7 @@ from comfy_api.latest import InputImpl, io, ui
 
 from . import films, host, jobs, models, settings
 from . import images as batches
+from .library import coverage as covering
 from .library import errors, job
 from .sockets import CATEGORY, model, number, rules, scenes
 
@@ -26,12 +27,15 @@ class RemasterPickReferences(io.ComfyNode):
             node_id="RemasterPickReferences",
             display_name="Pick Frames to Colour",
             category=CATEGORY,
-            description="Picks frames worth colouring by hand or with an image-edit model: a sharp one of each shot. "
-            "A VIDEO is read frame by frame, twice; only what is picked is kept.",
+            description="Picks frames worth colouring by hand or with an image-edit model: a sharp one of each shot, "
+            "or as many as it takes to cover the film (coverage). A VIDEO is read frame by frame, twice; only what is "
+            "picked is kept.",
             inputs=[
                 io.Image.Input("images", optional=True, tooltip="Frames of a film in order; this or video."),
                 io.Video.Input("video", optional=True, tooltip="A film; this or images."),
                 number("count", settings.COUNT),
+                number("coverage", settings.COVERAGE),
+                model("model", "colorizer"),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The picked frames."),
@@ -42,20 +46,32 @@ class RemasterPickReferences(io.ComfyNode):
 
     @classmethod
     @host.plain_errors
-    def execute(cls, count: int, images: torch.Tensor | None = None, video: Any = None) -> io.NodeOutput:
+    def execute(
+        cls,
+        count: int,
+        images: torch.Tensor | None = None,
+        video: Any = None,
+        coverage: float = 0.0,
+        model: models.ModelChoice | None = None,
+    ) -> io.NodeOutput:
         if (images is None) == (video is None):
             given = "neither" if images is None else "both"
             raise errors.InputError(f"plug in images or video, one of them; got {given}")
         name = "images"
         if video is not None and films.in_memory(video):
             name, images = "video", video.get_components().images
+        choose = films.sharp_ones(count)
+        if coverage:
+            colorizer = models.colorizer(model, lines=covering.LINES)
+            models.bring([colorizer], covering.LINES, covering.LINES * 16 // 9)
+            choose = films.covering(count, coverage, colorizer)
         done = host.Progress(None, cls.hidden.unique_id).done
         if images is not None:
-            out, chosen = films.pick_from_images(batches.checked(images, name), count, host.check_interrupt, done)
+            out, chosen = films.pick_from_images(batches.checked(images, name), choose, host.check_interrupt, done)
         else:
             host.need("av")
             with films.film_of(video, ".mkv", host.scratch_folder()) as film:
-                out, chosen = films.pick_from_film(film, count, host.check_interrupt, done)
+                out, chosen = films.pick_from_film(film, choose, host.check_interrupt, done)
         return io.NodeOutput(out, ", ".join(map(str, chosen)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .images import Check, checked, pictures, rgb_of
-from .library import color, errors, job, pick, planes, samples, video
+from .library import color, coverage, errors, job, pick, planes, remaster, samples, video
 
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _SOUND = {".mp4": "aac", ".mov": "pcm_s24le", ".mkv": "pcm_s24le"}
@@ -126,12 +126,32 @@ def _write_sound(container: Any, track: Any, audio: Any, seconds: Fraction) -> N
     container.mux(track.encode(None))
 
 
-def pick_from_film(film: Film, count: int, check: Check, done: job.Progress) -> tuple[Tensor, list[int]]:
+Choose = Callable[[Iterable[Tensor]], list[int]]
+"""From the luma of every frame, `[1, H, W]`, in order, to the numbers of those picked, ascending."""
+
+
+def sharp_ones(count: int) -> Choose:
+    """A sharp frame of each shot, see `pick.choose`."""
+    return lambda lumas: pick.choose(pick.survey(lumas), count)
+
+
+def covering(count: int, share: float, colorizer: remaster.Colorizer) -> Choose:
+    """Frames that cover the film so well, `count` at most (0: as many as it takes), see `coverage.cover`."""
+
+    def choose(lumas: Iterable[Tensor]) -> list[int]:
+        with torch.inference_mode():
+            film = coverage.describe(lumas, colorizer)
+            return coverage.sharpest(film, coverage.cover(film, count, share).frames)
+
+    return choose
+
+
+def pick_from_film(film: Film, choose: Choose, check: Check, done: job.Progress) -> tuple[Tensor, list[int]]:
     """Pick frames of a film: IMAGE, and their numbers. The film is read twice; only what is picked is kept.
 
     Args:
         film: see `film_of`.
-        count: see `pick.choose`.
+        choose: `sharp_ones` or `covering`.
         check: called for every frame read.
         done: called with the frames read so far and how many there will be, in the first reading.
     """
@@ -151,7 +171,7 @@ def pick_from_film(film: Film, count: int, check: Check, done: job.Progress) -> 
 
     info: Any = None
     expected: int | None = None
-    chosen = pick.choose(pick.survey(lumas()), count)
+    chosen = choose(lumas())
     out = torch.empty(len(chosen), info.height, info.width, 3)
     places = {film.start + number: i for i, number in enumerate(chosen)}
     for frame in frames():
@@ -170,7 +190,7 @@ def _rgb(frame: planes.Frame, info: Any) -> Tensor:
     return rgb.clamp(0, 1).permute(1, 2, 0)
 
 
-def pick_from_images(images: Tensor, count: int, check: Check, done: job.Progress) -> tuple[Tensor, list[int]]:
+def pick_from_images(images: Tensor, choose: Choose, check: Check, done: job.Progress) -> tuple[Tensor, list[int]]:
     """Pick frames of a checked batch: IMAGE, and their numbers."""
 
     def lumas() -> Iterator[Tensor]:
@@ -178,5 +198,5 @@ def pick_from_images(images: Tensor, count: int, check: Check, done: job.Progres
             yield picture.luma
             done(picture.index + 1, len(images))
 
-    chosen = pick.choose(pick.survey(lumas()), count)
+    chosen = choose(lumas())
     return images[chosen].float().cpu().clamp(0, 1), chosen

@@ -9,6 +9,7 @@ if "." in __package__:
     from ..vs_remaster import (
         codecs,
         color,
+        coverage,
         encode,
         engines,
         errors,
@@ -28,6 +29,7 @@ else:
     from vs_remaster import (
         codecs,
         color,
+        coverage,
         encode,
         engines,
         errors,
@@ -47,6 +49,7 @@ else:
 __all__ = [
     "codecs",
     "color",
+    "coverage",
     "encode",
     "engines",
     "errors",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .library import codecs, encode, engines, job, pick, pipeline, remaster
+from .library import codecs, coverage, encode, engines, job, pick, pipeline, remaster
 
 _RESTORE, _COLORIZE, _OUTPUT = remaster.RestoreOptions(), remaster.ColorizeOptions(), job.OutputOptions()
 
@@ -94,6 +94,14 @@ COUNT = Number(
     step=1,
     tooltip="How many frames to pick. 0: one of each shot. Fewer than there are shots: one of each of the longest; "
     "more: several of the longer ones.",
+)
+COVERAGE = Number(
+    default=_default(coverage.cover, "coverage"),
+    low=0.0,
+    high=1.0,
+    step=0.05,
+    tooltip="Above 0: picks as many frames as it takes to cover the film so well, scenes that come back once; count is "
+    "then the most, 0 for no limit. 1 would be every frame itself. The colorizer in model compares them.",
 )
 AUTOMATIC = -1.0
 """The crf that stands for the library's default, None."""

@@ -98,10 +98,10 @@ def score(
     film: Film,
     frames: Sequence[int],
     more: Sequence[torch.Tensor] = (),
-    likeness: float = 0.0,
+    likeness: float | None = None,
 ) -> float:
     """PSNR of the film coloured from its frames of these numbers and from more pictures, of which those are used that
-    frames resemble by `likeness`."""
+    frames resemble by `likeness`; None: as `Reference` says."""
     references = [Reference(f"{n}", film.rgb[n].contiguous(), n) for n in sorted(frames)]
     references += [Reference(f"other {i}", rgb, origin="other", likeness=likeness) for i, rgb in enumerate(more)]
     memory = colorizer.encode_references(settle(references, film.cuts))
@@ -126,8 +126,9 @@ def measure(colorizer: Colorizer, film: Film, options: argparse.Namespace, seed:
             "random": float(np.mean([score(colorizer, film, frames) for frames in drawn])),
         }
         if film.strangers and count in options.with_strangers:
-            for likeness in (0.0, options.likeness):
-                name = f"picked + {len(film.strangers)} unrelated" + (f", likeness {likeness:g}" if likeness else "")
+            for likeness in (None, options.likeness):
+                more = "" if likeness is None else f", likeness {likeness:g}"
+                name = f"picked + {len(film.strangers)} unrelated{more}"
                 found[str(count)][name] = score(colorizer, film, picked, film.strangers, likeness)
         progress(f"{count}: " + ", ".join(f"{name} {value:.2f}" for name, value in found[str(count)].items()))
     return found
@@ -176,7 +177,12 @@ def main(arguments: list[str] | None = None) -> None:
         "--with-strangers", type=int, nargs="*", default=[4, 8], metavar="N", help="counts to add them to (4 8)"
     )
     parser.add_argument(
-        "--likeness", type=float, default=0.8, metavar="N", help="below which they are left out (default: 0.8)"
+        "--likeness",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="below which they are left out, beside the default of "
+        "references that show no frame of the film (default: 0, always used)",
     )
     parser.add_argument("--model", default="fast")
     parser.add_argument("--device", default="auto")

@@ -187,8 +187,9 @@ def test_frames_are_the_same_from_wherever_the_film_begins(colorizer, scenes):
 
 
 def test_windows_are_cut_where_references_begin_and_cease():
-    rules = [Rule("a", 1, 0, None, 0), Rule("b", 1, 103, 105, 0), Rule("c", 0, 101, 109, 0), Rule("d", 1, 90, 103, 0)]
-    runs = attending.ReferenceSet(None, tuple(rules), True).runs(100, 8)
+    spans = [("a", 1, 0, None), ("b", 1, 103, 105), ("c", 0, 101, 109), ("d", 1, 90, 103)]
+    rules = tuple(Rule(*span, likeness=None, known=False) for span in spans)
+    runs = attending.ReferenceSet(None, rules, True).runs(100, 8)
     assert runs == [(0, 3, (0, 3)), (3, 5, (0, 1)), (5, 8, (0,))]
 
 
@@ -279,3 +280,28 @@ def test_what_resembles_a_frame_too_little_is_ignored(colorizer):
     assert out.shares[:20, 1].abs().max() == 0 and out.shares[20:, 1].min() > 0.3
     alone = made(colorizer, luma, [own], [20])
     assert torch.equal(out.chroma[:20], alone.chroma[:20])
+
+
+def test_pictures_that_show_no_frame_of_the_film_colour_what_resembles_them(colorizer, monkeypatch, caplog):
+    """Beside pictures of the film; among each other they act as pictures of the film do."""
+    monkeypatch.setattr(attending, "STRANGE", 0.95)  # scenes made of noise are more alike than those of films
+    luma = film(40, cut=20)
+    own, strangers = painted(luma[4], BLUE, frame=4), [painted(gray(100 + n), RED) for n in range(4)]
+    alone = made(colorizer, luma, [own], [20])
+    with caplog.at_level(logging.INFO):
+        out = made(colorizer, luma, [own, *strangers], [20])
+    assert "4 of 5 references show no frame of the film" in caplog.text
+    assert torch.equal(out.chroma, alone.chroma) and out.shares[:, 1:].abs().max() == 0
+    still = painted(luma[25], GREEN)  # of the film, though nobody said so
+    out = made(colorizer, luma, [own, still, *strangers], [20])
+    assert out.shares[20:, 1].min() > 0.3 and out.shares[:, 2:].abs().max() == 0
+    always = [replace(one, likeness=0.0) for one in strangers]
+    assert made(colorizer, luma, [own, *always], [20]).shares[20:, 1:].sum(1).min() > 0.05
+    assert (made(colorizer, luma, strangers, [20]).shares > 0).all()
+
+
+def test_pictures_of_the_film_that_are_left_out_themselves_leave_nobody_out(colorizer):
+    luma = film(40, cut=20)
+    own, stranger = painted(luma[4], BLUE, frame=4, likeness=0.99), painted(gray(100), RED)
+    out = made(colorizer, luma, [own, stranger], [20])
+    assert out.shares[20:, 0].abs().max() == 0 and out.shares[20:, 1].min() > 0.05

@@ -433,7 +433,9 @@ def test_frames_picked_from_a_film_are_its_frames(tmp_path, pix_fmt):
     path = tmp_path / "film.mkv"
     film(path, 30, pix_fmt, codec="ffv1", options={"level": "3"})
     steps: list[tuple[int, int | None]] = []
-    out, chosen = films.pick_from_film(films.Film(path), 3, lambda: None, lambda *step: steps.append(step))
+    out, chosen = films.pick_from_film(
+        films.Film(path), films.sharp_ones(3), lambda: None, lambda *step: steps.append(step)
+    )
     assert len(chosen) == len(out) == 3 and steps[-1] == (30, 30)
     with av.open(path) as container:
         decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -441,12 +443,14 @@ def test_frames_picked_from_a_film_are_its_frames(tmp_path, pix_fmt):
         others = [float((image * 255 - torch.from_numpy(frame).float()).abs().mean()) for frame in decoded]
         assert int(np.argmin(others)) == number and others[number] < 5 < sorted(others)[1]
     # numbers count from the beginning of what is meant
-    part, numbers = films.pick_from_film(films.Film(path, 10, 25), 2, lambda: None, lambda *step: None)
+    part, numbers = films.pick_from_film(
+        films.Film(path, 10, 25), films.sharp_ones(2), lambda: None, lambda *step: None
+    )
     assert max(numbers) < 15
     batch = torch.stack([torch.from_numpy(frame) for frame in decoded]).float() / 255
     assert apart(part, batch[[10 + n for n in numbers]]) < 0.1
     if pix_fmt == "gray":  # of colours each has its own luma
-        assert films.pick_from_images(batch, 3, lambda: None, lambda *step: None)[1] == chosen
+        assert films.pick_from_images(batch, films.sharp_ones(3), lambda: None, lambda *step: None)[1] == chosen
 
 
 @pytest.mark.parametrize("after", [0, 1, 20])

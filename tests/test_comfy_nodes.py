@@ -168,6 +168,7 @@ def test_numbers_of_the_nodes_have_the_library_s_defaults_and_limits(comfy):
         "color_lines": settings.COLOR_LINES,
         "weight": settings.WEIGHT,
         "count": settings.COUNT,
+        "coverage": settings.COVERAGE,
         "crf": settings.CRF,
     }
     seen = set()
@@ -354,6 +355,11 @@ def test_node_picks_the_same_frames_of_images_and_video(comfy, tmp_path):
     parts = comfy.VideoFromComponents(SimpleNamespace(images=batch, audio=None, frame_rate=Fraction(25)))
     assert run(comfy, "RemasterPickReferences", video=parts, count=3)[1] == frames
     assert not list((comfy.base / "temp").iterdir())
+    # more coverage takes more frames, count limits them, and both hosts of the film agree
+    few, many = (run(comfy, "RemasterPickReferences", video=video, count=0, coverage=c)[1] for c in (0.3, 0.95))
+    assert 1 <= len(few.split(", ")) < len(many.split(", ")) <= 8
+    assert many == run(comfy, "RemasterPickReferences", images=batch, count=0, coverage=0.95)[1]
+    assert len(run(comfy, "RemasterPickReferences", images=batch, count=2, coverage=1.0)[1].split(", ")) == 2
     for inputs in ({}, {"images": batch, "video": video}):
         with pytest.raises(ValueError, match="images or video, one of them"):
             run(comfy, "RemasterPickReferences", **inputs)

@@ -144,7 +144,10 @@ def test_what_is_known_of_references_goes_along_as_text():
     bare = [Reference(f"picture {i}", rgb) for i in "abc"]
     back = with_rules(bare, rules_text(known), "rules")
     assert [replace(one, name=was.name) for one, was in zip(back, known)] == known
-    assert rules_text([Reference("7.png", rgb, 7), Reference("x.png", rgb)]) == ""
+    assert rules_text([Reference("7.png", rgb, 7), Reference("x8.png", rgb, 8)]) == ""
+    assert rules_text([Reference("x.png", rgb), Reference("y.png", rgb)]) == ""
+    mixed = [Reference("7.png", rgb, 7), Reference("x.png", rgb)]
+    assert [one.frame for one in with_rules(bare[:2], rules_text(mixed), "rules")] == [7, None]
     assert with_rules(bare, " ", "rules") == bare
     with pytest.raises(InputError, match="rules has 3 entries, but there are 2 references"):
         with_rules(bare[:2], rules_text(known), "rules")

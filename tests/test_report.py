@@ -23,8 +23,9 @@ from vs_remaster.report import album, facts
 from vs_remaster.report.album import Album
 from vs_remaster.report.command import make_report
 from vs_remaster.report.coverage import COVERED, Scenes
+from vs_remaster.report.drift import Drift, thumbnail
 from vs_remaster.report.facts import Collector, Facts
-from vs_remaster.report.measures import Curve, Flicker, glance, local_change, tiles
+from vs_remaster.report.measures import Curve, Flicker, Glance, glance, local_change, tiles
 from vs_remaster.report.page import make_page
 from vs_remaster.report.plots import Axis, Line, clock, plot
 
@@ -136,6 +137,43 @@ def test_large_frames_are_measured_small_and_colours_keep_their_values():
     assert seen.chroma.mean((1, 2)) == pytest.approx([0.1, -0.05], abs=1e-3)
     gray = glance(frame(0, scene(1), (0.0, 0.0)), info("yuv"))
     assert gray.chroma is None
+
+
+def wander(frames: int, speed: float, change, noise: float = 0.0) -> float:
+    """The drift of a view that moves over a colourful picture by `speed` pixels a frame; `change` makes the chroma of
+    frame n from the true one."""
+    rng = np.random.default_rng(5)
+    wide = 160 + round(speed * frames)
+    luma = cv2.GaussianBlur(cv2.resize(rng.random((24, wide // 5)), (wide, 120)), (0, 0), 1.0)
+    # one half of the picture is of other colours than the other, so a pan moves the mean
+    colors = np.stack([cv2.resize(rng.normal(0, 0.1, (4, wide // 30)), (wide, 120)) for _ in range(2)])
+    colors[0] += np.linspace(-0.15, 0.15, wide)
+    drift, means = Drift(), []
+    for n in range(frames):
+        place = (round(speed * n), 0, 160, 120)
+        view = [p[:, place[0] : place[0] + 160] for p in (luma, *colors)]
+        chroma = change(n, np.stack(view[1:])) + rng.normal(0, noise, (2, 120, 160))
+        means.append(chroma.mean((1, 2)))
+        drift.push(thumbnail(Glance(view[0].astype(np.float32), chroma.astype(np.float32))))
+    spread = np.sqrt(((means - np.mean(means, 0)) ** 2).sum(1).mean())
+    assert speed == 0 or spread > 0.04  # what the mean of the frames would say
+    return drift.distance
+
+
+def turned(chroma: np.ndarray, angle: float) -> np.ndarray:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.stack([c * chroma[0] - s * chroma[1], s * chroma[0] + c * chroma[1]])
+
+
+def test_colours_that_wander_are_told_from_a_camera_that_pans():
+    still = [wander(60, speed, lambda n, c: c, noise) for speed, noise in ((0, 0.01), (2, 0), (3, 0.01), (7, 0))]
+    assert max(still) < 0.004
+    ramp = 0.002 * np.arange(60)
+    for speed in (0, 3):
+        shifted = wander(60, speed, lambda n, c: c + ramp[n] * np.array([1, 0])[:, None, None])
+        assert shifted == pytest.approx(ramp.std(), rel=0.1)
+        assert wander(60, speed, lambda n, c: turned(c, 0.01 * n)) > 0.012
+        assert wander(60, speed, lambda n, c: c * (1 - 0.01 * n)) > 0.012
 
 
 def test_a_curve_grows_coarser_and_keeps_its_mean():
@@ -394,8 +432,8 @@ def test_the_facts_are_there_as_json_too_and_the_page_agrees(report):
     assert [s["shots"] for s in told["suggestions"]] == [[2]]
     text = (report / "index.html").read_text(encoding="utf-8")
     assert f'pictures/paint_{told["suggestions"][0]["frame"]:06d}.png" download' in text
-    flickers = f"{100 * told['shots'][0]['flicker_before']:.2f} % → {100 * told['shots'][0]['flicker_after']:.2f} %"
-    assert flickers in text
+    flickers = f"{100 * told['shots'][0]['flicker_before']:.2f} → {100 * told['shots'][0]['flicker_after']:.2f} %"
+    assert flickers in text.replace("\N{NO-BREAK SPACE}", " ")
     data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
     assert [shot[:2] for shot in data["shots"]] == [[0.0, 0.5], [0.5, 0.5]]
     assert "&#x27;" not in json.dumps(data)

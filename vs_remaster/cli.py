@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import logging
 import signal
 import sys
@@ -124,6 +125,9 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--end", type=int, metavar="N", help="first frame not taken (default: to the end)")
     what.add_argument(
         "--shares", type=Path, metavar="FILE", help="JSON of how much each reference gave to each frame's colour"
+    )
+    what.add_argument(
+        "--report", type=Path, metavar="FOLDER", help="a page that shows the film before and after, see report"
     )
     add_job(run)
     add_commands(commands)
@@ -266,14 +270,26 @@ def _run(arguments: argparse.Namespace) -> None:
     from .job import remaster_film, will_color
     from .jobs.commands import job_options
     from .jobs.run import needs_job, remaster_job
+    from .report.command import check_folder, make_report
     from .shares import SharesFile
 
+    if arguments.report:
+        check_folder(arguments.report, arguments.overwrite)
     options, write, work = job_options(arguments), _output_options(arguments), _work(arguments)
     files = arguments.input, arguments.output
     part = {"start": arguments.start, "end": arguments.end}
     with Progress(arguments.quiet, arguments.json) as progress:
-        if needs_job(*files, write, will_color(work["colorize"], work["references"]), **part, options=options):
-            told = {"options": options, "watch": progress, "shares": arguments.shares}
+
+        def report(folder: Path) -> None:
+            if arguments.report:
+                told = functools.partial(progress.told, "report")
+                make_report(folder, None, arguments.report, overwrite=arguments.overwrite, progress=told)
+
+        if (
+            needs_job(*files, write, will_color(work["colorize"], work["references"]), **part, options=options)
+            or arguments.report
+        ):
+            told = {"options": options, "watch": progress, "shares": arguments.shares, "finished": report}
             done = remaster_job(*files, write=write, **told, **part, **work)
         else:
             with SharesFile(arguments.shares, work["references"]) as look:

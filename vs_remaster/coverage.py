@@ -21,6 +21,8 @@ from .scenes import CutDetector
 
 LINES = 192
 """Height at which frames are compared."""
+AROUND = 6
+"""Frames on each side of a chosen one of which the best may be taken instead."""
 _EVERY = 6  # frames from one that is described to the next, at first
 _MOST = 768  # described frames that are kept; when there are more, every second goes, but one of each shot stays
 _BLUR = 0.2  # how much less a frame counts that is not sharp at all beside the sharpest of its shot
@@ -141,6 +143,18 @@ def cover(film: Described, count: int = 0, coverage: float = 0.0) -> Cover:
     owner = near[:, chosen].argmax(1)
     shares = [float(stands_for[owner == i].sum()) for i in range(len(chosen))]
     return Cover([film.frames[i] for i in chosen], covered, shares)
+
+
+def sharpest(film: Described, frames: Iterable[int], around: int = AROUND) -> list[int]:
+    """The sharpest frame round each of some, within its shot: their numbers, ascending, each once."""
+    frames = list(frames)
+    sharp = steady(film.survey.sharpness, sorted({film.shot(frame) for frame in frames}))
+    found = set()
+    for frame in frames:
+        first, stop = film.shot(frame)
+        near = range(max(first, frame - around), min(stop, frame + around + 1))
+        found.add(max(near, key=lambda n: (sharp[n], -abs(n - frame))))
+    return sorted(found)
 
 
 def _above_strangers(near: Tensor, shots: Sequence[tuple[int, int]]) -> Tensor:

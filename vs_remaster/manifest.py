@@ -42,11 +42,12 @@ class Origin:
 
     Attributes:
         weight: 0..1000, multiplied with the weight of each of them.
-        likeness: 0..1; where a frame resembles a picture less than that, the picture is not used. 0: always used.
+        likeness: 0..1; where a frame resembles a picture less than that, the picture is not used. 0: always used;
+            None: as `references.Reference` says.
     """
 
     weight: float = 1.0
-    likeness: float = 0.0
+    likeness: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .coverage import Cover, Described, cover, describe
+from .coverage import AROUND, Cover, Described, cover, describe
 from .errors import InputError
 from .frames import to_picture
 from .manifest import NAME, Entry, Manifest, read_manifest, sha256, write_manifest
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 SHEET = Path("sheet", "contact-sheet.png")
 """Where the contact sheet lies: in a folder of its own, or it would be taken for a reference."""
 ORIGIN = "film"
-_AROUND = 6  # frames on each side of a chosen one of which the best is written
 _DAMAGE = 4.0  # what the damaged share of a frame costs, beside its sharpness of 0..1
 _TILE = 320  # width of a picture on the contact sheet, pixels
 _COLUMNS = 4
@@ -197,7 +196,7 @@ def _best(
     places = {}
     for frame in frames:
         first, stop = film.shot(frame)
-        places[frame] = _Place(max(first, frame - _AROUND), min(stop, frame + _AROUND + 1))
+        places[frame] = _Place(max(first, frame - AROUND), min(stop, frame + AROUND + 1))
     pipeline = RemasterPipeline(restore, None, (), cuts) if restore else None
     for picture in _frames(source, _parts(list(places.values()), pipeline, length), pipeline):
         damage = 0.0 if picture.mask is None else float(picture.mask.mean())

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -47,7 +47,9 @@ class Reference:
         time: seconds from the film's first frame to the one it shows, where that is said instead of `frame`.
         shot: first frame and end of the shot that its frame lies in, None when unknown.
         origin: where it comes from.
-        likeness: 0..1; it is left out where a frame resembles it less than that.
+        likeness: 0..1; it is left out where a frame resembles it less than that. None: `attending.STRANGE` where it
+            shows no frame of the film and others do, else 0.
+        path: of the file that it was read from, None where there was none.
     """
 
     name: str
@@ -58,7 +60,8 @@ class Reference:
     time: float | None = None
     shot: tuple[int, int] | None = None
     origin: str = ""
-    likeness: float = 0.0
+    likeness: float | None = None
+    path: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         manifest.check_weight(self.weight, f"reference {self.name!r}")
@@ -116,9 +119,10 @@ def rules_text(references: Sequence[Reference]) -> str:
         frame = None if one.frame == frame_number(one.name) else one.frame
         about = {"scope": one.scope, "shot": one.shot, "time": one.time, "origin": one.origin}
         entries.append(Entry(picture=one.name, frame=frame, weight=one.weight, **about))
-        if one.likeness:
+        if one.likeness is not None:
             origins[one.origin] = Origin(likeness=one.likeness)
-    if not origins and all(entry == Entry(picture=entry.picture) for entry in entries):
+    mixed = len({one.frame is None and one.time is None for one in references}) > 1  # only some show frames of the film
+    if not origins and not mixed and all(entry == Entry(picture=entry.picture) for entry in entries):
         return ""
     return manifest.to_toml(Manifest(tuple(entries), origins))
 
@@ -163,7 +167,7 @@ class _File:
     path: Path
     entry: Entry | None = None
     weight: float = 1.0
-    likeness: float = 0.0
+    likeness: float | None = None
 
     @property
     def frame(self) -> int | None:
@@ -280,6 +284,7 @@ def _load(file: _File, lines: int | None) -> Reference:
         shot=about.shot,
         origin=about.origin,
         likeness=file.likeness,
+        path=path.absolute(),
     )
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from .errors import InputError
 from .pipeline import Picture
@@ -29,7 +29,14 @@ class SharesFile:
     def __init__(self, path: Path | None, references: Sequence[Reference]) -> None:
         self.path = path
         about = [
-            {"name": r.name, "frame": r.frame, "weight": r.weight, "scope": r.scope, "origin": r.origin}
+            {
+                "name": r.name,
+                "frame": r.frame,
+                "weight": r.weight,
+                "scope": r.scope,
+                "origin": r.origin,
+                "path": r.path and str(r.path),
+            }
             for r in references
         ]
         self._file: TextIO | None = None
@@ -71,6 +78,21 @@ class SharesFile:
             self._part.replace(self.path)
         else:
             self._part.unlink(missing_ok=True)
+
+
+def read_shares(path: Path) -> tuple[list[dict[str, Any]], dict[int, list[tuple[str, float]]]]:
+    """What a `SharesFile` holds: its references, and by number of the frame the names of references with their shares.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        held = json.loads(path.read_bytes())
+        names = [one["name"] for one in held["references"]]
+        frames = {one["frame"]: [(names[i], share) for i, share in one["shares"]] for one in held["frames"]}
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(f"{str(path)!r} cannot be read as shares of references ({error}): remove it") from error
+    return held["references"], frames
 
 
 def shares_of(picture: Picture) -> list[tuple[int, float]] | None:

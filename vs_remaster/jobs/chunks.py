@@ -36,12 +36,14 @@ class Record:
         size: bytes of its file.
         checks: `checksum` of every frame in it.
         shares: see `shares_of`, of every frame; the numbers are those of the references of its segment.
+        damage: of every frame, the share of its pixels that were repaired, 0..1; None where nothing was restored.
     """
 
     key: str
     size: int
     checks: tuple[int, ...]
     shares: tuple[Shares, ...]
+    damage: tuple[float | None, ...]
 
 
 def file_of(folder: Path, chunk: Chunk) -> Path:
@@ -54,16 +56,30 @@ def record_of(folder: Path, chunk: Chunk) -> Path:
     return folder / f"{chunk.name}.json"
 
 
-def finished(folder: Path, chunk: Chunk) -> Record | None:
-    """The record of a chunk; None where it has to be made, for the first time or again."""
+def recorded(folder: Path, chunk: Chunk) -> Record | None:
+    """The record of a chunk, whatever it was made by and whether its file is still there; None without."""
     try:
         told = json.loads(record_of(folder, chunk).read_bytes())
-        record = Record(told["key"], told["size"], tuple(told["checks"]), tuple(told["shares"]))
-        lengths = {len(record.checks), len(record.shares)}
-        whole = file_of(folder, chunk).stat().st_size == record.size and lengths == {chunk.frames}
-    except (OSError, ValueError, KeyError, TypeError):
+        damage = told.get("damage", (None,) * chunk.frames)  # older records say nothing of it
+        record = Record(told["key"], told["size"], tuple(told["checks"]), tuple(told["shares"]), tuple(damage))
+        lengths = {len(record.checks), len(record.shares), len(record.damage)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return record if whole and record.key == chunk.key else None
+    return record if lengths == {chunk.frames} else None
+
+
+def finished(folder: Path, chunk: Chunk) -> Record | None:
+    """The record of a chunk; None where it has to be made, for the first time or again."""
+    record = recorded(folder, chunk)
+    return record if record and record.key == chunk.key and is_there(folder, chunk, record) else None
+
+
+def is_there(folder: Path, chunk: Chunk, record: Record) -> bool:
+    """Whether the file of a chunk has the length that its record says."""
+    try:
+        return file_of(folder, chunk).stat().st_size == record.size
+    except OSError:
+        return False
 
 
 def forget(folder: Path, chunk: Chunk) -> bool:
@@ -101,7 +117,7 @@ class ChunkWriter(Atomic):
 
     Attributes:
         record: of the finished chunk; None before that.
-        shares: of every frame, to be filled beside `write`.
+        shares, damage: of every frame, see `Record`; to be filled beside `write`.
 
     Raises:
         InputError: no space left, permission denied.
@@ -114,6 +130,7 @@ class ChunkWriter(Atomic):
         self._part = folder / f".{chunk.name}.{os.getpid()}.part.mkv"
         self._checks: list[int] = []
         self.shares: list[Shares] = []
+        self.damage: list[float | None] = []
         self._container: Any = None
         try:
             with named_errors(self.path):
@@ -157,7 +174,8 @@ class ChunkWriter(Atomic):
                     )
                 record_of(self._folder, self.chunk).unlink(missing_ok=True)
                 settle(self._part, self.path)
-            self.record = Record(self.chunk.key, self.path.stat().st_size, tuple(self._checks), tuple(self.shares))
+            told = tuple(self._checks), tuple(self.shares), tuple(self.damage)
+            self.record = Record(self.chunk.key, self.path.stat().st_size, *told)
             _write_record(self._folder, self.chunk, self.record)
         except BaseException:
             self.abort()

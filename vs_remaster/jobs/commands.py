@@ -75,7 +75,7 @@ def add_commands(commands: Any) -> None:
     redo.add_argument("--shot", type=int, nargs="+", required=True, metavar="N", help="their numbers, as in shots.toml")
 
 
-def _opened(path: Path) -> tuple[JobFolder, dict[str, Any], Survey]:
+def opened(path: Path) -> tuple[JobFolder, dict[str, Any], Survey]:
     """A job folder and its plan.
 
     Raises:
@@ -88,13 +88,13 @@ def _opened(path: Path) -> tuple[JobFolder, dict[str, Any], Survey]:
     return folder, plan, Survey.from_json(plan["survey"])
 
 
-def _chunks(plan: dict[str, Any]) -> list[Chunk]:
+def chunks_of(plan: dict[str, Any]) -> list[Chunk]:
     """The chunks by their frames only: what else they depend on is known when the job runs."""
     return [Chunk(first, last, (), "") for first, last in plan["chunks"]]
 
 
 def _status(arguments: argparse.Namespace) -> None:
-    folder, plan, survey = _opened(arguments.folder)
+    folder, plan, survey = opened(arguments.folder)
     told = _told(folder, plan, survey)
     if arguments.json:
         sys.stdout.write(json.dumps(told) + "\n")
@@ -117,7 +117,7 @@ def _status(arguments: argparse.Namespace) -> None:
 def _told(folder: JobFolder, plan: dict[str, Any], survey: Survey) -> dict[str, Any]:
     from .chunks import file_of, record_of
 
-    chunks = _chunks(plan)
+    chunks = chunks_of(plan)
     there = [chunk for chunk in chunks if record_of(folder.chunks, chunk).exists()]
     files = [file_of(folder.chunks, chunk) for chunk in there]
     used = sum(file.stat().st_size for file in files if file.exists())
@@ -141,12 +141,12 @@ def _told(folder: JobFolder, plan: dict[str, Any], survey: Survey) -> dict[str, 
 def _redo(arguments: argparse.Namespace) -> None:
     from .chunks import forget
 
-    folder, plan, survey = _opened(arguments.folder)
+    folder, plan, survey = opened(arguments.folder)
     wrong = [number for number in arguments.shot if not 1 <= number <= len(survey.shots)]
     if wrong:
         raise InputError(f"there is no shot {wrong[0]} in {folder.path}: it has shots 1 to {len(survey.shots)}")
     shots = [survey.shots[number - 1] for number in arguments.shot]
     with folder.locked():
-        touched = [c for c in _chunks(plan) if any(c.first < shot.last and shot.first < c.last for shot in shots)]
+        touched = [c for c in chunks_of(plan) if any(c.first < shot.last and shot.first < c.last for shot in shots)]
         count = sum(forget(folder.chunks, chunk) for chunk in touched)
     log.info("%d of %d chunks will be made again: run the job's command", count, len(plan["chunks"]))

@@ -18,7 +18,7 @@ from ..output import named_errors, write_whole
 VERSION = 1
 """Of what lies in the folder; another one is not read."""
 
-_PLAN, _SHOTS, _LOCK, _CHUNKS = "job.json", "shots.toml", "lock", "chunks"
+_PLAN, _SHOTS, _SHARES, _LOCK, _CHUNKS = "job.json", "shots.toml", "shares.json", "lock", "chunks"
 
 
 class JobFolder:
@@ -30,12 +30,14 @@ class JobFolder:
     Attributes:
         plan: the file that says what is to be done.
         shots: the file that a person may edit.
+        shares: the file that says which reference coloured what, once all is done, see `SharesFile`.
         chunks: the folder of finished chunks.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.plan, self.shots, self.chunks = path / _PLAN, path / _SHOTS, path / _CHUNKS
+        self.shares = path / _SHARES
 
     @classmethod
     def beside(cls, output: Path) -> JobFolder:
@@ -132,6 +134,7 @@ class JobFolder:
             shots: with the file that a person may have edited.
         """
         self.plan.unlink(missing_ok=True)  # first: without it the rest is no job
+        self.shares.unlink(missing_ok=True)
         shutil.rmtree(self.chunks, ignore_errors=True)
         with contextlib.suppress(OSError):  # other files; or Windows, where the lock is in use
             if shots:

@@ -70,7 +70,8 @@ def fingerprint(path: Path) -> str:
 def digest(reference: Reference) -> str:
     """SHA-256 of a reference's size and pixels, whatever its file or name, and of when and how much it acts."""
     pixels = reference.rgb.contiguous().numpy()
-    told = pixels.shape, float(reference.weight), reference.scope, float(reference.likeness)
+    known = reference.frame is not None or reference.time is not None
+    told = pixels.shape, float(reference.weight), reference.scope, reference.likeness, known
     return hashlib.sha256(repr(told).encode() + pixels.tobytes()).hexdigest()
 
 

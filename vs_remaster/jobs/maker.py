@@ -81,6 +81,7 @@ class ChunkMaker:
 
             def seen(picture: Picture) -> None:
                 writer.shares.append(shares_of(picture))
+                writer.damage.append(None if picture.mask is None else round(float(picture.mask.mean()), 6))
                 look(picture)
 
             for segment in chunk.segments:

@@ -146,6 +146,7 @@ def remaster_job(
     shares: Path | None = None,
     look: Callable[[Picture], None] = lambda picture: None,
     check: Callable[[], None] = lambda: None,
+    finished: Callable[[Path], None] = lambda folder: None,
 ) -> Done:
     """Restore and colour a film in parts that are kept until all are done.
 
@@ -159,6 +160,7 @@ def remaster_job(
         shares: file that says which reference coloured what, see `SharesFile`; None: none is written.
         look: see `remaster_film`; with workers nothing is shown.
         check: see `remaster_film`.
+        finished: called with the job folder when the film is written, before the folder is removed.
 
     Returns:
         What became of it; 0 frames where only the plan was wanted.
@@ -185,6 +187,7 @@ def remaster_job(
             with _resumable(job):
                 job.make(options, watch, look, check)
                 frames = job.join(output, write, shares, watch, check)
+            finished(folder.path)
             if not (options.folder or options.keep):
                 job.finish()
     return Done(frames, job.survey.truncated)
@@ -361,7 +364,11 @@ class _Job:
         total, written = reader.count, 0
         number = {name: i for i, name in enumerate(self._work.references)}
         references = list(self._work.references.values())
-        with open_output(output, reader, self._out, write) as writer, SharesFile(shares, references) as told:
+        with (
+            open_output(output, reader, self._out, write) as writer,
+            SharesFile(shares, references) as told,
+            SharesFile(self.folder.shares if references else None, references) as kept,
+        ):
             for chunk in self.chunks:
                 if chunk not in records:
                     raise RemasterError(f"chunk {chunk.name} is gone: was it removed while the job ran?")
@@ -369,7 +376,8 @@ class _Job:
                     check()
                     place = survey.start + written
                     names = chunk.segment(place).references
-                    told.write(place, given and [(number[names[i]], share) for i, share in given])
+                    for file in (told, kept):
+                        file.write(place, given and [(number[names[i]], share) for i, share in given])
                     times = survey.times[written], survey.durations[written] or None
                     writer.write(Frame(place, times[0], planes, times[1]))
                     written += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-Stage = Literal["survey", "frames", "encode"]
+Stage = Literal["survey", "frames", "encode", "report"]
 
 
 class Watch(Protocol):
@@ -16,7 +16,8 @@ class Watch(Protocol):
         """Take what is known now; may be called from another thread.
 
         Args:
-            stage: `survey` (the film is looked through), `frames` (made), `encode` (into the output).
+            stage: `survey` (the film is looked through), `frames` (made), `encode` (into the output), `report` (see
+                `report.command`).
             done: frames of that stage, also those of earlier runs.
             total: frames there will be; None where that is not known.
             disk_needed: bytes that will still be written into the job folder; None where that is of no interest.

@@ -32,13 +32,21 @@ def add_report(commands: Any, progress: Progress) -> None:
     """
     parser = commands.add_parser("report", help="a page that shows a film before and after, with figures")
     parser.set_defaults(command=lambda arguments: _report(arguments, progress))
-    parser.add_argument("before", type=Path, metavar="BEFORE", help="the source: a video, or a folder of pictures")
-    parser.add_argument("after", type=Path, metavar="AFTER", help="what was made of it")
+    parser.add_argument(
+        "before", type=Path, metavar="BEFORE", help="the source: a video, a folder of pictures, or a job folder"
+    )
+    parser.add_argument(
+        "after", type=Path, nargs="?", metavar="AFTER", help="what was made of it (default: what the job folder holds)"
+    )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help=f"for {PAGE}, {DATA} and pictures"
     )
     parser.add_argument(
-        "--references", type=Path, nargs="+", metavar="DIR|FILE", help="pictures that AFTER was coloured from"
+        "--references",
+        type=Path,
+        nargs="+",
+        metavar="DIR|FILE",
+        help="pictures that AFTER was coloured from (default: those of the job, where they are still there)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a report in FOLDER")
     parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
@@ -46,7 +54,7 @@ def add_report(commands: Any, progress: Progress) -> None:
 
 def make_report(
     before: Path,
-    after: Path,
+    after: Path | None,
     folder: Path,
     references: list[Path] | None = None,
     *,
@@ -56,29 +64,37 @@ def make_report(
     """Write a report; the folder appears when it is complete.
 
     Args:
-        before: the source, a video or a folder of pictures.
-        after: what was made of it.
+        before: the source, a video or a folder of pictures; or a job folder, see `MadeFilm`.
+        after: what was made of it; None: what the job folder holds.
         folder: to be made.
-        references: pictures that it was coloured from, or folders of them.
+        references: pictures that it was coloured from, or folders of them; None: those of the job.
         overwrite: replace a report that is there.
         progress: called with the frames done and how many there will be, None where that is not known.
 
     Raises:
-        InputError: films that cannot be read, or differ in size or length; a folder that is there; no space left.
+        InputError: films that cannot be read, or differ in size or length; a job that is not finished; a folder that is
+            there; no space left.
     """
+    from ..jobs.made import MadeFilm, is_job
     from ..references import load_references
     from ..remaster import ColorizeOptions
     from .facts import collect
     from .page import make_page
 
-    _check(folder, overwrite)
+    check_folder(folder, overwrite)
+    job = MadeFilm(before) if is_job(before) else None
+    if job and after is None:
+        job.check()
+    elif after is None:
+        raise InputError(f"{before} is no job folder: give what was made of it, too")
+    references = references or (job.references if job else None)
     given = load_references(references, lines=ColorizeOptions().lines) if references else []
     part = folder.with_name(f".{folder.name}.part")
     try:
         with named_errors(folder):
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
-        facts = collect(before, after, part, given, progress)
+        facts = collect(job or before, after, part, given, progress)
         with named_errors(folder):
             (part / DATA).write_text(json.dumps(facts.as_dict(), indent=1) + "\n", encoding="utf-8")
             (part / PAGE).write_text(make_page(facts), encoding="utf-8", errors="replace")
@@ -89,8 +105,12 @@ def make_report(
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _check(folder: Path, overwrite: bool) -> None:
-    """Refuse a folder that could not be written in the end, before any work is done."""
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that could not be written in the end, before any work is done.
+
+    Raises:
+        InputError: see `make_report`.
+    """
     if not folder.name:
         raise InputError(f"{folder} is no name for a report: give that of a new folder")
     if not folder.parent.is_dir():

@@ -6,9 +6,10 @@ it holds a dozen pairs of frames, the numbers of each shot, and curves of a boun
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .. import __version__
 from ..errors import InputError
 from ..film import VideoInfo
 from ..frames import decode_frame
+from ..jobs.made import MadeFilm
 from ..pick import sharpness
 from ..planes import Frame
 from ..references import Reference
@@ -23,6 +25,7 @@ from ..scenes import CutDetector
 from ..video import VideoReader
 from .album import Album
 from .coverage import COVERED, Describer, Scenes
+from .drift import thumbnail
 from .measures import Curve, glance, local_change, saturation, tiles
 from .shots import Moment, ShotFacts, ShotInProgress
 
@@ -64,10 +67,12 @@ class Facts:
         width, height: of both, in pixels.
         shape: width by height as displayed.
         fps: frames a second of the source.
+        first: number of the first frame.
         frames: how many.
         seconds: length.
         references: names of the references.
         colored: the result has colours.
+        masked: `damage` comes from the restorer's mask and not from the two films.
         flicker_before, flicker_after, damage, drift, coverage: of the whole film, as in `ShotFacts`.
         shots: every shot.
         stills: a few frames over the film.
@@ -84,10 +89,12 @@ class Facts:
     height: int
     shape: float
     fps: float
+    first: int = 0
     frames: int = 0
     seconds: float = 0.0
     references: list[str] = field(default_factory=list)
     colored: bool = False
+    masked: bool = False
     flicker_before: float = 0.0
     flicker_after: float = 0.0
     damage: float = 0.0
@@ -114,13 +121,22 @@ class Collector:
         after: what was made of it.
         album: where pictures go.
         references: what it was coloured from.
+        cuts: frames that start a shot; None: they are looked for.
     """
 
-    def __init__(self, before: VideoInfo, after: VideoInfo, album: Album, references: Sequence[Reference] = ()) -> None:
+    def __init__(
+        self,
+        before: VideoInfo,
+        after: VideoInfo,
+        album: Album,
+        references: Sequence[Reference] = (),
+        cuts: Sequence[int] | None = None,
+    ) -> None:
         self._before, self._after, self._album = before, after, album
         self._describer = Describer(references)
         self._every = max(1, round(before.fps / 2))  # between frames that are compared with the references
-        self._detector = CutDetector()
+        self._detector = CutDetector() if cuts is None else None
+        self._cuts = set(cuts or ())
         self._waiting: list[Moment] = []
         self._shot: ShotInProgress | None = None
         self._scenes = Scenes(_SCENES)
@@ -138,17 +154,28 @@ class Collector:
             references=self._describer.names,
         )
 
-    def push(self, before: Frame, after: Frame, damage: float | None = None) -> None:
+    def push(
+        self,
+        before: Frame,
+        after: Frame,
+        damage: float | None = None,
+        shares: Sequence[tuple[str, float]] | None = None,
+    ) -> None:
         """Take the next frame of both films.
 
         Args:
             before: of the source.
             after: the same frame as it became.
             damage: share of its pixels that were repaired, 0..1, where the restorer's mask is known; None: estimated.
+            shares: how much of its colour references gave, by name, where that is known.
         """
         luma = decode_frame(before, self._before, chroma=False)[0]
         was, became = glance(before, self._before), glance(after, self._after)
         index = before.index
+        if not self._facts.frames:
+            self._facts.first = index
+            for curve in self._curves.values():
+                curve.first = index
         restored = decode_frame(after, self._after, chroma=False)[0]
         moment = Moment(
             frame=index,
@@ -157,9 +184,10 @@ class Collector:
             after=after,
             tiles=(tiles(was.luma), tiles(became.luma)),
             damage=local_change(was.luma, became.luma) if damage is None else damage,
-            chroma=None if became.chroma is None else became.chroma.mean((1, 2)),
+            small=thumbnail(became),
             saturation=saturation(became.chroma),
             sharpness=sharpness(restored),
+            shares=shares,
             look=self._describer.describe(restored) if self._describer.names and index % self._every == 0 else None,
         )
         for name, value in zip(("luma_before", "luma_after"), moment.tiles, strict=True):
@@ -167,8 +195,11 @@ class Collector:
         self._curves["saturation"].add(index, moment.saturation)
         self._facts.frames += 1
         self._facts.colored |= became.chroma is not None
+        self._facts.masked |= damage is not None
         self._waiting.append(moment)
-        self._decide(set(self._detector.push(luma)))
+        if self._detector:
+            self._cuts = set(self._detector.push(luma))
+        self._decide(self._detector.decided if self._detector else index + 1)
 
     def finish(self, end: float) -> Facts:
         """Say that the film ends, after `end` seconds; return what is known of it.
@@ -176,7 +207,9 @@ class Collector:
         Raises:
             InputError: there was no frame.
         """
-        self._decide(set(self._detector.finish()))
+        if self._detector:
+            self._cuts = set(self._detector.finish())
+            self._decide(self._detector.decided)
         if self._shot is None:
             raise InputError(f"{self._before.path} has no frames to report on")
         self._close(self._shot, end)
@@ -195,11 +228,11 @@ class Collector:
             self._first_pts = frame.pts or 0
         return float(((frame.pts or 0) - self._first_pts) * self._before.time_base)
 
-    def _decide(self, cuts: set[int]) -> None:
-        """Hand frames on of which it is known whether they start a shot."""
-        while self._waiting and self._waiting[0].frame < self._detector.decided:
+    def _decide(self, decided: int) -> None:
+        """Hand frames on of which it is known whether they start a shot: those before `decided`."""
+        while self._waiting and self._waiting[0].frame < decided:
             moment = self._waiting.pop(0)
-            if self._shot is None or moment.frame in cuts:
+            if self._shot is None or moment.frame in self._cuts:
                 if self._shot is not None:
                     self._close(self._shot, moment.time)
                 self._shot = ShotInProgress(len(self._facts.shots) + 1, moment, self._curves)
@@ -279,8 +312,8 @@ class Collector:
 
 
 def collect(
-    before: Path,
-    after: Path,
+    before: Path | MadeFilm,
+    after: Path | None,
     folder: Path,
     references: Sequence[Reference] = (),
     progress: Callable[[int, int | None], None] = lambda done, total: None,
@@ -288,59 +321,67 @@ def collect(
     """Collect the facts of two films, frame by frame, and write their pictures.
 
     Args:
-        before: the source, a video or a folder of pictures.
-        after: what was made of it: as many frames of the same size.
+        before: the source, a video or a folder of pictures; or what a job has made, which knows its source, its shots,
+            what was repaired and what coloured what.
+        after: what was made of it: as many frames of the same size. None: the frames that the job holds.
         folder: where the pictures go.
         references: what it was coloured from.
         progress: called with the frames done and how many there will be, None where that is not known.
 
     Raises:
-        InputError: a film that cannot be read; films of different size or length.
+        InputError: a film that cannot be read; films of different size or length; a job that is not finished.
     """
-    with VideoReader(before) as source, VideoReader(after) as result:
-        _check_alike(source.info, result.info)
-        collector = Collector(source.info, result.info, Album(folder, source.info), references)
+    job = before if isinstance(before, MadeFilm) else None
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(VideoReader(job.source, job.start, job.end) if job else VideoReader(before))
+        result = stack.enter_context(VideoReader(after)) if after or not job else None
+        info = result.info if result else job.info(source.info)
+        _check_alike(source.info, info, source.expected)
+        album, cuts = Album(folder, source.info), job.cuts if job else None
+        collector = Collector(source.info, info, album, references, cuts)
         progress(0, source.expected)
         done = 0
-        for was, became in _pairs(source, result):
-            collector.push(was, became)
+        for was, became in _pairs(source, result or job.frames(), info.path):
+            known = (job.damage(was.index), job.shares(was.index)) if job else ()
+            collector.push(was, replace(became, index=was.index), *known)
             done += 1
             progress(done, source.expected)
         end = (source.end_pts - (source.first_pts or 0)) * source.info.time_base
         return collector.finish(float(end))
 
 
-def _pairs(source: VideoReader, result: VideoReader) -> Iterator[tuple[Frame, Frame]]:
+def _pairs(source: VideoReader, result: Iterable[Frame], path: Path) -> Iterator[tuple[Frame, Frame]]:
+    """Each frame with that of the film at `path`."""
     others = iter(result)
     count = 0
     for frame in source:
         other = next(others, None)
         if other is None:
-            raise _lengths(result, source, count)
+            raise _lengths(path, source.info.path, count)
         yield frame, other
         count += 1
     if next(others, None) is not None:
-        raise _lengths(source, result, count)
+        raise _lengths(source.info.path, path, count)
 
 
-def _lengths(shorter: VideoReader, longer: VideoReader, frames: int) -> InputError:
+def _lengths(shorter: Path, longer: Path, frames: int) -> InputError:
     return InputError(
-        f"lengths differ: {longer.info.path} goes on where {shorter.info.path} ends, after {frames} frames: give a "
-        "film and what was made of all of it"
+        f"lengths differ: {longer} goes on where {shorter} ends, after {frames} frames: give a film and what was made "
+        "of all of it"
     )
 
 
-def _check_alike(info: VideoInfo, other: VideoInfo) -> None:
+def _check_alike(info: VideoInfo, other: VideoInfo, frames: int | None) -> None:
     if (info.width, info.height) != (other.width, other.height):
         raise InputError(
             f"sizes differ: {info.path} is {info.width}x{info.height}, {other.path} is {other.width}x{other.height}: "
             "give a film and what was made of it at its own size"
         )
-    if info.frames and other.frames:
+    if frames and other.frames:
         # what a file promises may be a little off; the frames themselves are counted on the way
-        if abs(info.frames - other.frames) > 24 + min(info.frames, other.frames) // 50:
+        if abs(frames - other.frames) > 24 + min(frames, other.frames) // 50:
             raise InputError(
-                f"lengths differ: {info.path} has about {info.frames} frames, {other.path} about {other.frames}: give "
+                f"lengths differ: {info.path} has about {frames} frames, {other.path} about {other.frames}: give "
                 "a film and what was made of all of it"
             )
 

@@ -155,16 +155,22 @@ class Curve:
 
     Args:
         most: steps held at most; even.
+
+    Attributes:
+        first: number of the frame that the curve begins with.
+        step: frames a step.
     """
 
     def __init__(self, most: int = 600) -> None:
-        self.step = 1  # frames
+        self.first = 0
+        self.step = 1
         self._most = most
         self._sums: list[float] = []
         self._counts: list[int] = []
 
     def add(self, frame: int, value: float) -> None:
         """Count a frame's value in; frames may be left out, and may come a little late."""
+        frame -= self.first
         while frame // self.step >= self._most:
             self.step *= 2
             for values in (self._sums, self._counts):

@@ -13,6 +13,12 @@ from .facts import Facts, Suggestion
 from .plots import Axis, Line, clock, plot
 from .shots import ShotFacts
 
+_MASKED = "share of the picture that the restorer repaired, by its own mask."
+_ESTIMATED = (
+    "share of the pixels that were changed locally and by more than grain; an estimate from the two films, a third to "
+    "a half too low. A report of a job knows the restorer's own mask."
+)
+
 
 def make_page(facts: Facts) -> str:
     """The whole page.
@@ -38,6 +44,7 @@ def make_page(facts: Facts) -> str:
         head="".join(f'<th scope="col">{name}</th>' for name, _ in _columns(facts)),
         data=json.dumps(_data(facts), separators=(",", ":")).replace("<", "\\u003c"),
         covered=f"{COVERED:.0%}",
+        repaired=_MASKED if facts.masked else _ESTIMATED,
         version=escape(facts.version),
     )
 
@@ -52,7 +59,7 @@ def _about(facts: Facts) -> str:
 def _figures(facts: Facts) -> str:
     """The film's own numbers in large."""
     told = [
-        ("Flicker", f"{_percent(facts.flicker_before)} → {_percent(facts.flicker_after)}", "of white, before → after"),
+        ("Flicker", _change(facts.flicker_before, facts.flicker_after), "of white, before → after"),
         ("Repaired", _percent(facts.damage), "of all pixels"),
     ]
     if facts.colored:
@@ -144,7 +151,7 @@ def _card(facts: Facts, suggestion: Suggestion) -> str:
 
 
 def _plots(facts: Facts) -> str:
-    axis = Axis(facts.frames, facts.seconds, facts.curve_step, [shot.first / facts.frames for shot in facts.shots[1:]])
+    axis = Axis(facts.frames, facts.seconds, facts.curve_step, [_place(facts, shot) for shot in facts.shots[1:]])
 
     def line(name: str, label: str, style: str) -> Line:
         return Line(label, style, [None if v is None else 100 * v for v in facts.curves[name]])
@@ -170,6 +177,8 @@ def _columns(facts: Facts) -> list[tuple[str, str]]:
         columns += [("Colour drift", "drift"), ("Saturation", "saturation")]
     if facts.references:
         columns += [("Coverage", "coverage"), ("Best reference", "reference")]
+    if any(shot.shares for shot in facts.shots):
+        columns.append(("Coloured from", "shares"))
     return columns
 
 
@@ -178,12 +187,13 @@ def _told(shot: ShotFacts) -> dict[str, str]:
         "number": str(shot.number),
         "time": f"{clock(shot.start, True)} – {clock(shot.end, True)}",
         "frames": f"{shot.first} – {shot.first + shot.frames - 1}",
-        "flicker": f"{_percent(shot.flicker_before)} → {_percent(shot.flicker_after)}",
+        "flicker": _change(shot.flicker_before, shot.flicker_after),
         "damage": _percent(shot.damage),
         "drift": _percent(shot.drift),
         "saturation": _percent(shot.saturation),
-        "coverage": "" if shot.coverage is None else f"{shot.coverage:.0%}".replace("%", " %"),
+        "coverage": "" if shot.coverage is None else _percent(shot.coverage, 0),
         "reference": shot.reference or "",
+        "shares": ", ".join(f"{name} {_percent(share, 0)}" for name, share in shot.shares if share >= 0.005),
     }
 
 
@@ -199,13 +209,18 @@ def _data(facts: Facts) -> dict:
     names = [(name, key) for name, key in _columns(facts) if key != "number"]
     shots = [
         [
-            round(shot.first / facts.frames, 5),
+            round(_place(facts, shot), 5),
             round(shot.frames / facts.frames, 5),
             [_told(shot)[key] for _, key in names],
         ]
         for shot in facts.shots
     ]
     return {"folder": FOLDER, "names": [name for name, _ in names], "shots": shots}
+
+
+def _place(facts: Facts, shot: ShotFacts) -> float:
+    """Where a shot begins, 0..1."""
+    return (shot.first - facts.first) / facts.frames
 
 
 def _file(kind: str, frame: int) -> str:
@@ -216,5 +231,9 @@ def _count(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+def _percent(share: float, digits: int = 2) -> str:
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def _change(before: float, after: float) -> str:
+    return f"{100 * before:.2f} → {_percent(after)}".replace(" → ", "\N{NO-BREAK SPACE}→ ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -12,15 +12,18 @@ import numpy as np
 from torch import Tensor
 
 from ..planes import Frame
-from .measures import Curve, Flicker, Spread
+from .drift import Drift, Thumbnail
+from .measures import Curve, Flicker
 
 _EDGE = 4  # frames at both ends of a shot that do not stand for it: splices and the ends of dissolves lie there
+_SHARES = 3  # references that are named with how much they gave
 _AROUND = 2  # frames on each side that a frame's sharpness is compared with
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A frame of both films and what was measured on it; `chroma` is the mean of Cb and Cr, `look` a description."""
+    """A frame of both films and what was measured on it; `small` is the result, `look` a description of
+    it."""
 
     frame: int
     time: float
@@ -28,9 +31,10 @@ class Moment:
     after: Frame = field(repr=False)
     tiles: tuple[np.ndarray, np.ndarray]
     damage: float
-    chroma: np.ndarray | None
+    small: Thumbnail
     saturation: float
     sharpness: float
+    shares: Sequence[tuple[str, float]] | None
     look: Tensor | None
 
 
@@ -47,10 +51,12 @@ class ShotFacts:
         flicker_before, flicker_after: root mean square of the jumps of brightness from frame to frame, in parts of
             white.
         damage: share of the pixels that were repaired, 0..1.
-        drift: how far the mean colour of a frame is from that of the shot, root mean square, in parts of white.
+        drift: how far the colours of what it shows wander, root mean square, in parts of white.
         saturation: mean distance from gray.
         coverage: how well the references show it, 0..1; None without references.
         reference: the one that shows most of it; None without references.
+        shares: the references that gave most of its colour, by name, and how much of it, 0..1; empty where that is not
+            known.
     """
 
     number: int
@@ -67,6 +73,7 @@ class ShotFacts:
     saturation: float
     coverage: float | None
     reference: str | None
+    shares: list[tuple[str, float]]
 
 
 class ShotInProgress:
@@ -86,9 +93,10 @@ class ShotInProgress:
         self._squares = [0.0, 0.0]
         self._count = 0
         self._damage = self._saturation = 0.0
-        self._chroma = Spread()
+        self._drift = Drift()
         self._covers: list[float] = []
         self._best = Counter[str]()
+        self._shares = Counter[str]()
         self._earlier: deque[float] = deque(maxlen=_AROUND)
         self._late: deque[Moment] = deque()
         self._key: tuple[float, Moment] | None = None
@@ -100,7 +108,9 @@ class ShotInProgress:
         self._count += 1
         self._damage += moment.damage
         self._saturation += moment.saturation
-        self._chroma.push(np.zeros(2) if moment.chroma is None else moment.chroma)
+        self._drift.push(moment.small)
+        for name, share in moment.shares or ():
+            self._shares[name] += share
         self._late.append(moment)
         if len(self._late) > _EDGE:
             self._judge(self._late.popleft())
@@ -133,10 +143,11 @@ class ShotInProgress:
             flicker_before=before,
             flicker_after=after,
             damage=self._damage / self._count,
-            drift=self._chroma.distance,
+            drift=self._drift.distance,
             saturation=self._saturation / self._count,
             coverage=sum(self._covers) / len(self._covers) if self._covers else None,
             reference=max(self._best, key=self._best.__getitem__, default=None),
+            shares=[(name, share / self._count) for name, share in self._shares.most_common(_SHARES)],
         )
 
     def _count_jumps(self, side: int, jumps: list[float]) -> None:

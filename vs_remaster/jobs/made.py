@@ -1,0 +1,111 @@
+"""What a job folder tells of the film that was made: its frames, shots, repaired damage, and what coloured what."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import InputError
+from ..film import VideoInfo
+from ..output import OutputFormat
+from ..planes import Frame
+from ..shares import read_shares
+from .chunks import Record, is_there, read_chunk, recorded
+from .commands import chunks_of, opened
+from .folder import JobFolder
+from .plan import Chunk
+
+log = logging.getLogger(__name__)
+
+
+def is_job(path: Path) -> bool:
+    """Whether a path is a job folder."""
+    return JobFolder(path).plan.is_file()
+
+
+class MadeFilm:
+    """A film as a job has made it.
+
+    Args:
+        path: the job folder.
+
+    Attributes:
+        path: the same.
+        source: the film that it was made of.
+        start, end: frames of that, the end not included.
+        cuts: frames that start a shot.
+        references: files of the references, as far as they are still there.
+
+    Raises:
+        InputError: it is no job folder, or a file in it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._folder, plan, survey = opened(path)
+        self.source = Path(plan["source"])
+        self.start, self.end = survey.start, survey.end
+        self.cuts = [shot.first for shot in survey.shots[1:]]
+        samples = plan["job"]["samples"]
+        self._out = OutputFormat(**{**samples, "subsampling": tuple(samples["subsampling"])})
+        self._chunks = [(chunk, recorded(self._folder.chunks, chunk)) for chunk in chunks_of(plan)]
+        self._shares: dict[int, list[tuple[str, float]]] = {}
+        self._damage: dict[int, float] = {}
+        for chunk, record in self._chunks:
+            values = enumerate(record.damage if record else (), chunk.first)
+            self._damage.update({frame: value for frame, value in values if value is not None})
+        self.references: list[Path] = []
+        if self._folder.shares.exists():
+            known, self._shares = read_shares(self._folder.shares)
+            self.references = list(self._there([Path(one["path"]) for one in known if one.get("path")]))
+
+    @staticmethod
+    def _there(paths: list[Path]) -> Iterator[Path]:
+        for path in paths:
+            if path.is_file():
+                yield path
+            else:
+                log.warning("reference %s is not there any more and is left out: name it with --references", path)
+
+    def damage(self, frame: int) -> float | None:
+        """Share of the pixels of a frame that were repaired, 0..1; None where that is not known."""
+        return self._damage.get(frame)
+
+    def shares(self, frame: int) -> list[tuple[str, float]] | None:
+        """Names of references and how much of a frame's colour they gave; None where that is not known."""
+        return self._shares.get(frame)
+
+    def info(self, source: VideoInfo) -> VideoInfo:
+        """What is known of the film made, from what is known of its source."""
+        out = {name: getattr(self._out, name) for name in self._out.__dataclass_fields__}
+        path = self.path.with_suffix("") if self.path.suffix == ".job" else self.path
+        return replace(source, **out, pix_fmt=self._out.pix_fmt, path=path, frames=self.end - self.start)
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame as it was made.
+
+        Raises:
+            InputError: chunks are not made yet, or were removed. DamagedChunk: see `read_chunk`.
+        """
+        for chunk, record in self._whole():
+            for index, planes in enumerate(read_chunk(self._folder.chunks, chunk, record), chunk.first):
+                yield Frame(index, None, planes)
+
+    def check(self) -> None:
+        """Make sure that every frame is there.
+
+        Raises:
+            InputError: see `frames`.
+        """
+        self._whole()
+
+    def _whole(self) -> list[tuple[Chunk, Record]]:
+        there = [(c, r) for c, r in self._chunks if r is not None and is_there(self._folder.chunks, c, r)]
+        if len(there) < len(self._chunks):
+            raise InputError(
+                f"{self.path} holds {len(there)} of its {len(self._chunks)} chunks: run its command again to finish "
+                "the job, or name the film that was made of it too"
+            )
+        return there
