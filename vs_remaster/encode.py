@@ -13,7 +13,7 @@ import av
 
 from .codecs import CONTAINERS, TABLE, codec_info
 from .containers import media_url, reason, set_matroska_aspect
-from .encoding import Encoding, timing_of
+from .encoding import Encoding
 from .errors import InputError, UnsupportedError
 from .mxf import ConstantTiming, check_constant, mxf_rate, set_mxf_aspect
 from .output import NO_SPACE, Atomic, OutputFormat, check_output, named_errors
@@ -114,8 +114,8 @@ class VideoWriter(Atomic):
             out,
             codec,
             DEFAULT_CRF.get(codec) if crf is None or codec not in DEFAULT_CRF else crf,
+            container=self._format,
             rate=self._rate,
-            base=timing_of(reader.info, self._format, self._rate).base,
             joined=self.joined,
         )
         self._part = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
@@ -157,7 +157,7 @@ class VideoWriter(Atomic):
         cut = constant or bool(reader.start)
         self._first_time = first_time
         self._shift = (first.pts or 0) if cut or first_time > _LATEST_START else 0
-        self._timing = timing_of(info, self._format, self._rate, first.pts or 0, self._shift)
+        self._timing = self.encoding.timing(info, first.pts or 0, self._shift)
         if not info.is_folder:
             source = reader.stream
             if constant:

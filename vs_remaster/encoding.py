@@ -27,6 +27,7 @@ class Encoding:
     Attributes:
         codec: one of `CODECS` that is no folder of pictures.
         crf: quality, None where there is no such setting.
+        container: FFmpeg's name of that of the output, which has a say in the times.
         joined: packets of several encoders with these settings are put into one file; then nothing that differs from
             machine to machine is in the headers.
         size: (width, height) in pixels.
@@ -43,6 +44,7 @@ class Encoding:
 
     codec: str
     crf: float | None
+    container: str
     joined: bool
     size: tuple[int, int]
     pix_fmt: str
@@ -63,8 +65,8 @@ class Encoding:
         codec: str,
         crf: float | None,
         *,
+        container: str,
         rate: Fraction,
-        base: Fraction,
         joined: bool = False,
     ) -> Encoding:
         """The settings for the frames of a film.
@@ -78,11 +80,12 @@ class Encoding:
         return cls(
             codec=codec,
             crf=crf,
+            container=container,
             joined=joined,
             size=(info.width, info.height),
             pix_fmt=out.pix_fmt,
             rate=rate,
-            base=base,
+            base=_timing(info, container, rate).base,
             sar=info.sar,
             primaries=info.tags.primaries,
             transfer=info.tags.transfer,
@@ -120,6 +123,10 @@ class Encoding:
         picture.color_primaries, picture.color_trc = self.primaries, self.transfer  # ProRes writes what frames say
         return picture
 
+    def timing(self, info: VideoInfo, first: int, shift: int) -> Timing | ConstantTiming:
+        """What gives the times of a film's frames in the output; see `Timing`."""
+        return _timing(info, self.container, self.rate, first, shift)
+
     def to_json(self) -> dict[str, Any]:
         """All settings, to be compared."""
         told = {name: str(value) if isinstance(value, Fraction) else value for name, value in asdict(self).items()}
@@ -134,19 +141,8 @@ def _color_tags(info: VideoInfo, out: OutputFormat) -> tuple[int, int]:
     return info.tags.matrix if kept else h273_code(out.matrix), 2 if out.full_range else 1
 
 
-def timing_of(
-    info: VideoInfo, format_name: str, rate: Fraction, first: int = 0, shift: int = 0
-) -> Timing | ConstantTiming:
-    """What gives the times of frames in an output.
-
-    Args:
-        info: the film.
-        format_name: FFmpeg's name of the output's container.
-        rate: frames a second that are written, for a container that stores no times.
-        first: see `Timing`.
-        shift: see `Timing`.
-    """
-    return ConstantTiming(info, rate, first) if format_name == "mxf" else Timing(info, format_name, first, shift)
+def _timing(info: VideoInfo, container: str, rate: Fraction, first: int = 0, shift: int = 0) -> Timing | ConstantTiming:
+    return ConstantTiming(info, rate, first) if container == "mxf" else Timing(info, container, first, shift)
 
 
 class Timing:

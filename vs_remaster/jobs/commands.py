@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..codecs import codec_info
 from ..errors import InputError
 from ..progress import size_text
 from .folder import JobFolder
+from .options import CHUNKS
 from .plan import CHUNK_FRAMES, Chunk
 from .survey import Survey
 
@@ -38,6 +40,13 @@ def add_job(run: argparse.ArgumentParser) -> None:
         help="frames that are made and kept together, at most (default: %(default)s)",
     )
     group.add_argument(
+        "--chunks",
+        choices=CHUNKS,
+        default=CHUNKS[0],
+        help="what they are kept as: without loss, to be encoded when all are there, or in the codec of OUTPUT, to be "
+        "joined as they are (default: %(default)s)",
+    )
+    group.add_argument(
         "--workers", type=int, metavar="N", help="processes that work at the same time, one GPU each (default: 1)"
     )
     group.add_argument("--ray", metavar="ADDRESS", help="let a Ray cluster do the work: auto, local or HOST:PORT")
@@ -55,6 +64,7 @@ def job_options(arguments: argparse.Namespace) -> Any:
         folder=arguments.job,
         keep=arguments.keep_chunks,
         chunk=arguments.chunk,
+        chunks=arguments.chunks,
         plan=arguments.plan,
         workers=arguments.workers,
         ray=arguments.ray,
@@ -90,7 +100,9 @@ def _opened(path: Path) -> tuple[JobFolder, dict[str, Any], Survey]:
 
 def _chunks(plan: dict[str, Any]) -> list[Chunk]:
     """The chunks by their frames only: what else they depend on is known when the job runs."""
-    return [Chunk(first, last, (), "") for first, last in plan["chunks"]]
+    encode = plan["job"].get("encode")
+    suffix = codec_info(encode["codec"]).chunk_suffix if encode else Chunk.suffix
+    return [Chunk(first, last, (), "", suffix) for first, last in plan["chunks"]]
 
 
 def _status(arguments: argparse.Namespace) -> None:
