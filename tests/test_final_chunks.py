@@ -221,6 +221,12 @@ def test_workers_and_redo(tmp_path, movies, capsys):
     output, folder = tmp_path / "out.mov", tmp_path / "job"
     arguments = command(movies["varies"], output, "--codec", "prores", "--job", folder, "--overwrite")
     assert cli.main([*arguments, "--workers", "2"]) == 0
+    samples = 60 * 256 * 128 * 2 * 2
+    room, lossless = f"{samples * 0.16 / 1e6:.1f} MB", f"{samples / 3 / 1e6:.1f} MB"
+    said = capsys.readouterr().out
+    assert (
+        f"disk: about {room} for the chunks, then {room} for the film; with --chunks lossless about {lossless}" in said
+    )
     first = heard_and_seen(output)
     stamps = {path.name: path.stat().st_mtime_ns for path in (folder / "chunks").iterdir()}
     capsys.readouterr()
@@ -229,6 +235,7 @@ def test_workers_and_redo(tmp_path, movies, capsys):
     assert cli.main(["status", str(folder), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["done"], told["total"]) == (40, 60)
+    assert told["kept"] == "final"
     assert told["disk_used"] == sum(path.stat().st_size for path in (folder / "chunks").glob("*.mov"))
     assert cli.main(arguments) == 0
     changed = {path.stem for path in (folder / "chunks").iterdir() if path.stat().st_mtime_ns != stamps[path.name]}

@@ -113,11 +113,12 @@ def _status(arguments: argparse.Namespace) -> None:
         return
     log.info("%s, frames %d to %d", told["film"], survey.start, survey.end)
     log.info(
-        "%d of %d frames in %d of %d chunks are made, %s; about %s more are needed",
+        "%d of %d frames in %d of %d chunks are made (%s), %s; about %s more are needed",
         told["done"],
         told["total"],
         told["chunks_done"],
         told["chunks"],
+        f"in {encode['codec']}, to be joined" if (encode := plan["job"].get("encode")) else "lossless, to be encoded",
         size_text(told["disk_used"]),
         size_text(told["disk_needed"]),
     )
@@ -128,13 +129,16 @@ def _status(arguments: argparse.Namespace) -> None:
 
 def _told(folder: JobFolder, plan: dict[str, Any], survey: Survey) -> dict[str, Any]:
     from .chunks import file_of, record_of
+    from .tally import bytes_a_frame
 
     chunks = _chunks(plan)
     there = [chunk for chunk in chunks if record_of(folder.chunks, chunk).exists()]
     files = [file_of(folder.chunks, chunk) for chunk in there]
     used = sum(file.stat().st_size for file in files if file.exists())
     done, total = sum(chunk.frames for chunk in there), survey.end - survey.start
-    each = used / done if done else plan["frame_bytes"] / 3
+    encode = plan["job"].get("encode")
+    guess = bytes_a_frame(plan["frame_bytes"], "final" if encode else "lossless", encode["codec"] if encode else "ffv1")
+    each = used / done if done else guess
     kinds = [shot.looks.kind for shot in survey.shots]
     return {
         "film": plan["source"],
@@ -142,6 +146,7 @@ def _told(folder: JobFolder, plan: dict[str, Any], survey: Survey) -> dict[str, 
         "total": total,
         "chunks_done": len(there),
         "chunks": len(chunks),
+        "kept": "final" if encode else "lossless",
         "disk_used": used,
         "disk_needed": round((total - done) * each),
         "shots": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},

@@ -49,7 +49,7 @@ from .plan import (
 )
 from .shots import parse_shots, shots_toml
 from .survey import Survey, survey_film
-from .tally import Tally
+from .tally import Tally, bytes_a_frame, disk_text
 from .watch import Watch, nobody
 
 log = logging.getLogger(__name__)
@@ -155,11 +155,12 @@ def remaster_job(
             job = _Job(folder, source, reader, out, restore, colorize, scenes, references, encoding)
             with _nothing_left_without_a_plan(folder):
                 job.open(options, watch, check)
+            log.info("%s", job.disk(options.chunks, write.codec))
             if options.plan:
                 log.info("%d chunks planned: edit %s, then run without --plan", len(job.chunks), folder.shots)
                 return Done(0, job.survey.truncated)
             with _resumable(job):
-                job.make(options, watch, look, check)
+                job.make(options, write.codec, watch, look, check)
                 frames = job.join(output, write, shares, watch, check)
             if not (options.folder or options.keep):
                 job.finish()
@@ -294,14 +295,20 @@ class _Job:
         return {chunk: record for chunk, record in found if record}
 
     def make(
-        self, options: JobOptions, watch: Watch, look: Callable[[Picture], None], check: Callable[[], None]
+        self,
+        options: JobOptions,
+        codec: str,
+        watch: Watch,
+        look: Callable[[Picture], None],
+        check: Callable[[], None],
     ) -> None:
         """Make every chunk that is not there."""
         done = self.records()
         todo = [chunk for chunk in self.chunks if chunk not in done]
         frames = sum(chunk.frames for chunk in self.chunks)
         log.info("%s", self._summary(len(done), len(todo)))
-        tally = Tally(watch, frames, done, self.folder.path, self._bytes_a_frame(done))
+        guess = bytes_a_frame(frame_bytes(self._reader.info, self._out), options.chunks, codec, done)
+        tally = Tally(watch, frames, done, self.folder.path, guess)
         tally.tell()
         if not todo:
             return
@@ -332,11 +339,10 @@ class _Job:
         frames = self.survey.end - self.survey.start
         return f"{frames} frames in {done + todo} chunks{kept}, on {engines}; job in {self.folder.path}"
 
-    def _bytes_a_frame(self, done: dict[Chunk, Record]) -> float:
-        """What a frame takes on the disk: as those that are done, or a third of its samples."""
-        if done:
-            return sum(record.size for record in done.values()) / sum(chunk.frames for chunk in done)
-        return frame_bytes(self._reader.info, self._out) / 3
+    def disk(self, chunks: Chunks, codec: str) -> str:
+        """See `disk_text`."""
+        frames, samples = self.survey.end - self.survey.start, frame_bytes(self._reader.info, self._out)
+        return disk_text(frames, samples, chunks, codec, self.records())
 
     def join(
         self, output: Path, write: OutputOptions, shares: Path | None, watch: Watch, check: Callable[[], None]
