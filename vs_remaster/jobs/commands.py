@@ -127,6 +127,15 @@ def _status(arguments: argparse.Namespace) -> None:
     log.info("%s", f"at work: {told['worker']}" if told["worker"] else "nobody is at work: run its command to go on")
 
 
+def status_of(path: Path) -> dict[str, Any]:
+    """What `status --json` says of a job folder.
+
+    Raises:
+        InputError: it is none, or it has no plan yet.
+    """
+    return _told(*_opened(path))
+
+
 def _told(folder: JobFolder, plan: dict[str, Any], survey: Survey) -> dict[str, Any]:
     from .chunks import file_of, record_of
     from .tally import bytes_a_frame
