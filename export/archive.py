@@ -4,8 +4,8 @@ them, shared storage, and workers that die.
 Every film goes through three stages: it is looked through (on a CPU), its chunks are made (on GPUs), and the film is
 finished (on a CPU): encoded from lossless chunks, or joined. GPUs are one pool. A GPU stays with a film as long as that
 has chunks left, then goes to the one that has most GPUs and not yet all that it may have. A worker that dies loses the
-chunk it had in work. Reading and writing go on beside the computing, so a piece of work takes the longer of the two;
-bandwidth is shared evenly by all that is at work when it begins.
+chunk it had in work. Reading and writing go on beside the computing; where all that is at work when a piece of work
+begins wants more than the storage gives, that piece takes longer in proportion.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import math
 import random
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from vs_remaster.errors import InputError
 
@@ -129,6 +129,7 @@ class _Gpu:
     film: _Film | None = None
     chunk: int = 0
     since: float = 0.0
+    wants: float = 0.0  # bytes a second
     turn: int = 0  # counts pieces of work, so that an end which a death has prevented is known
     loaded: _Film | None = None
 
@@ -143,9 +144,10 @@ class _Run:
     now: float = 0.0
     disk: float = 0.0
     desks: int = 0  # films that are looked through or finished
+    wanted: float = 0.0  # bytes a second, by all that is at work
 
     def __post_init__(self) -> None:
-        self._events: list[tuple[float, int, Kind, int, object]] = []
+        self._events: list[tuple[float, int, Kind, int, Any]] = []
         self._count = itertools.count()
         self._gpus = [_Gpu() for _ in range(self.archive.gpus)]
         self._idle = list(range(self.archive.gpus))
@@ -166,26 +168,27 @@ class _Run:
         self.outcome.seconds = self.now
         return self.outcome
 
-    def _plan(self, seconds: float, kind: Kind, what: object, turn: int = 0) -> None:
+    def _plan(self, seconds: float, kind: Kind, what: Any, turn: int = 0) -> None:
         heapq.heappush(self._events, (self.now + seconds, next(self._count), kind, turn, what))
 
-    def _seconds(self, computing: float, read: float, written: float) -> float:
-        """How long a piece of work takes that begins now, itself counted among those at work."""
-        at_work = self.archive.gpus - len(self._idle) + self.desks
+    def _seconds(self, computing: float, read: float, written: float) -> tuple[float, float]:
+        """How long a piece of work takes that begins now, and the bytes a second that it wants until its end."""
         self.outcome.read += read
         self.outcome.written += written
-        return max(computing, (read + written) * at_work / self.archive.bandwidth)
+        wants = (read + written) / computing
+        self.wanted += wants
+        return computing * max(1.0, self.wanted / self.archive.bandwidth), wants
 
     def _survey(self) -> None:
         archive = self.archive
         self._waiting -= 1
         self._sit_down()
-        seconds = self._seconds(archive.frames / archive.survey_speed, archive.frames * archive.source_bytes, 0)
-        self._plan(seconds, "surveyed", None)
+        seconds, wants = self._seconds(archive.frames / archive.survey_speed, archive.frames * archive.source_bytes, 0)
+        self._plan(seconds, "surveyed", wants)
 
-    def _surveyed(self, what: object, turn: int) -> None:
+    def _surveyed(self, wants: Any, turn: int) -> None:
         archive = self.archive
-        self.desks -= 1
+        self._stand_up(wants)
         whole, rest = divmod(archive.frames, archive.chunk)
         chunks = [archive.chunk] * whole + [rest] * bool(rest)
         self._films.append(_Film(deque(chunks), len(chunks)))
@@ -208,19 +211,19 @@ class _Run:
         gpu.loaded = film
         computing = max((gpu.chunk + archive.halo) / archive.speed, gpu.chunk / archive.keep_speed)
         read = (gpu.chunk + archive.halo) * archive.source_bytes
-        seconds = self._seconds(computing, read, gpu.chunk * archive.chunk_bytes)
+        seconds, gpu.wants = self._seconds(computing, read, gpu.chunk * archive.chunk_bytes)
         self.outcome.lost += start
         gpu.since += start
         self._plan(start + seconds, "made", number, gpu.turn)
 
-    def _made(self, number: object, turn: int) -> None:
-        assert isinstance(number, int)
+    def _made(self, number: int, turn: int) -> None:
         gpu = self._gpus[number]
         if turn != gpu.turn:
             return
         film = gpu.film
         assert film is not None
         self.outcome.busy += self.now - gpu.since
+        self.wanted -= gpu.wants
         film.left -= 1
         size = gpu.chunk * self.archive.chunk_bytes
         film.kept += size
@@ -244,11 +247,12 @@ class _Run:
         self._store(size)
         # sound and all else is copied from the source, which is read once more for it
         read = film.kept + archive.frames * archive.source_bytes
-        self._plan(self._seconds(archive.frames / archive.finish_speed, read, size), "finished", film)
+        seconds, wants = self._seconds(archive.frames / archive.finish_speed, read, size)
+        self._plan(seconds, "finished", (film, wants))
 
-    def _finished(self, film: object, turn: int) -> None:
-        assert isinstance(film, _Film)
-        self.desks -= 1
+    def _finished(self, what: Any, turn: int) -> None:
+        film, wants = what
+        self._stand_up(wants)
         self._store(-film.kept - self.archive.frames * self.archive.film_bytes)
         self._unfinished -= 1
         if self._waiting:
@@ -258,6 +262,10 @@ class _Run:
         self.desks += 1
         self.outcome.desks = max(self.outcome.desks, self.desks)
 
+    def _stand_up(self, wants: float) -> None:
+        self.desks -= 1
+        self.wanted -= wants
+
     def _store(self, size: float) -> None:
         self.disk += size
         self.outcome.peak = max(self.outcome.peak, self.disk)
@@ -266,15 +274,15 @@ class _Run:
         count = min(self.archive.together, self.archive.gpus - first)
         self._plan(self._chance.expovariate(count / self.archive.mtbf), "death", first)
 
-    def _death(self, first: object, turn: int) -> None:
+    def _death(self, first: int, turn: int) -> None:
         """One of a machine's workers dies, and the others with it."""
-        assert isinstance(first, int)
         before = self.outcome.lost
         for number in range(first, min(first + self.archive.together, self.archive.gpus)):
             gpu = self._gpus[number]
             if gpu.film is not None:
                 gpu.film.chunks.appendleft(gpu.chunk)
                 gpu.film.workers -= 1
+                self.wanted -= gpu.wants
                 self.outcome.repeated += 1
                 self.outcome.lost += max(0.0, self.now - gpu.since)
             elif number in self._idle:
@@ -289,8 +297,7 @@ class _Run:
         self._plan_death(first)
         self._assign()
 
-    def _ready(self, number: object, turn: int) -> None:
-        assert isinstance(number, int)
+    def _ready(self, number: int, turn: int) -> None:
         self._idle.append(number)
         self._assign()
 

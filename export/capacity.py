@@ -73,7 +73,7 @@ def outcome_row(archive: Archive, outcome: Outcome, name: str) -> list[str]:
     moved = outcome.read + outcome.written
     return [
         name,
-        f"{outcome.seconds / 86400:.1f}",
+        f"{outcome.seconds / 86400:.2f}",
         f"{outcome.busy / gpu_seconds:.0%}",
         f"{outcome.lost / gpu_seconds:.2%}",
         f"{outcome.repeated} of {chunks}",
