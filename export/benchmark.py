@@ -1,6 +1,7 @@
 """Measures how fast restoring and colouring are, how much memory they take, and how both grow with the work.
 
     python -m export.benchmark [--sizes 528x400 1920x1080] [--precision fp32 bf16] [--engine torch onnxruntime] [--film]
+        [--json FILE]
     python -m export.benchmark --cost size|references|length [--values 1 4 16] [--out FOLDER]
     python -m export.benchmark --memory
     python -m export.benchmark --vapoursynth [--memory]
@@ -20,13 +21,14 @@ that restores and colours.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
@@ -118,6 +120,7 @@ def measure_speed(options: argparse.Namespace, device: str) -> None:
     wanted = jobs(options, device, [parse_size(text) for text in options.sizes or SIZES])
     print(f"{options.frames} frames, {options.references} references, {machine(device)}\n", flush=True)
     rows: list[list[str]] = []
+    kept: list[dict[str, object]] = []
     tops: dict[str, list[float]] = {}
     before, precision = 0.0, ""
     for job in wanted:
@@ -142,7 +145,10 @@ def measure_speed(options: argparse.Namespace, device: str) -> None:
                 f"{found.macs * rate / top:.0%}",
             ]
         )
+        kept.append({**asdict(job), "frames_per_second": rate, "latency": found.latency, "peak": found.peak})
         progress(", ".join(rows[-1]))
+    if options.json:
+        options.json.write_text(json.dumps(kept, indent=1))
     for precision, reached in tops.items():
         rate = f"{statistics.mean(reached) / 1e9:.0f}"
         rows.append(["torch", precision, "", "Conv3d 256 to 256", "", "", "", "", rate, "100%"])
@@ -222,6 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> float | dict[str, float] | N
     parser.add_argument("--cost", choices=KINDS, help="measure time and memory against this")
     parser.add_argument("--values", type=int, nargs="+", help="with --cost references or length: which")
     parser.add_argument("--out", type=Path, help="with --cost: a folder for the table and a plot")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the speeds, for export.capacity")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=list(PRECISIONS))
     parser.add_argument("--engine", nargs="+", default=["torch"], choices=ENGINES[1:])

@@ -36,6 +36,8 @@ def write_film(
     codec: str = "libx264",
     sound: bool = True,
     options: dict[str, str] | None = None,
+    size: tuple[int, int] = SIZE,
+    sar: Fraction = Fraction(1),
 ) -> Path:
     """Write a film of 24 frames a second (time base 1/240) with a cut between shots.
 
@@ -47,11 +49,14 @@ def write_film(
         codec: of the picture.
         sound: with sound.
         options: of the encoder; a key frame is every twelve frames.
+        size: of the pictures.
+        sar: sample aspect ratio.
     """
     options = {"g": "12", "bf": "2"} if options is None and codec == "libx264" else options or {}
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=24, options=options)
-        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = sar
         if codec == "libx264":
             stream.time_base = stream.codec_context.time_base = Fraction(1, 240)
         voice = container.add_stream("aac" if path.suffix != ".avi" else "pcm_s16le", rate=8000, layout="mono")
@@ -59,7 +64,7 @@ def write_film(
         for kind, length in enumerate(lengths):
             look = (looks or {}).get(kind, "gray")
             for _ in range(length):
-                picture = frame_of(_planes(kind, number, look), "yuv420p")
+                picture = frame_of(_planes(kind, number, look, size), "yuv420p")
                 base = Fraction(1, 240) if codec == "libx264" else Fraction(1, 24)
                 picture.pts, picture.time_base = times[number] if times else number * int(1 / base) // 24, base
                 container.mux(stream.encode(picture))
@@ -78,10 +83,10 @@ def write_film(
     return path
 
 
-def _planes(kind: int, number: int, look: str) -> list[np.ndarray]:
-    width, height = SIZE
+def _planes(kind: int, number: int, look: str, size: tuple[int, int] = SIZE) -> list[np.ndarray]:
+    width, height = size
     neutral = np.full((height // 2, width // 2), 128, np.uint8)
-    luma = shot(kind, 0 if look == "still" else number)
+    luma = shot(kind, 0 if look == "still" else number, size)
     if look == "black":
         return [np.full_like(luma, 16), neutral, neutral]
     if look == "coloured":

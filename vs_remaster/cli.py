@@ -283,7 +283,8 @@ def _run(arguments: argparse.Namespace) -> None:
         def report(folder: Path) -> None:
             if arguments.report:
                 told = functools.partial(progress.told, "report")
-                make_report(folder, None, arguments.report, overwrite=arguments.overwrite, progress=told)
+                made = arguments.output if options.chunks == "final" else None
+                make_report(folder, made, arguments.report, overwrite=arguments.overwrite, progress=told)
 
         if (
             needs_job(*files, write, will_color(work["colorize"], work["references"]), **part, options=options)

@@ -31,6 +31,9 @@ class CodecInfo:
         smallest: (width, height) of the smallest picture.
         extension: of a picture's name.
         gray_depths: bits a sample of gray pictures, where these differ.
+        chunk_suffix: of the container that keeps the encoder's packets as they are until they are joined.
+        joined_options: further ones for that.
+        room: bytes that it takes by bytes of samples (two each above 8 bits); what a disk should have room for.
     """
 
     encoder: str
@@ -44,6 +47,9 @@ class CodecInfo:
     smallest: tuple[int, int] = (1, 1)
     extension: str = ""
     gray_depths: tuple[int, ...] = ()
+    chunk_suffix: str = ".mov"
+    joined_options: Mapping[str, str] = field(default_factory=dict)
+    room: float = 1.0
 
     @property
     def is_folder(self) -> bool:
@@ -59,6 +65,7 @@ def _prores(profile: str, subsampling: tuple[int, int]) -> CodecInfo:
         options={"profile": profile, "vendor": "apl0"},
         subsampling=subsampling,
         full_range=False,  # MOV has no place for it
+        room=0.16,
     )
 
 
@@ -72,25 +79,40 @@ def _dnxhr(profile: str, subsampling: tuple[int, int]) -> CodecInfo:
         full_range=False,
         matrix="bt709",  # FFmpeg writes no other into the frames, whatever the container says
         smallest=(256, 120),
+        room=0.15,  # the same for every picture: 0.11 of 4:2:2
     )
 
 
 _H26X = (".mp4", ".mkv", ".mov")
 
 TABLE: dict[str, CodecInfo] = {
-    "x264": CodecInfo(encoder="libx264", suffixes=_H26X, depths=(8, 10), options={"preset": "medium"}, crf=17.0),
+    "x264": CodecInfo(
+        encoder="libx264",
+        suffixes=_H26X,
+        depths=(8, 10),
+        options={"preset": "medium"},
+        crf=17.0,
+        chunk_suffix=".nut",
+        room=0.1,
+    ),
     "x265": CodecInfo(
         encoder="libx265",
         suffixes=_H26X,
         depths=(8, 10, 12),
         options={"preset": "medium", "x265-params": "log-level=error"},
         crf=19.0,
+        chunk_suffix=".nut",
+        room=0.1,
+        # without its description of itself, which names the processor
+        joined_options={"x265-params": "log-level=error:info=0"},
     ),
     "ffv1": CodecInfo(
         encoder="ffv1",
         suffixes=(".mkv", ".mxf"),
         depths=(8, 9, 10, 12, 14, 16),
         options={"level": "3", "slicecrc": "1", "g": "1"},
+        chunk_suffix=".mkv",
+        room=1 / 3,
     ),
     "prores": _prores("hq", (1, 0)),
     "prores4444": _prores("4444", (0, 0)),

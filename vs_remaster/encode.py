@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
-from fractions import Fraction
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
 
 from .codecs import CONTAINERS, TABLE, codec_info
-from .color import SITINGS, h273_code
 from .containers import media_url, reason, set_matroska_aspect
+from .encoding import Encoding
 from .errors import InputError, UnsupportedError
-from .film import VideoInfo
 from .mxf import ConstantTiming, check_constant, mxf_rate, set_mxf_aspect
 from .output import NO_SPACE, Atomic, OutputFormat, check_output, named_errors
 from .pictures import PictureWriter
-from .planes import Frame, frame_of
+from .planes import Frame
 from .remux import StreamCopier, kept_metadata, warn_of_lost_tags
 from .timecode import KEY, first_timecode
 
@@ -44,58 +42,18 @@ def open_writer(
     crf: float | None = None,
     overwrite: bool = False,
     timecode: str | None = None,
+    joined: bool = False,
 ) -> VideoWriter | PictureWriter:
     """Open the writer that a codec needs, a container or a folder of pictures.
 
-    Args and errors are those of `VideoWriter` and `PictureWriter`.
+    Args and errors are those of `VideoWriter` and `PictureWriter`; with `joined` it is a `JoinedWriter`.
     """
+    if joined:
+        return JoinedWriter(path, reader, out, codec=codec, crf=crf, overwrite=overwrite, timecode=timecode)
     if codec_info(codec).is_folder:
         first = first_timecode(reader.info, reader.start, timecode)
         return PictureWriter(path, reader.info, out, codec=codec, overwrite=overwrite, timecode=first)
     return VideoWriter(path, reader, out, codec=codec, crf=crf, overwrite=overwrite, timecode=timecode)
-
-
-class _Timing:
-    """Turns a film's times into those of the output.
-
-    Containers that count in milliseconds (Matroska) or 1/90000 s (MPEG-TS) had to round the times of film at 24000/1001
-    frames a second. As long as every frame lies within one tick of where the rate puts it, that exact place is used;
-    from the first frame that does not, times are taken as they are.
-
-    Args:
-        info: the film.
-        format_name: FFmpeg's name of the output's container.
-        first: time of the first frame, in ticks of the film.
-        shift: ticks to subtract from all times.
-
-    Attributes:
-        base: seconds a tick of the output.
-    """
-
-    def __init__(self, info: VideoInfo, format_name: str, first: int, shift: int) -> None:
-        self._source, self._first, self._shift = info.time_base, first, shift
-        self._frame = 1 / (info.fps * info.time_base)  # in ticks
-        self.base = info.time_base
-        self._count = 0
-        fine = Fraction(info.time_base.numerator, math.lcm(info.time_base.denominator, info.fps.numerator))
-        rounded = self._frame.denominator != 1
-        self._on_grid = (
-            rounded and format_name != "matroska" and (1 / fine) < 10**8 and (1 / (info.fps * fine)).denominator == 1
-        )
-        if self._on_grid:
-            self.base = fine
-
-    def __call__(self, frame: Frame) -> tuple[int, int]:
-        """(time, duration) of the next frame, in ticks of the output; duration 0 for unknown."""
-        pts, duration = Fraction(frame.pts or 0), Fraction(frame.duration or 0)
-        place = self._first + self._count * self._frame
-        self._count += 1
-        self._on_grid = self._on_grid and abs(pts - place) < 1
-        if self._on_grid:
-            pts = place
-            duration = self._frame if abs(duration - self._frame) <= 1 else duration
-        scale = self._source / self.base
-        return round((pts - self._shift) * scale), round(duration * scale)
 
 
 class VideoWriter(Atomic):
@@ -114,11 +72,16 @@ class VideoWriter(Atomic):
         overwrite: replace an output that exists.
         timecode: of the first frame that is written; None: what it has in the film, if anything.
 
+    Attributes:
+        encoding: the settings of its encoder.
+
     Raises:
         InputError: see `check_output`; a crf out of range; a timecode that does not exist; MXF of a film whose rate
             varies; while writing: no space left, permission denied.
         UnsupportedError: the encoder cannot take such frames.
     """
+
+    joined = False  # see `Encoding`
 
     def __init__(
         self,
@@ -133,14 +96,12 @@ class VideoWriter(Atomic):
     ) -> None:
         self.path, self.reader, self.out, self.codec = Path(path), reader, out, codec
         check_output(self.path, codec, overwrite, reader.info.path)
-        self._row = codec_info(codec)
-        if self._row.is_folder:
+        if codec_info(codec).is_folder:
             raise InputError(f"codec {codec} writes a folder of pictures: use PictureWriter")
         if crf is not None and not 0 <= crf <= 51:
             raise InputError(f"crf must lie in 0..51, got {crf}")
         if crf is not None and codec not in DEFAULT_CRF:
             log.warning("codec %s has no crf; it is ignored", codec)
-        self.crf = DEFAULT_CRF.get(codec, 0) if crf is None else crf
         self._format = CONTAINERS[self.path.suffix.lower()]
         self._timecode = first_timecode(reader.info, reader.start, timecode)
         self._rate = reader.info.fps
@@ -148,6 +109,15 @@ class VideoWriter(Atomic):
             self._rate = mxf_rate(reader.info)
             if reader.stream is not None:
                 check_constant(reader.info, reader.stream.index, self._rate, reader.start, reader.end)
+        self.encoding = Encoding.of(
+            reader.info,
+            out,
+            codec,
+            DEFAULT_CRF.get(codec) if crf is None or codec not in DEFAULT_CRF else crf,
+            container=self._format,
+            rate=self._rate,
+            joined=self.joined,
+        )
         self._part = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
         self._copier: StreamCopier | None = None
         self._container: Any = None
@@ -166,40 +136,18 @@ class VideoWriter(Atomic):
             raise
 
     def _add_picture(self) -> Any:
-        info, out = self.reader.info, self.out
-        if out.pix_fmt not in {f.name for f in av.codec.Codec(self._row.encoder, "w").video_formats or ()}:
-            raise UnsupportedError(f"{self.codec} cannot take {out.pix_fmt}: try other --bits, or another --codec")
+        info = self.reader.info
         try:
-            stream = self._container.add_stream(self._row.encoder, rate=self._rate, options=self._options())
+            stream = self.encoding.add_to(self._container)
         except ValueError as error:
             raise UnsupportedError(f"this FFmpeg does not write {self.codec} into {self.path.suffix}") from error
-        context = stream.codec_context
-        stream.width, stream.height, stream.pix_fmt = info.width, info.height, out.pix_fmt
-        context.sample_aspect_ratio = info.sar
-        context.color_primaries, context.color_trc = info.tags.primaries, info.tags.transfer
-        self._tags = self._color_tags()
-        context.colorspace, context.color_range = self._tags
-        if out.kind == "yuv" and any(out.subsampling):
-            context.chroma_sample_location = SITINGS.index(out.siting) + 1
         if self.codec == "x265" and self._format in ("mp4", "mov"):
-            context.codec_tag = "hvc1"  # the only one Apple's players take
-        context.flags |= av.codec.context.Flags.frame_duration
+            stream.codec_context.codec_tag = "hvc1"  # the only one Apple's players take
         if info.display_matrix and self._format == "mxf":
             log.warning("how the picture is turned for display is left out: mxf cannot hold it")
         elif info.display_matrix:
             stream.set_display_matrix(info.display_matrix)
         return stream
-
-    def _options(self) -> dict[str, str]:
-        return dict(self._row.options) | ({} if self._row.crf is None else {"crf": f"{self.crf:g}"})
-
-    def _color_tags(self) -> tuple[int, int]:
-        """(matrix, range) as written: what the file said, unless the samples are no longer that."""
-        info, out = self.reader.info, self.out
-        if out.kind == "rgb":
-            return 0, 2
-        kept = info.kind == "yuv" and info.tags.matrix not in (0, 2) and out.matrix == info.matrix
-        return info.tags.matrix if kept else h273_code(out.matrix), 2 if out.full_range else 1
 
     def _start(self, first: Frame) -> None:
         """Settle the time of the first frame, add what is copied and write the header."""
@@ -209,12 +157,7 @@ class VideoWriter(Atomic):
         cut = constant or bool(reader.start)
         self._first_time = first_time
         self._shift = (first.pts or 0) if cut or first_time > _LATEST_START else 0
-        self._timing: _Timing | ConstantTiming = (
-            ConstantTiming(info, self._rate, first.pts or 0)
-            if constant
-            else _Timing(info, self._format, first.pts or 0, self._shift)
-        )
-        self._stream.time_base = self._stream.codec_context.time_base = self._timing.base
+        self._timing = self.encoding.timing(info, first.pts or 0, self._shift)
         if not info.is_folder:
             source = reader.stream
             if constant:
@@ -263,13 +206,7 @@ class VideoWriter(Atomic):
         with named_errors(self.path):
             if self._copier is None and not self._container.streams[0].codec_context.is_open:
                 self._start(frame)
-            picture = frame_of(frame.planes, self.out.pix_fmt)
-            picture.time_base = self._timing.base
-            picture.pts, picture.duration = self._timing(frame)
-            picture.colorspace, picture.color_range = self._tags
-            tags = self.reader.info.tags
-            picture.color_primaries, picture.color_trc = tags.primaries, tags.transfer  # ProRes writes what frames say
-            self._mux(self._stream.encode(picture))
+            self._mux(self._stream.encode(self.encoding.picture(frame.planes, *self._timing(frame))))
 
     def _mux(self, packets: list[Any]) -> None:
         shift = self._shift * self.reader.info.time_base
@@ -334,3 +271,67 @@ class VideoWriter(Atomic):
             with contextlib.suppress(Exception):  # the trailer of a file that is thrown away
                 self._container.close()
         self._part.unlink(missing_ok=True)
+
+
+class JoinedWriter(VideoWriter):
+    """Puts packets that other encoders have made into a container; all else is as in a `VideoWriter`.
+
+    Its own encoder is opened, for what the header says of the picture, and given nothing.
+    """
+
+    joined = True
+
+    def begin(self, frames: Sequence[Frame], reorder: int) -> None:
+        """Write the header.
+
+        Args:
+            frames: all there will be, with their times, in the order in which they are shown; planes are not looked at.
+            reorder: see `decode_times`, of all packets that will come.
+
+        Raises:
+            InputError: no space left. UnsupportedError: the container does not take such pictures.
+        """
+        with named_errors(self.path):
+            self._start(frames[0])
+        self._times = [self._timing(frame) for frame in frames]
+        self._decoded = iter(decode_times([time for time, _ in self._times], reorder))
+
+    @property
+    def extradata(self) -> bytes:
+        """The header that packets must have been made for."""
+        return self._stream.codec_context.extradata or b""
+
+    def write_packet(self, data: bytes, place: int, keyframe: bool) -> None:
+        """Add a packet, in the order of decoding.
+
+        Args:
+            data: of one frame.
+            place: of that frame among `frames`.
+            keyframe: decoding may begin here.
+
+        Raises:
+            InputError: no space left. RemasterError: the container fails.
+        """
+        packet = av.Packet(data)
+        packet.stream, packet.time_base, packet.is_keyframe = self._stream, self.encoding.base, keyframe
+        packet.pts, packet.duration = self._times[place]
+        packet.dts = next(self._decoded)
+        with named_errors(self.path):
+            self._mux([packet])
+
+
+def decode_times(times: Sequence[int], reorder: int) -> list[int]:
+    """When frames have to be decoded so that each is there when it is shown.
+
+    Args:
+        times: at which they are shown, ascending.
+        reorder: how many places later than shown a frame is decoded at most.
+
+    Returns:
+        For each packet in the order of decoding, ascending and never later than the frame is shown; the first are as
+        far before the first frame as that takes.
+    """
+    if not reorder:
+        return list(times)
+    early = times[reorder] - times[0]
+    return [time - early for time in times[:reorder]] + list(times[: len(times) - reorder])

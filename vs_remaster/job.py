@@ -270,12 +270,11 @@ def merge_films(
 
 
 def open_output(
-    output: Path, reader: VideoReader, out: OutputFormat, write: OutputOptions
+    output: Path, reader: VideoReader, out: OutputFormat, write: OutputOptions, joined: bool = False
 ) -> VideoWriter | PictureWriter:
     """Open the writer that options ask for; see `open_writer`."""
-    return open_writer(
-        output, reader, out, codec=write.codec, crf=write.crf, overwrite=write.overwrite, timecode=write.timecode
-    )
+    how = {name: getattr(write, name) for name in ("codec", "crf", "overwrite", "timecode")}
+    return open_writer(output, reader, out, **how, joined=joined)
 
 
 def _pairs(reader: VideoReader, other: VideoReader, offset: int) -> Iterator[tuple[Frame, Frame]]:

@@ -62,27 +62,29 @@ def finished(film: list[str], output: Path):
     return heard_and_seen(output)
 
 
-def test_killed_at_twenty_moments(film, undisturbed, tmp_path):
+@pytest.mark.parametrize(("chunks", "moments"), [("lossless", 20), ("final", 8)])
+def test_killed_at_many_moments(film, undisturbed, tmp_path, chunks, moments):
     """Half of them in named parts of the work, at a random call; half at a random time."""
     chance = random.Random(7)
+    film = [*film, "--chunks", chunks]
     often = {
         "survey": 140,
         "decode": 140,
         "network": 8,
         "chunk": 140,
-        "encode": 140,
+        "encode": 140 if chunks == "lossless" else 1,  # the trial before the work
         "mux": 50,
         "name": 12,
         "named": 12,
     }
-    places = chance.sample(sorted(PLACES), 10)
+    places = chance.sample(sorted(PLACES), moments // 2)
     began = time.monotonic()
     assert run_and_kill("ended", 1, *film, "-o", tmp_path / "timed.mov") == -signal.SIGKILL
     whole = time.monotonic() - began
-    for moment in range(20):
+    for moment in range(moments):
         output = tmp_path / str(moment) / "out.mov"
         output.parent.mkdir()
-        if moment < 10:
+        if moment < moments // 2:
             count = chance.randint(1, often.get(places[moment], 1))
             said = f"{places[moment]} {count}"
             status = run_and_kill(places[moment], count, *film, "-o", output)
@@ -121,14 +123,24 @@ def test_a_disk_that_is_full(film, undisturbed, tmp_path, capsys):
         subprocess.run(["umount", disk], check=True)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_worker_that_is_killed_on_a_ray_cluster(film, undisturbed, tmp_path, monkeypatch, stream):
+@pytest.mark.parametrize(("stream", "chunks"), [(False, "lossless"), (True, "lossless"), (True, "final")])
+def test_a_worker_that_is_killed_on_a_ray_cluster(film, undisturbed, tmp_path, monkeypatch, stream, chunks):
     pytest.importorskip("ray")
-    mark = f"VS_REMASTER_TEST={os.getpid()}-{stream}"
+    mark = f"VS_REMASTER_TEST={os.getpid()}-{stream}-{chunks}"
     monkeypatch.setenv(*mark.split("="))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     output = tmp_path / "out.mov"
-    more = ["--ray", "local", "--workers", "2", *(["--ray-stream"] if stream else []), "-o", str(output)]
+    more = [
+        "--chunks",
+        chunks,
+        "--ray",
+        "local",
+        "--workers",
+        "2",
+        *(["--ray-stream"] if stream else []),
+        "-o",
+        str(output),
+    ]
     main = subprocess.Popen(
         [sys.executable, "-m", "vs_remaster.cli", *film, *more], cwd=ROOT, stdout=subprocess.DEVNULL
     )

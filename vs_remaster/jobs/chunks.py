@@ -1,4 +1,6 @@
-"""Chunks as files: FFV1 in the very samples that the encoder will get, and a record of each that is finished."""
+"""Chunks as files: FFV1 in the very samples that the encoder will get, and a record of each that is finished.
+
+For chunks in the codec of the output see `final`."""
 
 from __future__ import annotations
 
@@ -24,6 +26,7 @@ from .survey import checksum
 
 Shares = Sequence[tuple[int, float]] | None
 
+_FORMATS = {".mkv": "matroska", ".mov": "mov", ".nut": "nut"}
 _RATE = Fraction(24)  # of no meaning: times are kept in the plan
 
 
@@ -34,21 +37,25 @@ class Record:
     Attributes:
         key: see `Chunk`.
         size: bytes of its file.
-        checks: `checksum` of every frame in it.
+        checks: `checksum` of every frame in it; of the packet of every frame, where these are kept as they are.
         shares: see `shares_of`, of every frame; the numbers are those of the references of its segment.
         damage: of every frame, the share of its pixels that were repaired, 0..1; None where nothing was restored.
+        order: which frame of the chunk each packet holds; empty where frames are kept without loss.
+        extradata: the header of the encoder, in hexadecimal.
     """
 
     key: str
     size: int
     checks: tuple[int, ...]
     shares: tuple[Shares, ...]
-    damage: tuple[float | None, ...]
+    damage: tuple[float | None, ...] = ()
+    order: tuple[int, ...] = ()
+    extradata: str = ""
 
 
 def file_of(folder: Path, chunk: Chunk) -> Path:
     """Where the frames of a chunk lie."""
-    return folder / f"{chunk.name}.mkv"
+    return folder / f"{chunk.name}{chunk.suffix}"
 
 
 def record_of(folder: Path, chunk: Chunk) -> Path:
@@ -60,8 +67,8 @@ def recorded(folder: Path, chunk: Chunk) -> Record | None:
     """The record of a chunk, whatever it was made by and whether its file is still there; None without."""
     try:
         told = json.loads(record_of(folder, chunk).read_bytes())
-        damage = told.get("damage", (None,) * chunk.frames)  # older records say nothing of it
-        record = Record(told["key"], told["size"], tuple(told["checks"]), tuple(told["shares"]), tuple(damage))
+        told = {"damage": [None] * chunk.frames, **told}  # older records say nothing of it
+        record = Record(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
         lengths = {len(record.checks), len(record.shares), len(record.damage)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -124,25 +131,28 @@ class ChunkWriter(Atomic):
     """
 
     def __init__(self, folder: Path, chunk: Chunk, info: VideoInfo, out: OutputFormat) -> None:
-        self.path, self.chunk, self.out = file_of(folder, chunk), chunk, out
+        self.path, self.chunk, self.info, self.out = file_of(folder, chunk), chunk, info, out
         self.record: Record | None = None
-        self._folder = folder
-        self._part = folder / f".{chunk.name}.{os.getpid()}.part.mkv"
-        self._checks: list[int] = []
         self.shares: list[Shares] = []
         self.damage: list[float | None] = []
+        self.count = 0
+        self._folder = folder
+        self._part = folder / f".{chunk.name}.{os.getpid()}.part{chunk.suffix}"
+        self._checks: list[int] = []
         self._container: Any = None
         try:
             with named_errors(self.path):
-                self._container = av.open(media_url(self._part), "w", format="matroska")
-                self._stream = self._container.add_stream(
-                    "ffv1", rate=_RATE, options={"level": "3", "slicecrc": "1", "g": "1"}
-                )
-                self._stream.width, self._stream.height, self._stream.pix_fmt = info.width, info.height, out.pix_fmt
-                self._stream.time_base = self._stream.codec_context.time_base = 1 / _RATE
+                self._container = av.open(media_url(self._part), "w", format=_FORMATS[chunk.suffix])
+                self._stream = self._add_stream()
         except BaseException:
             self.abort()
             raise
+
+    def _add_stream(self) -> Any:
+        stream = self._container.add_stream("ffv1", rate=_RATE, options={"level": "3", "slicecrc": "1", "g": "1"})
+        stream.width, stream.height, stream.pix_fmt = self.info.width, self.info.height, self.out.pix_fmt
+        stream.time_base = stream.codec_context.time_base = 1 / _RATE
+        return stream
 
     def write(self, planes: list[np.ndarray]) -> None:
         """Add a frame.
@@ -151,10 +161,17 @@ class ChunkWriter(Atomic):
             InputError: no space left. RemasterError: the encoder fails.
         """
         with named_errors(self.path):
-            picture = frame_of(planes, self.out.pix_fmt)
-            picture.pts, picture.time_base = len(self._checks), 1 / _RATE
-            self._container.mux(self._stream.encode(picture))
+            self._mux(self._stream.encode(self._picture(planes)))
+        self.count += 1
+
+    def _picture(self, planes: list[np.ndarray]) -> av.VideoFrame:
         self._checks.append(checksum(planes))
+        picture = frame_of(planes, self.out.pix_fmt)
+        picture.pts, picture.time_base = self.count, 1 / _RATE
+        return picture
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        self._container.mux(packets)
 
     def close(self) -> None:
         """Finish the file, count its frames, and record it.
@@ -164,22 +181,32 @@ class ChunkWriter(Atomic):
         """
         try:
             with named_errors(self.path):
-                self._container.mux(self._stream.encode(None))
+                self._mux(self._stream.encode(None))
+                known = self._known()
                 self._container.close()
-                count = _count(self._part)
-                if not count == len(self._checks) == self.chunk.frames:
+                kept = self._kept()
+                if not kept == self.count == self.chunk.frames:
                     raise RemasterError(
-                        f"{self.path} should have {self.chunk.frames} frames, {len(self._checks)} were made and "
-                        f"{count} can be read: is the disk sound?"
+                        f"{self.path} should have {self.chunk.frames} frames, {self.count} were made and "
+                        f"{kept} can be read: is the disk sound?"
                     )
                 record_of(self._folder, self.chunk).unlink(missing_ok=True)
                 settle(self._part, self.path)
+            size = self.path.stat().st_size
             told = tuple(self._checks), tuple(self.shares), tuple(self.damage)
-            self.record = Record(self.chunk.key, self.path.stat().st_size, *told)
+            self.record = Record(self.chunk.key, size, *told, **known)
             _write_record(self._folder, self.chunk, self.record)
         except BaseException:
             self.abort()
             raise
+
+    def _known(self) -> dict[str, Any]:
+        """What else the record says, asked when all frames have been encoded."""
+        return {}
+
+    def _kept(self) -> int:
+        """How many frames the finished file has."""
+        return sum(1 for _ in packets_of(self._part))
 
     def abort(self) -> None:
         """Stop and remove what has been written."""
@@ -189,16 +216,19 @@ class ChunkWriter(Atomic):
         self._part.unlink(missing_ok=True)
 
 
-def _count(path: Path) -> int:
-    try:
-        with av.open(media_url(path)) as container:
-            return sum(packet.size > 0 for packet in container.demux(video=0))
-    except (av.FFmpegError, IndexError):
-        return 0
+def packets_of(path: Path) -> Iterator[av.Packet]:
+    """The packets of a chunk's file, as far as it can be read."""
+    with contextlib.suppress(av.FFmpegError, IndexError), av.open(media_url(path)) as container:
+        yield from (packet for packet in container.demux(video=0) if packet.size)
 
 
 class DamagedChunk(RemasterError):
     """The file of a chunk is not what was written."""
+
+
+def damaged_chunk(folder: Path, chunk: Chunk) -> DamagedChunk:
+    """The error that says so."""
+    return DamagedChunk(f"{file_of(folder, chunk)} is damaged: is the disk sound?")
 
 
 def read_chunk(folder: Path, chunk: Chunk, record: Record) -> Iterator[list[np.ndarray]]:
@@ -207,8 +237,7 @@ def read_chunk(folder: Path, chunk: Chunk, record: Record) -> Iterator[list[np.n
     Raises:
         DamagedChunk: it is not what was written.
     """
-    path = file_of(folder, chunk)
-    damaged = DamagedChunk(f"{path} is damaged: is the disk sound?")
+    path, damaged = file_of(folder, chunk), damaged_chunk(folder, chunk)
     count = 0
     try:
         with av.open(media_url(path)) as container:

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..codecs import codec_info
 from ..errors import InputError
 from ..progress import size_text
 from .folder import JobFolder
+from .options import CHUNKS
 from .plan import CHUNK_FRAMES, Chunk
 from .survey import Survey
 
@@ -38,6 +40,13 @@ def add_job(run: argparse.ArgumentParser) -> None:
         help="frames that are made and kept together, at most (default: %(default)s)",
     )
     group.add_argument(
+        "--chunks",
+        choices=CHUNKS,
+        default=CHUNKS[0],
+        help="what they are kept as: without loss, to be encoded when all are there, or in the codec of OUTPUT, to be "
+        "joined as they are (default: %(default)s)",
+    )
+    group.add_argument(
         "--workers", type=int, metavar="N", help="processes that work at the same time, one GPU each (default: 1)"
     )
     group.add_argument("--ray", metavar="ADDRESS", help="let a Ray cluster do the work: auto, local or HOST:PORT")
@@ -55,6 +64,7 @@ def job_options(arguments: argparse.Namespace) -> Any:
         folder=arguments.job,
         keep=arguments.keep_chunks,
         chunk=arguments.chunk,
+        chunks=arguments.chunks,
         plan=arguments.plan,
         workers=arguments.workers,
         ray=arguments.ray,
@@ -90,7 +100,9 @@ def opened(path: Path) -> tuple[JobFolder, dict[str, Any], Survey]:
 
 def chunks_of(plan: dict[str, Any]) -> list[Chunk]:
     """The chunks by their frames only: what else they depend on is known when the job runs."""
-    return [Chunk(first, last, (), "") for first, last in plan["chunks"]]
+    encode = plan["job"].get("encode")
+    suffix = codec_info(encode["codec"]).chunk_suffix if encode else Chunk.suffix
+    return [Chunk(first, last, (), "", suffix) for first, last in plan["chunks"]]
 
 
 def _status(arguments: argparse.Namespace) -> None:
@@ -101,11 +113,12 @@ def _status(arguments: argparse.Namespace) -> None:
         return
     log.info("%s, frames %d to %d", told["film"], survey.start, survey.end)
     log.info(
-        "%d of %d frames in %d of %d chunks are made, %s; about %s more are needed",
+        "%d of %d frames in %d of %d chunks are made (%s), %s; about %s more are needed",
         told["done"],
         told["total"],
         told["chunks_done"],
         told["chunks"],
+        f"in {encode['codec']}, to be joined" if (encode := plan["job"].get("encode")) else "lossless, to be encoded",
         size_text(told["disk_used"]),
         size_text(told["disk_needed"]),
     )
@@ -114,15 +127,27 @@ def _status(arguments: argparse.Namespace) -> None:
     log.info("%s", f"at work: {told['worker']}" if told["worker"] else "nobody is at work: run its command to go on")
 
 
+def status_of(path: Path) -> dict[str, Any]:
+    """What `status --json` says of a job folder.
+
+    Raises:
+        InputError: it is none, or it has no plan yet.
+    """
+    return _told(*opened(path))
+
+
 def _told(folder: JobFolder, plan: dict[str, Any], survey: Survey) -> dict[str, Any]:
     from .chunks import file_of, record_of
+    from .tally import bytes_a_frame
 
     chunks = chunks_of(plan)
     there = [chunk for chunk in chunks if record_of(folder.chunks, chunk).exists()]
     files = [file_of(folder.chunks, chunk) for chunk in there]
     used = sum(file.stat().st_size for file in files if file.exists())
     done, total = sum(chunk.frames for chunk in there), survey.end - survey.start
-    each = used / done if done else plan["frame_bytes"] / 3
+    encode = plan["job"].get("encode")
+    guess = bytes_a_frame(plan["frame_bytes"], "final" if encode else "lossless", encode["codec"] if encode else "ffv1")
+    each = used / done if done else guess
     kinds = [shot.looks.kind for shot in survey.shots]
     return {
         "film": plan["source"],
@@ -130,6 +155,7 @@ def _told(folder: JobFolder, plan: dict[str, Any], survey: Survey) -> dict[str, 
         "total": total,
         "chunks_done": len(there),
         "chunks": len(chunks),
+        "kept": "final" if encode else "lossless",
         "disk_used": used,
         "disk_needed": round((total - done) * each),
         "shots": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},

@@ -124,7 +124,7 @@ class JobFolder:
 
     def clear(self) -> None:
         """Remove what unfinished writing has left."""
-        for part in (*self.path.glob(".*.part"), *self.chunks.glob(".*.part"), *self.chunks.glob(".*.part.mkv")):
+        for part in (*self.path.glob(".*.part"), *self.chunks.glob(".*.part"), *self.chunks.glob(".*.part.*")):
             part.unlink(missing_ok=True)
 
     def remove(self, *, shots: bool) -> None:

@@ -102,10 +102,10 @@ class MadeFilm:
         self._whole()
 
     def _whole(self) -> list[tuple[Chunk, Record]]:
-        there = [(c, r) for c, r in self._chunks if r is not None and is_there(self._folder.chunks, c, r)]
+        there = [(c, r) for c, r in self._chunks if r and not r.order and is_there(self._folder.chunks, c, r)]
         if len(there) < len(self._chunks):
             raise InputError(
-                f"{self.path} holds {len(there)} of its {len(self._chunks)} chunks: run its command again to finish "
-                "the job, or name the film that was made of it too"
+                f"{self.path} holds {len(there)} of its {len(self._chunks)} chunks without loss: run its command "
+                "again to finish the job, or name the film that was made of it too"
             )
         return there

@@ -16,6 +16,7 @@ from ..remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
 from ..shares import shares_of
 from .chunks import ChunkWriter, Record
 from .cursor import Cursor
+from .final import FinalChunkWriter
 from .plan import Chunk, Segment, Work
 
 _PIPELINES = 4  # kept with their encoded references
@@ -73,7 +74,7 @@ class ChunkMaker:
         Raises:
             RemasterError: the film cannot be read, or nothing can be written; then nothing of the chunk is left.
         """
-        with ChunkWriter(self._work.folder, chunk, self._cursor.info, self._work.out) as writer:
+        with self._writer(chunk) as writer:
 
             def put(frame: Frame) -> None:
                 writer.write(frame.planes)
@@ -88,6 +89,10 @@ class ChunkMaker:
                 self._make(segment, put, seen, check)
         assert writer.record is not None
         return writer.record
+
+    def _writer(self, chunk: Chunk) -> ChunkWriter:
+        place = self._work.folder, chunk, self._cursor.info, self._work.out
+        return FinalChunkWriter(*place, self._work.coding) if self._work.coding else ChunkWriter(*place)
 
     def _make(
         self,

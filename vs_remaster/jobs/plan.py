@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import weights
+from ..codecs import codec_info
+from ..encoding import Encoding
 from ..errors import InputError
 from ..film import VideoInfo
 from ..job import context, will_color
@@ -56,12 +58,14 @@ class Chunk:
     Attributes:
         segments: its parts, in order.
         key: of everything that its frames depend on; a chunk with the same key has the same frames.
+        suffix: of its file.
     """
 
     first: int
     last: int
     segments: tuple[Segment, ...]
     key: str
+    suffix: str = ".mkv"
 
     @property
     def name(self) -> str:
@@ -79,6 +83,30 @@ class Chunk:
 
 
 @dataclass(frozen=True)
+class Coding:
+    """How the frames of chunks are encoded, where chunks are joined as they are.
+
+    Attributes:
+        encoding: of the output.
+        times: time and duration of every frame that is written, in its ticks.
+        start: number of the first.
+    """
+
+    encoding: Encoding
+    times: tuple[tuple[int, int], ...]
+    start: int
+
+    @property
+    def suffix(self) -> str:
+        """Of a chunk's file."""
+        return codec_info(self.encoding.codec).chunk_suffix
+
+    def of(self, first: int, last: int) -> tuple[tuple[int, int], ...]:
+        """`times` of a run of frames."""
+        return self.times[first - self.start : last - self.start]
+
+
+@dataclass(frozen=True)
 class Work:
     """Everything that makes chunks, but for the networks; it can be sent to another process.
 
@@ -92,6 +120,7 @@ class Work:
         out: the samples that the encoder will get.
         survey: of the film.
         threads: of a network on a CPU: another number rounds otherwise.
+        coding: None: chunks are kept without loss and encoded when all are there.
     """
 
     source: Path
@@ -103,6 +132,7 @@ class Work:
     out: OutputFormat
     survey: Survey
     threads: int
+    coding: Coding | None = None
 
     def reach(self, first: int, last: int) -> tuple[int, int]:
         """First and last frame (not included) that a run of frames depends on; nothing looks across a cut."""
@@ -201,7 +231,8 @@ def plan_chunks(
                 segments[-1] = replace(segments[-1], last=end)
             else:
                 segments.append(Segment(begin, end, *way))
-        chunks.append(Chunk(first, last, tuple(segments), _key(work, film, computed, segments)))
+        key = _key(work, film, computed, segments, first, last)
+        chunks.append(Chunk(first, last, tuple(segments), key, *([work.coding.suffix] if work.coding else [])))
     return chunks
 
 
@@ -231,7 +262,7 @@ def _done(
     return restore, colorize, tuple(references) if colorize else ()
 
 
-def _key(work: Work, film: str, computed: dict[str, Any], segments: Sequence[Segment]) -> str:
+def _key(work: Work, film: str, computed: dict[str, Any], segments: Sequence[Segment], first: int, last: int) -> str:
     told = []
     for part in segments:
         low, high = work.reach(part.first, part.last)
@@ -245,6 +276,8 @@ def _key(work: Work, film: str, computed: dict[str, Any], segments: Sequence[Seg
             }
         )
     everything = {"film": film, "samples": asdict(work.out), "computed": computed, "segments": told}
+    if work.coding:
+        everything |= {"encode": work.coding.encoding.to_json(), "times": work.coding.of(first, last)}
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
 

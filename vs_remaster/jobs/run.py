@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from ..codecs import codec_info
+from ..encode import JoinedWriter
+from ..encoding import Encoding
 from ..errors import InputError, RemasterError
 from ..job import Done, OutputOptions, open_output, to_color
 from ..output import OutputFormat, check_output, output_format, write_whole
@@ -23,13 +27,15 @@ from ..samples import plane_sizes
 from ..shares import SharesFile
 from ..shots import settle_for_film
 from ..video import VideoReader
-from .chunks import DamagedChunk, Record, finished, forget, read_chunk
+from .chunks import Record, finished, forget
 from .folder import JobFolder
 from .identity import compare, computation, fingerprint
+from .join import Joiner
 from .maker import ChunkMaker
+from .options import Chunks, JobOptions
 from .plan import (
-    CHUNK_FRAMES,
     Chunk,
+    Coding,
     Colorize,
     Restore,
     Work,
@@ -43,44 +49,14 @@ from .plan import (
 )
 from .shots import parse_shots, shots_toml
 from .survey import Survey, survey_film
-from .tally import Tally
+from .tally import Tally, bytes_a_frame, disk_text
 from .watch import Watch, nobody
 
 log = logging.getLogger(__name__)
 
+__all__ = ["JobOptions", "is_begun", "needs_job", "remaster_job"]
 
-@dataclass(frozen=True, kw_only=True)
-class JobOptions:
-    """How a film is done in parts.
-
-    Attributes:
-        folder: of the job, which stays when it is done; None: beside the output, and removed when it is done.
-        keep: leave the folder beside the output too.
-        chunk: frames that a chunk has at most.
-        plan: look at the film and write the plan and the shots, no more.
-        workers: processes that make chunks at the same time; None: this one, or as many as a cluster has room for.
-        ray: address of a Ray cluster that makes the chunks.
-        ray_stream: send film and chunks through the cluster even where its machines see the same files.
-    """
-
-    folder: Path | None = None
-    keep: bool = False
-    chunk: int = CHUNK_FRAMES
-    plan: bool = False
-    workers: int | None = None
-    ray: str | None = None
-    ray_stream: bool = False
-
-    def __post_init__(self) -> None:
-        if self.chunk < 1:
-            raise InputError(f"chunk must be 1 frame or more, got {self.chunk}")
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"workers must be 1 or more, got {self.workers}")
-
-    @property
-    def asked(self) -> bool:
-        """Whether they ask for a job folder however short the film is."""
-        return bool(self.folder or self.keep or self.plan or (self.workers or 1) > 1 or self.ray is not None)
+_LOSSLESS = {"chunks": "lossless", "encode": None}  # of jobs that say nothing of it
 
 
 def needs_job(
@@ -174,18 +150,19 @@ def remaster_job(
     with VideoReader(source, start, end) as reader:
         references = settle_for_film(references, scenes, source, reader.info.fps)
         out = output_format(reader.info, write.codec, colorize is not None, write.bits)
-        _try_output(output, reader, out, write)
+        encoding = _try_output(output, reader, out, write, options.chunks)
         folder.make()
         with folder.locked():
             folder.clear()
-            job = _Job(folder, source, reader, out, restore, colorize, scenes, references)
+            job = _Job(folder, source, reader, out, restore, colorize, scenes, references, encoding)
             with _nothing_left_without_a_plan(folder):
                 job.open(options, watch, check)
+            log.info("%s", job.disk(options.chunks, write.codec))
             if options.plan:
                 log.info("%d chunks planned: edit %s, then run without --plan", len(job.chunks), folder.shots)
                 return Done(0, job.survey.truncated)
             with _resumable(job):
-                job.make(options, watch, look, check)
+                job.make(options, write.codec, watch, look, check)
                 frames = job.join(output, write, shares, watch, check)
             finished(folder.path)
             if not (options.folder or options.keep):
@@ -212,9 +189,11 @@ class _Job:
         colorize: Colorize,
         scenes: Literal["auto", "none"] | Sequence[int],
         references: Sequence[Reference],
+        encoding: Encoding | None = None,
     ) -> None:
         self.folder, self._source, self._reader, self._out = folder, source, reader, out
         self._restore, self._colorize, self._scenes, self._references = restore, colorize, scenes, references
+        self._encoding = encoding
         self._computed: dict[str, Any]
         self.survey: Survey
         self.chunks: list[Chunk]
@@ -229,7 +208,7 @@ class _Job:
         if plan is None:
             plan = self._survey(told, windows, options, watch, check)
         else:
-            compare(plan["job"], told, self.folder.path)
+            compare({**_LOSSLESS, **plan["job"]}, {**_LOSSLESS, **told}, self.folder.path)
         self.survey = Survey.from_json(plan["survey"])
         if not self.folder.shots.exists():
             self._write_shots()
@@ -251,6 +230,7 @@ class _Job:
             self._out,
             self.survey,
             plan["threads"],
+            self._coding(),
         )
         self.chunks = plan_chunks(self._work, told["film"], plan["chunks"], settings, given, own)
 
@@ -264,7 +244,15 @@ class _Job:
             "samples": {**asdict(self._out), "subsampling": list(self._out.subsampling)},
             "restore": computation("restorer", options_of(self._restore)),
             "colorize": computation("colorizer", options_of(self._colorize)),
+            **({"chunks": "final", "encode": self._encoding.to_json()} if self._encoding else {}),
         }
+
+    def _coding(self) -> Coding | None:
+        if self._encoding is None:
+            return None
+        survey = self.survey
+        timing = self._encoding.timing(self._reader.info, survey.times[0], survey.times[0])
+        return Coding(self._encoding, tuple(map(timing, survey.frames())), survey.start)
 
     def _survey(
         self, told: dict[str, Any], windows: Sequence[Any], options: JobOptions, watch: Watch, check: Callable[[], None]
@@ -310,14 +298,20 @@ class _Job:
         return {chunk: record for chunk, record in found if record}
 
     def make(
-        self, options: JobOptions, watch: Watch, look: Callable[[Picture], None], check: Callable[[], None]
+        self,
+        options: JobOptions,
+        codec: str,
+        watch: Watch,
+        look: Callable[[Picture], None],
+        check: Callable[[], None],
     ) -> None:
         """Make every chunk that is not there."""
         done = self.records()
         todo = [chunk for chunk in self.chunks if chunk not in done]
         frames = sum(chunk.frames for chunk in self.chunks)
         log.info("%s", self._summary(len(done), len(todo)))
-        tally = Tally(watch, frames, done, self.folder.path, self._bytes_a_frame(done))
+        guess = bytes_a_frame(frame_bytes(self._reader.info, self._out), options.chunks, codec, done)
+        tally = Tally(watch, frames, done, self.folder.path, guess)
         tally.tell()
         if not todo:
             return
@@ -348,11 +342,10 @@ class _Job:
         frames = self.survey.end - self.survey.start
         return f"{frames} frames in {done + todo} chunks{kept}, on {engines}; job in {self.folder.path}"
 
-    def _bytes_a_frame(self, done: dict[Chunk, Record]) -> float:
-        """What a frame takes on the disk: as those that are done, or a third of its samples."""
-        if done:
-            return sum(record.size for record in done.values()) / sum(chunk.frames for chunk in done)
-        return frame_bytes(self._reader.info, self._out) / 3
+    def disk(self, chunks: Chunks, codec: str) -> str:
+        """See `disk_text`."""
+        frames, samples = self.survey.end - self.survey.start, frame_bytes(self._reader.info, self._out)
+        return disk_text(frames, samples, chunks, codec, self.records())
 
     def join(
         self, output: Path, write: OutputOptions, shares: Path | None, watch: Watch, check: Callable[[], None]
@@ -360,36 +353,21 @@ class _Job:
         """Give all chunks in order to the encoder; frames written."""
         survey, reader = self.survey, self._reader
         reader.cut, reader.end_pts, reader.count = survey.cut, survey.end_pts, survey.end - survey.start
-        records = self.records()
-        total, written = reader.count, 0
-        number = {name: i for i, name in enumerate(self._work.references)}
+        frames = itertools.count(1)
+
+        def step() -> None:
+            check()
+            watch.told("encode", next(frames), reader.count)
+
+        joiner = Joiner(self._work, self.chunks, self.records(), step)
         references = list(self._work.references.values())
         with (
-            open_output(output, reader, self._out, write) as writer,
+            open_output(output, reader, self._out, write, self._work.coding is not None) as writer,
             SharesFile(shares, references) as told,
             SharesFile(self.folder.shares if references else None, references) as kept,
         ):
-            for chunk in self.chunks:
-                if chunk not in records:
-                    raise RemasterError(f"chunk {chunk.name} is gone: was it removed while the job ran?")
-                for planes, given in zip(self._read(chunk, records[chunk]), records[chunk].shares):
-                    check()
-                    place = survey.start + written
-                    names = chunk.segment(place).references
-                    for file in (told, kept):
-                        file.write(place, given and [(number[names[i]], share) for i, share in given])
-                    times = survey.times[written], survey.durations[written] or None
-                    writer.write(Frame(place, times[0], planes, times[1]))
-                    written += 1
-                    watch.told("encode", written, total)
-        return written
-
-    def _read(self, chunk: Chunk, record: Record) -> Iterator[Any]:
-        try:
-            yield from read_chunk(self.folder.chunks, chunk, record)
-        except DamagedChunk:
-            forget(self.folder.chunks, chunk)
-            raise
+            joiner.join(writer, told, kept)
+        return reader.count
 
     def finish(self) -> None:
         """Remove the folder; what a person wrote into it stays."""
@@ -399,15 +377,28 @@ class _Job:
             log.info("%s was edited and is kept; the rest of the job is removed", self.folder.shots)
 
 
-def _try_output(output: Path, reader: VideoReader, out: OutputFormat, write: OutputOptions) -> None:
+def _try_output(
+    output: Path, reader: VideoReader, out: OutputFormat, write: OutputOptions, chunks: Chunks
+) -> Encoding | None:
     """Write one black frame and throw it away: what encoder and container refuse is to be known before hours of
-    work."""
+    work.
+
+    Returns:
+        How chunks are encoded; None where they are kept without loss.
+    """
+    final = chunks == "final"
+    if final and codec_info(write.codec).is_folder:
+        raise InputError(
+            f"--chunks final is for a film in one file, and {write.codec} writes a folder of pictures: use "
+            "--chunks lossless"
+        )
     sizes = plane_sizes(out.kind, reader.info.width, reader.info.height, out.subsampling)
-    writer = open_output(output, reader, out, write)
+    writer = open_output(output, reader, out, write, final)
     try:
         writer.write(Frame(reader.start, 0, [np.zeros(size, out.dtype) for size in sizes]))
     finally:
         writer.abort()
+    return writer.encoding if isinstance(writer, JoinedWriter) else None
 
 
 @contextlib.contextmanager

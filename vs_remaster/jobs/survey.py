@@ -6,7 +6,7 @@ Everything after it may then begin in mid-film: see `cursor`.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from ..job import context
+from ..planes import Frame
 from ..samples import decode_luma
 from ..scenes import CutDetector, thumbnail
 from ..video import VideoReader
@@ -68,6 +69,11 @@ class Survey:
     def high(self) -> int:
         """First frame behind all that were looked at."""
         return self.low + len(self.checks)
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames from `start` to `end`, with their times and without planes."""
+        for number, (time, duration) in enumerate(zip(self.times, self.durations), self.start):
+            yield Frame(number, time, [], duration or None)
 
     def scene(self, frame: int) -> tuple[int, int]:
         """First and last frame (not included) of the scene that a frame lies in, within what was looked at."""

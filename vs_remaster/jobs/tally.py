@@ -3,11 +3,44 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
+from ..codecs import codec_info
+from ..progress import size_text
 from .chunks import Record
+from .options import Chunks
 from .plan import Chunk
 from .watch import Watch
+
+Done = Mapping[Chunk, Record]
+
+
+def bytes_a_frame(samples: int, chunks: Chunks, codec: str, done: Done | None = None) -> float:
+    """What a frame takes in the chunks: as in those that are done, else what should do.
+
+    Args:
+        samples: see `frame_bytes`.
+        chunks: see `JobOptions`.
+        codec: of the output.
+        done: chunks that are there.
+    """
+    if done:
+        return sum(record.size for record in done.values()) / sum(chunk.frames for chunk in done)
+    return samples * codec_info("ffv1" if chunks == "lossless" else codec).room
+
+
+def disk_text(frames: int, samples: int, chunks: Chunks, codec: str, done: Done) -> str:
+    """What a job takes on the disk: its chunks, the film beside them at the end, and the other way."""
+
+    def size(way: Chunks) -> str:
+        return size_text(frames * bytes_a_frame(samples, way, codec, done if way == chunks else None))
+
+    text = f"disk: about {size(chunks)} for the chunks, then {size('final')} for the film"
+    if codec_info(codec).is_folder:
+        return text
+    other: Chunks = "final" if chunks == "lossless" else "lossless"
+    return f"{text}; with --chunks {other} about {size(other)} for the chunks"
 
 
 class Tally:
@@ -21,7 +54,7 @@ class Tally:
         bytes_a_frame: what a frame is expected to take there, until some are finished.
     """
 
-    def __init__(self, watch: Watch, total: int, done: dict[Chunk, Record], folder: Path, bytes_a_frame: float) -> None:
+    def __init__(self, watch: Watch, total: int, done: Done, folder: Path, bytes_a_frame: float) -> None:
         self._watch, self._total, self._folder = watch, total, folder
         self._done = self._begun = sum(chunk.frames for chunk in done)
         self._kept = self._done  # frames in finished chunks
