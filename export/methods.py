@@ -161,7 +161,7 @@ def _network(task: str, model: str, options: NetworkOptions) -> Method:
         colorizer = Colorizer(ColorizeOptions(model=model, **settings))
 
         def colorize(case: Case) -> torch.Tensor:
-            memory = colorizer.encode_references(case.references)
+            memory = colorizer.encode_references(_usable(colorizer, case))
             return to_rgb(case.luma, colorizer.colorize(case.luma, memory, case.cuts).chroma.float().cpu())
 
         return colorize
@@ -175,8 +175,13 @@ def _network(task: str, model: str, options: NetworkOptions) -> Method:
     return partial(_remaster, *both)
 
 
+def _usable(colorizer: Colorizer, case: Case) -> Sequence[Reference]:
+    """The references of a case; none for a network that takes none."""
+    return case.references if colorizer.info.takes_references else ()
+
+
 def _remaster(restorer: Restorer, colorizer: Colorizer, case: Case) -> torch.Tensor:
-    pipeline = RemasterPipeline(restorer, colorizer, case.references, case.cuts)
+    pipeline = RemasterPipeline(restorer, colorizer, _usable(colorizer, case), case.cuts)
     film = pipeline.process(Picture(luma=luma, chroma=None, index=index) for index, luma in enumerate(case.luma))
     pictures = [(picture.luma.float().cpu(), picture.chroma.float().cpu()) for picture in film]
     luma, chroma = (torch.stack(planes) for planes in zip(*pictures, strict=True))

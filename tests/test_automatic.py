@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.job_films import heard_and_seen, write_film
 from tests.test_attending import CPU, RED, film, painted
 from vs_remaster.attending import settle
 from vs_remaster.errors import InputError
-from vs_remaster.job import to_color, will_color
+from vs_remaster.job import OutputOptions, remaster_film, to_color, will_color
 from vs_remaster.jobs.identity import computation
+from vs_remaster.jobs.options import JobOptions
+from vs_remaster.jobs.run import remaster_job
 from vs_remaster.models import build
 from vs_remaster.models.layers import Halo
 from vs_remaster.options import AUTOMATIC
@@ -94,3 +97,30 @@ def test_a_film_without_references_is_coloured_only_when_asked(caplog):
 def test_jobs_know_a_guess_by_its_weights():
     plain, asked = (computation("colorizer", ColorizeOptions(automatic=value, **CPU)) for value in (False, True))
     assert "automatic" not in plain and len(asked["automatic"]) == 64
+
+
+def test_a_job_guesses_as_the_direct_way_does(tmp_path):
+    """One shot from a reference of its own, one by a guess, one in parts."""
+    movie = write_film(tmp_path / "film.mkv", (6, 20), sound=False)
+    how = {
+        "restore": None,
+        "colorize": ColorizeOptions(lines=64, automatic=True, **CPU),
+        "references": [painted(film(1)[0], RED, scope=(0, 6))],
+        "write": OutputOptions(codec="ffv1"),
+    }
+    remaster_film(movie, tmp_path / "direct.mkv", **how)
+    remaster_job(movie, tmp_path / "job.mkv", options=JobOptions(folder=tmp_path / "job", chunk=16), **how)
+    assert len(list((tmp_path / "job/chunks").glob("*.json"))) == 3
+    assert heard_and_seen(tmp_path / "job.mkv") == heard_and_seen(tmp_path / "direct.mkv")
+
+
+def test_in_vapoursynth():
+    vs = pytest.importorskip("vapoursynth")
+    import vs_remaster
+
+    gray = vs.core.std.BlankClip(None, 96, 64, vs.GRAY8, length=2, color=120)
+    with pytest.raises(vs.Error, match=r"no references were given: .* or set automatic=True"):
+        vs_remaster.colorize(gray)
+    with vs_remaster.colorize(gray, automatic=True, **CPU).get_frame(1) as frame:
+        assert frame.format.id == vs.YUV444P8
+        assert "RemasterReference" not in frame.props
