@@ -38,8 +38,11 @@ _PIECE = 240  # frames over which the rate is measured
 _REACH = 12  # frames on each side of where a frame is expected
 _SLIP = 0.03  # cost of each frame by which the films slip against each other
 _KEEN = 0.6  # how much the best of a window counts before others, relative to what is wrong even with the best
+_MOVING = 0.5  # how much less alike frames of a window are, in the same measure, where a picture surely moves
 _STEADY = 25  # frames on each side that a frame must go along with ...
 _ASTRAY = 1.6  # ... to so many frames
+_PACE = 6  # frames over which a copy ...
+_PACES = 0.6, 1.6  # ... goes on at such a share of its rate at least, and at most
 _SHORT = 5  # frames: matched stretches that are shorter are chance
 _BATCH = 256
 
@@ -282,12 +285,16 @@ def _candidates(
 
 def _gains(near: np.ndarray, flat: bool, unlike: float) -> np.ndarray:
     """What it is worth to take each candidate: more than nothing only for those alike enough; among these, small
-    differences count as far as they stand out from what even the best one lacks."""
+    differences count as far as they stand out from what even the best one lacks, and the less the less the picture
+    moves: there they are chance, and the even pace is right."""
     if flat:
         return np.where(near < -0.5, -4.0, 0.0)
     best = float(near.max())
-    behind = (best - near) / (1 - best + 0.02)
-    return np.where(near < -0.5, -4.0, best - unlike - _KEEN * np.minimum(behind, 3.0))
+    lacking = 1 - best + 0.02
+    window = near.reshape(2, -1)[near.argmax() * 2 // len(near)]
+    moves = min(1.0, (best - float(np.median(window))) / (_MOVING * lacking))
+    behind = np.minimum((best - near) / lacking, 3.0)
+    return np.where(near < -0.5, -4.0, best - unlike - _KEEN * moves * behind)
 
 
 def _costs(before: np.ndarray, now: np.ndarray) -> np.ndarray:
@@ -314,14 +321,49 @@ def _cleaned(frames: np.ndarray, alike: np.ndarray, rate: float, unlike: float) 
         for n in range(first, stop):
             near = offsets[max(first, n - _STEADY) : min(stop, n + _STEADY + 1)]
             stray[n] = abs(offsets[n] - np.median(near)) > _ASTRAY
+        stray[first:stop] |= ~_keeps_pace(frames[first:stop], rate)
     frames[stray] = -1
-    reached = -1
-    for first, stop in _pieces(frames, offsets):
-        if stop - first < _SHORT or np.median(alike[first:stop]) < unlike or frames[first] < reached - 1:
-            frames[first:stop] = -1
-        else:
-            reached = int(frames[stop - 1])
-    return frames
+    whole = [
+        (first, stop)
+        for first, stop in _pieces(frames, offsets)
+        if stop - first >= _SHORT and np.median(alike[first:stop]) >= unlike
+    ]
+    kept = np.zeros(len(frames), bool)
+    for first, stop in _onward(whole, frames):
+        kept[first:stop] = True
+    return np.where(kept, frames, -1)
+
+
+def _onward(pieces: Sequence[tuple[int, int]], frames: np.ndarray) -> list[tuple[int, int]]:
+    """Of stretches those that never go back and have the most frames."""
+    total = np.zeros(len(pieces), np.int64)
+    before = np.full(len(pieces), -1)
+    begins = np.array([frames[first] for first, _ in pieces])
+    ends = np.array([frames[stop - 1] for _, stop in pieces])
+    for i, (first, stop) in enumerate(pieces):
+        fits = np.where(ends[:i] <= begins[i] + 1, total[:i], -1)
+        if len(fits) and fits.max() >= 0:
+            before[i] = int(fits.argmax())
+        total[i] = stop - first + (total[before[i]] if before[i] >= 0 else 0)
+    out = []
+    at = int(total.argmax()) if len(pieces) else -1
+    while at >= 0:
+        out.append(pieces[at])
+        at = int(before[at])
+    return out
+
+
+def _keeps_pace(frames: np.ndarray, rate: float) -> np.ndarray:
+    """Whether the numbers of a stretch go on at about the usual rate round each of them: they do not where a film
+    pauses to make up for what it lacks."""
+    if len(frames) <= _PACE:
+        return np.ones(len(frames), bool)
+    gone = (frames[_PACE:] - frames[:-_PACE]) / rate
+    even = (gone >= _PACES[0] * _PACE - 0.5) & (gone <= _PACES[1] * _PACE + 0.5)
+    out = np.ones(len(frames), bool)
+    for at in np.flatnonzero(~even):
+        out[at : at + _PACE + 1] = False
+    return out
 
 
 def _pieces(frames: np.ndarray, offsets: np.ndarray) -> Sequence[tuple[int, int]]:

@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from .color import code_range
 from .film import VideoInfo
@@ -106,10 +105,9 @@ def details(thumbs: Tensor, geometry: Geometry | None = None, seen: Geometry | N
     if seen is not None:
         down, across = _inside(ROWS, seen.down, seen.below), _inside(COLUMNS, seen.across, seen.right)
         counts = (down[:, None] * across[None])[None]
-    x = x[:, None]
     detail = x - _around(x)
     strength = (_around(detail.square()) + _FAINT**2).sqrt()
-    flat = (detail / strength)[:, 0]
+    flat = detail / strength
     if counts is not None:
         flat = flat * counts
     flat = flat.flatten(1)
@@ -119,7 +117,15 @@ def details(thumbs: Tensor, geometry: Geometry | None = None, seen: Geometry | N
 
 
 def _around(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, _AREA, 1, _AREA // 2, count_include_pad=False)
+    """Means of the areas round all points; at the edges of what there is of them."""
+    down, across = (_means(count) for count in x.shape[-2:])
+    return down @ x @ across.T
+
+
+def _means(count: int) -> Tensor:
+    at = torch.arange(count)
+    near = ((at[:, None] - at).abs() <= _AREA // 2).float()
+    return near / near.sum(1, keepdim=True)
 
 
 def _points(count: int, scale: float, offset: float) -> Tensor:
