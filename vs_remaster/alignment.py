@@ -1,9 +1,9 @@
 """Lay two copies of a film beside each other by what their frames show.
 
 The other copy may run at another rate, with frames repeated or left out, begin and end elsewhere, lack scenes or have
-more of them, and be cropped, faded or coloured; its scenes come in the same order. A first Viterbi search goes over some
-4,000 frames spread over the film and finds out roughly where each lies; a second goes frame by frame through narrow
-windows round that. What neither film shows of the other is left without a counterpart.
+more of them, and be cropped, faded or coloured; its scenes come in the same order. A first Viterbi search goes over
+4,000 frames at most, spread over the film, and finds out roughly where each lies; a second goes frame by frame through
+narrow windows round that. What is not in the other copy is left without a counterpart.
 
 For films of N and M frames: 768 (N + M) bytes of fingerprints and about 250 MB at most beside them, 4,000 M products of
 fingerprints (M of 150,000: half a minute on two cores) and 50 N in the second search.
@@ -11,13 +11,11 @@ fingerprints (M of 150,000: half a minute on two cores) and 50 N in the second s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .errors import InputError

@@ -59,20 +59,20 @@ def make_report(
         before: the source, a video or a folder of pictures.
         after: what was made of it.
         folder: to be made.
-        references: pictures that it was coloured from, or folders of them.
+        references: what it was coloured from: pictures, folders of them, coloured copies of the film.
         overwrite: replace a report that is there.
         progress: called with the frames done and how many there will be, None where that is not known.
 
     Raises:
         InputError: films that cannot be read, or differ in size or length; a folder that is there; no space left.
     """
-    from ..references import load_references
+    from ..aligning import film_references
     from ..remaster import ColorizeOptions
     from .facts import collect
     from .page import make_page
 
     _check(folder, overwrite)
-    given = load_references(references, lines=ColorizeOptions().lines) if references else []
+    given = film_references(references, before, lines=ColorizeOptions().lines) if references else []
     part = folder.with_name(f".{folder.name}.part")
     try:
         with named_errors(folder):
