@@ -32,7 +32,10 @@ _UNEVEN = 0.02  # cost of a step that is not the usual one, in the first search
 _JUMP = 2.0  # cost of a jump in the first search, if its anchors were neighbours
 _LOST = 0.2  # cost of losing the other film, and ...
 _FOUND = 1.0  # ... of finding it again, in the second search
-_PIECE = 240  # frames over which the rate is measured
+_PIECE = 120  # frames over which the rate is measured, and ...
+_PIECES = 4  # ... anchors at least
+_RATES = (12, 15, 16, 18, 20, 24, 25, 30, 48, 50, 60)  # of which two make a rate that is likely ...
+_USUAL = 0.005  # ... where it is so near
 _REACH = 12  # frames on each side of where a frame is expected
 _SLIP = 0.03  # cost of each frame by which the films slip against each other
 _KEEN = 0.6  # how much the best of a window counts before others, relative to what is wrong even with the best
@@ -91,7 +94,8 @@ def align(film: Fingerprints, other: Fingerprints) -> Alignment:
         return Alignment(none, np.zeros(len(film), np.float32), 1.0, geometry)
     rate = _rate(anchors, places, every)
     unlike = max(_UNLIKE, _RELATIVE * float(np.median(likeness)))
-    frames, alike = _follow(film, other, geometry, _windows(len(film), anchors, places, rate), rate, unlike)
+    windows = _windows(len(film), anchors, places, rate)
+    frames, alike = _follow(film, other, geometry, windows, rate, unlike)
     frames = _cleaned(frames, alike, rate, unlike)
     return Alignment(frames, np.where(frames >= 0, alike.clip(0, 1), 0).astype(np.float32), rate, geometry)
 
@@ -208,18 +212,19 @@ def _path(table: np.ndarray, jump: float) -> np.ndarray:
 def _rate(anchors: np.ndarray, places: np.ndarray, every: int) -> float:
     """Frames of the other film for one of this: the slope of most of what was found in one piece."""
     ends = 1 + np.flatnonzero((np.diff(anchors) > every) | (np.diff(places) >= _STEPS * every))
-    width = max(1, _PIECE // every)
-    slopes, weights = [1.0], [1e-6]
+    width = max(_PIECES, _PIECE // every)
+    spans = []
     for first, stop in pairwise([0, *ends.tolist(), len(anchors)]):
-        count = max(1, round((stop - 1 - first) / width))
-        marks = np.linspace(first, stop - 1, count + 1).round().astype(int) if stop - first > 1 else []
-        for i, k in pairwise(marks):
-            across = int(anchors[k] - anchors[i])
-            slopes.append((places[k] - places[i]) / across)
-            weights.append(across**2)  # a frame more or less says little of a long piece
-    order = np.argsort(slopes, kind="stable")
-    total = np.cumsum(np.array(weights)[order])
-    return float(np.clip(np.array(slopes)[order][np.searchsorted(total, total[-1] / 2)], 0.25, 4.0))
+        marks = np.linspace(first, stop - 1, max(1, round((stop - 1 - first) / width)) + 1).round().astype(int)
+        spans += [(anchors[k] - anchors[i], places[k] - places[i]) for i, k in pairwise(marks) if k > i]
+    if not spans:
+        return 1.0
+    across, up = np.array(spans, np.float64).T
+    order = np.argsort(up / across, kind="stable")
+    total = np.cumsum(across[order] ** 2)  # a frame more or less says little of a long piece
+    slope = float(np.clip((up / across)[order][np.searchsorted(total, total[-1] / 2)], 0.25, 4.0))
+    usual = min((a / b for a in _RATES for b in _RATES), key=lambda one: abs(one - slope))
+    return usual if abs(usual - slope) <= _USUAL * slope else slope
 
 
 # Second search: every frame, near where it is expected ----------------------------------------------------------------
