@@ -121,7 +121,8 @@ def _first_geometry(film: Fingerprints, other: Fingerprints) -> Geometry:
     best: tuple[float, Geometry, Tensor, Tensor] | None = None
     for scale in _SCALES:
         geometry = Geometry(scale, scale)
-        near, at = (details(thumbs, seen=geometry) @ details(others, geometry).T).max(1)
+        here, there = details(thumbs, seen=geometry, smooth=True), details(others, geometry, smooth=True)
+        near, at = (here @ there.T).max(1)
         good = near.argsort(descending=True, stable=True)[: max(8, len(near) // 3)]
         score = float(near[good].mean())
         if best is None or score > best[0]:

@@ -84,7 +84,9 @@ class Fingerprints:
         return torch.from_numpy(held[np.asarray(numbers, np.int64)].astype(np.float32))
 
 
-def details(thumbs: Tensor, geometry: Geometry | None = None, seen: Geometry | None = None) -> Tensor:
+def details(
+    thumbs: Tensor, geometry: Geometry | None = None, seen: Geometry | None = None, *, smooth: bool = False
+) -> Tensor:
     """What thumbnails show, as vectors whose product is their likeness.
 
     Args:
@@ -92,16 +94,18 @@ def details(thumbs: Tensor, geometry: Geometry | None = None, seen: Geometry | N
         geometry: where the points of the picture that is wanted lie in these; None: as they are.
         seen: where the points of these lie in the picture that they will be compared with, for what lies outside does
             not count; None: all is there.
+        smooth: blur all alike, whatever the geometry: between its points a thumbnail is blurred anyway, and noise would
+            draw a search for the geometry there.
 
     Returns:
         `[N, 768]` float32: vectors of length 1, and of 0 where a picture is flat. Products are 1 for one picture and
         about 0 for two that have nothing in common.
     """
-    x, counts = thumbs, None
-    if geometry is not None:
-        rows, columns = _lines(ROWS, geometry.down, geometry.below), _lines(COLUMNS, geometry.across, geometry.right)
-        x = rows @ x @ columns.T
-        seen = geometry
+    x = thumbs
+    if smooth or geometry is not None:
+        to, lines = geometry or Geometry(), _smooth_lines if smooth else _lines
+        x = lines(ROWS, to.down, to.below) @ x @ lines(COLUMNS, to.across, to.right).T
+    seen, counts = geometry or seen, None
     if seen is not None:
         down, across = _inside(ROWS, seen.down, seen.below), _inside(COLUMNS, seen.across, seen.right)
         counts = (down[:, None] * across[None])[None]
@@ -132,15 +136,22 @@ def _points(count: int, scale: float, offset: float) -> Tensor:
     return scale * ((2 * torch.arange(count) + 1) / count - 1) + offset
 
 
+def _from_points(count: int, scale: float, offset: float) -> Tensor:
+    """`[count, count]`: how far the places that are sampled lie from the points of a line, in points."""
+    at = ((_points(count, scale, offset) + 1) * count - 1) / 2
+    return (at[:, None].clamp(0, count - 1) - torch.arange(count)).abs()
+
+
 def _lines(count: int, scale: float, offset: float) -> Tensor:
     """`[count, count]`: takes samples of a line between its points."""
-    at = (((_points(count, scale, offset) + 1) * count - 1) / 2).clamp(0, count - 1)
-    low = at.floor().clamp_max(count - 2).long()
-    out = torch.zeros(count, count)
-    rows = torch.arange(count)
-    out[rows, low] = 1 - (at - low)
-    out[rows, low + 1] = at - low
-    return out
+    return (1 - _from_points(count, scale, offset)).clamp_min(0)
+
+
+def _smooth_lines(count: int, scale: float, offset: float) -> Tensor:
+    """The same with cubic B-splines."""
+    apart = _from_points(count, scale, offset)
+    weights = torch.where(apart < 1, 2 / 3 - apart**2 + apart**3 / 2, (2 - apart).clamp_min(0) ** 3 / 6)
+    return weights / weights.sum(1, keepdim=True)
 
 
 def _inside(count: int, scale: float, offset: float) -> Tensor:
@@ -173,7 +184,7 @@ def find_geometry(thumbs: Tensor, others: Tensor, start: Geometry) -> Geometry:
 
 
 def _alike(thumbs: Tensor, others: Tensor, geometry: Geometry) -> float:
-    a, b = details(thumbs, seen=geometry), details(others, geometry)
+    a, b = details(thumbs, seen=geometry, smooth=True), details(others, geometry, smooth=True)
     # the median: some pairs may not belong together
     return float((a * b).sum(1).median())
 
