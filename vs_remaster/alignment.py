@@ -35,7 +35,8 @@ _FOUND = 1.0  # ... of finding it again, in the second search
 _PIECE = 120  # frames over which the rate is measured, and ...
 _PIECES = 4  # ... anchors at least
 _RATES = (12, 15, 16, 18, 20, 24, 25, 30, 48, 50, 60)  # of which two make a rate that is likely ...
-_USUAL = 0.005  # ... where it is so near
+_USUAL = 0.97  # ... where it is nearly as good as any
+_SLOWEST = 0.3
 _REACH = 12  # frames on each side of where a frame is expected
 _SLIP = 0.03  # cost of each frame by which the films slip against each other
 _KEEN = 0.6  # how much the best of a window counts before others, relative to what is wrong even with the best
@@ -211,21 +212,25 @@ def _path(table: np.ndarray, jump: float) -> np.ndarray:
 
 
 def _rate(anchors: np.ndarray, places: np.ndarray, every: int) -> float:
-    """Frames of the other film for one of this: the slope of most of what was found in one piece."""
-    ends = 1 + np.flatnonzero((np.diff(anchors) > every) | (np.diff(places) >= _STEPS * every))
+    """Frames of the other film for one of this: of the slopes between anchors that lie some way apart, and of those
+    that two usual rates make, the one on whose lines most anchors lie."""
     width = max(_PIECES, _PIECE // every)
-    spans = []
-    for first, stop in pairwise([0, *ends.tolist(), len(anchors)]):
-        marks = np.linspace(first, stop - 1, max(1, round((stop - 1 - first) / width)) + 1).round().astype(int)
-        spans += [(anchors[k] - anchors[i], places[k] - places[i]) for i, k in pairwise(marks) if k > i]
-    if not spans:
-        return 1.0
-    across, up = np.array(spans, np.float64).T
-    order = np.argsort(up / across, kind="stable")
-    total = np.cumsum(across[order] ** 2)  # a frame more or less says little of a long piece
-    slope = float(np.clip((up / across)[order][np.searchsorted(total, total[-1] / 2)], 0.25, 4.0))
-    usual = min((a / b for a in _RATES for b in _RATES), key=lambda one: abs(one - slope))
-    return usual if abs(usual - slope) <= _USUAL * slope else slope
+    parts = [slice(i, i + 2 * width) for i in range(0, len(anchors), width)]
+
+    def on_line(rate: float) -> int:
+        total = 0
+        for part in parts:
+            offsets = np.round(places[part] - rate * anchors[part]).astype(int)
+            counts = np.bincount(offsets - offsets.min()) if np.ptp(offsets) < 1 << 16 else np.ones(1, int)
+            total += int(np.convolve(counts, np.ones(3, int)).max())
+        return total
+
+    slopes = (places[width:] - places[:-width]) / (anchors[width:] - anchors[:-width])
+    slopes = slopes[(slopes > _SLOWEST) & (slopes < 1 / _SLOWEST)]
+    found = np.unique(np.quantile(slopes, np.linspace(0.1, 0.9, 17))) if len(slopes) else np.empty(0)
+    usual = sorted({a / b for a in _RATES for b in _RATES if _SLOWEST < a / b < 1 / _SLOWEST}, key=lambda r: abs(r - 1))
+    best, likely = max((on_line(rate), rate) for rate in [1.0, *found]), max(usual, key=on_line)
+    return likely if on_line(likely) >= _USUAL * best[0] else float(best[1])
 
 
 # Second search: every frame, near where it is expected ----------------------------------------------------------------
