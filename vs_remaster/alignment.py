@@ -5,8 +5,8 @@ more of them, and be cropped, faded or coloured; its scenes come in the same ord
 4,000 frames at most, spread over the film, and finds out roughly where each lies; a second goes frame by frame through
 narrow windows round that. What is not in the other copy is left without a counterpart.
 
-For films of N and M frames: 768 (N + M) bytes of fingerprints and about 250 MB at most beside them, 4,000 M products of
-fingerprints (M of 150,000: half a minute on two cores) and 50 N in the second search.
+For films of N and M frames: 768 (N + M) bytes of fingerprints and some 250 MB at most beside them; time grows
+with N + M (4,000 M products of fingerprints in the first search, 50 N in the second).
 """
 
 from __future__ import annotations

@@ -275,7 +275,8 @@ def _run(arguments: argparse.Namespace) -> None:
     colored = bool(arguments.references and not arguments.no_color)
     by_job = needs_job(*files, write, colored, **part, options=options)
     folder = JobFolder(options.folder) if options.folder else JobFolder.beside(arguments.output)
-    work = _work(arguments, arguments.input, folder.aligned if by_job else None)
+    with Progress(arguments.quiet, arguments.json) as progress:
+        work = _work(arguments, arguments.input, folder.aligned if by_job else None, progress)
     with Progress(arguments.quiet, arguments.json) as progress:
         if by_job:
             told = {"options": options, "watch": progress, "shares": arguments.shares}
@@ -303,7 +304,9 @@ def _pipe(arguments: argparse.Namespace) -> None:
     _report(frames, "stdout")
 
 
-def _work(arguments: argparse.Namespace, film: Path | None = None, keep: Path | None = None) -> dict[str, Any]:
+def _work(
+    arguments: argparse.Namespace, film: Path | None = None, keep: Path | None = None, progress: Any = None
+) -> dict[str, Any]:
     """What `run` and `pipe` do to a film; references that are films are laid beside one on disk only, see
     `film_references`."""
     from .aligning import film_references
@@ -333,7 +336,7 @@ def _work(arguments: argparse.Namespace, film: Path | None = None, keep: Path | 
         if film is None:
             references = load_references(arguments.references, lines=lines)
         else:
-            told = {"lines": lines, "keep": keep, "colorize": ColorizeOptions(**how)}
+            told = {"lines": lines, "keep": keep, "colorize": ColorizeOptions(**how), "progress": progress}
             references = film_references(arguments.references, film, **told)
     return {
         "restore": None if arguments.no_restore else restore,
