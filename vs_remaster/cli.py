@@ -174,7 +174,8 @@ def _add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
         type=Path,
         nargs="+",
         metavar="DIR|FILE",
-        help="pictures to take the colours from, or a references.toml",
+        help="pictures to take the colours from, a references.toml, or (run) a coloured copy of the film, see "
+        "references align",
     )
     what.add_argument("--no-restore", action="store_true", help="leave the luma as it is")
     what.add_argument("--automatic", action="store_true", help="guess the colours of frames that no reference acts on")
@@ -267,17 +268,23 @@ def _output_options(arguments: argparse.Namespace) -> Any:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from .job import remaster_film, will_color
+    from .job import remaster_film
     from .jobs.commands import job_options
+    from .jobs.folder import JobFolder
     from .jobs.run import needs_job, remaster_job
     from .report.command import check_folder, make_report
     from .shares import SharesFile
 
     if arguments.report:
         check_folder(arguments.report, arguments.overwrite)
-    options, write, work = job_options(arguments), _output_options(arguments), _work(arguments)
+    options, write = job_options(arguments), _output_options(arguments)
     files = arguments.input, arguments.output
     part = {"start": arguments.start, "end": arguments.end}
+    colored = bool(arguments.references or arguments.automatic) and not arguments.no_color
+    by_job = bool(arguments.report) or needs_job(*files, write, colored, **part, options=options)
+    folder = JobFolder(options.folder) if options.folder else JobFolder.beside(arguments.output)
+    with Progress(arguments.quiet, arguments.json) as progress:
+        work = _work(arguments, arguments.input, folder.aligned if by_job else None, progress)
     with Progress(arguments.quiet, arguments.json) as progress:
 
         def report(folder: Path) -> None:
@@ -286,10 +293,7 @@ def _run(arguments: argparse.Namespace) -> None:
                 made = arguments.output if options.chunks == "final" else None
                 make_report(folder, made, arguments.report, overwrite=arguments.overwrite, progress=told)
 
-        if (
-            needs_job(*files, write, will_color(work["colorize"], work["references"]), **part, options=options)
-            or arguments.report
-        ):
+        if by_job:
             told = {"options": options, "watch": progress, "shares": arguments.shares, "finished": report}
             done = remaster_job(*files, write=write, **told, **part, **work)
         else:
@@ -315,8 +319,12 @@ def _pipe(arguments: argparse.Namespace) -> None:
     _report(frames, "stdout")
 
 
-def _work(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What `run` and `pipe` do to a film."""
+def _work(
+    arguments: argparse.Namespace, film: Path | None = None, keep: Path | None = None, progress: Any = None
+) -> dict[str, Any]:
+    """What `run` and `pipe` do to a film; references that are films are laid beside one on disk only, see
+    `film_references`."""
+    from .aligning import film_references
     from .references import load_references
     from .remaster import ColorizeOptions, RestoreOptions
     from .scenes import parse_cuts
@@ -338,11 +346,18 @@ def _work(arguments: argparse.Namespace) -> dict[str, Any]:
         **how,
     )
     scenes = arguments.scenes if arguments.scenes in ("auto", "none") else parse_cuts(arguments.scenes)
-    wanted = arguments.references and not arguments.no_color
+    references: Sequence[Any] = ()
+    if arguments.references and not arguments.no_color:
+        lines = arguments.color_lines
+        if film is None:
+            references = load_references(arguments.references, lines=lines)
+        else:
+            told = {"lines": lines, "keep": keep, "colorize": ColorizeOptions(**how), "progress": progress}
+            references = film_references(arguments.references, film, **told)
     return {
         "restore": None if arguments.no_restore else restore,
         "colorize": None if arguments.no_color else colorize,
-        "references": load_references(arguments.references, lines=arguments.color_lines) if wanted else (),
+        "references": references,
         "scenes": scenes,
     }
 

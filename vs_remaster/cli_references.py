@@ -15,7 +15,7 @@ _COUNT = 8
 def add(commands: Any, restore: Any, color: Any) -> None:
     """Add the command to the others; `restore` and `color` hold the defaults."""
     group = commands.add_parser("references", help="frames worth colouring, and the manifest of references")
-    group = group.add_subparsers(required=True, metavar="pick|show|stamp")
+    group = group.add_subparsers(required=True, metavar="pick|align|show|stamp")
 
     pick = group.add_parser(
         "pick",
@@ -38,6 +38,23 @@ def add(commands: Any, restore: Any, color: Any) -> None:
     pick.add_argument("--no-restore", action="store_true", help="write the frames as they are")
     pick.add_argument("--strength", type=float, default=restore.strength, metavar="N", help="of the restoration, 0..1")
     _add_how(pick, restore)
+
+    align = group.add_parser(
+        "align",
+        help="take references out of a coloured copy of the film: another print, a DVD, what another tool made",
+        description="Find the frames of a film in a coloured copy of it by what they show (the copy may run at another "
+        "rate, be cropped, faded, begin elsewhere, lack scenes), and write those that are worth most as references.",
+    )
+    align.set_defaults(command=_align)
+    align.add_argument("input", type=Path, metavar="INPUT", help="a video, or a folder of pictures")
+    align.add_argument("coloured", type=Path, metavar="COLOURED", help="the copy that has colours")
+    align.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder without references")
+    amount = align.add_mutually_exclusive_group()
+    amount.add_argument("-n", "--count", type=int, metavar="N", help="how many at most (default: one or two a shot)")
+    amount.add_argument("--every", type=float, metavar="SECONDS", help="one every so many seconds of INPUT")
+    amount.add_argument("--coverage", type=float, metavar="0..1", help="see pick")
+    align.add_argument("--weight", type=float, default=1.0, metavar="N", help="of all of them (default: %(default)g)")
+    _add_how(align, restore)
 
     show = group.add_parser(
         "show",
@@ -96,15 +113,43 @@ def _pick(arguments: argparse.Namespace) -> None:
     )  # fmt: skip
 
 
+def _align(arguments: argparse.Namespace) -> None:
+    from .aligning import align_references
+    from .cli import _model
+    from .errors import InputError
+    from .progress import Progress
+    from .remaster import ColorizeOptions
+
+    amount = {name: getattr(arguments, name) for name in ("count", "every", "coverage")}
+    for name, value in amount.items():
+        if value is not None and value <= 0:
+            raise InputError(f"--{name} must be above 0, got {value:g}")
+    how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
+    with Progress(arguments.quiet) as progress:
+        done = align_references(
+            arguments.input,
+            arguments.coloured,
+            arguments.output,
+            **{name: value for name, value in amount.items() if value is not None},
+            weight=arguments.weight,
+            colorize=ColorizeOptions(model=_model(arguments.model, "colorizer"), **how),
+            progress=progress,
+        )
+    log.info(
+        "%d pictures written to %s, for %d of %d shots",
+        len(done.frames), arguments.output, done.shots - done.lonely, done.shots,
+    )  # fmt: skip
+
+
 def _show(arguments: argparse.Namespace) -> None:
+    from .aligning import film_references
     from .cli import _model
     from .picking import show_shares
-    from .references import load_references
     from .remaster import ColorizeOptions
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
     options = ColorizeOptions(model=_model(arguments.model, "colorizer"), lines=arguments.color_lines, **how)
-    references = load_references(arguments.references, lines=arguments.color_lines)
+    references = film_references(arguments.references, arguments.input, lines=arguments.color_lines)
     paths = show_shares(arguments.input, arguments.output, references, arguments.frames, options)
     log.info("%d pictures written to %s", len(paths), arguments.output)
 

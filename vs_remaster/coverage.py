@@ -8,7 +8,7 @@ which return are painted once, and what is like nothing else is not forgotten.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +28,8 @@ _MOST = 768  # described frames that are kept; when there are more, every second
 _BLUR = 0.2  # how much less a frame counts that is not sharp at all beside the sharpest of its shot
 _AT_EDGE = 0.1  # how much less it counts at the ends of a shot
 _EXCHANGES = 3
+_A_SHOT = 2  # frames of a shot at most, where each shot gets its own ...
+_WELL = 0.75  # ... as long as it is not covered so well
 _STRANGERS = 0.05  # of all pairs of frames of different shots: so many at least do not show one scene
 
 
@@ -111,34 +113,44 @@ def nearness(features: Tensor) -> Tensor:
     return torch.stack([(flat @ one.t()).amax(1).view(count, areas).mean(1) for one in rows], 1)
 
 
-def cover(film: Described, count: int = 0, coverage: float = 0.0) -> Cover:
-    """Choose frames.
-
-    Args:
-        film: see `describe`.
-        count: how many at most; 0: as many as `coverage` needs.
-        coverage: 0..1, see `Cover.covered`; no more frames are chosen once it is reached. 0: `count` are chosen.
+def check_amount(count: int, coverage: float) -> None:
+    """Refuse an amount of frames that says nothing.
 
     Raises:
         InputError: neither or a wrong value.
     """
     if count < 0 or not 0 <= coverage <= 1 or not (count or coverage):
         raise InputError(f"give a count of 1 or more, or a coverage above 0 and up to 1, got {count = }, {coverage = }")
-    shots = [film.shot(frame) for frame in film.frames]
-    near = _above_strangers(nearness(film.features), shots)
-    useful = near * torch.tensor(_qualities(film, shots))
+
+
+def cover(film: Described, count: int = 0, coverage: float = 0.0, among: Collection[int] | None = None) -> Cover:
+    """Choose frames.
+
+    Args:
+        film: see `describe`.
+        count: how many at most; 0: as many as `coverage` needs.
+        coverage: 0..1, see `Cover.covered`; no more frames are chosen once it is reached. 0: `count` are chosen.
+        among: numbers of the described frames that may be chosen; None: of all.
+
+    Raises:
+        InputError: see `check_amount`; there is no frame to choose.
+    """
+    check_amount(count, coverage)
+    shots, near, useful = _compared(film)
+    barred = _barred(film, among)
     stands_for = torch.tensor([(stop - start) / shots.count((start, stop)) for start, stop in shots])
     stands_for = stands_for / stands_for.sum()
     chosen: list[int] = []
     covered: list[float] = []
-    while len(chosen) < min(count or len(near), len(near)) and (not covered or covered[-1] < (coverage or 2)):
+    most = len(near) - len(barred)
+    while len(chosen) < min(count or most, most) and (not covered or covered[-1] < (coverage or 2)):
         best = useful[:, chosen].amax(1) if chosen else torch.zeros(len(near))
         gains = stands_for @ (useful - best[:, None]).clamp_min(0)
-        gains[chosen] = -1
+        gains[chosen + barred] = -1
         chosen.append(int(gains.argmax()))
         covered.append(float(stands_for @ near[:, chosen].amax(1)))
     if not coverage:
-        chosen = _exchanged(chosen, useful, stands_for)
+        chosen = _exchanged(chosen, useful, stands_for, barred)
         covered = [float(stands_for @ near[:, chosen[: i + 1]].amax(1)) for i in range(len(chosen))]
     owner = near[:, chosen].argmax(1)
     shares = [float(stands_for[owner == i].sum()) for i in range(len(chosen))]
@@ -155,6 +167,61 @@ def sharpest(film: Described, frames: Iterable[int], around: int = AROUND) -> li
         near = range(max(first, frame - around), min(stop, frame + around + 1))
         found.add(max(near, key=lambda n: (sharp[n], -abs(n - frame))))
     return sorted(found)
+
+
+def cover_shots(film: Described, among: Collection[int]) -> list[int]:
+    """Of every shot the frame that covers it best, and another where that one does not cover it well.
+
+    Args:
+        film: see `describe`.
+        among: numbers of the described frames that may be chosen; shots without any are left out.
+
+    Returns:
+        Frame numbers, ascending.
+    """
+    shots, near, useful = _compared(film)
+    allowed = set(among)
+    chosen = []
+    for shot in sorted(set(shots)):
+        rows = [i for i, one in enumerate(shots) if one == shot]
+        columns = [i for i in rows if film.frames[i] in allowed]
+        mine: list[int] = []
+        while len(mine) < min(_A_SHOT, len(columns)):
+            if mine and float(near[rows][:, mine].amax(1).mean()) >= _WELL:
+                break
+            best = useful[rows][:, mine].amax(1) if mine else torch.zeros(len(rows))
+            left = [i for i in columns if i not in mine]
+            gains = (useful[rows][:, left] - best[:, None]).clamp_min(0).mean(0)
+            mine.append(left[int(gains.argmax())])
+        chosen += [film.frames[i] for i in mine]
+    return sorted(chosen)
+
+
+def stand_ins(film: Described, chosen: Collection[int]) -> set[int]:
+    """Of the chosen frames those that resemble the shots most of which none was chosen."""
+    own = {film.shot(frame) for frame in chosen}
+    lonely = [i for i, frame in enumerate(film.frames) if film.shot(frame) not in own]
+    names = sorted(chosen)
+    if not lonely or not names:
+        return set()
+    nearest = [min(range(len(film.frames)), key=lambda i, at=frame: abs(film.frames[i] - at)) for frame in names]
+    return {names[i] for i in nearness(film.features)[lonely][:, nearest].argmax(1).unique().tolist()}
+
+
+def _compared(film: Described) -> tuple[list[tuple[int, int]], Tensor, Tensor]:
+    """The shots of the described frames, how well each frame covers each, and the same less what makes it bad to
+    paint."""
+    shots = [film.shot(frame) for frame in film.frames]
+    near = _above_strangers(nearness(film.features), shots)
+    return shots, near, near * torch.tensor(_qualities(film, shots))
+
+
+def _barred(film: Described, among: Collection[int] | None) -> list[int]:
+    allowed = None if among is None else set(among)
+    barred = [i for i, frame in enumerate(film.frames) if allowed is not None and frame not in allowed]
+    if len(barred) == len(film.frames):
+        raise InputError("there is no frame to choose")
+    return barred
 
 
 def _above_strangers(near: Tensor, shots: Sequence[tuple[int, int]]) -> Tensor:
@@ -179,7 +246,7 @@ def _qualities(film: Described, shots: Sequence[tuple[int, int]]) -> list[float]
     return out
 
 
-def _exchanged(chosen: list[int], useful: Tensor, stands_for: Tensor) -> list[int]:
+def _exchanged(chosen: list[int], useful: Tensor, stands_for: Tensor, barred: list[int]) -> list[int]:
     """What was chosen one by one, improved by exchanging single frames while that helps."""
     chosen = list(chosen)
     for _ in range(_EXCHANGES if len(chosen) > 1 else 0):
@@ -187,7 +254,7 @@ def _exchanged(chosen: list[int], useful: Tensor, stands_for: Tensor) -> list[in
         for i in range(len(chosen)):
             others = chosen[:i] + chosen[i + 1 :]
             gains = stands_for @ (useful - useful[:, others].amax(1)[:, None]).clamp_min(0)
-            gains[others] = -1
+            gains[others + barred] = -1
             best = int(gains.argmax())
             if gains[best] > gains[chosen[i]] * (1 + 1e-6):
                 chosen[i] = best

@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from .coverage import AROUND, Cover, Described, cover, describe
+from .contact import SHEET, check_new, make_folder, put, sheet, tile
+from .coverage import AROUND, Cover, Described, check_amount, cover, describe
 from .errors import InputError
 from .frames import to_picture
 from .manifest import NAME, Entry, Manifest, read_manifest, sha256, write_manifest
-from .output import write_whole
 from .overlay import overlay
 from .pick import steady
 from .pipeline import Picture, RemasterPipeline
@@ -28,13 +27,8 @@ from .video import VideoReader
 
 log = logging.getLogger(__name__)
 
-SHEET = Path("sheet", "contact-sheet.png")
-"""Where the contact sheet lies: in a folder of its own, or it would be taken for a reference."""
 ORIGIN = "film"
 _DAMAGE = 4.0  # what the damaged share of a frame costs, beside its sharpness of 0..1
-_TILE = 320  # width of a picture on the contact sheet, pixels
-_COLUMNS = 4
-_CAPTION = 26  # height, pixels
 
 
 @dataclass(frozen=True)
@@ -88,9 +82,8 @@ def pick_references(
     Raises:
         RemasterError: anything wrong with what was given; a folder that holds references already.
     """
-    _check_folder(folder)
-    if count < 0 or not 0 <= coverage <= 1 or not (count or coverage):
-        raise InputError(f"give a count of 1 or more, or a coverage above 0 and up to 1, got {count = }, {coverage = }")
+    check_new(folder)
+    check_amount(count, coverage)
     colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
     with torch.inference_mode():
         film = _describe(source, colorizer, progress)
@@ -122,7 +115,7 @@ def show_shares(
     if not frames or min(frames) < 0:
         raise InputError(f"frames must be frame numbers of 0 or more, at least one, got {list(frames)}")
     colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
-    _make_folder(folder)
+    make_folder(folder)
     written = []
     with torch.inference_mode(), VideoReader(source, end=max(frames) + 1) as reader:
         memory = colorizer.encode_references(settle_for_film(references, "auto", source, reader.info.fps))
@@ -131,7 +124,7 @@ def show_shares(
                 luma = decode_luma(frame.planes, reader.info)
                 shown = overlay(luma, colorizer.share_map(luma, memory, frame.index), references)
                 path = folder / f"{frame.index:07}.png"
-                _put(path, (255 * shown).round().byte().permute(1, 2, 0).numpy()[..., ::-1])
+                put(path, (255 * shown).round().byte().permute(1, 2, 0).numpy()[..., ::-1])
                 written.append(path)
     if len(written) < len(set(frames)):
         raise InputError(f"{source} has no frame {max(frames)}: the last of it is {reader.count - 1}")
@@ -156,13 +149,6 @@ def stamp(folder: Path) -> int:
     stamped = tuple(replace(entry, sha256=sha256(folder / entry.picture)) for entry in entries)
     write_manifest(toml, Manifest(stamped, held.origins))
     return len(stamped)
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{str(folder)!r} is a file: name a folder for the pictures")
-    if folder.is_dir() and ((folder / NAME).exists() or pictures_in(folder, required=False)):
-        raise InputError(f"{str(folder)!r} holds references already, which are never overwritten: name another folder")
 
 
 def _describe(source: Path, colorizer: Colorizer, progress: Progress) -> Described:
@@ -244,7 +230,7 @@ def _frames(source: Path, parts: Sequence[tuple[int, int]], pipeline: RemasterPi
 
 
 def _write(folder: Path, film: Described, chosen: Cover, pictures: dict[int, tuple[int, Tensor]]) -> list[Picked]:
-    _make_folder((folder / SHEET).parent)
+    make_folder((folder / SHEET).parent)
     digits = max(7, len(str(len(film.survey.sharpness))))
     picked, tiles, entries = [], {}, {}
     for given, share in zip(chosen.frames, chosen.shares):
@@ -253,38 +239,11 @@ def _write(folder: Path, film: Described, chosen: Cover, pictures: dict[int, tup
             continue
         pixels = np.repeat((luma[0].clamp(0, 1).cpu() * 255).round().numpy().astype(np.uint8)[..., None], 3, 2)
         path = folder / f"{frame:0{digits}}.png"
-        _put(path, pixels)
+        put(path, pixels)
         shot = film.shot(frame)
         entries[frame] = Entry(picture=path.name, frame=frame, shot=shot, origin=ORIGIN)
-        tiles[frame] = _tile(pixels, f"{frame}  ({100 * share:.0f} %)")
+        tiles[frame] = tile(pixels, f"{frame}  ({100 * share:.0f} %)")
         picked.append(Picked(frame, shot, share, path))
-    _put(folder / SHEET, _sheet([tiles[frame] for frame in sorted(tiles)]))
+    put(folder / SHEET, sheet([tiles[frame] for frame in sorted(tiles)]))
     write_manifest(folder / NAME, Manifest(tuple(entries[frame] for frame in sorted(entries))))
     return picked
-
-
-def _tile(pixels: np.ndarray, caption: str) -> np.ndarray:
-    height = max(1, round(pixels.shape[0] * _TILE / pixels.shape[1]))
-    small = cv2.resize(pixels, (_TILE, height), interpolation=cv2.INTER_AREA)
-    band = np.zeros((_CAPTION, _TILE, 3), np.uint8)
-    cv2.putText(band, caption, (6, _CAPTION - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA)
-    return np.concatenate([small, band])
-
-
-def _sheet(tiles: Sequence[np.ndarray]) -> np.ndarray:
-    columns = min(_COLUMNS, len(tiles))
-    empty = np.zeros_like(tiles[0])
-    padded = [*tiles, *[empty] * (-len(tiles) % columns)]
-    return np.concatenate([np.concatenate(padded[i : i + columns], 1) for i in range(0, len(padded), columns)])
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from error
-
-
-def _put(path: Path, bgr: np.ndarray) -> None:
-    """Write a PNG; it appears when it is complete."""
-    write_whole(path, cv2.imencode(".png", bgr)[1].tobytes())

@@ -20,6 +20,10 @@ from .manifest import Entry, Manifest, Origin, Scope
 logger = logging.getLogger(__name__)
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
+FILM_EXTENSIONS = frozenset(
+    ".mkv .mp4 .m4v .mov .mxf .avi .mpg .mpeg .vob .m2v .ts .m2ts .mts .webm .ogv .wmv .flv .3gp .y4m".split()
+)
+"""Of references that are coloured copies of a film; see `aligning.film_references`."""
 
 # EXIF orientation (tag 0x0112) to (transpose first, then mirror left-right, then mirror top-bottom).
 _ORIENTATIONS = {
@@ -196,6 +200,11 @@ def _files(path: Path) -> list[_File]:
             raise InputError(f"{str(path)!r} names no pictures: add [[reference]] entries, or give its folder")
         return list(listed.values())
     if not path.is_dir():
+        if path.suffix.lower() in FILM_EXTENSIONS and path.exists():
+            raise InputError(
+                f"reference {str(path)!r} is a film, which has to be laid beside the one that is coloured: run "
+                "'vs-remaster references align' first, and give the folder that it makes"
+            )
         if path.exists():
             return [_File(path)]
         raise InputError(f"reference {str(path)!r} does not exist: give a folder or a picture")

@@ -18,7 +18,9 @@ from ..output import named_errors, write_whole
 VERSION = 1
 """Of what lies in the folder; another one is not read."""
 
-_PLAN, _SHOTS, _SHARES, _LOCK, _CHUNKS = "job.json", "shots.toml", "shares.json", "lock", "chunks"
+_PLAN, _SHOTS, _SHARES, _LOCK, _CHUNKS, _ALIGNED = (
+    "job.json", "shots.toml", "shares.json", "lock", "chunks", "aligned"
+)  # fmt: skip
 
 
 class JobFolder:
@@ -32,12 +34,14 @@ class JobFolder:
         shots: the file that a person may edit.
         shares: the file that says which reference coloured what, once all is done, see `SharesFile`.
         chunks: the folder of finished chunks.
+        aligned: the folder of references that were taken out of coloured copies of the film.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.plan, self.shots, self.chunks = path / _PLAN, path / _SHOTS, path / _CHUNKS
         self.shares = path / _SHARES
+        self.aligned = path / _ALIGNED
 
     @classmethod
     def beside(cls, output: Path) -> JobFolder:
@@ -54,7 +58,7 @@ class JobFolder:
             raise InputError(f"{self.path} is no folder: give another --job")
         ours = self.plan.exists() or self.shots.exists() or not self.path.is_dir()
         there = [] if ours else [path.name for path in self.path.iterdir()]
-        strange = [name for name in there if name not in (_LOCK, _CHUNKS) and not name.endswith(".part")]
+        strange = [name for name in there if name not in (_LOCK, _CHUNKS, _ALIGNED) and not name.endswith(".part")]
         if strange:
             raise InputError(f"{self.path} holds other files ({min(strange)}): give --job the name of a new folder")
         with named_errors(self.path):
@@ -136,6 +140,7 @@ class JobFolder:
         self.plan.unlink(missing_ok=True)  # first: without it the rest is no job
         self.shares.unlink(missing_ok=True)
         shutil.rmtree(self.chunks, ignore_errors=True)
+        shutil.rmtree(self.aligned, ignore_errors=True)
         with contextlib.suppress(OSError):  # other files; or Windows, where the lock is in use
             if shots:
                 self.shots.unlink(missing_ok=True)

@@ -67,7 +67,8 @@ def make_report(
         before: the source, a video or a folder of pictures; or a job folder, see `MadeFilm`.
         after: what was made of it; None: what the job folder holds.
         folder: to be made.
-        references: pictures that it was coloured from, or folders of them; None: those of the job.
+        references: what it was coloured from: pictures, folders of them, coloured copies of the film; None: those of
+            the job.
         overwrite: replace a report that is there.
         progress: called with the frames done and how many there will be, None where that is not known.
 
@@ -75,8 +76,8 @@ def make_report(
         InputError: films that cannot be read, or differ in size or length; a job that is not finished; a folder that is
             there; no space left.
     """
+    from ..aligning import film_references
     from ..jobs.made import MadeFilm, is_job
-    from ..references import load_references
     from ..remaster import ColorizeOptions
     from .facts import collect
     from .page import make_page
@@ -88,7 +89,8 @@ def make_report(
     elif after is None:
         raise InputError(f"{before} is no job folder: give what was made of it, too")
     references = references or (job.references if job else None)
-    given = load_references(references, lines=ColorizeOptions().lines) if references else []
+    lines = ColorizeOptions().lines
+    given = film_references(references, job.source if job else before, lines=lines) if references else []
     part = folder.with_name(f".{folder.name}.part")
     try:
         with named_errors(folder):
