@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .backbone import CHANNELS, DEEP_STAGES, GrayEfficientNet
-from .layers import MIDDLE, NO_HALO, Halo, Lift, Pointwise, Stage, fold, trim, unfold, wide
+from .layers import MIDDLE, NO_HALO, Halo, Lift, Pointwise, Stage, fold, neighbours, trim, unfold, wide
 
 _DROPPED = 0.2  # share of the backbone's channels left out in training
+_ALIKE = 0.06  # luma that differs by as much is hardly the same thing any more
 _DOUBLE = {"scale_factor": 2, "mode": "bilinear", "align_corners": False}
 
 
@@ -48,13 +49,14 @@ class PaletteWindow(NamedTuple):
 
 
 class PaletteColorizer(nn.Module):
-    """Guesses chroma from luma alone; looks 2 frames each way.
+    """Guesses chroma from luma alone; looks 6 frames each way, 4 of them only to steady the guess.
 
     Source: colour as a choice among quantised colours, decoded between mean and mode, after Zhang, Isola & Efros,
     Colorful Image Colorization (ECCV 2016); the network is our own.
     """
 
-    before = after = 2
+    steadied = 4
+    before = after = 2 + steadied
     block = 16
     multiple_of = 32
     needs_references = False
@@ -94,16 +96,19 @@ class PaletteColorizer(nn.Module):
         f8, f16, f32 = (F.dropout2d(y, _DROPPED, self.training) for y in (f8, f16, f32))
         x = self.in32(0.2 * f32)
         x = x + self.overall(x.mean((2, 3)))[..., None, None]
-        x, halo32 = self.stage32(x, batch, halo, 1)
+        x, halo32 = self.stage32(x, batch, halo, 1 + self.steadied)
         x = F.interpolate(x, **_DOUBLE)
         x = self.in16(torch.cat([0.2 * trim(f16, batch, halo, halo32), x], 1))
-        x, halo16 = self.stage16(x, batch, halo32, 0)
-        x = trim(x, batch, halo16, NO_HALO)
-        luma, f4, f8 = (trim(y, batch, halo, NO_HALO) for y in (luma, f4, f8))
+        x, halo16 = self.stage16(x, batch, halo32, self.steadied)
+        luma, f8 = (trim(y, batch, halo, halo16) for y in (luma, f8))
         x = self.in8(torch.cat([0.1 * f8, F.interpolate(x, **_DOUBLE)], 1))
-        x, _ = self.stage8(x, batch, NO_HALO, 0)
+        x, _ = self.stage8(x, batch, halo16, 0)
         scores = wide(self.scores(x))
         guess = self.mixed(scores)
+        if not self.training:
+            guess = self.steady(guess, luma, batch)
+        luma, scores, guess, x = (trim(y, batch, halo16, NO_HALO) for y in (luma, scores, guess, x))
+        f4 = trim(f4, batch, halo, NO_HALO)
         pixels = F.pixel_unshuffle(luma - MIDDLE, 4).to(x.dtype)
         x = self.in4(torch.cat([0.1 * f4, pixels, F.interpolate(x, **_DOUBLE)], 1))
         x, _ = self.stage4(x, batch, NO_HALO, 0)
@@ -112,6 +117,18 @@ class PaletteColorizer(nn.Module):
         none = chroma.new_zeros(len(chroma) // batch, 0)
         chroma, scores, guess = (unfold(y, batch) for y in (chroma, scores, guess))
         return PaletteWindow(chroma, [none] * batch, scores, guess)
+
+    def steady(self, guess: Tensor, luma: Tensor, batch: int) -> Tensor:
+        """Mix every frame's guess `[N, 2, h, w]` with those of its neighbours, where their luma `[N, 1, 8h, 8w]` is
+        alike."""
+        clip, level = unfold(guess, batch), unfold(F.avg_pool2d(wide(luma), 8), batch)
+        mixed, total = clip, torch.ones_like(level)
+        for offset in range(-self.steadied, self.steadied + 1):
+            if offset:
+                apart = (neighbours(level, offset) - level) / _ALIKE
+                weight = (1 - abs(offset) / (self.steadied + 1)) * torch.exp(-apart * apart)
+                mixed, total = mixed + weight * neighbours(clip, offset), total + weight
+        return fold(mixed / total)
 
     def mixed(self, scores: Tensor) -> Tensor:
         """Scores `[N, colors, h, w]` to chroma `[N, 2, h, w]`."""
