@@ -13,7 +13,6 @@ from .encode import VideoWriter, open_writer
 from .errors import InputError
 from .film import VideoInfo
 from .frames import decode_frame, from_picture, to_picture
-from .options import AUTOMATIC
 from .output import OutputFormat, check_output, output_format
 from .overlap import overlap
 from .pictures import PictureWriter
@@ -348,10 +347,11 @@ def plan(pipeline: RemasterPipeline, info: VideoInfo | RawFormat, references: in
     parts = []
     for verb, worker in (("restore", pipeline.restorer), ("colour", pipeline.colorizer)):
         if worker:
-            lines, columns = worker.size(info.height, info.width)
             source = f" from {references} reference{'s' if references != 1 else ''}" if verb == "colour" else ""
-            model = AUTOMATIC if verb == "colour" and worker.options.automatic and not references else worker.model
-            parts.append(f"{verb}{source} with {model} at {columns}x{lines}")
+            if verb == "colour" and not references:
+                worker = worker.guesser or worker
+            lines, columns = worker.size(info.height, info.width)
+            parts.append(f"{verb}{source} with {worker.model} at {columns}x{lines}")
     engines = {f"{w.engine.device} {w.engine.precision}" for w in (pipeline.restorer, pipeline.colorizer) if w}
     film = f"{info.width}x{info.height} {info.pix_fmt}"
     return f"{film}: {', '.join(parts)} on {' and '.join(sorted(engines))}; {target}"

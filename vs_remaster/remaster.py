@@ -147,17 +147,20 @@ class Colorizer(_Worker):
         options: see `ColorizeOptions`.
         block: frames made at once; None: as the network likes.
 
+    Attributes:
+        guesser: colours what no reference acts on; None where that stays gray.
+
     Raises:
         InputError: no such model. UnsupportedError: no such device.
     """
 
     def __init__(self, options: ColorizeOptions = ColorizeOptions(), *, block: int | None = None) -> None:
         super().__init__("colorizer", options, block)
-        self._guesser: Colorizer | None = None
+        self.guesser: Colorizer | None = None
         if options.automatic and self.info.needs_references:
             engine = options.engine if options.engine == "compile" else "torch"
             how = replace(options, model=AUTOMATIC, automatic=False, engine=engine, saturation=1.0)
-            self._guesser = Colorizer(how, block=block)
+            self.guesser = Colorizer(how, block=block)
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """The size (lines, columns) at which a `height` x `width` picture is coloured."""
@@ -170,8 +173,8 @@ class Colorizer(_Worker):
             InputError: there is none, and the network needs some; there are some, and it takes none; or one acts in a
                 shot that is not known, see `attending.settle`.
         """
-        if not references and self._guesser:
-            return self._guesser.encode_references(())
+        if not references and self.guesser:
+            return self.guesser.encode_references(())
         if not references and self.info.needs_references:
             raise InputError("no references to colour from; give at least one colour picture, or colour automatically")
         if references and not self.info.takes_references:
@@ -254,8 +257,8 @@ class Colorizer(_Worker):
         kept = halo.kept(len(frames))
         low = _stack(frames, self.engine.home, self.size(*frames[0].shape[-2:]))
         chosen = memory.chosen(acting, low[kept], lambda some: memory.whole.likeness(self.engine.describe(some)))
-        if not chosen and self._guesser:
-            guessed = self._guesser._colored(frames, self._guesser.encode_references(()), halo, (), first)
+        if not chosen and self.guesser:
+            guessed = self.guesser._colored(frames, self.guesser.encode_references(()), halo, (), first)
             none = guessed[0][0].new_zeros(len(memory.rules))
             return [(self.options.saturation * chroma, none) for chroma, _ in guessed]
         if not chosen and memory.rules:
