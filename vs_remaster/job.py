@@ -347,9 +347,10 @@ def plan(pipeline: RemasterPipeline, info: VideoInfo | RawFormat, references: in
     parts = []
     for verb, worker in (("restore", pipeline.restorer), ("colour", pipeline.colorizer)):
         if worker:
-            source = f" from {references} reference{'s' if references != 1 else ''}" if verb == "colour" else ""
-            if verb == "colour" and not references:
-                worker = worker.guesser or worker
+            source = ""
+            if verb == "colour":
+                source = f" from {references} reference{'s' if references != 1 else ''}" if references else " by a guess"
+                worker = worker if references else worker.guesser or worker
             lines, columns = worker.size(info.height, info.width)
             parts.append(f"{verb}{source} with {worker.model} at {columns}x{lines}")
     engines = {f"{w.engine.device} {w.engine.precision}" for w in (pipeline.restorer, pipeline.colorizer) if w}
