@@ -349,7 +349,7 @@ def plan(pipeline: RemasterPipeline, info: VideoInfo | RawFormat, references: in
         if worker:
             source = ""
             if verb == "colour":
-                source = f" from {references} reference{'s' if references != 1 else ''}" if references else " by a guess"
+                source = f" from {references} reference{'s' if references > 1 else ''}" if references else " by a guess"
                 worker = worker if references else worker.guesser or worker
             lines, columns = worker.size(info.height, info.width)
             parts.append(f"{verb}{source} with {worker.model} at {columns}x{lines}")
