@@ -195,6 +195,37 @@ def test_memory_does_not_grow_over_ten_thousand_frames(tmp_path):
     assert max(late) < 1.05 * max(early)
 
 
+@pytest.mark.parametrize("how", [["--workers", "2"], ["--ray", "local", "--workers", "2"]], ids=["processes", "ray"])
+def test_two_workers_take_hardly_more_processor_time_than_one(tmp_path, how):
+    """Chunks, their files, Ray: 10 % of the direct way at most, beyond starting up. Wants a machine with nothing else
+    to do."""
+    if "--ray" in how:
+        pytest.importorskip("ray")
+    write_film(tmp_path / "film.mkv", (90,) * 10, sound=False, size=(320, 240))
+    write_references(tmp_path / "references")
+    command = ["run", tmp_path / "film.mkv", "--references", tmp_path / "references", "--device", "cpu", "--model",
+               "fast", "--color-lines", "128", "--overwrite", "--json", "-o", tmp_path / "out.mkv"]  # fmt: skip
+
+    def taken(*more: str) -> float:
+        """Seconds from the first to the last frame."""
+        main = subprocess.Popen(
+            [sys.executable, "-m", "vs_remaster.cli", *map(str, command), *more], cwd=ROOT, stdout=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        told = []
+        assert main.stdout is not None
+        for line in main.stdout:
+            if '"frames"' in line or '"encode"' in line:
+                told.append((time.monotonic(), line))
+        assert main.wait() == 0
+        return told[-1][0] - told[0][0]
+
+    direct = taken("--chunk", "1000")
+    job = taken("--chunk", "90", *how)
+    print(f"{direct:.1f} s in one process, {job:.1f} s {' '.join(how)}: {job / direct:.3f}")
+    assert job < 1.1 * direct
+
+
 def test_a_reference_of_its_own_is_all_that_a_shot_needs(film, tmp_path, capsys):
     """The whole way by the command line: plan, edit, run, change the picture, run again."""
     output = tmp_path / "out.mkv"
