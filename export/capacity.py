@@ -92,8 +92,11 @@ def measured_speed(path: Path) -> float:
     """
     try:
         rows = json.loads(path.read_text())
-        speeds = {row["task"]: row["frames_per_second"] for row in rows}
-        return speeds[FILM] if FILM in speeds else speeds["both"]
+        task = FILM if any(row["task"] == FILM for row in rows) else "both"
+        speeds = [row["frames_per_second"] for row in rows if row["task"] == task]
+        if len(speeds) != 1:
+            raise ValueError(f"{len(speeds)} rows of {task}, one is wanted: one size, one precision, one engine")
+        return speeds[0]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no result of export.benchmark --tasks both --json ({error!r})") from error
 
@@ -110,9 +113,10 @@ def paces_of(path: Path) -> list[Pace]:
         raise InputError(f"{path} is no result of export.capacity --measure --json ({error})") from error
 
 
-def archive_of(options: argparse.Namespace, pace: Pace, speed: float, kept: dict[str, float]) -> Archive:
+def archive_of(options: argparse.Namespace, pace: Pace, speed: float, kept: dict[str, Any]) -> Archive:
     """What is simulated for one way to keep chunks and one speed of a GPU."""
     larger = options.scale
+    chunk_bytes = kept["chunk_bytes"] if kept.get("kept") == pace.chunks else pace.chunk_bytes * larger
     return Archive(
         films=options.films,
         frames=options.frames,
@@ -126,7 +130,7 @@ def archive_of(options: argparse.Namespace, pace: Pace, speed: float, kept: dict
         survey_speed=pace.survey_speed / larger * options.cpus,
         finish_speed=pace.finish_speed / larger * options.cpus,
         source_bytes=kept.get("source_bytes", options.source_bytes),
-        chunk_bytes=kept.get("chunk_bytes", pace.chunk_bytes * larger),
+        chunk_bytes=chunk_bytes,
         film_bytes=pace.film_bytes * larger,
         bandwidth=options.bandwidth * 1e9,
         start=options.start,
@@ -144,6 +148,8 @@ def plan(options: argparse.Namespace) -> None:
     speeds = [*options.speed, *([measured_speed(options.benchmark)] if options.benchmark else [])]
     if not speeds:
         raise InputError("how fast is a GPU? give --speed in frames a second, or --benchmark FILE")
+    if len(options.codec) > 1:
+        raise InputError(f"an archive has one codec, got {', '.join(options.codec)}: give one --codec")
     kept = kept_in(options.job) if options.job else {}
     rows = []
     for speed in speeds:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from vs_remaster.codecs import codec_info
 from vs_remaster.errors import InputError
@@ -108,8 +109,9 @@ def measure(film: Path, codec: str, chunks: Chunks, length: int) -> Pace:
         )
 
 
-def kept_in(folder: Path) -> dict[str, float]:
-    """What the finished chunks of a job folder say: `chunk_bytes`, `source_bytes` (a frame), `chunk` (frames).
+def kept_in(folder: Path) -> dict[str, Any]:
+    """What the finished chunks of a job folder say: `kept` (see `--chunks`), `chunk_bytes`, `source_bytes` (a frame),
+    `chunk` (frames).
 
     Raises:
         InputError: it is no job folder, or no chunk is finished.
@@ -120,6 +122,7 @@ def kept_in(folder: Path) -> dict[str, float]:
     source = Path(told["film"])
     size = source.stat().st_size if source.is_file() else sum(f.stat().st_size for f in source.glob("*"))
     return {
+        "kept": told["kept"],
         "chunk_bytes": told["disk_used"] / told["done"],
         "source_bytes": size / told["total"],
         "chunk": told["total"] / told["chunks"],

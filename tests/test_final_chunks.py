@@ -273,8 +273,9 @@ def test_what_does_not_fit_is_refused(tmp_path, movies, capsys):
     record = folder / "chunks" / "000020-000048.json"
     told = json.loads(record.read_bytes())
     record.write_text(json.dumps({**told, "extradata": told["extradata"][:-2]}))
-    with pytest.raises(RemasterError, match=r"1 of 5 chunks have another header .* 000020-000048 first: .*x264"):
+    with pytest.raises(RemasterError, match=r"1 of 5 chunks had another header .* 000020-000048 first: .*x264"):
         untouched(movie, output)
+    assert not record.exists()
     assert cli.main(command(movie, tmp_path / "pictures", "--job", tmp_path / "job", "--codec", "png")) == 2
     said = capsys.readouterr().err
     assert "--chunks final is for a film in one file, and png writes a folder of pictures" in said

@@ -190,7 +190,8 @@ def _colored(frame: vs.VideoFrame, blank: vs.VideoFrame, chroma: torch.Tensor, s
     out = frame_with(frame, blank, encode(None, chroma, planes_of(frame), samples, wanted, colored=True))
     describe(out, wanted)
     if len(shares):
-        out.props["RemasterReference"] = int(shares.argmax())
+        if shares.any():
+            out.props["RemasterReference"] = int(shares.argmax())
         out.props["RemasterReferenceWeights"] = shares.tolist()
     return out
 
@@ -341,7 +342,7 @@ def _encode_references(
             )
         clips = [references[i] for i in range(references.num_frames)]
     elif references is None:
-        if not colorizer.options.guesses:
+        if colorizer.guesser is None and colorizer.info.takes_references:
             raise InputError("no references were given: name a folder, pictures or a clip, or set automatic=True")
     elif isinstance(references, str | os.PathLike) or not isinstance(references, Iterable):
         pictures = load_references(references, lines=lines)

@@ -24,6 +24,7 @@ from .samples import Samples
 from .scenes import AFTER, BEFORE
 from .shots import settle_for_film
 from .video import VideoReader
+from .weights import takes_references
 from .window import Window
 from .y4m import RawFormat
 
@@ -155,10 +156,11 @@ def to_color(
 
 def will_color(colorize: ColorizeOptions | Colorizer | None, references: Sequence[Reference]) -> bool:
     """Whether a film gets colours: from references, or without any by a guess."""
-    if colorize is None:
-        return False
-    options = colorize.options if isinstance(colorize, Colorizer) else colorize
-    return bool(references) or options.guesses
+    if colorize is None or references:
+        return colorize is not None
+    if isinstance(colorize, Colorizer):
+        return colorize.guesser is not None or not colorize.info.takes_references
+    return colorize.automatic or (colorize.model != "auto" and not takes_references(colorize.model))
 
 
 def remaster_frames(

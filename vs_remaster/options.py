@@ -101,11 +101,6 @@ class ColorizeOptions:
         _check(self, saturation=(0, math.inf))
         _check(self, numbers.Integral, "color ", lines=(64, 2160))
 
-    @property
-    def guesses(self) -> bool:
-        """Whether frames get colours without any reference."""
-        return self.automatic or self.model == AUTOMATIC
-
 
 def frame_numbers(scenes: Iterable[int]) -> frozenset[int]:
     try:

@@ -20,7 +20,7 @@ from .attending import ReferenceSet, reference_set
 from .color import guided_upsample, rgb_to_ycbcr
 from .engines import Engine, choose_device, make_engine
 from .errors import InputError, UnsupportedError
-from .models import info
+from .models import ModelInfo, info
 from .models.colorizer import working_size
 from .models.layers import Halo
 from .models.restorer import Place, thumbnails
@@ -57,6 +57,24 @@ def chosen_model(network: str, options: RestoreOptions | ColorizeOptions) -> str
     return wanted if wanted in shipped or not shipped else shipped[0]
 
 
+def window_of(facts: ModelInfo, options: RestoreOptions | ColorizeOptions, block: int | None = None) -> Window:
+    """The window of a network; where another one guesses beside it, wide enough for both.
+
+    Raises:
+        InputError: the weights that guess are not there.
+    """
+    both = [facts]
+    if guesses_beside(facts, options):
+        both.append(info(weights.load_model("colorizer", AUTOMATIC)))
+    before, after = max(one.before for one in both), max(one.after for one in both)
+    return Window(before=before, after=after, block=facts.block if block is None else block)
+
+
+def guesses_beside(facts: ModelInfo, options: RestoreOptions | ColorizeOptions) -> bool:
+    """Whether a second network guesses what no reference acts on."""
+    return isinstance(options, ColorizeOptions) and options.automatic and facts.takes_references
+
+
 class _Worker:
     """A loaded network with its window; another block size changes speed, and the picture by rounding only."""
 
@@ -68,8 +86,7 @@ class _Worker:
         if self.info.fixed_block and block not in (None, self.info.block):
             raise InputError(f"block must be {self.info.block} for {self.model}, whose blocks overlap, got {block!r}")
         self.engine: Engine = make_engine(net, options.engine, options.device, options.precision)
-        block = self.info.block if block is None else block
-        self.window: Window = Window(before=self.info.before, after=self.info.after, block=block)
+        self.window: Window = window_of(self.info, options, block)
 
 
 class Restorer(_Worker):
@@ -157,7 +174,7 @@ class Colorizer(_Worker):
     def __init__(self, options: ColorizeOptions = ColorizeOptions(), *, block: int | None = None) -> None:
         super().__init__("colorizer", options, block)
         self.guesser: Colorizer | None = None
-        if options.automatic and self.info.needs_references:
+        if guesses_beside(self.info, options):
             engine = options.engine if options.engine == "compile" else "torch"
             how = replace(options, model=AUTOMATIC, automatic=False, engine=engine, saturation=1.0)
             self.guesser = Colorizer(how, block=block)
@@ -254,11 +271,15 @@ class Colorizer(_Worker):
     ) -> list[tuple[Tensor, Tensor]]:
         """Colour a window all of whose frames have the same references in scope; where there are none, gray or a
         guess."""
+        wide, whole = halo, frames
+        halo = Halo(min(halo.before, self.info.before), min(halo.after, self.info.after))
+        surplus = wide.before - halo.before
+        frames, first = frames[surplus : len(frames) - (wide.after - halo.after)], first + surplus
         kept = halo.kept(len(frames))
         low = _stack(frames, self.engine.home, self.size(*frames[0].shape[-2:]))
         chosen = memory.chosen(acting, low[kept], lambda some: memory.whole.likeness(self.engine.describe(some)))
         if not chosen and self.guesser:
-            guessed = self.guesser._colored(frames, self.guesser.encode_references(()), halo, (), first)
+            guessed = self.guesser._colored(whole, self.guesser.encode_references(()), wide, (), first - surplus)
             none = guessed[0][0].new_zeros(len(memory.rules))
             return [(self.options.saturation * chroma, none) for chroma, _ in guessed]
         if not chosen and memory.rules:

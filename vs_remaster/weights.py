@@ -16,7 +16,7 @@ from torch import nn
 
 from . import folders
 from .errors import InputError
-from .models import build, config_json, network_name, task
+from .models import NETWORKS, build, config_json, network_name, task
 from .models.published import RTN, published_state, recognise, rtn_entries
 
 log = logging.getLogger(__name__)
@@ -135,6 +135,16 @@ def network_of(path: Path) -> str:
         InputError: not a file written by `save_weights`.
     """
     return task(_read(path, tensors=False)[0]["network"])
+
+
+def takes_references(model: str) -> bool:
+    """Whether a colorizer has a use for references; looks into its file, but does not load it.
+
+    Raises:
+        InputError: see `find`.
+    """
+    header, _ = _read(find("colorizer", model), tensors=False)
+    return getattr(NETWORKS.get(header["network"], (None,))[0], "takes_references", True)
 
 
 def _read(path: Path, tensors: bool = True) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

@@ -217,8 +217,8 @@ def graphs(net: nn.Module, precision: str = "fp32", channels: bool = False) -> d
     make = next((make for kind, make in _GRAPHS.items() if isinstance(net, kind)), None)
     if make is None:
         raise UnsupportedError(
-            f"network {network_name(net)!r} is not exported to ONNX: it follows motion frame after frame, with a loop "
-            "over the film inside; use engine torch"
+            f"network {network_name(net)!r} has no ONNX graphs: those of RTN would hold a loop over the film, those of "
+            "the automatic colorizer nobody has written; use engine torch"
         )
     if channels and not isinstance(net, RestorerNet):
         raise InputError(f"only our restorer takes neighbouring frames as channels, not {network_name(net)!r}")

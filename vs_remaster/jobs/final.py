@@ -19,7 +19,7 @@ from ..encode import JoinedWriter
 from ..errors import RemasterError, UnsupportedError
 from ..film import VideoInfo
 from ..output import OutputFormat
-from .chunks import ChunkWriter, Record, damaged_chunk, file_of, packets_of
+from .chunks import ChunkWriter, Record, damaged_chunk, file_of, forget, packets_of
 from .plan import Chunk, Coding
 
 
@@ -100,15 +100,17 @@ def reorder_of(records: Mapping[Chunk, Record]) -> int:
 
 
 def check_headers(writer: JoinedWriter, records: Mapping[Chunk, Record], folder: Path) -> None:
-    """Refuse to join chunks that one decoder could not go through.
+    """Refuse to join chunks that one decoder could not go through, and drop those that do not fit.
 
     Raises:
-        RemasterError: the encoder of one wrote another header.
+        RemasterError: the encoder of some wrote another header.
     """
     header = writer.extradata.hex()
     other = [chunk for chunk, record in records.items() if record.extradata != header]
     if other:
+        for chunk in other:
+            forget(folder, chunk)
         raise RemasterError(
-            f"{len(other)} of {len(records)} chunks have another header than the output will have, {other[0].name} "
-            f"first: another version of {writer.codec} made them; finish with that one, or remove {folder}"
+            f"{len(other)} of {len(records)} chunks had another header than the output will have, {other[0].name} "
+            f"first: another version of {writer.codec} made them; they are dropped, so give all workers one version"
         )

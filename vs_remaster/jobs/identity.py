@@ -70,8 +70,9 @@ def fingerprint(path: Path) -> str:
 def digest(reference: Reference) -> str:
     """SHA-256 of a reference's size and pixels, whatever its file or name, and of when and how much it acts."""
     pixels = reference.rgb.contiguous().numpy()
-    known = reference.frame is not None or reference.time is not None
-    told = pixels.shape, float(reference.weight), reference.scope, reference.likeness, known
+    told = pixels.shape, float(reference.weight), reference.scope, float(reference.likeness or 0)
+    if reference.likeness is None and reference.frame is None and reference.time is None:
+        told = *told, "of nothing in the film"
     return hashlib.sha256(repr(told).encode() + pixels.tobytes()).hexdigest()
 
 

@@ -20,7 +20,7 @@ from ..job import context, will_color
 from ..models import info as info_of
 from ..output import OutputFormat
 from ..references import Reference, load_references
-from ..remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, chosen_model
+from ..remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, chosen_model, window_of
 from ..samples import plane_sizes
 from ..window import Window
 from .identity import computation, digest
@@ -157,7 +157,7 @@ def windows_of(restore: RestoreOptions | None, colorize: ColorizeOptions | None)
     for network, options in (("restorer", restore), ("colorizer", colorize)):
         if options:
             facts = info_of(weights.load_model(network, chosen_model(network, options)))
-            found.append(Window(before=facts.before, after=facts.after, block=facts.block))
+            found.append(window_of(facts, options))
     return tuple(found)
 
 
@@ -238,14 +238,16 @@ def plan_chunks(
 
 def _acting(work: Work, names: tuple[str, ...], first: int, last: int) -> tuple[str, ...]:
     """Those references that can act on a run of frames or on what the networks see round it: another one may change
-    without the frames being made again. All where none can, for then the frames stay gray."""
+    without the frames being made again. All where none can, for then the frames stay gray, unless they get a guess."""
     low, high = work.reach(first, last)
 
     def acts(name: str) -> bool:
         scope = work.references[name].scope
         return scope == "film" or (scope[0] < high and (scope[1] is None or low < scope[1]))
 
-    return tuple(name for name in names if acts(name)) or names
+    acting = tuple(name for name in names if acts(name))
+    guessed = work.colorize is not None and work.colorize.automatic
+    return acting if guessed else acting or names
 
 
 def _done(

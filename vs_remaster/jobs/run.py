@@ -150,12 +150,12 @@ def remaster_job(
     with VideoReader(source, start, end) as reader:
         references = settle_for_film(references, scenes, source, reader.info.fps)
         out = output_format(reader.info, write.codec, colorize is not None, write.bits)
-        encoding = _try_output(output, reader, out, write, options.chunks)
         folder.make()
-        with folder.locked():
+        with folder.locked():  # before the trial too, which would take the part of a run that is under way
             folder.clear()
-            job = _Job(folder, source, reader, out, restore, colorize, scenes, references, encoding)
             with _nothing_left_without_a_plan(folder):
+                encoding = _try_output(output, reader, out, write, options.chunks)
+                job = _Job(folder, source, reader, out, restore, colorize, scenes, references, encoding)
                 job.open(options, watch, check)
             log.info("%s", job.disk(options.chunks, write.codec))
             if options.plan:

@@ -132,4 +132,6 @@ class PaletteColorizer(nn.Module):
 
     def mixed(self, scores: Tensor) -> Tensor:
         """Scores `[N, colors, h, w]` to chroma `[N, 2, h, w]`."""
-        return torch.einsum("nkhw,kc->nchw", torch.softmax(scores / self.config.temperature, 1), wide(self.palette))
+        with torch.autocast(scores.device.type, enabled=False):
+            share = torch.softmax(scores / self.config.temperature, 1)
+            return torch.einsum("nkhw,kc->nchw", share, wide(self.palette))
