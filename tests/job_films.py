@@ -38,6 +38,7 @@ def write_film(
     options: dict[str, str] | None = None,
     size: tuple[int, int] = SIZE,
     sar: Fraction = Fraction(1),
+    kinds: int = 1000,
 ) -> Path:
     """Write a film of 24 frames a second (time base 1/240) with a cut between shots.
 
@@ -51,6 +52,7 @@ def write_film(
         options: of the encoder; a key frame is every twelve frames.
         size: of the pictures.
         sar: sample aspect ratio.
+        kinds: of shots; after so many they come again. From the thirtieth or so on cuts are found inside of them.
     """
     options = {"g": "12", "bf": "2"} if options is None and codec == "libx264" else options or {}
     with av.open(str(path), "w") as container:
@@ -64,7 +66,7 @@ def write_film(
         for kind, length in enumerate(lengths):
             look = (looks or {}).get(kind, "gray")
             for _ in range(length):
-                picture = frame_of(_planes(kind, number, look, size), "yuv420p")
+                picture = frame_of(_planes(kind % kinds, number, look, size), "yuv420p")
                 base = Fraction(1, 240) if codec == "libx264" else Fraction(1, 24)
                 picture.pts, picture.time_base = times[number] if times else number * int(1 / base) // 24, base
                 container.mux(stream.encode(picture))

@@ -322,13 +322,15 @@ def _write_pictures(
     wanted: dict[int, list[int]] = {}
     for n in chosen:
         wanted.setdefault(int(found.frames[n]), []).append(n)
-    tiles = {}
+    tiles, step = {}, -(-len(chosen) // MOST)
+    shown = set(sorted(chosen)[::step])
     with VideoReader(coloured, end=max(wanted) + 1, notes=False) as reader:
         for frame in reader:
             for n in wanted.get(frame.index, ()):
                 bgr = _picture(decode_rgb(frame.planes, reader.info), areas, found)
                 put(folder / _name(n), bgr)
-                tiles[n] = tile(bgr, f"{n}  = {frame.index}  ({found.likeness[n]:.2f})")
+                if n in shown:
+                    tiles[n] = tile(bgr, f"{n}  = {frame.index}  ({found.likeness[n]:.2f})")
     put(folder / SHEET, sheet([tiles[n] for n in sorted(tiles)]))
 
 

@@ -284,7 +284,8 @@ def _run(arguments: argparse.Namespace) -> None:
     by_job = bool(arguments.report) or needs_job(*files, write, colored, **part, options=options)
     folder = JobFolder(options.folder) if options.folder else JobFolder.beside(arguments.output)
     with Progress(arguments.quiet, arguments.json) as progress:
-        work = _work(arguments, arguments.input, folder.aligned if by_job else None, progress)
+        told = functools.partial(progress.told, "align")
+        work = _work(arguments, arguments.input, folder.aligned if by_job else None, told)
     with Progress(arguments.quiet, arguments.json) as progress:
 
         def report(folder: Path) -> None:

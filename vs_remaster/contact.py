@@ -42,7 +42,7 @@ def tile(pixels: np.ndarray, caption: str) -> np.ndarray:
 
 
 def sheet(tiles: Sequence[np.ndarray]) -> np.ndarray:
-    """Tiles `[h, 320, 3]` in rows, on black where they differ in height."""
+    """Tiles `[h, 320, 3]` of one height in rows."""
     columns = min(_COLUMNS, len(tiles))
     empty = np.zeros_like(tiles[0])
     padded = [*tiles, *[empty] * (-len(tiles) % columns)]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import torch
@@ -247,9 +248,9 @@ def _glimpses(reader: VideoReader) -> Iterator[list[np.ndarray]]:
     yield reader.planes(next(reader.decode())[1])
     for i in range(_GLIMPSES):
         try:
-            container.seek(length * (2 * i + 1) // (2 * _GLIMPSES))
+            container.seek((container.start_time or 0) + length * (2 * i + 1) // (2 * _GLIMPSES))
             picture = next(iter(container.decode(reader.stream)), None)
-        except OSError:  # FFmpeg's errors are these too
+        except (av.FFmpegError, OSError):
             continue
         if picture is not None and picture.width == reader.info.width and picture.height == reader.info.height:
             yield reader.planes(picture)

@@ -16,7 +16,13 @@ EVERY = 10.0
 EVERY_JSON = 1.0
 """Seconds between two objects of `--json`."""
 
-_VERBS = {"survey": "looked at frame", "frames": "frame", "encode": "encoded frame", "report": "reported on frame"}
+_VERBS = {
+    "align": "aligned frame",
+    "survey": "looked at frame",
+    "frames": "frame",
+    "encode": "encoded frame",
+    "report": "reported on frame",
+}
 
 
 class Lines(logging.Handler):

@@ -6,11 +6,13 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..film import VideoInfo
 from ..output import OutputFormat
 from ..planes import Frame
+from ..references import Reference, load_references
 from ..shares import read_shares
 from .chunks import Record, is_there, read_chunk, recorded
 from .commands import chunks_of, opened
@@ -36,7 +38,6 @@ class MadeFilm:
         source: the film that it was made of.
         start, end: frames of that, the end not included.
         cuts: frames that start a shot.
-        references: files of the references, as far as they are still there.
 
     Raises:
         InputError: it is no job folder, or a file in it cannot be read.
@@ -56,18 +57,35 @@ class MadeFilm:
         for chunk, record in self._chunks:
             values = enumerate(record.damage if record else (), chunk.first)
             self._damage.update({frame: value for frame, value in values if value is not None})
-        self.references: list[Path] = []
+        self._chunks = [(chunk, record and replace(record, shares=())) for chunk, record in self._chunks]
+        self._references: list[dict[str, Any]] = []
         if self._folder.shares.exists():
-            known, self._shares = read_shares(self._folder.shares)
-            self.references = list(self._there([Path(one["path"]) for one in known if one.get("path")]))
+            self._references, self._shares = read_shares(self._folder.shares)
 
-    @staticmethod
-    def _there(paths: list[Path]) -> Iterator[Path]:
-        for path in paths:
-            if path.is_file():
-                yield path
-            else:
-                log.warning("reference %s is not there any more and is left out: name it with --references", path)
+    def references(self, lines: int) -> list[Reference]:
+        """Those that it was coloured from, as far as their files are still there, where and as much as they acted.
+
+        Args:
+            lines: see `load_references`.
+
+        Raises:
+            InputError: a picture cannot be read.
+        """
+        found, gone = [], 0
+        for told in self._references:
+            path = Path(told["path"] or "")
+            if not path.is_file():
+                gone += 1
+                continue
+            scope = told["scope"] if told["scope"] == "film" else tuple(told["scope"])
+            (one,) = load_references([path], lines=lines)
+            found.append(replace(one, frame=told["frame"], time=None, weight=told["weight"], scope=scope))
+        if gone:
+            log.warning(
+                "%d of %d references are not there any more and are left out: name them with --references",
+                gone, len(self._references),
+            )  # fmt: skip
+        return found
 
     def damage(self, frame: int) -> float | None:
         """Share of the pixels of a frame that were repaired, 0..1; None where that is not known."""

@@ -60,8 +60,8 @@ class Tone(nn.Module):
             nn.Conv2d(width // 2, width, 3, 2, 1), nn.LeakyReLU(0.1),
             nn.Conv2d(width, width, 3, 2, 1), nn.LeakyReLU(0.1),
         )  # fmt: skip
-        self.mix1 = Pointwise(5 * width, 2 * width)
-        self.mix2 = Pointwise(10 * width, 2 * width)
+        self.mix1 = Pointwise(5 * width, 2 * width, always=True)
+        self.mix2 = Pointwise(10 * width, 2 * width, always=True)
         self.grid = nn.Conv2d(2 * width, 1, 3, padding=1)
         self.curve = nn.Linear(2 * width, 4)
         for layer in (self.grid, self.curve):

@@ -78,7 +78,10 @@ def make_report(
     """
     from ..aligning import film_references
     from ..jobs.made import MadeFilm, is_job
+    from ..references import Reference
     from ..remaster import ColorizeOptions
+    from ..shots import settle_for_film
+    from ..video import VideoReader
     from .facts import collect
     from .page import make_page
 
@@ -88,9 +91,14 @@ def make_report(
         job.check()
     elif after is None:
         raise InputError(f"{before} is no job folder: give what was made of it, too")
-    references = references or (job.references if job else None)
-    lines = ColorizeOptions().lines
-    given = film_references(references, job.source if job else before, lines=lines) if references else []
+    source, lines = (job.source if job else before), ColorizeOptions().lines
+    given: list[Reference] = []
+    if references:
+        with VideoReader(source, notes=False) as reader:
+            rate = reader.info.fps
+        given = settle_for_film(film_references(references, source, lines=lines), "auto", source, rate)
+    elif job:
+        given = job.references(lines)
     part = folder.with_name(f".{folder.name}.part")
     try:
         with named_errors(folder):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from ..attending import rules_of
 from ..color import rgb_to_ycbcr
 from ..models.attention import resemblance
 from ..references import Reference
@@ -28,22 +29,25 @@ class Describer:
     """Describes pictures by the matching features of the shipped colorizer.
 
     Args:
-        references: pictures to compare with; may be empty.
+        references: pictures to compare with, settled (see `attending.settle`); may be empty.
     """
 
     def __init__(self, references: Sequence[Reference] = ()) -> None:
         self._colorizer = Colorizer(ColorizeOptions(model=_MODEL, precision="fp32"))
         self.names = [reference.name for reference in references]
+        self._rules = rules_of(references)
         self._overviews = [self.describe(rgb_to_ycbcr(reference.rgb[None])[0, :1]) for reference in references]
 
     def describe(self, luma: Tensor) -> Tensor:
         """Luma `[1, H, W]`, 0..1, to what it looks like: unit vectors `[A, D]`, one for each area."""
         return self._colorizer.describe(luma, _LINES)
 
-    def coverage(self, picture: Tensor) -> tuple[float, str | None]:
-        """How well the best reference shows what a described picture shows, 0..1, and its name."""
-        found = [alike(picture, overview) for overview in self._overviews]
-        best = max(range(len(found)), key=found.__getitem__, default=None)
+    def coverage(self, picture: Tensor, frame: int) -> tuple[float, str | None]:
+        """How well the best reference that acts on a frame shows what the described picture of it shows, 0..1, and its
+        name."""
+        acting = [i for i, rule in enumerate(self._rules) if rule.acts(frame)]
+        found = {i: alike(picture, self._overviews[i]) for i in acting}
+        best = max(found, key=found.__getitem__, default=None)
         return (0.0, None) if best is None else (found[best], self.names[best])
 
 

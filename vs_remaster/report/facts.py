@@ -238,7 +238,7 @@ class Collector:
                 self._shot = ShotInProgress(len(self._facts.shots) + 1, moment, self._curves)
             self._shot.push(moment)
             if moment.look is not None:
-                cover = self._describer.coverage(moment.look)
+                cover = self._describer.coverage(moment.look, moment.frame)
                 self._shot.cover(*cover)
                 self._curves["coverage"].add(moment.frame, cover[0])
             if moment.frame % self._still_step == 0:
@@ -270,7 +270,7 @@ class Collector:
         key = shot.finish()
         look = self._describer.describe(decode_frame(key.after, self._after, chroma=False)[0])
         if self._describer.names:
-            cover = self._describer.coverage(look)
+            cover = self._describer.coverage(look, key.frame)
             shot.cover(*cover)
             self._curves["coverage"].add(key.frame, cover[0])
         facts = shot.facts(end)
