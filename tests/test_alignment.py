@@ -91,9 +91,9 @@ def errors(found: Alignment, shows: np.ndarray) -> np.ndarray:
     return np.where(found.frames >= 0, np.abs(shows[found.frames] - np.arange(len(found.frames))), 9999)
 
 
-@pytest.mark.parametrize("rate", [1.0, 25 / 24, 30 / 24, 24 / 25])
+@pytest.mark.parametrize("rate", [1.0, 25 / 24, 30 / 24, 24 / 25, 60 / 24, 60 / 16])
 def test_another_copy_is_found_frame_by_frame(film, rate):
-    """The same speed; 24 to 25 frames by repeating one a second; 3:2 pulldown; frames left out."""
+    """The same speed; 24 to 25 frames by repeating one a second; 3:2 pulldown; frames left out; each many times."""
     shows, there = retimed(len(film), rate)
     logo = [texture(500, 160)[:128]] * LOGO
     others = logo + [degraded(film[n]) for n in shows[LOGO:]]
