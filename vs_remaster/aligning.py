@@ -191,7 +191,11 @@ def _aligned(path: Path, source: Path, place: Path, colorize: ColorizeOptions | 
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=place) as part:
         made = Path(part, "made")
         align_references(source, path, made, colorize=colorize, progress=progress)
-        made.rename(folder)
+        try:
+            made.rename(folder)
+        except OSError:  # another run was quicker
+            if not (folder / RECORD).exists():
+                raise
     return folder
 
 

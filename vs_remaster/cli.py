@@ -268,6 +268,7 @@ def _output_options(arguments: argparse.Namespace) -> Any:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    from .aligning import is_film
     from .job import remaster_film
     from .jobs.commands import job_options
     from .jobs.folder import JobFolder
@@ -284,6 +285,8 @@ def _run(arguments: argparse.Namespace) -> None:
     by_job = bool(arguments.report) or needs_job(*files, write, colored, **part, options=options)
     folder = JobFolder(options.folder) if options.folder else JobFolder.beside(arguments.output)
     with Progress(arguments.quiet, arguments.json) as progress:
+        if by_job and any(is_film(path) for path in arguments.references or ()):
+            folder.make()  # refused at once where it cannot be: aligning takes long
         told = functools.partial(progress.told, "align")
         work = _work(arguments, arguments.input, folder.aligned if by_job else None, told)
     with Progress(arguments.quiet, arguments.json) as progress:

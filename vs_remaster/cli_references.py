@@ -149,7 +149,8 @@ def _show(arguments: argparse.Namespace) -> None:
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
     options = ColorizeOptions(model=_model(arguments.model, "colorizer"), lines=arguments.color_lines, **how)
-    references = film_references(arguments.references, arguments.input, lines=arguments.color_lines)
+    told = {"lines": arguments.color_lines, "colorize": ColorizeOptions(**how)}
+    references = film_references(arguments.references, arguments.input, **told)
     paths = show_shares(arguments.input, arguments.output, references, arguments.frames, options)
     log.info("%d pictures written to %s", len(paths), arguments.output)
 

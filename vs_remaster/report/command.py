@@ -77,6 +77,7 @@ def make_report(
             there; no space left.
     """
     from ..aligning import film_references
+    from ..jobs.folder import JobFolder
     from ..jobs.made import MadeFilm, is_job
     from ..references import Reference
     from ..remaster import ColorizeOptions
@@ -96,7 +97,8 @@ def make_report(
     if references:
         with VideoReader(source, notes=False) as reader:
             rate = reader.info.fps
-        given = settle_for_film(film_references(references, source, lines=lines), "auto", source, rate)
+        keep = JobFolder(before).aligned if job else None
+        given = settle_for_film(film_references(references, source, lines=lines, keep=keep), "auto", source, rate)
     elif job:
         given = job.references(lines)
     part = folder.with_name(f".{folder.name}.part")
