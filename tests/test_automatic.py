@@ -112,15 +112,3 @@ def test_a_job_guesses_as_the_direct_way_does(tmp_path):
     remaster_job(movie, tmp_path / "job.mkv", options=JobOptions(folder=tmp_path / "job", chunk=16), **how)
     assert len(list((tmp_path / "job/chunks").glob("*.json"))) == 3
     assert heard_and_seen(tmp_path / "job.mkv") == heard_and_seen(tmp_path / "direct.mkv")
-
-
-def test_in_vapoursynth():
-    vs = pytest.importorskip("vapoursynth")
-    import vs_remaster
-
-    gray = vs.core.std.BlankClip(None, 96, 64, vs.GRAY8, length=2, color=120)
-    with pytest.raises(vs.Error, match=r"no references were given: .* or set automatic=True"):
-        vs_remaster.colorize(gray)
-    with vs_remaster.colorize(gray, automatic=True, **CPU).get_frame(1) as frame:
-        assert frame.format.id == vs.YUV444P8
-        assert "RemasterReference" not in frame.props

@@ -864,3 +864,12 @@ def test_defaults_are_those_of_the_options(function, options, names):
     for field, value in vars(options).items():
         parameter = parameters[names.get(field, field)]
         assert parameter.default == value and parameter.kind is parameter.KEYWORD_ONLY
+
+
+def test_colours_are_guessed_without_references():
+    gray = core.std.BlankClip(None, 96, 64, vs.GRAY8, length=2, color=120)
+    with pytest.raises(vs.Error, match=r"no references were given: .* or set automatic=True"):
+        vs_remaster.colorize(gray)
+    with vs_remaster.colorize(gray, automatic=True, **EXACT).get_frame(1) as frame:
+        assert frame.format.id == vs.YUV444P8
+        assert "RemasterReference" not in frame.props

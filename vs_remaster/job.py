@@ -13,6 +13,7 @@ from .encode import VideoWriter, open_writer
 from .errors import InputError
 from .film import VideoInfo
 from .frames import decode_frame, from_picture, to_picture
+from .options import AUTOMATIC
 from .output import OutputFormat, check_output, output_format
 from .overlap import overlap
 from .pictures import PictureWriter
@@ -160,7 +161,8 @@ def will_color(colorize: ColorizeOptions | Colorizer | None, references: Sequenc
         return colorize is not None
     if isinstance(colorize, Colorizer):
         return colorize.guesser is not None or not colorize.info.takes_references
-    return colorize.automatic or (colorize.model != "auto" and not takes_references(colorize.model))
+    trained = Path(colorize.model).suffix == ".safetensors" and not takes_references(colorize.model)
+    return colorize.automatic or colorize.model == AUTOMATIC or trained
 
 
 def remaster_frames(
