@@ -271,7 +271,6 @@ def _run(arguments: argparse.Namespace) -> None:
     from .aligning import is_film
     from .job import remaster_film
     from .jobs.commands import job_options
-    from .jobs.folder import JobFolder
     from .jobs.run import needs_job, remaster_job
     from .report.command import check_folder, make_report
     from .shares import SharesFile
@@ -283,7 +282,7 @@ def _run(arguments: argparse.Namespace) -> None:
     part = {"start": arguments.start, "end": arguments.end}
     colored = bool(arguments.references or arguments.automatic) and not arguments.no_color
     by_job = bool(arguments.report) or needs_job(*files, write, colored, **part, options=options)
-    folder = JobFolder(options.folder) if options.folder else JobFolder.beside(arguments.output)
+    folder = options.folder_for(arguments.output)
     with Progress(arguments.quiet, arguments.json) as progress:
         if by_job and any(is_film(path) for path in arguments.references or ()):
             folder.make()  # refused at once where it cannot be: aligning takes long

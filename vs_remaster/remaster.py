@@ -57,16 +57,10 @@ def chosen_model(network: str, options: RestoreOptions | ColorizeOptions) -> str
     return wanted if wanted in shipped or not shipped else shipped[0]
 
 
-def window_of(facts: ModelInfo, options: RestoreOptions | ColorizeOptions, block: int | None = None) -> Window:
-    """The window of a network; where another one guesses beside it, wide enough for both.
-
-    Raises:
-        InputError: the weights that guess are not there.
-    """
-    both = [facts]
-    if guesses_beside(facts, options):
-        both.append(info(weights.load_model("colorizer", AUTOMATIC)))
-    before, after = max(one.before for one in both), max(one.after for one in both)
+def window_of(facts: ModelInfo, *beside: ModelInfo, block: int | None = None) -> Window:
+    """The window of a network, wide enough for those that work beside it."""
+    every = [facts, *beside]
+    before, after = max(one.before for one in every), max(one.after for one in every)
     return Window(before=before, after=after, block=facts.block if block is None else block)
 
 
@@ -86,7 +80,7 @@ class _Worker:
         if self.info.fixed_block and block not in (None, self.info.block):
             raise InputError(f"block must be {self.info.block} for {self.model}, whose blocks overlap, got {block!r}")
         self.engine: Engine = make_engine(net, options.engine, options.device, options.precision)
-        self.window: Window = window_of(self.info, options, block)
+        self.window: Window = window_of(self.info, block=block)
 
 
 class Restorer(_Worker):
@@ -178,6 +172,7 @@ class Colorizer(_Worker):
             engine = options.engine if options.engine == "compile" else "torch"
             how = replace(options, model=AUTOMATIC, automatic=False, engine=engine, saturation=1.0)
             self.guesser = Colorizer(how, block=block)
+            self.window = window_of(self.info, self.guesser.info, block=block)
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """The size (lines, columns) at which a `height` x `width` picture is coloured."""
@@ -271,23 +266,30 @@ class Colorizer(_Worker):
     ) -> list[tuple[Tensor, Tensor]]:
         """Colour a window all of whose frames have the same references in scope; where there are none, gray or a
         guess."""
-        wide, whole = halo, frames
-        halo = Halo(min(halo.before, self.info.before), min(halo.after, self.info.after))
-        surplus = wide.before - halo.before
-        frames, first = frames[surplus : len(frames) - (wide.after - halo.after)], first + surplus
-        kept = halo.kept(len(frames))
-        low = _stack(frames, self.engine.home, self.size(*frames[0].shape[-2:]))
+        if not acting and self.guesser:
+            return self._guessed(frames, memory, halo, first)
+        own = Halo(min(halo.before, self.info.before), min(halo.after, self.info.after))
+        inner = slice(halo.before - own.before, len(frames) - (halo.after - own.after))
+        low = _stack(frames[inner], self.engine.home, self.size(*frames[0].shape[-2:]))
+        kept = own.kept(len(low))
         chosen = memory.chosen(acting, low[kept], lambda some: memory.whole.likeness(self.engine.describe(some)))
         if not chosen and self.guesser:
-            guessed = self.guesser._colored(whole, self.guesser.encode_references(()), wide, (), first - surplus)
-            none = guessed[0][0].new_zeros(len(memory.rules))
-            return [(self.options.saturation * chroma, none) for chroma, _ in guessed]
+            return self._guessed(frames, memory, halo, first)
+        made = frames[halo.kept(len(frames))]
         if not chosen and memory.rules:
-            return memory.gray(frames[kept], first + halo.before)
-        chroma, shares = self.engine.colorize(low, memory.memory(chosen), halo)
+            return memory.gray(made, first + halo.before)
+        chroma, shares = self.engine.colorize(low, memory.memory(chosen), own)
         shares = memory.spread(shares, chosen)
-        full = self.options.saturation * fit_size(chroma, low[kept], _stack(frames[kept], self.engine.home))
+        full = self.options.saturation * fit_size(chroma, low[kept], _stack(made, self.engine.home))
         return list(zip(full.to(frames[0].device), shares.to(frames[0].device)))
+
+    def _guessed(
+        self, frames: Sequence[Tensor], memory: ReferenceSet, halo: Halo, first: int
+    ) -> list[tuple[Tensor, Tensor]]:
+        """A window by the network that guesses; none of the references in `memory` has a share in it."""
+        guess = self.guesser._colored(frames, self.guesser.encode_references(()), halo, (), first)
+        none = guess[0][0].new_zeros(len(memory.rules))
+        return [(self.options.saturation * chroma, none) for chroma, _ in guess]
 
 
 def fit_size(chroma: Tensor, luma_low: Tensor, luma: Tensor) -> Tensor:

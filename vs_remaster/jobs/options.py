@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from ..codecs import either
 from ..errors import InputError
+from .folder import JobFolder
 from .plan import CHUNK_FRAMES
 
 Chunks = Literal["lossless", "final"]
@@ -51,3 +52,7 @@ class JobOptions:
     def asked(self) -> bool:
         """Whether they ask for a job folder however short the film is."""
         return bool(self.folder or self.keep or self.plan or (self.workers or 1) > 1 or self.ray is not None)
+
+    def folder_for(self, output: Path) -> JobFolder:
+        """The folder of an output's job."""
+        return JobFolder(self.folder) if self.folder else JobFolder.beside(output)

@@ -18,9 +18,10 @@ from ..errors import InputError
 from ..film import VideoInfo
 from ..job import context, will_color
 from ..models import info as info_of
+from ..options import AUTOMATIC
 from ..output import OutputFormat
 from ..references import Reference, load_references
-from ..remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, chosen_model, window_of
+from ..remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, chosen_model, guesses_beside, window_of
 from ..samples import plane_sizes
 from ..window import Window
 from .identity import computation, digest
@@ -157,7 +158,8 @@ def windows_of(restore: RestoreOptions | None, colorize: ColorizeOptions | None)
     for network, options in (("restorer", restore), ("colorizer", colorize)):
         if options:
             facts = info_of(weights.load_model(network, chosen_model(network, options)))
-            found.append(window_of(facts, options))
+            beside = [info_of(weights.load_model(network, AUTOMATIC))] if guesses_beside(facts, options) else []
+            found.append(window_of(facts, *beside))
     return tuple(found)
 
 

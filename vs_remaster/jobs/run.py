@@ -146,7 +146,7 @@ def remaster_job(
     """
     colorize = to_color(restore, colorize, references)
     check_output(output, write.codec, write.overwrite, source if source.exists() else None)
-    folder = JobFolder(options.folder) if options.folder else JobFolder.beside(output)
+    folder = options.folder_for(output)
     with VideoReader(source, start, end) as reader:
         references = settle_for_film(references, scenes, source, reader.info.fps)
         out = output_format(reader.info, write.codec, colorize is not None, write.bits)
