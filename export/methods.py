@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch.nn import functional as F
 
 from export import peers
 from export.cases import Case
@@ -120,10 +121,12 @@ def _named(known: dict[str, tuple], name: str) -> tuple:
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """Where and how networks run; see `RestoreOptions`."""
+    """Where and how networks run; see `RestoreOptions`. To colorize, `shown_at` enlarges what they see to so many lines
+    and brings their colours back to the size of the clip: what a larger source would lose."""
 
     device: str = "auto"
     precision: str = "fp32"
+    shown_at: int | None = None
 
 
 def networks_of(task: str, models: Sequence[str], options: NetworkOptions = NetworkOptions()) -> dict[str, Method]:
@@ -161,8 +164,10 @@ def _network(task: str, model: str, options: NetworkOptions) -> Method:
         colorizer = Colorizer(ColorizeOptions(model=model, **settings))
 
         def colorize(case: Case) -> torch.Tensor:
-            memory = colorizer.encode_references(_usable(colorizer, case))
-            return to_rgb(case.luma, colorizer.colorize(case.luma, memory, case.cuts).chroma.float().cpu())
+            shown = _enlarged(case, options.shown_at) if options.shown_at else case
+            memory = colorizer.encode_references(_usable(colorizer, shown))
+            chroma = colorizer.colorize(shown.luma, memory, shown.cuts).chroma.float().cpu()
+            return to_rgb(case.luma, _scaled(chroma, case.luma.shape[-2:]))
 
         return colorize
     first, comma, second = model.partition(",")
@@ -173,6 +178,22 @@ def _network(task: str, model: str, options: NetworkOptions) -> Method:
         Colorizer(ColorizeOptions(model=second or first, **settings)),
     )
     return partial(_remaster, *both)
+
+
+def _scaled(pictures: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Pictures [T, C, h, w] at `size` (height, width)."""
+    if pictures.shape[-2:] == torch.Size(size):
+        return pictures
+    method = {"mode": "area"} if size[0] < pictures.shape[-2] else {"mode": "bicubic", "align_corners": False}
+    return torch.cat([F.interpolate(picture[None], tuple(size), **method) for picture in pictures])
+
+
+def _enlarged(case: Case, lines: int) -> Case:
+    """The luma and the references of a case with `lines` pixels in the short edge."""
+    sides = case.luma.shape[-2:]
+    size = [round(side * lines / min(sides)) for side in sides]
+    pictures = tuple(replace(r, rgb=_scaled(r.rgb[None], size)[0].clamp(0, 1)) for r in case.references)
+    return replace(case, luma=_scaled(case.luma, size).clamp(0, 1), references=pictures)
 
 
 def _usable(colorizer: Colorizer, case: Case) -> Sequence[Reference]:

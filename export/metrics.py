@@ -61,6 +61,14 @@ def psnr_lab(rgb: torch.Tensor, truth: torch.Tensor) -> float:
     return psnr(packed_lab(rgb), packed_lab(truth))
 
 
+def saturation(rgb: torch.Tensor, truth: torch.Tensor) -> float:
+    """Mean distance from gray (length of ab in CIE Lab) of an RGB clip [..., 3, H, W] as a share of the truth's; 1: as
+    saturated, 0: gray."""
+    _same_shape(rgb, truth)
+    ours, wanted = (color.rgb_to_lab(x.clamp(0, 1))[..., 1:, :, :].norm(dim=-3).mean() for x in (rgb, truth))
+    return float(ours / wanted.clamp_min(1e-6))
+
+
 def fit_gain_and_offset(result: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """The result after the one gain and offset that bring the whole clip closest to the truth (least squares).
 

@@ -94,7 +94,7 @@ class ColorProtocol(Protocol):
     """Coloured frames against the truth; frames that were given as references do not count in PSNR and LPIPS."""
 
     main, unit = "RGB", "RGB PSNR, dB"
-    formats: ClassVar = {"RGB": ".2f", "ab": ".2f", "LPIPS": ".4f", "CDC": ".6f"}
+    formats: ClassVar = {"RGB": ".2f", "ab": ".2f", "saturation": ".3f", "LPIPS": ".4f", "CDC": ".6f"}
     itself_text = "Reference equal to the frame{of}: {mean:.2f} dB ab on average, {worst:.2f} at worst."
 
     def scorer(self, case: Case) -> Callable[[torch.Tensor], Scored]:
@@ -110,6 +110,7 @@ class ColorProtocol(Protocol):
     def _scores(self, result: torch.Tensor, truth: torch.Tensor, frames: list[float], counted: list[int]) -> Scores:
         scores = {"RGB": _mean(frames[t] for t in counted)}
         scores["ab"] = _mean(metrics.psnr_ab(result[t], truth[t]) for t in counted)
+        scores["saturation"] = _mean(metrics.saturation(result[t], truth[t]) for t in counted)
         if counted:
             scores |= self._lpips(result[counted], truth[counted])
         return scores | {"CDC": metrics.color_distribution_consistency(result)}
@@ -144,7 +145,9 @@ class RemasterProtocol(ColorProtocol):
     """DeepRemaster's whole task: PSNR of L*, of ab and of all three, scaled as in the papers, frame by frame."""
 
     main, unit = "Lab", "PSNR of Lab, dB"
-    formats: ClassVar = {"L": ".2f", "ab": ".2f", "Lab": ".2f", "RGB": ".2f", "LPIPS": ".4f", "CDC": ".6f"}
+    formats: ClassVar = {
+        "L": ".2f", "ab": ".2f", "Lab": ".2f", "RGB": ".2f", "saturation": ".3f", "LPIPS": ".4f", "CDC": ".6f",
+    }  # fmt: skip
     itself_text = ""
 
     def scorer(self, case: Case) -> Callable[[torch.Tensor], Scored]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.data import Clip, add_lines, cached_pack, load_clips, load_photos, photo_clip, sample_crops
+from export.data import Clip, add_details, add_lines, cached_pack, load_clips, load_photos, photo_clip, sample_crops
 from vs_remaster.errors import InputError
 
 
@@ -149,3 +149,29 @@ def test_lines_of_the_scene_are_steady_and_belong_to_some_clips_only():
     still = (made[:, 1:] == made[:, :1]).flatten(1).all(1) & touched
     assert still.any() and (~still & touched).any()
     assert torch.equal(add_lines(clips, torch.Generator().manual_seed(4), share=0.0), clips)
+
+
+def test_details_of_the_scene_last_and_belong_to_some_clips_only():
+    clips = torch.full((40, 6, 1, 48, 64), 0.5)
+    made = add_details(clips, _seeded(4), share=0.5)
+    assert torch.equal(made, add_details(clips, _seeded(4), share=0.5))
+    assert made.min() >= 0 and made.max() <= 1
+    seen = (made - 0.5).abs().flatten(2).amax(2) > 0.1
+    touched = seen.any(1)
+    assert 8 <= int(touched.sum()) <= 30
+    assert bool((seen[touched].sum(1) >= 2).all()), "no detail of the scene is there for one frame only"
+    assert (made < 0.4).any() and (made > 0.6).any()
+    assert torch.equal(add_details(clips, _seeded(4), share=0.0), clips)
+
+
+def test_a_shaken_camera_jumps_within_the_picture():
+    y, x = torch.meshgrid(torch.arange(90), torch.arange(120), indexing="ij")
+    still = Clip("still", (y + x).to(torch.uint8).expand(20, 90, 120).contiguous())
+    steady, shaken = (
+        sample_crops([still], [], 12, 7, 48, _seeded(5), photo_probability=0.0, scale=(1.0, 1.0), shake=share)
+        for share in (0.0, 1.0)
+    )
+    assert torch.equal(steady[:, :1].expand_as(steady), steady)
+    assert (shaken.diff(dim=1).abs().amax((1, 2, 3, 4)) > 0).sum() >= 9
+    reach = 255 * (shaken.amax((2, 3, 4)) - shaken.amin((2, 3, 4)))
+    assert torch.equal(reach.round(), torch.full_like(reach, 94)), "whole pictures, nothing beyond the frame"

@@ -304,6 +304,19 @@ def test_networks_peers_and_a_program_side_by_side_in_tables_and_json(
     assert float(shown) == pytest.approx(clip["fast"]["scores"]["PSNR"], abs=0.006)
 
 
+def test_colours_of_an_enlarged_clip_come_back_to_its_size(data: Path) -> None:
+    rgb = as_clip(coloured_frames(2))
+    case = Case("clip", rgb_to_ycbcr(rgb)[:, :1], rgb, references=cases.references_of(rgb))
+    small, large = (
+        methods.networks_of("colorize", ["fast"], methods.NetworkOptions(shown_at=lines))["ours"](case)
+        for lines in (None, 3 * SIZE[0])
+    )
+    assert large.shape == small.shape
+    assert torch.equal(rgb_to_ycbcr(large)[:, 0] > 0.5, rgb_to_ycbcr(small)[:, 0] > 0.5), "the luma is the clip's own"
+    gray = case.luma.expand_as(rgb)
+    assert metrics.psnr(large, rgb) > metrics.psnr(gray, rgb) + 3
+
+
 def test_a_film_is_restored_and_coloured_in_one(
     long_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -72,6 +72,14 @@ def test_lab_channels_are_scaled_as_in_the_papers() -> None:
     assert metrics.psnr_lab(red, gray) == pytest.approx(-10 * math.log10(mean_square * 2 / 3), abs=0.01)
 
 
+def test_saturation_is_a_share_of_the_truth_s() -> None:
+    truth = torch.tensor([0.6, 0.4, 0.3])[:, None, None].expand(3, 8, 8)
+    assert metrics.saturation(truth, truth) == pytest.approx(1)
+    gray = rgb_to_ycbcr(truth)[:1].expand(3, 8, 8)
+    assert metrics.saturation(gray, truth) == pytest.approx(0, abs=1e-3)
+    assert 0.4 < metrics.saturation((truth + gray) / 2, truth) < 0.6
+
+
 def test_one_gain_and_offset_a_clip_is_forgiven(noise: torch.Tensor) -> None:
     faded = noise * 0.7 + 0.2
     assert metrics.psnr(faded, noise) < 25

@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import av
 import cv2
@@ -140,6 +142,24 @@ def test_an_option_that_would_do_nothing_is_refused(arguments, message, capsys):
 
 def test_an_option_at_its_default_is_no_mistake():
     assert parse("colorize --recipe deepremaster --photo 0 --adversarial-weight 0.01".split())[1].photo == 0
+
+
+def test_a_restorer_may_learn_for_the_eye(data, tmp_path):
+    weights = {f"lin{i}": torch.rand(1, c, 1, 1) for i, c in enumerate((64, 192, 384, 256, 256))}
+    sizes = [(64, 3, 11, 11), (192, 64, 5, 5), (384, 192, 3, 3), (256, 384, 3, 3), (256, 256, 3, 3)]
+    for i, size in enumerate(sizes):
+        weights |= {f"conv{i}.weight": torch.randn(size) / 30, f"conv{i}.bias": torch.zeros(size[0])}
+    s = Settings(data=str(data), size=64, frames=5, batch=2, lines=96, perceptual_weight=0.5, photo=0.0)
+    with patch("export.perceptual.read_weights", lambda path, network: weights):
+        recipe = RECIPES["ours"]["restore"](replace(s, perceptual=str(tmp_path)))
+    net = recipe.start()
+    terms = recipe.loss(net, torch.Generator().manual_seed(1))
+    assert terms["perceptual"] > 0
+    terms["perceptual"].backward()
+    assert net["restorer"].head.weight.grad.abs().sum() > 0
+    assert "perceptual" not in RECIPES["ours"]["restore"](replace(s, perceptual_weight=0.0)).loss(
+        net, torch.Generator().manual_seed(1)
+    )
 
 
 @pytest.mark.parametrize("recipe, task, multiple", [("ours", "colorize", 16), ("rtn", "restore", 32)])

@@ -74,7 +74,7 @@ def from_clip(material: Material, s: Settings, generator: torch.Generator) -> Sa
     """A crop of a clip; its references are crops of it from elsewhere in time, shifted and scaled."""
     clip = material.clips[integer(generator, len(material.clips))].frames
     total, (height, width) = clip.shape[0], clip.shape[-2:]
-    factor = 0.55 + 0.45 * rand(generator)
+    factor = 0.55 + 0.75 * rand(generator)
     region = min(round(s.size / factor), height, width)
     step = 1 + integer(generator, 2)
     first = integer(generator, max(1, total - (s.frames - 1) * step))

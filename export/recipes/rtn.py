@@ -62,7 +62,7 @@ class _Rtn(Recipe):
     channels: ClassVar[int]
     defaults: ClassVar[dict[str, Any]] = {
         "frames": 7, "size": 256, "batch": 4, "lr": 2e-4, "clip": math.inf, "ema": 0.0, "lines": 320, "warmup": 1,
-        "photo": 0.0,
+        "photo": 0.0, "perceptual_weight": 1.0,
     }  # fmt: skip
 
     def __init__(self, s: Settings) -> None:
