@@ -50,7 +50,7 @@ class DamageSettings:
     lines: Range = (240.0, 480.0)  # lines of the whole frame which a training crop is cut from
     density: float = 1.0  # factor on all counts
     severity: float = 1.0  # factor on the strength of flicker, grain, fading, weave
-    clean: float = 0.2  # share of clips left undamaged
+    clean: float = 0.15  # share of clips left undamaged
     template: float = 0.7  # share of shapes taken from masks, where masks are given
 
     dust: Range = (0.5, 60.0)
@@ -67,7 +67,7 @@ class DamageSettings:
     fade_gain: Range = (0.85, 1.1)
     fade_lift: Range = (0.0, 0.06)
     vignette: Range = (0.0, 0.35)
-    grain: Range = (0.008, 0.065)  # standard deviation at mid gray
+    grain: Range = (0.01, 0.075)  # standard deviation at mid gray
     grain_size: Range = (0.2, 1.5)  # sigma, pixels; the low end is as good as white noise
     weave: Range = (0.3, 3.0)  # largest shift, pixels
     repeat: float = 0.05  # probability a frame
@@ -78,7 +78,7 @@ class DamageSettings:
         default_factory=lambda: {
             "dust": 0.9, "streaks": 0.6, "blotches": 0.6, "clusters": 0.35, "hairs": 0.6, "gate_hairs": 0.35,
             "scratches": 0.6, "splice": 0.1, "flicker": 0.75, "uneven": 0.6, "fade": 0.6, "vignette": 0.35,
-            "grain": 0.85, "weave": 0.6, "repeat": 0.15, "blur": 0.4, "halo": 0.4, "blocks": 0.2,
+            "grain": 0.9, "weave": 0.6, "repeat": 0.15, "blur": 0.4, "halo": 0.4, "blocks": 0.2,
         }
     )  # fmt: skip
 

@@ -9,15 +9,17 @@ from torch.nn import functional as F
 from vs_remaster.models.colorizer import ColorizerOutput
 from vs_remaster.models.restorer import RestorerOutput
 
+TONE_CELL = 24  # pixels: what is even over so many is tone, what is not is detail
+
 
 def charbonnier(error: Tensor, epsilon: float = 1e-3) -> Tensor:
     """Smooth L1, per element."""
     return torch.sqrt(error * error + epsilon * epsilon)
 
 
-def spectrum(output: Tensor, target: Tensor) -> Tensor:
-    """L1 distance of the 2-D spectra: keeps fine texture that a pixel loss gives up."""
-    return (torch.fft.rfft2(output, norm="ortho") - torch.fft.rfft2(target, norm="ortho")).abs().mean()
+def spectrum(error: Tensor) -> Tensor:
+    """Mean magnitude of the 2-D spectrum of an error: keeps fine texture that a pixel loss gives up."""
+    return torch.fft.rfft2(error, norm="ortho").abs().mean()
 
 
 def dice(probability: Tensor, target: Tensor) -> Tensor:
@@ -25,26 +27,39 @@ def dice(probability: Tensor, target: Tensor) -> Tensor:
     return 1 - (2 * (probability * target).sum() + 1) / (probability.sum() + target.sum() + 1)
 
 
-def temporal(output: Tensor, target: Tensor) -> Tensor:
-    """L1 between the frame-to-frame changes of output and target `[B, T, ...]`."""
-    if output.shape[1] < 2:
-        return output.new_zeros(())
-    return (output.diff(dim=1) - target.diff(dim=1)).abs().mean()
+def temporal(error: Tensor) -> Tensor:
+    """How much an error `[B, T, ...]` changes from frame to frame: L1."""
+    return error.diff(dim=1).abs().mean() if error.shape[1] > 1 else error.new_zeros(())
+
+
+def smooth(error: Tensor) -> Tensor:
+    """The part of an error `[B, T, 1, H, W]` that changes slowly across the frame: what tone and shading make."""
+    frames = error.flatten(0, 1)
+    cells = [max(1, side // TONE_CELL) for side in frames.shape[-2:]]
+    field = F.interpolate(F.adaptive_avg_pool2d(frames, cells), frames.shape[-2:], mode="bilinear", align_corners=False)
+    return field.unflatten(0, error.shape[:2])
 
 
 def restore_loss(out: RestorerOutput, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
     """Terms of the restorer's loss; `target` and `mask` `[B, T, 1, H, W]`. Their sum is minimised.
 
-    Damage covers about one pixel in a hundred, so its pixels count more, in the picture and in the mask.
+    How bright a faded film was nobody can know. So errors of tone count apart from those of detail: in one absolute
+    error the sign of a pixel's would be that of the tone, and removing grain or blur would gain nothing. Damage covers
+    about one pixel in a hundred, so its pixels count more, in the picture and in the mask.
     """
     bce = F.binary_cross_entropy_with_logits(out.mask_logits, mask, pos_weight=mask.new_tensor(5.0))
+    error = out.luma - target
+    light = smooth(error)
+    detail = error - light
+    painted = out.fill - target
     return {
-        "pixel": (charbonnier(out.luma - target) * (1 + 4 * mask)).mean(),
-        "spectrum": 0.05 * spectrum(out.luma, target),
-        "mask": 0.2 * bce + 0.05 * dice(out.mask, mask),
-        "temporal": 0.3 * temporal(out.luma, target),
-        "fill": 0.1 * (charbonnier(out.fill - target) * (1 + 8 * mask)).mean(),
-        "tone": 0.2 * charbonnier((out.toned - target) * (1 - mask)).mean(),
+        "pixel": 3 * (charbonnier(detail) * (1 + 4 * mask)).mean(),
+        "spectrum": 0.15 * spectrum(detail),
+        "mask": 0.03 * bce + 0.02 * dice(out.mask, mask),
+        "temporal": 0.6 * temporal(detail),
+        "fill": 0.3 * (charbonnier(painted - smooth(painted)) * (1 + 8 * mask)).mean(),
+        "light": charbonnier(light).mean() + 0.3 * temporal(light),
+        "tone": 0.2 * charbonnier(smooth((out.toned - target) * (1 - mask))).mean(),
     }
 
 
@@ -64,5 +79,5 @@ def colorize_loss(out: ColorizerOutput, target: Tensor, has_reference: Tensor) -
         "quarter": 1 * (out.chroma4 - quarter).abs().mean(),
         "coarse": 2 * ((out.coarse - eighth).abs() * carried).mean(),
         "refined": 2 * ((out.refined - quarter).abs() * carried).mean(),
-        "temporal": 1.2 * temporal(out.chroma, target),
+        "temporal": 1.2 * temporal(out.chroma - target),
     }

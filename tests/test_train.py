@@ -389,6 +389,19 @@ def test_colour_that_is_not_in_the_references_is_not_asked_of_the_matching():
 
 
 def test_temporal_loss_of_a_constant_error_is_zero():
-    target = torch.rand(1, 5, 1, 8, 8)
-    assert float(temporal(target + 0.2, target)) < 1e-6
-    assert float(temporal(target[:, :1], target[:, :1])) == 0
+    error = torch.full((1, 5, 1, 8, 8), 0.2)
+    assert float(temporal(error)) < 1e-6
+    assert float(temporal(error[:, :1])) == 0
+
+
+def test_grain_costs_as_much_under_a_wrong_brightness_as_under_the_right_one():
+    """Were both in one absolute error, taking grain away would gain nothing where the brightness is off by more."""
+    clean, mask = torch.rand(1, 4, 1, 48, 48), torch.zeros(1, 4, 1, 48, 48)
+    grain = 0.02 * torch.randn(clean.shape)
+
+    def cost(luma):
+        return float(sum(restore_loss(RestorerOutput(luma, mask, clean, mask - 9, clean), clean, mask).values()))
+
+    gained = cost(clean + grain) - cost(clean)
+    assert gained > 0.04
+    assert cost(clean + grain + 0.1) - cost(clean + 0.1) > 0.8 * gained

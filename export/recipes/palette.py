@@ -84,7 +84,7 @@ class Palette(Recipe):
         eighth = F.avg_pool2d(target.flatten(0, 1), 8).unflatten(0, target.shape[:2])
         return {
             "choice": choice_loss(out.scores, eighth, nets["colorizer"].palette, self.weights),
-            "steady": 4 * temporal(out.guess, eighth),
+            "steady": 4 * temporal(out.guess - eighth),
             "edges": 4 * charbonnier(out.chroma - target, 4e-3).mean(),
         }
 
