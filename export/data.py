@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -376,12 +376,9 @@ def _clip_crop(clip, frames, size, generator, scale, stride, shake) -> torch.Ten
         times = range(first, first + span, step)
     else:
         times = [min(t, 2 * total - 2 - t) for t in (k % max(1, 2 * total - 2) for k in range(frames))]
-    if pick[5] < shake:
-        jumps = _jumps(frames, region / size, generator)
-        tops, lefts = (jumps + torch.tensor([[top], [left]])).round().int().tolist()
-        places = [(min(max(y, 0), height - region), min(max(x, 0), width - region)) for y, x in zip(tops, lefts)]
-    else:
-        places = [(top, left)] * frames
+    jumps = _jumps(frames, region / size, generator) if pick[5] < shake else torch.zeros(2, frames)
+    tops, lefts = (jumps + torch.tensor([[top], [left]])).round().int().tolist()
+    places = [(min(max(y, 0), height - region), min(max(x, 0), width - region)) for y, x in zip(tops, lefts)]
     part = torch.stack([clip[t, ..., y : y + region, x : x + region] for t, (y, x) in zip(times, places)])
     part = (part if part.ndim == 4 else part[:, None]).float().div_(255)
     if region == size:
@@ -395,6 +392,11 @@ def _jumps(frames: int, pixel: float, generator: torch.Generator | None) -> torc
     swing = torch.randn(2, frames, generator=generator)
     push = (_uniform(generator, 1, frames) < float(_uniform(generator, 1))).float()
     return reach * swing * push
+
+
+def _some(clips, generator, share: float, draw: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """`clips` [B, ...], each redrawn by `draw` with the probability `share`."""
+    return torch.stack([draw(clip) if float(_uniform(generator, 1)) < share else clip for clip in clips])
 
 
 def add_lines(clips: torch.Tensor, generator: torch.Generator | None = None, share: float = 0.3) -> torch.Tensor:
@@ -414,11 +416,8 @@ def add_lines(clips: torch.Tensor, generator: torch.Generator | None = None, sha
     y = torch.arange(height, dtype=torch.float32)[:, None] - height / 2
     x = torch.arange(width, dtype=torch.float32)[None, :] - width / 2
     time = torch.arange(frames, dtype=torch.float32)[:, None, None]
-    out = []
-    for clip in clips:
-        if float(_uniform(generator, 1)) >= share:
-            out.append(clip)
-            continue
+
+    def drawn(clip: torch.Tensor) -> torch.Tensor:
         pick = _uniform(generator, 12).tolist()
         # mostly upright, as scratches are; the rest at any angle
         angle = (pick[0] - 0.5) * (0.15 if pick[1] < 0.7 else math.pi)
@@ -435,8 +434,9 @@ def add_lines(clips: torch.Tensor, generator: torch.Generator | None = None, sha
         if pick[9] < 0.6:  # it ends inside of the picture
             line = line * torch.sigmoid((along - (pick[10] - 0.5) * height) * (2 if pick[11] < 0.5 else -2))
         shade = 0.02 + 0.15 * pick[6] if pick[3] < 0.5 else 0.75 + 0.25 * pick[6]
-        out.append(torch.lerp(clip, torch.full_like(clip, shade), line[:, None].to(clip)))
-    return torch.stack(out)
+        return torch.lerp(clip, torch.full_like(clip, shade), line[:, None].to(clip))
+
+    return _some(clips, generator, share, drawn)
 
 
 def add_details(clips: torch.Tensor, generator: torch.Generator | None = None, share: float = 0.3) -> torch.Tensor:
@@ -457,11 +457,8 @@ def add_details(clips: torch.Tensor, generator: torch.Generator | None = None, s
     y = torch.arange(height, dtype=torch.float32)[:, None]
     x = torch.arange(width, dtype=torch.float32)[None, :]
     time = torch.arange(frames, dtype=torch.float32)
-    out = []
-    for clip in clips:
-        if float(_uniform(generator, 1)) >= share:
-            out.append(clip)
-            continue
+
+    def drawn(clip: torch.Tensor) -> torch.Tensor:
         common = torch.randn(2, generator=generator) * (3 * float(_uniform(generator, 1)) ** 2)  # the scene's movement
         shaken = torch.cumsum(torch.randn(2, frames, generator=generator), 1) * 2 * float(_uniform(generator, 1)) ** 2
         cover = torch.zeros(frames, 1, height, width)
@@ -484,5 +481,6 @@ def add_details(clips: torch.Tensor, generator: torch.Generator | None = None, s
             shape = shape[:, None] * (0.4 + 0.6 * pick[5])
             value = torch.where(shape > cover, shade, value)
             cover = torch.maximum(cover, shape)
-        out.append(torch.lerp(clip, value.to(clip), cover.to(clip)))
-    return torch.stack(out)
+        return torch.lerp(clip, value.to(clip), cover.to(clip))
+
+    return _some(clips, generator, share, drawn)
