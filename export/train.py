@@ -66,13 +66,14 @@ class Run:
         return {name: part.state_dict() for name, part in parts.items()}
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint, whole or not at all, and the weights so far."""
         random = self.group.gather({"own": self.generator.get_state(), "torch": torch.get_rng_state()})
         if self.group.first:
             facts = {"run": self.kind(), "step": self.step, "spent": self.spent, "best": self.best, "random": random}
             part = self.checkpoint.with_suffix(".part")
             torch.save(self.state() | facts, part)
             part.replace(self.checkpoint)
+            self.export("last")
 
     def kind(self) -> dict[str, str]:
         """What a run must share with the one that it goes on from."""
@@ -124,10 +125,9 @@ class Run:
             save_weights(self.out / f"{what}-{name}.safetensors", net)
 
     def validate(self) -> None:
-        """Export, measure, and keep the best."""
-        if not self.group.first:
+        """Measure, and keep the best."""
+        if not self.group.first or not self.s.validates:
             return
-        self.export("last")
         figures = self.recipe.validate(self.average, self.out / "pictures")
         log.info("validation %s", {k: round(v, 3) for k, v in figures.items()})
         self.record("validation", figures)
@@ -233,6 +233,8 @@ def main(arguments: list[str] | None = None) -> None:
     if s.threads:
         torch.set_num_threads(s.threads)
     torch.manual_seed(s.seed)
+    torch.set_float32_matmul_precision("high")  # TF32 on a GPU
+    torch.backends.cudnn.benchmark = task == "restore"  # where all batches have one shape
     if not group.first:
         group.wait()  # until the first one has written the cache of clips
     recipe = RECIPES[s.recipe][task](s)
@@ -276,7 +278,7 @@ def parse(arguments: list[str] | None) -> tuple[str, Settings]:
     recipe = recipes[task]
     standard = asdict(Settings(**recipe.defaults))
     changed = {name for name, value in given.items() if value != standard[name]}
-    trained = {"config", "backbone"} if given.get("start_from") else set()
+    trained = {"backbone"} | (set() if recipe.grows else {"config"}) if given.get("start_from") else set()
     for idle, why in ((recipe.ignored, f"in the recipe {given.get('recipe', Settings.recipe)}"),
                       (trained, "when it goes on with trained networks")):  # fmt: skip
         if useless := ["--" + name.replace("_", "-") for name in sorted(changed & idle)]:

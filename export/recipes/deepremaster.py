@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import math
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -24,7 +23,7 @@ from vs_remaster.models.deepremaster import DeepMemory
 from .degrade import contrast, fractal_noise, jpeg, soften, textures, view
 from .material import Material, between, damage_templates, integer, rand
 from .ours import Synthesis
-from .recipe import BACKBONE, CRITICS, DAMAGE, DECAY, FLOW, JOINT, REFERENCES, Recipe, Settings
+from .recipe import BACKBONE, CRITICS, DAMAGE, DECAY, FLOW, JOINT, REFERENCES, SUPPLY, Recipe, Settings
 from .validation import ColorValidation, JointValidation, RestoreValidation
 
 log = logging.getLogger("train")
@@ -36,7 +35,7 @@ NEAR = 5  # frames: one reference is as near as this
 
 
 # The view of a clip is its own, and the rate too.
-_IGNORED = BACKBONE | CRITICS | DECAY | FLOW | {"photo", "warmup"}
+_IGNORED = BACKBONE | CRITICS | DECAY | FLOW | SUPPLY | {"photo", "warmup"}
 
 
 class _Deep(Recipe):
@@ -157,10 +156,10 @@ class DeepRestore(_Deep):
 
     networks = ("deepremaster-restorer",)
     ignored = _IGNORED | JOINT | REFERENCES
+    measured_by = RestoreValidation
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s, color=False)
-        self.validation = RestoreValidation(Path(s.data), s.device, s.validate_every)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         x, y = (gray_to_lightness(v) / 100 for v in self.deteriorate(self.clips(generator)[0], generator))
@@ -180,10 +179,10 @@ class DeepColorize(_Deep):
 
     networks = ("deepremaster-colorizer",)
     ignored = _IGNORED | DAMAGE | JOINT
+    measured_by = ColorValidation
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s, color=True)
-        self.validation = ColorValidation(Path(s.data), s.device, s.validate_every)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         rgb, origins = self.clips(generator)
@@ -198,10 +197,10 @@ class DeepJoint(_Deep):
 
     networks = ("deepremaster-restorer", "deepremaster-colorizer")
     ignored = _IGNORED
+    measured_by = JointValidation
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s, color=True)
-        self.validation = JointValidation(Path(s.data), s.device, s.validate_every)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         rgb, origins = self.clips(generator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from .recipe import Settings
 
 
 class Material(NamedTuple):
-    """Training clips on the training device, uint8, and photographs."""
+    """Training clips, uint8, on the device where batches are made, and photographs."""
 
     clips: list[Clip]
     photos: list[Tensor]
@@ -28,49 +29,55 @@ class Material(NamedTuple):
         """Luma or RGB of everything in `s.data`, clips through the cache where one is named."""
         root = Path(s.data)
         folder = root / "video/train"
-        clips = cached_pack(folder, Path(s.cache), s.lines, color) if s.cache else load_clips(folder, s.lines, color)
-        if s.device != "cpu":
-            clips = [Clip(c.name, c.frames.to(s.device)) for c in clips]
+        how = {"short_edge": s.lines, "color": color, "threads": os.cpu_count() or 2}
+        clips = cached_pack(folder, Path(s.cache), **how) if s.cache else load_clips(folder, **how)
+        if s.made_on != "cpu":
+            clips = [Clip(c.name, c.frames.to(s.made_on)) for c in clips]
         photos = load_photos(root / "photos", color) if s.photo and (root / "photos").is_dir() else []
         return cls(clips, photos)
 
     def crops(self, s: Settings, generator: torch.Generator) -> Tensor:
         """A batch of random moving crops `[B, T, C, S, S]`, 0..1."""
-        return sample_crops(*self, s.batch, s.frames, s.size, generator, device=s.device, photo_probability=s.photo)
+        return sample_crops(*self, s.batch, s.frames, s.size, generator, device=s.made_on, photo_probability=s.photo)
 
 
 def damage_templates(s: Settings) -> Templates | None:
-    """The damage masks named by the settings, on the training device."""
-    return load_templates(Path(s.damage)).to(s.device) if s.damage else None
+    """The damage masks named by the settings, on the device where batches are made."""
+    return load_templates(Path(s.damage)).to(s.made_on) if s.damage else None
 
 
 class Sample(NamedTuple):
-    """Frames `[T, 3, S, S]`, references `[3, h, w]` (sizes multiples of 16), and 1 where the references show the
-    scene, else 0."""
+    """Frames `[T, 3, S, S]`, references `[3, R, R]`, and 1 where the references show the scene, else 0."""
 
     frames: Tensor
     references: list[Tensor]
     known: float
 
 
-def draw_sample(material: Material, s: Settings, generator: torch.Generator) -> Sample:
+def draw_samples(material: Material, s: Settings, generator: torch.Generator) -> list[Sample]:
+    """A batch of clips to colour; all references have one size, which differs from batch to batch."""
+    side = 16 * round(s.size * (0.8 + 0.45 * rand(generator)) / 16)
+    return [draw_sample(material, s, side, generator) for _ in range(s.batch)]
+
+
+def draw_sample(material: Material, s: Settings, side: int, generator: torch.Generator) -> Sample:
     """A clip to colour with one to `s.references` references of it, near or far in time, and pictures of other scenes
-    among them."""
+    among them, each of `side` pixels squared."""
     photo = material.photos and rand(generator) < s.photo
-    sample = (from_photo if photo else from_clip)(material, s, generator)
+    sample = (from_photo if photo else from_clip)(material, s, side, generator)
     if rand(generator) < 0.5:
         sample = Sample(sample.frames.flip(-1), [r.flip(-1) for r in sample.references], sample.known)
     return sample
 
 
-def from_photo(material: Material, s: Settings, generator: torch.Generator) -> Sample:
+def from_photo(material: Material, s: Settings, side: int, generator: torch.Generator) -> Sample:
     """A photograph moving; its reference is a later frame of the same movement."""
     photo = material.photos[integer(generator, len(material.photos))]
     moving = photo_clip(photo, s.frames + 4 + integer(generator, 24), s.size, generator)
-    return Sample(moving[: s.frames], [moving[-1]], 1.0)
+    return Sample(moving[: s.frames], [resized(moving[-1:], side)[0]], 1.0)
 
 
-def from_clip(material: Material, s: Settings, generator: torch.Generator) -> Sample:
+def from_clip(material: Material, s: Settings, side: int, generator: torch.Generator) -> Sample:
     """A crop of a clip; its references are crops of it from elsewhere in time, shifted and scaled."""
     clip = material.clips[integer(generator, len(material.clips))].frames
     total, (height, width) = clip.shape[0], clip.shape[-2:]
@@ -88,17 +95,16 @@ def from_clip(material: Material, s: Settings, generator: torch.Generator) -> Sa
         at = low + integer(generator, high - low + 1)
         size = min(round(region * (0.8 + 0.7 * rand(generator))), height, width)
         y, x = (
-            min(max(0, start + (region - size) // 2 + round((rand(generator) - 0.5) * 0.4 * region)), side - size)
-            for start, side in ((top, height), (left, width))
+            min(max(0, start + (region - size) // 2 + round((rand(generator) - 0.5) * 0.4 * region)), whole - size)
+            for start, whole in ((top, height), (left, width))
         )
-        wanted = 16 * round(s.size * (0.8 + 0.45 * rand(generator)) / 16)
-        picture = crop(clip[at : at + 1], y, x, size, wanted)[0]
+        picture = crop(clip[at : at + 1], y, x, size, side)[0]
         references.append(picture.flip(-1) if rand(generator) < 0.1 else picture)
     known = 1.0
     others = 0 if rand(generator) < 0.4 else 1 + integer(generator, 2)
     if rand(generator) < 0.04:  # nothing but pictures of something else
         references, known, others = [], 0.0, others + 1
-    return Sample(frames, references + [stranger(material, s.size, generator) for _ in range(others)], known)
+    return Sample(frames, references + [stranger(material, side, generator) for _ in range(others)], known)
 
 
 def stranger(material: Material, size: int, generator: torch.Generator) -> Tensor:
@@ -122,8 +128,14 @@ def integer(generator: torch.Generator, below: int) -> int:
 
 def crop(frames: Tensor, top: int, left: int, region: int, size: int) -> Tensor:
     """A square of uint8 frames `[T, C, H, W]` as float 0..1, resized to `size`."""
-    part = frames[..., top : top + region, left : left + region].float() / 255
-    return part if region == size else F.interpolate(part, (size, size), mode="bilinear", antialias=True)
+    return resized(frames[..., top : top + region, left : left + region].float() / 255, size)
+
+
+def resized(frames: Tensor, size: int) -> Tensor:
+    """Square frames `[T, C, S, S]` at another size."""
+    if frames.shape[-1] == size:
+        return frames
+    return F.interpolate(frames, (size, size), mode="bilinear", antialias=True)
 
 
 def turn_hue(chroma: Tensor, angle: float) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +16,36 @@ from export.data import Clip, add_details, add_lines
 from export.losses import colorize_loss, restore_loss
 from export.perceptual import LPIPS
 from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.models.attention import join
+from vs_remaster.models.colorizer import ColorizerOutput
 
-from .material import Material, Sample, damage_templates, draw_sample, film_tone, rand, turn_hue
-from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, Recipe, Settings
+from .material import Material, Sample, damage_templates, draw_samples, film_tone, rand, turn_hue
+from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, REUSE, SUPPLY, Recipe, Settings
+from .supply import Pool, Supply
 from .validation import ColorValidation, JointValidation, RestoreValidation
 
 log = logging.getLogger("train")
 
 LOOKED_AT = 3  # frames of each clip that the perceptual loss sees
+
+
+class Damaged(NamedTuple):
+    """Damaged frames, what they should become, and where the damage is; all `[B, T, 1, S, S]`."""
+
+    frames: Tensor
+    target: Tensor
+    mask: Tensor
+
+
+class Scene(NamedTuple):
+    """Clips to colour and the pictures that they are coloured from, N in all."""
+
+    luma: Tensor  # [B, T, 1, S, S]
+    chroma: Tensor  # [B, T, 2, S, S], the truth
+    reference_luma: Tensor  # [N, 1, R, R]
+    reference_chroma: Tensor  # [N, 2, R, R]
+    counts: Tensor  # [B]: how many references belong to each clip, in their order
+    known: Tensor  # [B]: 1 where they show the scene, else 0
 
 
 class Synthesis:
@@ -35,12 +58,10 @@ class Synthesis:
         if steady:
             self.settings = self.settings.steady()
 
-    def __call__(self, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Damaged frames, what they should become, and where the damage is; all `[B, T, 1, S, S]`."""
+    def __call__(self, clean: Tensor, generator: torch.Generator) -> Damaged:
         clean = add_lines(clean, generator, self.s.scene_lines)
         clean = add_details(clean, generator, self.s.scene_details)
-        made = damage_batch(clean, generator, self.settings, self.templates)
-        return made.frames, made.target, made.mask
+        return Damaged(*damage_batch(clean, generator, self.settings, self.templates))
 
 
 class Restore(Recipe):
@@ -48,6 +69,8 @@ class Restore(Recipe):
 
     networks = ("restorer",)
     ignored = BACKBONE | FLOW | JOINT | REFERENCES | {"adversarial_weight"}
+    measured_by = RestoreValidation
+    grows = True
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
@@ -56,15 +79,15 @@ class Restore(Recipe):
             self.perceptual = LPIPS(Path(s.perceptual) if s.perceptual else None).to(s.device)
         self.material = Material.load(s, color=False)
         self.damage = Synthesis(s)
-        self.validation = RestoreValidation(Path(s.data), s.device, s.validate_every)
+        self.batches = Pool(Supply(self.batch, s), s)
         log.info("%d clips, %d photographs", len(self.material.clips), len(self.material.photos))
 
-    def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Damaged, clean, mask."""
+    def batch(self, generator: torch.Generator) -> Damaged:
+        """Clips to learn from."""
         return self.damage(self.material.crops(self.s, generator), generator)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
-        frames, target, mask = self.batch(generator)
+        frames, target, mask = self.batches(generator)
         with self.autocast():
             out = nets["restorer"](frames)
             terms = restore_loss(out, target, mask)
@@ -79,12 +102,14 @@ class Colorize(Recipe):
     """Gray crops and colour references in, chroma out."""
 
     networks = ("colorizer",)
-    ignored = CRITICS | DAMAGE | FLOW | JOINT
+    ignored = CRITICS | DAMAGE | FLOW | JOINT | REUSE
+    measured_by = ColorValidation
+    grows = True
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
         self.material = Material.load(s, color=True)
-        self.validation = ColorValidation(Path(s.data), s.device, s.validate_every)
+        self.batches = Supply(self.batch, s)
         log.info("%d clips, %d photographs", len(self.material.clips), len(self.material.photos))
 
     def fresh(self, network: str) -> nn.Module:
@@ -94,55 +119,56 @@ class Colorize(Recipe):
             start_keys(net, self.material.clips)
         return net
 
-    def optimizer(self, nets: nn.ModuleDict) -> torch.optim.Optimizer:
-        if self.s.freeze:
-            nets["colorizer"].backbone.requires_grad_(False)
-        return super().optimizer(nets)
+    def batch(self, generator: torch.Generator) -> Scene:
+        """Clips to learn from."""
+        samples = draw_samples(self.material, self.s, generator)
+        lumas, chromas, lights, colors = zip(*(self.picture(sample, generator) for sample in samples), strict=True)
+        counts = torch.tensor([len(sample.references) for sample in samples])
+        known = torch.tensor([sample.known for sample in samples])
+        return Scene(torch.stack(lumas), torch.stack(chromas), torch.cat(lights), torch.cat(colors), counts, known)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
-        samples = [draw_sample(self.material, self.s, generator) for _ in range(self.s.batch)]
-        lumas, chromas, pictures = zip(*(self.picture(sample, generator) for sample in samples), strict=True)
+        scene = self.batches(generator)
         with self.autocast():
-            memories = [nets["colorizer"].encode_all(references) for references in pictures]
-            out = nets["colorizer"](torch.stack(lumas), memories)
-        known = torch.tensor([sample.known for sample in samples], device=self.s.device)
-        return colorize_loss(out, torch.stack(chromas), known)
+            out = self.colored(nets, scene, scene.luma)
+        return colorize_loss(out, scene.chroma, scene.known.to(scene.luma))
 
-    def picture(self, sample: Sample, generator: torch.Generator) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
-        """Luma `[T, 1, S, S]`, true chroma `[T, 2, S, S]` and the references' luma and chroma, toned and turned in
-        hue."""
-        ycc = rgb_to_ycbcr(sample.frames.to(self.s.device))
+    def colored(self, nets: nn.ModuleDict, scene: Scene, luma: Tensor) -> ColorizerOutput:
+        """What the colorizer makes of `luma`, which is the scene's or what was restored of it."""
+        memories = iter(nets["colorizer"].encode_batch(scene.reference_luma, scene.reference_chroma))
+        return nets["colorizer"](luma, [join([next(memories) for _ in range(n)]) for n in scene.counts.tolist()])
+
+    def picture(self, sample: Sample, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Luma `[T, 1, S, S]`, true chroma `[T, 2, S, S]`, and luma and chroma of the references `[N, ..., R, R]`,
+        toned and turned in hue."""
+        ycc = rgb_to_ycbcr(sample.frames)
         angle = (rand(generator) * 2 * math.pi) if rand(generator) < 0.3 else 0.0
         luma = film_tone(generator)(ycc[:, :1])
-        references = []
-        for reference in sample.references:
-            r = rgb_to_ycbcr(reference.to(self.s.device))[None]
-            references.append((film_tone(generator)(r[:, :1]), turn_hue(r[:, 1:], angle)))
-        return luma, turn_hue(ycc[:, 1:], angle), references
+        references = rgb_to_ycbcr(torch.stack(sample.references))
+        toned = torch.cat([film_tone(generator)(light) for light in references[:, :1].split(1)])
+        return luma, turn_hue(ycc[:, 1:], angle), toned, turn_hue(references[:, 1:], angle)
 
 
 class Joint(Colorize):
     """Both networks at once: damaged gray crops are restored, and what comes out is coloured."""
 
     networks = ("restorer", "colorizer")
-    ignored = CRITICS | FLOW
+    ignored = CRITICS | FLOW | SUPPLY
+    measured_by = JointValidation
+    grows = False
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
         self.damage = Synthesis(s, steady=True)
-        self.validation = JointValidation(Path(s.data), s.device, s.validate_every)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
-        samples = [draw_sample(self.material, self.s, generator) for _ in range(self.s.batch)]
-        lumas, chromas, pictures = zip(*(self.picture(sample, generator) for sample in samples), strict=True)
-        frames, target, mask = self.damage(torch.stack(lumas).clamp(0, 1), generator)
+        scene = self.batches(generator)
+        frames, target, mask = self.damage(scene.luma.clamp(0, 1), generator)
         with self.autocast():
             restored = nets["restorer"](frames)
-            memories = [nets["colorizer"].encode_all(references) for references in pictures]
-            out = nets["colorizer"](restored.luma.clamp(0, 1), memories)
-        known = torch.tensor([sample.known for sample in samples], device=self.s.device)
+            out = self.colored(nets, scene, restored.luma.clamp(0, 1))
         light = {f"light {k}": v for k, v in restore_loss(restored, target, mask).items()}
-        color = colorize_loss(out, torch.stack(chromas), known)
+        color = colorize_loss(out, scene.chroma, scene.known.to(scene.luma))
         return light | {f"color {k}": self.s.color_weight * v for k, v in color.items()}
 
 

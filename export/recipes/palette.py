@@ -17,7 +17,7 @@ from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.models.palette import PaletteColorizer
 
 from .material import Material, film_tone
-from .recipe import CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, Recipe, Settings
+from .recipe import CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, SUPPLY, Recipe, Settings
 from .validation import means, save_picture, to_rgb, to_ycc
 
 log = logging.getLogger("train")
@@ -29,6 +29,28 @@ EVEN = 0.5  # 0: colours count as often as they occur, 1: all alike
 FRAMES = 5  # of each validation clip
 
 
+class GuessValidation:
+    """RGB PSNR of a few frames of each clip, and how colourful they are beside the truth (mean chroma, 1: as much)."""
+
+    def __init__(self, data: Path, device: str, every: int) -> None:
+        self.device = device
+        self.clips = load_clips(data / "video/val", PaletteColorizer.lines, color=True)[::every]
+
+    def __call__(self, nets: nn.ModuleDict, pictures: Path) -> dict[str, float]:
+        net, rows = nets["colorizer"], []
+        for clip in self.clips:
+            ycc = to_ycc(clip.frames[:FRAMES], self.device, net.multiple_of)
+            chroma = net(ycc[None, :, :1], []).chroma[0].float()
+            true, made = to_rgb(ycc), to_rgb(torch.cat([ycc[:, :1], chroma], 1))
+            gray = ycc[:, :1].expand_as(true)
+            drift = chroma.diff(dim=0).abs().mean() / ycc[:, 1:].diff(dim=0).abs().mean().clamp_min(1e-4)
+            colorful = chroma.norm(dim=1).mean() / ycc[:, 1:].norm(dim=1).mean()
+            rows.append([psnr(made, true), psnr(gray, true), float(colorful), float(drift)])
+            save_picture(pictures / f"{clip.name}.png", torch.cat([true[0], made[0]], -1).cpu())
+        result = means(("rgb", "gray", "colorful", "drift"), rows)
+        return result | {"output": result["rgb"]}
+
+
 class Palette(Recipe):
     """Gray crops in, scores for the colours of a palette out.
 
@@ -37,12 +59,12 @@ class Palette(Recipe):
 
     networks = ("palette-colorizer",)
     defaults: ClassVar[dict[str, Any]] = {"frames": 3, "size": 192, "lines": 256, "photo": 0.7}
-    ignored = CRITICS | DAMAGE | FLOW | JOINT | REFERENCES
+    ignored = CRITICS | DAMAGE | FLOW | JOINT | REFERENCES | SUPPLY
+    measured_by = GuessValidation
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
         self.material = Material.load(s, color=True)
-        self.validation = GuessValidation(Path(s.data), s.device, s.validate_every)
         self.weights: Tensor | None = None
         log.info("%d clips, %d photographs", len(self.material.clips), len(self.material.photos))
 
@@ -60,11 +82,6 @@ class Palette(Recipe):
             net.backbone.load_imagenet(torch.load(self.s.backbone, weights_only=True))
         net.palette.copy_(frequent(self.samples(), len(net.palette)))
         return net
-
-    def optimizer(self, nets: nn.ModuleDict) -> torch.optim.Optimizer:
-        if self.s.freeze:
-            nets["colorizer"].backbone.requires_grad_(False)
-        return super().optimizer(nets)
 
     def samples(self) -> Tensor:
         """Chroma `[N, 2]` as it occurs in the material, at about 1/8 of its size."""
@@ -114,25 +131,3 @@ def counted(samples: Tensor, palette: Tensor) -> Tensor:
     nearest = torch.cat([torch.cdist(part, palette.cpu()).argmin(1) for part in samples.split(100_000)])
     share = torch.bincount(nearest, minlength=len(palette)).float()
     return share / share.sum()
-
-
-class GuessValidation:
-    """RGB PSNR of a few frames of each clip, and how colourful they are beside the truth (mean chroma, 1: as much)."""
-
-    def __init__(self, data: Path, device: str, every: int) -> None:
-        self.device = device
-        self.clips = load_clips(data / "video/val", PaletteColorizer.lines, color=True)[::every]
-
-    def __call__(self, nets: nn.ModuleDict, pictures: Path) -> dict[str, float]:
-        net, rows = nets["colorizer"], []
-        for clip in self.clips:
-            ycc = to_ycc(clip.frames[:FRAMES], self.device, net.multiple_of)
-            chroma = net(ycc[None, :, :1], []).chroma[0].float()
-            true, made = to_rgb(ycc), to_rgb(torch.cat([ycc[:, :1], chroma], 1))
-            gray = ycc[:, :1].expand_as(true)
-            drift = chroma.diff(dim=0).abs().mean() / ycc[:, 1:].diff(dim=0).abs().mean().clamp_min(1e-4)
-            colorful = chroma.norm(dim=1).mean() / ycc[:, 1:].norm(dim=1).mean()
-            rows.append([psnr(made, true), psnr(gray, true), float(colorful), float(drift)])
-            save_picture(pictures / f"{clip.name}.png", torch.cat([true[0], made[0]], -1).cpu())
-        result = means(("rgb", "gray", "colorful", "drift"), rows)
-        return result | {"output": result["rgb"]}

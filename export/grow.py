@@ -1,0 +1,126 @@
+"""Makes a trained network of ours wider and deeper without changing what it does, so that training goes on from there.
+
+Source: Net2Net (Chen, Goodfellow & Shlens, ICLR 2016). What is new there begins at random, is not yet listened to, and
+learns to be; a new residual block begins by adding nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from vs_remaster.errors import InputError
+from vs_remaster.models import build, config_json, network_name
+
+type Channels = Tensor | None
+"""Where the channels of a small layer lie in the large one; None: all of them where they were."""
+
+
+def grow(net: nn.Module, config: str) -> nn.Module:
+    """A larger network that returns the same as `net`.
+
+    Args:
+        net: a restorer (`widths` and numbers of blocks can grow) or a colorizer (`width8`, `width4`; `search` may be
+            another, which changes the matching a little).
+        config: its new hyper-parameters as JSON; those not named stay.
+
+    Raises:
+        InputError: a network of another kind, or a hyper-parameter that cannot grow so.
+    """
+    name = network_name(net)
+    if name not in _LAYOUTS:
+        raise InputError(f"a {name} cannot be grown; choose a {' or a '.join(_LAYOUTS)}, or train a fresh one")
+    small = json.loads(config_json(net))
+    large = build(name, json.dumps(small | json.loads(config)))
+    layout = _LAYOUTS[name](small, json.loads(config_json(large)))
+    state = large.state_dict()
+    old = net.state_dict()
+    for key, value in state.items():
+        if key not in old:
+            if ".blocks." not in key:
+                raise InputError(f"cannot grow to {config}: the trained network has no {key}")
+            if ".conv2." in key:
+                value.zero_()
+            continue
+        outputs, inputs = next((found for part, found in layout.items() if key.startswith(part + ".")), (None, None))
+        try:
+            _put(value, old[key], outputs, inputs)
+        except (IndexError, RuntimeError) as error:
+            raise InputError(
+                f"cannot grow to {config}: {key} would be {tuple(value.shape)} and is {tuple(old[key].shape)}; "
+                "only widths and numbers of blocks can grow"
+            ) from error
+    if missing := old.keys() - state.keys():
+        raise InputError(f"cannot grow to {config}: it has no {min(missing)}; give at least as many blocks")
+    return large
+
+
+@torch.no_grad()
+def _put(large: Tensor, small: Tensor, outputs: Channels, inputs: Channels) -> None:
+    """Write a small layer's kernel or bias into the large one; its outputs do not listen to any new input."""
+    if outputs is None and inputs is None:
+        large.copy_(small)
+        return
+    rows = torch.arange(len(large)) if outputs is None else outputs
+    if large.ndim == 1:
+        large[rows] = small
+        return
+    columns = torch.arange(large.shape[1]) if inputs is None else inputs
+    large[rows] = 0
+    large[rows[:, None], columns] = small
+
+
+def _spread(small: int, large: int) -> Tensor:
+    """Where the channels of a stage lie in a wider one: its first quarter is taken from the frame before, the second
+    from the frame after."""
+    if large < small:
+        raise InputError(f"a width of {small} cannot become {large}; a network can only grow")
+    quarter, wider = small // 4, large // 4
+    k = torch.arange(small)
+    return torch.where(k < quarter, k, torch.where(k < 2 * quarter, k + wider - quarter, k + 2 * (wider - quarter)))
+
+
+def _shuffled(channels: Tensor) -> Tensor:
+    """The same before a pixel shuffle by 2."""
+    return (4 * channels[:, None] + torch.arange(4)).flatten()
+
+
+def _after(first: int, *groups: tuple[Tensor, int]) -> Tensor:
+    """Where concatenated channels lie: `first` that do not grow, then groups of channels, each of a width."""
+    parts, start = [torch.arange(first)], first
+    for channels, width in groups:
+        parts.append(start + channels)
+        start += width
+    return torch.cat(parts)
+
+
+def _restorer(small: dict, large: dict) -> dict[str, tuple[Channels, Channels]]:
+    one, two, three = (_spread(a, b) for a, b in zip(small["widths"], large["widths"]))
+    return {
+        "stem": (one, None), "enc1": (one, one), "down1": (two, one), "enc2": (two, two), "down2": (three, two),
+        "middle": (three, three), "up2": (_shuffled(two), three), "dec2": (two, two), "up1": (_shuffled(one), two),
+        "dec1": (one, one), "head": (None, one),
+    }  # fmt: skip
+
+
+def _colorizer(small: dict, large: dict) -> dict[str, tuple[Channels, Channels]]:
+    four, eight = (_spread(small[name], large[name]) for name in ("width4", "width8"))
+    w4, w8 = large["width4"], large["width8"]
+    pixels = torch.arange(16)
+    deep = _after(152, (four, w4))  # the backbone's channels at 1/8 and 1/16 come first
+    return {
+        "fine_in": (four, None), "fine_body": (four, four), "fine_key": (None, four), "key": (None, deep),
+        "coarse_in": (eight, deep), "value.0": (None, _after(8, (eight, w8))),
+        "mix8": (eight, _after(4 + large["value"], (eight, w8))), "stage8a": (eight, eight), "stage8b": (eight, eight),
+        "up": (_shuffled(four), eight), "mix4": (four, _after(6, (four, w4), (four, w4))), "stage4": (four, four),
+        "head": (None, four), "convex.0": (four, _after(0, (four, w4), (pixels, 16))), "convex.2": (None, four),
+    }  # fmt: skip
+
+
+_LAYOUTS: dict[str, Callable[[dict, dict], dict[str, tuple[Channels, Channels]]]] = {
+    "restorer": _restorer,
+    "colorizer": _colorizer,
+}
