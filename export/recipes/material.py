@@ -55,30 +55,41 @@ class Sample(NamedTuple):
 
 
 def draw_samples(material: Material, s: Settings, generator: torch.Generator) -> list[Sample]:
-    """A batch of clips to colour; all references have one size, which differs from batch to batch."""
-    side = 16 * round(s.size * (0.8 + 0.45 * rand(generator)) / 16)
-    return [draw_sample(material, s, side, generator) for _ in range(s.batch)]
+    """A batch of clips to colour, each with as many references as the others: 1, 2, 4 .. up to `s.references` + 1,
+    those of other scenes among them, of one of three sizes. So a GPU works on all at once, and plans for few shapes."""
+    side = 16 * round(s.size * (0.85, 1.0, 1.2)[integer(generator, 3)] / 16)
+    count = 2 ** integer(generator, (s.references + 1).bit_length())
+    return [draw_sample(material, s, side, count, generator) for _ in range(s.batch)]
 
 
-def draw_sample(material: Material, s: Settings, side: int, generator: torch.Generator) -> Sample:
-    """A clip to colour with one to `s.references` references of it, near or far in time, and pictures of other scenes
-    among them, each of `side` pixels squared."""
-    photo = material.photos and rand(generator) < s.photo
-    sample = (from_photo if photo else from_clip)(material, s, side, generator)
+def draw_sample(material: Material, s: Settings, side: int, count: int, generator: torch.Generator) -> Sample:
+    """A clip to colour with `count` references of `side` pixels squared: pictures of it, near or far in time, and of
+    other scenes."""
+    others = 0 if rand(generator) < 0.4 else min(count - 1, 1 + integer(generator, 2))
+    if material.photos and rand(generator) < s.photo:
+        frames, references = from_photo(material, s, side, generator)
+    else:
+        frames, references = from_clip(material, s, side, count - others, generator)
+    known = 1.0
+    if rand(generator) < 0.04:  # nothing but pictures of something else
+        references, known = [], 0.0
+    references += [stranger(material, side, generator) for _ in range(count - len(references))]
     if rand(generator) < 0.5:
-        sample = Sample(sample.frames.flip(-1), [r.flip(-1) for r in sample.references], sample.known)
-    return sample
+        frames, references = frames.flip(-1), [r.flip(-1) for r in references]
+    return Sample(frames, references, known)
 
 
-def from_photo(material: Material, s: Settings, side: int, generator: torch.Generator) -> Sample:
+def from_photo(material: Material, s: Settings, side: int, generator: torch.Generator) -> tuple[Tensor, list[Tensor]]:
     """A photograph moving; its reference is a later frame of the same movement."""
     photo = material.photos[integer(generator, len(material.photos))]
     moving = photo_clip(photo, s.frames + 4 + integer(generator, 24), s.size, generator)
-    return Sample(moving[: s.frames], [resized(moving[-1:], side)[0]], 1.0)
+    return moving[: s.frames], [resized(moving[-1:], side)[0]]
 
 
-def from_clip(material: Material, s: Settings, side: int, generator: torch.Generator) -> Sample:
-    """A crop of a clip; its references are crops of it from elsewhere in time, shifted and scaled."""
+def from_clip(
+    material: Material, s: Settings, side: int, count: int, generator: torch.Generator
+) -> tuple[Tensor, list[Tensor]]:
+    """A crop of a clip; its references are `count` crops of it from elsewhere in time, shifted and scaled."""
     clip = material.clips[integer(generator, len(material.clips))].frames
     total, (height, width) = clip.shape[0], clip.shape[-2:]
     factor = 0.55 + 0.75 * rand(generator)
@@ -89,7 +100,7 @@ def from_clip(material: Material, s: Settings, side: int, generator: torch.Gener
     top, left = integer(generator, height - region + 1), integer(generator, width - region + 1)
     frames = crop(clip[times], top, left, region, s.size)
     references = []
-    for k in range(1 + integer(generator, s.references)):
+    for k in range(count):
         reach = 8 if k == 0 and rand(generator) < 0.4 else total
         low, high = max(0, first - reach), min(total - 1, times[-1] + reach)
         at = low + integer(generator, high - low + 1)
@@ -100,11 +111,7 @@ def from_clip(material: Material, s: Settings, side: int, generator: torch.Gener
         )
         picture = crop(clip[at : at + 1], y, x, size, side)[0]
         references.append(picture.flip(-1) if rand(generator) < 0.1 else picture)
-    known = 1.0
-    others = 0 if rand(generator) < 0.4 else 1 + integer(generator, 2)
-    if rand(generator) < 0.04:  # nothing but pictures of something else
-        references, known, others = [], 0.0, others + 1
-    return Sample(frames, references + [stranger(material, side, generator) for _ in range(others)], known)
+    return frames, references
 
 
 def stranger(material: Material, size: int, generator: torch.Generator) -> Tensor:

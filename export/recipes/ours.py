@@ -18,6 +18,7 @@ from export.perceptual import LPIPS
 from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.models.attention import join
 from vs_remaster.models.colorizer import ColorizerOutput
+from vs_remaster.models.restorer import Lines
 
 from .material import Material, Sample, damage_templates, draw_samples, film_tone, rand, turn_hue
 from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, REUSE, SUPPLY, Recipe, Settings
@@ -42,9 +43,8 @@ class Scene(NamedTuple):
 
     luma: Tensor  # [B, T, 1, S, S]
     chroma: Tensor  # [B, T, 2, S, S], the truth
-    reference_luma: Tensor  # [N, 1, R, R]
+    reference_luma: Tensor  # [N, 1, R, R], as many for each clip, in their order
     reference_chroma: Tensor  # [N, 2, R, R]
-    counts: Tensor  # [B]: how many references belong to each clip, in their order
     known: Tensor  # [B]: 1 where they show the scene, else 0
 
 
@@ -89,11 +89,12 @@ class Restore(Recipe):
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         frames, target, mask = self.batches(generator)
         with self.autocast():
-            out = nets["restorer"](frames)
-            terms = restore_loss(out, target, mask)
-            if self.perceptual:
-                seen = torch.randperm(frames.shape[1], generator=generator)[:LOOKED_AT]
-                ours, truth = (x[:, seen].flatten(0, 1) for x in (out.luma, target))
+            out = nets["restorer"](frames, place=Lines.whole(frames))
+        terms = restore_loss(out, target, mask)
+        if self.perceptual:
+            seen = torch.randperm(frames.shape[1], generator=generator)[:LOOKED_AT].tolist()
+            ours, truth = (torch.cat([x[:, time] for time in seen]) for x in (out.luma, target))
+            with self.autocast():
                 terms["perceptual"] = self.s.perceptual_weight * self.perceptual(ours, truth).mean()
         return terms
 
@@ -123,20 +124,23 @@ class Colorize(Recipe):
         """Clips to learn from."""
         samples = draw_samples(self.material, self.s, generator)
         lumas, chromas, lights, colors = zip(*(self.picture(sample, generator) for sample in samples), strict=True)
-        counts = torch.tensor([len(sample.references) for sample in samples])
-        known = torch.tensor([sample.known for sample in samples])
-        return Scene(torch.stack(lumas), torch.stack(chromas), torch.cat(lights), torch.cat(colors), counts, known)
+        known = torch.tensor([sample.known for sample in samples], device=self.s.made_on)
+        return Scene(torch.stack(lumas), torch.stack(chromas), torch.cat(lights), torch.cat(colors), known)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         scene = self.batches(generator)
         with self.autocast():
             out = self.colored(nets, scene, scene.luma)
-        return colorize_loss(out, scene.chroma, scene.known.to(scene.luma))
+        return colorize_loss(out, scene.chroma, scene.known)
 
     def colored(self, nets: nn.ModuleDict, scene: Scene, luma: Tensor) -> ColorizerOutput:
         """What the colorizer makes of `luma`, which is the scene's or what was restored of it."""
-        memories = iter(nets["colorizer"].encode_batch(scene.reference_luma, scene.reference_chroma))
-        return nets["colorizer"](luma, [join([next(memories) for _ in range(n)]) for n in scene.counts.tolist()])
+        net = nets["colorizer"]
+        count = len(scene.reference_luma) // self.s.batch
+        portion = self.s.batch * min(count, 2)  # a GPU plans convolutions for every shape anew
+        pictures = zip(scene.reference_luma.split(portion), scene.reference_chroma.split(portion))
+        memories = [memory for some in pictures for memory in net.encode_batch(*some)]
+        return net(luma, [join(memories[k : k + count]) for k in range(0, len(memories), count)])
 
     def picture(self, sample: Sample, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Luma `[T, 1, S, S]`, true chroma `[T, 2, S, S]`, and luma and chroma of the references `[N, ..., R, R]`,
@@ -165,10 +169,10 @@ class Joint(Colorize):
         scene = self.batches(generator)
         frames, target, mask = self.damage(scene.luma.clamp(0, 1), generator)
         with self.autocast():
-            restored = nets["restorer"](frames)
+            restored = nets["restorer"](frames, place=Lines.whole(frames))
             out = self.colored(nets, scene, restored.luma.clamp(0, 1))
         light = {f"light {k}": v for k, v in restore_loss(restored, target, mask).items()}
-        color = colorize_loss(out, scene.chroma, scene.known.to(scene.luma))
+        color = colorize_loss(out, scene.chroma, scene.known)
         return light | {f"color {k}": self.s.color_weight * v for k, v in color.items()}
 
 

@@ -36,8 +36,8 @@ class Stream[Batch](IterableDataset):
 class Supply[Batch: tuple]:
     """Gives a batch whenever it is called: what `make` makes with a generator, a named tuple of tensors.
 
-    With `workers`, processes make batches on the CPU with seeds drawn once from the generator; what is no count comes
-    over to the device of the training.
+    With `workers`, processes make batches on the CPU with seeds drawn once from the generator; they come over to the
+    device of the training.
     """
 
     def __init__(self, make: Make[Batch], s: Settings) -> None:
@@ -59,8 +59,7 @@ class Supply[Batch: tuple]:
                 )
             )  # fmt: skip
         batch = next(self.coming)
-        there = (x.to(self.s.device, non_blocking=True) if x.is_floating_point() else x for x in batch)
-        return type(batch)(*there)
+        return type(batch)(*(x.to(self.s.device, non_blocking=True) for x in batch))
 
 
 class Pool[Batch: tuple]:

@@ -139,22 +139,24 @@ def coarse_match(
     """Cosine attention of one frame's `queries` `[Q, D]` (unit vectors) over the memory and the null keys `[M, D]` ->
     values `[M, V]`.
 
-    `bias` `[R]`, at most 0, is added to the cosines of each reference's positions: the less a reference resembles the
-    frame, the less it is asked. The softmax is sharpened with the logarithm of the number of keys, so that colour
-    does not fade when frames or references grow. The logarithm of a reference's weight is added to its sharpened
-    scores: weight 2 is as if its positions were there twice.
+    `bias` `[R]`, or `[F, R]` for the queries of F frames one after the other, at most 0, is added to the cosines of
+    each reference's positions: the less a reference resembles the frame, the less it is asked. The softmax is sharpened
+    with the logarithm of the number of keys, so that colour does not fade when frames or references grow. The logarithm
+    of a reference's weight is added to its sharpened scores: weight 2 is as if its positions were there twice.
     """
     count = memory.keys.shape[0]
     scale = temperature * math.log(max(count, 2))
     gains = None if memory.gains is None else memory.gains / scale
     if gains is not None:
         bias = bias + gains
-    offset = bias[memory.owner][None]
+    offset = torch.atleast_2d(bias)[:, memory.owner]
+    if len(offset) > 1:
+        offset = offset[:, None].expand(-1, len(queries) // len(offset), -1).flatten(0, 1)
     keys = memory.keys.t()
     step = max(16, CHUNK_SCORES // count)
     parts = []
-    for q in queries.split(step):
-        score = torch.addmm(offset, q, keys)
+    for i, q in enumerate(queries.split(step)):
+        score = torch.addmm(offset[i * step : (i + 1) * step] if len(offset) > 1 else offset, q, keys)
         similarity, best = score.detach().max(1, keepdim=True)
         if gains is not None:  # how sure a match is does not depend on how much it is wanted
             similarity = similarity - gains[memory.owner[best]]
@@ -169,11 +171,19 @@ def coarse_match(
 
 
 def fine_match(
-    queries: Tensor, best: Tensor, height: int, width: int, memory: Memory, scale: Tensor, radius: int
+    queries: Tensor,
+    best: Tensor,
+    height: int,
+    width: int,
+    memory: Memory,
+    scale: Tensor,
+    radius: int,
+    together: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Match at 1/4 in a window of `2 * radius + 1` squared round the coarse match.
 
-    `queries` `[F, 2*height*2*width, d]` unit vectors of F frames; `best` `[F, height*width]` from the coarse matching.
+    `queries` `[F, 2*height*2*width, d]` unit vectors of F frames; `best` `[F, height*width]` from the coarse matching;
+    `together`: not one frame after the other, which takes F times the memory.
     Returns chroma `[F, 4*height*width, 2]` and the best cosine `[F, 4*height*width, 1]`.
     """
     frames = queries.shape[0]
@@ -189,10 +199,12 @@ def fine_match(
     rows = first[..., None, None] + ys[..., :, None] * columns[..., None, None] + xs[..., None, :]
     rows = rows.flatten(-2).flatten(1, 2)  # [F, P, W]
     chroma, similarity = [], []
+    if together:
+        queries, rows = queries.flatten(0, 1)[None], rows.flatten(0, 1)[None]
     for query, row in zip(queries, rows):
         keys = F.embedding(row, memory.fine_keys)  # [P, W, d]
         cosine = torch.bmm(keys, query[..., None])[..., 0]
         weights = torch.softmax(scale * cosine, -1)
         chroma.append(torch.bmm(weights[:, None], F.embedding(row, memory.fine_chroma))[:, 0])
         similarity.append(cosine.max(-1, keepdim=True).values)
-    return torch.stack(chroma), torch.stack(similarity)
+    return torch.stack(chroma).view(frames, -1, 2), torch.stack(similarity).view(frames, -1, 1)

@@ -161,16 +161,12 @@ class ColorizerNet(nn.Module):
         """
         batch = luma.shape[0]
         f = self.features(fold(luma))
-        matches, refined, nearness, shares = [], [], [], []
-        for i, memory in enumerate(memories):
-            own = Features(*(unfold(x, batch)[i] for x in f))
-            match, share, chroma4, cosine4 = self.carry(own, memory)
-            matches.append(match)
-            shares.append(share[halo.kept(len(share))])
-            refined.append(chroma4)
-            nearness.append(cosine4)
-        value, known, similarity = (torch.cat(x) for x in zip(*matches))
+        own = [Features(*x) for x in zip(*(unfold(x, batch) for x in f))]
+        carry = self.carry_together if self.training and alike(memories) else lambda *x: map(self.carry, *x)
+        parts, shares, refined, nearness = zip(*carry(own, memories))
+        value, known, similarity = (torch.cat(x) for x in zip(*parts))
         refined, nearness = torch.cat(refined), torch.cat(nearness)
+        shares = [share[halo.kept(len(share))] for share in shares]
         chroma4, hidden = self.decode(f, value, known, similarity, refined, nearness, batch, halo)
         luma, value, known, refined = (trim(x, batch, halo, NO_HALO) for x in (fold(luma), value, known, refined))
         chroma = self.convex(chroma4, hidden, luma)
@@ -187,7 +183,7 @@ class ColorizerNet(nn.Module):
         match = self.match(f, memory)
 
         def plane(x: Tensor, scale: int) -> Tensor:
-            return x.view(count, scale * height, scale * width, -1).permute(0, 3, 1, 2)
+            return x.reshape(count, scale * height, scale * width, -1).permute(0, 3, 1, 2)
 
         known = match.shares.sum(1, keepdim=True)
         coarse = (plane(match.value, 1), plane(known, 1), plane(match.similarity, 1))
@@ -196,8 +192,25 @@ class ColorizerNet(nn.Module):
             return coarse, shares, *(F.interpolate(x, **_DOUBLE) for x in (coarse[0][:, :2], coarse[2]))
         with torch.autocast(f.keys.device.type, enabled=False):
             best = match.best.view(count, -1)
-            fine = fine_match(rows(f.fine_keys), best, height, width, memory, self.fine_scale, self.config.search)
+            scale, search = self.fine_scale, self.config.search
+            fine = fine_match(rows(f.fine_keys), best, height, width, memory, scale, search, self.training)
         return coarse, shares, *(plane(x, 2) for x in fine)
+
+    def carry_together(self, own: list[Features], memories: list[Memory]) -> Iterable[tuple]:
+        """`carry` of clips whose references are alike in number and size, all at once: for training on a GPU, which
+        would wait for many small steps."""
+        tensors = [i for i, x in enumerate(memories[0]) if isinstance(x, Tensor)]
+
+        def one(f: Features, rows: tuple[Tensor, ...]) -> tuple:
+            fields = list(memories[0])
+            for i, x in zip(tensors, rows):
+                fields[i] = x
+            return self.carry(f, Memory(*fields))
+
+        given = Features(*map(torch.stack, zip(*own)))
+        rows = tuple(torch.stack([memory[i] for memory in memories]) for i in tensors)
+        parts, *rest = torch.vmap(one)(given, rows)
+        return zip(zip(*parts), *rest)
 
     def match(self, f: Features, memory: Memory) -> Match:
         """The coarse matching of the frames `f` of one clip, their positions one after the other."""
@@ -205,7 +218,10 @@ class ColorizerNet(nn.Module):
             alike = likeness(areas(f.keys), memory)
             bias = self.likeness * (alike - alike.amax(1, keepdim=True))
             null = F.normalize(wide(self.null_keys), dim=1), wide(self.null_values), self.null_bias
-            matches = [coarse_match(q, memory, b, *null, self.temperature) for q, b in zip(rows(f.keys), bias)]
+            queries = rows(f.keys)
+            if self.training:  # all frames at once: a GPU would wait for many small steps, and crops are small
+                return coarse_match(queries.flatten(0, 1), memory, bias, *null, self.temperature)
+            matches = [coarse_match(q, memory, b, *null, self.temperature) for q, b in zip(queries, bias)]
             return Match(*(torch.cat(x) for x in zip(*matches)))
 
     def share_map(self, luma: Tensor, memory: Memory) -> Tensor:
@@ -242,6 +258,12 @@ class ColorizerNet(nn.Module):
         gate = torch.sigmoid(gate)
         refined, coarse = (trim(y, batch, halo, NO_HALO) for y in (refined, coarse[:, :2]))
         return gate * refined + (1 - gate) * coarse + delta, x
+
+
+def alike(memories: list[Memory]) -> bool:
+    """Whether all have as many references of the same sizes, and no weights."""
+    first = memories[0]
+    return all(m.counts == first.counts and m.areas == first.areas and m.gains is None for m in memories)
 
 
 def rows(x: Tensor) -> Tensor:

@@ -98,8 +98,15 @@ def neighbours(x: Tensor, offset: int) -> Tensor:
 def shift(x: Tensor, channels: int) -> Tensor:
     """Take the first `channels` of `x` `[B, T, C, H, W]` from the frame before, the next `channels` from the frame
     after."""
-    past, future, here = x[:, :, :channels], x[:, :, channels : 2 * channels], x[:, :, 2 * channels :]
-    return torch.cat([neighbours(past, -1), neighbours(future, 1), here], 2)
+    if torch.jit.is_tracing():  # an exported graph knows no memory formats
+        return _shifted(x, channels, 2)
+    # Joined along the channels where they lie together, as in channels_last: no change of layout to and fro.
+    return _shifted(x.permute(0, 1, 3, 4, 2), channels, 4).permute(0, 1, 4, 2, 3)
+
+
+def _shifted(x: Tensor, channels: int, dim: int) -> Tensor:
+    past, future, here = x.split([channels, channels, x.shape[dim] - 2 * channels], dim)
+    return torch.cat([neighbours(past, -1), neighbours(future, 1), here], dim)
 
 
 class Pointwise(nn.Conv2d):

@@ -96,6 +96,11 @@ class Lines(NamedTuple):
     rows: Tensor  # [H]
     columns: Tensor  # [W]
 
+    @classmethod
+    def whole(cls, picture: Tensor) -> Lines:
+        """Those of a whole frame `[..., H, W]`."""
+        return cls(*((torch.arange(side, device=picture.device) + 0.5) / side for side in picture.shape[-2:]))
+
     def spread(self, grid: Tensor) -> Tensor:
         """`grid` `[N, 1, h, w]`, over the whole frame, at these lines and columns `[N, 1, H, W]`, bilinear."""
 
