@@ -248,6 +248,7 @@ def main(arguments: list[str] | None = None) -> None:
     group.same(run.nets)
     log.info("%s", json.dumps(asdict(s)))
     run.go()
+    recipe.close()
     group.leave()
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 from unittest.mock import patch
 
 import av
@@ -21,6 +24,7 @@ from export.losses import colorize_loss, restore_loss, temporal
 from export.recipes import RECIPES, Settings
 from export.recipes.deepremaster import DeepColorize
 from export.recipes.degrade import jpeg, view
+from export.recipes.supply import Pool, Supply
 from export.train import parse
 from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.models import build
@@ -208,6 +212,76 @@ def test_thirty_steps_on_the_demo_clip_lower_the_loss_and_resuming_changes_no_bi
         assert all(torch.equal(value, ends[1][part][key]) for key, value in ends[0][part].items()), part
     whole, killed = (load_weights(tmp_path / name / "restorer-last.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), killed.state_dict().values()))
+
+
+def test_workers_make_batches_and_a_network_grows(data, tmp_path):
+    more = ["--steps", "5", "--workers", "2", "--validate-minutes", "inf"]
+    shipped = ROOT / "weights" / "restorer-fast.safetensors"
+    wide = ["--start-from", str(shipped), "--config", json.dumps({"widths": [28, 48, 96]}), "--reuse", "2"]
+    train("restore", data, tmp_path / "restore", *more, *wide)
+    train("colorize", data, tmp_path / "colorize", *more)
+    assert load_weights(tmp_path / "restore" / "restorer-last.safetensors").config.widths == (28, 48, 96)
+    for task in ("restore", "colorize"):
+        assert [row["step"] for row in curve(tmp_path / task)] == [1, 2, 3, 4, 5]
+        assert not (tmp_path / task / "validation.jsonl").exists()
+
+
+class Counted(NamedTuple):
+    number: torch.Tensor
+
+
+def test_processes_make_other_batches_and_the_same_ones_in_every_run():
+    s = Settings(workers=2, device="cpu")
+
+    def drawn() -> list[float]:
+        supply = Supply(lambda generator: Counted(torch.rand(1, generator=generator)), s)
+        numbers = [float(supply(torch.Generator().manual_seed(4)).number) for _ in range(6)]
+        supply.close()
+        return numbers
+
+    first = drawn()
+    assert len(set(first)) == 6 and first == drawn()
+
+
+def test_a_pool_shows_every_clip_as_often_as_asked(monkeypatch):
+    monkeypatch.setattr("export.recipes.supply.POOL", 4)
+    made = iter(range(10_000))
+
+    def make(generator: torch.Generator) -> Counted:
+        ids = torch.tensor([next(made) for _ in range(4)], dtype=torch.float32)
+        return Counted(8 * ids.view(4, 1, 1, 1, 1) + torch.arange(6.0).view(3, 1, 1, 2))  # by time and by column
+
+    s = Settings(batch=4, reuse=3, device="cpu")
+    pool, generator = Pool(Supply(make, s), s), torch.Generator().manual_seed(1)
+    shown, turns = Counter(), set()
+    for _ in range(180):
+        (clips,) = pool(generator)
+        shown.update((clips.amin((1, 2, 3, 4)) / 8).int().tolist())
+        turns.add(tuple((clips[0].flatten() % 8).int().tolist()))
+    assert next(made) == 4 * 180 / 3
+    times = [shown[i] for i in range(20, 220)]  # those that have come and gone
+    assert abs(sum(times) / len(times) - 3) < 0.3 and max(times) < 15
+    assert turns == {(0, 1, 2, 3, 4, 5), (1, 0, 3, 2, 5, 4), (4, 5, 2, 3, 0, 1), (5, 4, 3, 2, 1, 0)}
+
+
+def test_a_batch_of_clips_to_colour_is_worked_on_at_once(data):
+    """All clips have as many references; what training makes of them is what the network makes of each."""
+    s = Settings(
+        data=str(data), size=64, frames=3, batch=3, lines=96, photo=0.0, references=3, validate_minutes=math.inf
+    )
+    recipe = RECIPES["ours"]["colorize"](s)
+    nets, generator = recipe.start(), torch.Generator().manual_seed(2)
+    scenes = [recipe.batch(generator) for _ in range(12)]
+    assert {len(scene.reference_luma) // 3 for scene in scenes} == {1, 2, 4}
+    assert len({scene.reference_luma.shape[-1] for scene in scenes}) == 3
+    scene = next(x for x in scenes if len(x.reference_luma) == 12)
+    with torch.no_grad():
+        together = recipe.colored(nets.train(), scene, scene.luma)
+        for i in range(3):
+            own = zip(scene.reference_luma[4 * i : 4 * i + 4, None], scene.reference_chroma[4 * i : 4 * i + 4, None])
+            alone = nets["colorizer"].eval()(scene.luma[i : i + 1], [nets["colorizer"].encode_all(own)])
+            assert torch.allclose(together.chroma[i], alone.chroma[0], atol=1e-4)
+            assert torch.allclose(together.shares[i], alone.shares[0], atol=1e-5)
 
 
 def test_two_processes_share_their_gradients(data, tmp_path):

@@ -64,13 +64,22 @@ class Synthesis:
         return Damaged(*damage_batch(clean, generator, self.settings, self.templates))
 
 
-class Restore(Recipe):
+class _Supplied(Recipe):
+    """Learns from batches that other processes may make."""
+
+    grows = True
+    batches: Supply | Pool
+
+    def close(self) -> None:
+        self.batches.close()
+
+
+class Restore(_Supplied):
     """Damaged crops in, clean crops out."""
 
     networks = ("restorer",)
     ignored = BACKBONE | FLOW | JOINT | REFERENCES | {"adversarial_weight"}
     measured_by = RestoreValidation
-    grows = True
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
@@ -99,13 +108,12 @@ class Restore(Recipe):
         return terms
 
 
-class Colorize(Recipe):
+class Colorize(_Supplied):
     """Gray crops and colour references in, chroma out."""
 
     networks = ("colorizer",)
     ignored = CRITICS | DAMAGE | FLOW | JOINT | REUSE
     measured_by = ColorValidation
-    grows = True
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)

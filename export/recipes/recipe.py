@@ -180,6 +180,9 @@ class Recipe:
     def begin_step(self, nets: nn.ModuleDict, progress: float) -> None:
         """Called before each step: what changes in the course of a run."""
 
+    def close(self) -> None:
+        """Called when training has ended."""
+
     def autocast(self) -> torch.autocast:
         """bf16 where it is safe."""
         return torch.autocast(self.device_type, torch.bfloat16)

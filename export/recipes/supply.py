@@ -61,6 +61,10 @@ class Supply[Batch: tuple]:
         batch = next(self.coming)
         return type(batch)(*(x.to(self.s.device, non_blocking=True) for x in batch))
 
+    def close(self) -> None:
+        """End the processes."""
+        self.coming = None
+
 
 class Pool[Batch: tuple]:
     """A supply of clips `[B, T, C, H, W]` that shows each of them `reuse` times, among others, mirrored or backwards.
@@ -85,6 +89,10 @@ class Pool[Batch: tuple]:
         chosen = torch.randint(self.filled, (self.s.batch,), generator=generator).to(self.kept[0].device)
         turned = [dim for dim in (1, 4) if torch.rand((), generator=generator) < 0.5]
         return self.kind(*(x[chosen].float().flip(turned) for x in self.kept))
+
+    def close(self) -> None:
+        """End the processes of the supply."""
+        self.supply.close()
 
     def keep(self, batch: Batch) -> None:
         """Put a batch in the place of the oldest one."""

@@ -1,0 +1,69 @@
+"""Networks made larger return what the small ones returned, and all that is new in them learns."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from export.grow import grow
+from vs_remaster.errors import InputError
+from vs_remaster.models import build
+from vs_remaster.weights import find, load_weights
+
+
+def restored(net, luma):
+    return net(luma)[:4]
+
+
+def colored(net, luma):
+    generator = torch.Generator().manual_seed(5)
+    pictures = [(torch.rand(1, 1, 48, 64, generator=generator), torch.rand(1, 2, 48, 64, generator=generator) - 0.5)]
+    return net(luma, [net.encode_all(pictures * 2)])[:5]
+
+
+@pytest.mark.parametrize(
+    "network, config, run",
+    [
+        ("restorer", {"widths": [32, 48, 100], "encoder": [2, 3], "middle": 5, "decoder": [2, 2]}, restored),
+        ("colorizer", {"width8": 72, "width4": 60}, colored),
+    ],
+)
+def test_a_grown_network_does_the_same_and_learns_with_all_it_has(network, config, run):
+    small = load_weights(find(network, "fast"), network).eval()
+    large = grow(small, json.dumps(config)).eval()
+    assert sum(p.numel() for p in large.parameters()) > 1.1 * sum(p.numel() for p in small.parameters())
+    luma = torch.rand(1, 7, 1, 64, 80, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        pairs = list(zip(run(small, luma), run(large, luma)))
+    assert all(torch.allclose(a, b, atol=2e-5) for a, b in pairs)
+    assert all(a.std() > 1e-4 for a, _ in pairs[:3])  # of something, not of nothing
+    before = {name: value.detach().clone() for name, value in large.named_parameters()}
+    optimizer = torch.optim.SGD(large.requires_grad_(True).parameters(), 0.1)
+    for _ in range(3):  # a step to listen to what is new, one for it to be heard, one to be moved
+        optimizer.zero_grad()
+        sum(x.square().mean() for x in run(large, luma)).backward()
+        torch.nn.utils.clip_grad_norm_(large.parameters(), 1.0)
+        optimizer.step()
+    moved = {name: (value != before[name]).float().mean() for name, value in large.named_parameters()}
+    for name in (
+        ("enc1.blocks.1.conv2.weight", "dec1.blocks.1.conv1.weight") if network == "restorer" else ("mix8.weight",)
+    ):
+        assert moved[name] > 0.9, name
+
+
+@pytest.mark.parametrize(
+    "network, config, message",
+    [
+        ("restorer", {"widths": [16, 48, 96]}, "a width of 24 cannot become 16"),
+        ("restorer", {"middle": 2}, "at least as many blocks"),
+        ("restorer", {"tone": 48}, "only widths and numbers of blocks can grow"),
+        ("colorizer", {"key": 96}, "only widths and numbers of blocks can grow"),
+        ("deepremaster-restorer", {"width": 0.25}, "a deepremaster-restorer cannot be grown"),
+    ],
+)
+def test_what_cannot_grow_is_refused(network, config, message):
+    small = build(network, json.dumps({"width": 0.125}) if network.startswith("deep") else None)
+    with pytest.raises(InputError, match=message):
+        grow(small, json.dumps(config))
