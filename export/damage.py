@@ -73,7 +73,8 @@ class DamageSettings:
     repeat: float = 0.05  # probability a frame
     blur: Range = (0.3, 1.4)  # sigma, pixels
     halo: Range = (0.1, 0.9)
-    blocks: Range = (0.015, 0.09)  # quantiser step
+    blocks: Range = (0.006, 0.09)  # quantiser step
+    compressed: float = 0.6  # share of blurred clips compressed afterwards, which sharpening must not bring out
     chance: dict[str, float] = field(
         default_factory=lambda: {
             "dust": 0.9, "streaks": 0.6, "blotches": 0.6, "clusters": 0.35, "hairs": 0.6, "gate_hairs": 0.35,
@@ -579,6 +580,8 @@ def _copy_wear(draw, settings: DamageSettings, x: torch.Tensor) -> torch.Tensor:
     on = {k: np.array([_on(draw, settings, k) for _ in range(batch)]) for k in kinds}
     blur, halo, size = (_between(draw, r, batch) for r in (settings.blur, settings.halo, (0.8, 1.8)))
     step = _log_between(draw, settings.blocks, batch)
+    if settings.compressed:
+        on["blocks"] |= on["blur"] & (draw.random_sample(batch) < settings.compressed)
     for kind in kinds:
         clips = np.flatnonzero(on[kind])
         if not len(clips):
@@ -772,6 +775,7 @@ VALIDATION = DamageSettings(
     blur=(0.3, 1.1),
     halo=(0.1, 0.45),
     blocks=(0.015, 0.09),
+    compressed=0.0,
     chance={
         "dust": 1.0, "streaks": 0.8, "blotches": 1.0, "clusters": 0.5, "hairs": 0.8, "gate_hairs": 0.3,
         "scratches": 0.9, "splice": 0.0, "flicker": 1.0, "uneven": 0.8, "fade": 0.6, "vignette": 0.4,

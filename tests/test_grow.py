@@ -1,4 +1,4 @@
-"""Networks made larger return what the small ones returned, and all that is new in them learns."""
+"""Trained networks made larger or mixed: what they return, and that all that is new in them learns."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from export.grow import grow
+from export.mix import mix
 from vs_remaster.errors import InputError
 from vs_remaster.models import build
 from vs_remaster.weights import find, load_weights
@@ -67,3 +68,14 @@ def test_what_cannot_grow_is_refused(network, config, message):
     small = build(network, json.dumps({"width": 0.125}) if network.startswith("deep") else None)
     with pytest.raises(InputError, match=message):
         grow(small, json.dumps(config))
+
+
+def test_weights_half_way_between_two_trainings():
+    first, second = build("restorer"), build("restorer")
+    expected = {key: (value + second.state_dict()[key]) / 2 for key, value in first.state_dict().items()}
+    mixed = mix(first, second, 0.5).state_dict()
+    assert all(torch.allclose(mixed[key], value, atol=1e-6) for key, value in expected.items())
+    with pytest.raises(InputError, match=r"share must be from 0 to 1, got 1\.5"):
+        mix(first, second, 1.5)
+    with pytest.raises(InputError, match="two trainings of one network of one size"):
+        mix(first, build("restorer", json.dumps({"middle": 5})), 0.5)

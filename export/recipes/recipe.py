@@ -54,6 +54,7 @@ class Settings:
     density: float = 2.5  # structural damage, as a multiple of what real film has: rare damage teaches little
     scene_lines: float = 0.3  # share of clips with poles, wires or grids drawn in, that are no scratches
     scene_details: float = 0.3  # share of clips with small bright and dark things drawn in, that are no dirt
+    scene_softness: float = 0.35  # share of clips that are filmed softly, which is no blur to be undone
     photo: float = 0.15  # share of pseudo-clips from photographs
     references: int = 3  # most references a clip (colorize)
     color_weight: float = 1.0  # of the colour's loss beside the luma's (joint; beta in equation 3 of DeepRemaster)
@@ -81,7 +82,7 @@ class Settings:
 
 
 # Settings that belong together: most recipes have no use for some of these groups.
-DAMAGE = frozenset({"damage", "synthesis", "density", "scene_lines", "scene_details"})
+DAMAGE = frozenset({"damage", "synthesis", "density", "scene_lines", "scene_details", "scene_softness"})
 REFERENCES = frozenset({"references"})
 BACKBONE = frozenset({"backbone", "backbone_rate", "freeze"})
 REUSE = frozenset({"reuse"})
