@@ -34,7 +34,16 @@ def grow(net: nn.Module, config: str) -> nn.Module:
     if name not in _LAYOUTS:
         raise InputError(f"a {name} cannot be grown; choose a {' or a '.join(_LAYOUTS)}, or train a fresh one")
     small = json.loads(config_json(net))
-    large = build(name, json.dumps(small | json.loads(config)))
+    try:
+        wanted = small | json.loads(config)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f'{config!r} is no JSON of hyper-parameters ({error}); give such as {{"middle": 5}}'
+        ) from error
+    large = build(name, json.dumps(wanted))
+    if parts := [key for key, value in small.items() if isinstance(value, bool) and wanted[key] != value]:
+        raise InputError(f"cannot grow to {config}: {parts[0]} would be {wanted[parts[0]]}; only widths and numbers of "
+                         "blocks can grow")  # fmt: skip
     layout = _LAYOUTS[name](small, json.loads(config_json(large)))
     state = large.state_dict()
     old = net.state_dict()

@@ -46,6 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         nets = (load_weights(path) for path in (options.first, options.second))
+        options.out.parent.mkdir(parents=True, exist_ok=True)
         save_weights(options.out, mix(*nets, options.share))
     except RemasterError as error:
         sys.exit(f"export.mix: {error}")

@@ -3,9 +3,9 @@
 `--recipe` chooses what is trained and how: `ours` (the default), `palette` (colour without references), `deepremaster`
 or `rtn`, the two papers' networks as they trained them (`export/recipes/`). A run is cut off by `--minutes` or
 `--steps`, whichever comes first. Checkpoints are written every few minutes; `--resume` goes on from the last one (with
-`--minutes inf`, where the schedule follows steps and not the clock, bit for bit as if nothing had happened). On several
-GPUs: `torchrun --nproc-per-node 4 -m export.train ...`; each process then makes batches of its own. Several machines
-need a folder that they share for OUT.
+`--minutes inf`, where the schedule follows steps and not the clock, and without `--workers` and `--reuse`, bit for bit
+as if nothing had happened). On several GPUs: `torchrun --nproc-per-node 4 -m export.train ...`; each process then makes
+batches of its own. Several machines need a folder that they share for OUT.
 """
 
 from __future__ import annotations
@@ -98,7 +98,13 @@ class Run:
                 )
         self.nets.load_state_dict(state["nets"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+        except ValueError as error:
+            raise InputError(
+                f"{self.checkpoint} is of a run in which other parts learnt, or of an older version ({error}); resume "
+                "with the same settings, or give another --out"
+            ) from error
         if self.critic:
             self.critic.load_state_dict(state["critic"])
             self.critic_optimizer.load_state_dict(state["critic_optimizer"])
@@ -233,8 +239,8 @@ def main(arguments: list[str] | None = None) -> None:
     if s.threads:
         torch.set_num_threads(s.threads)
     torch.manual_seed(s.seed)
-    torch.set_float32_matmul_precision("high")  # TF32 on a GPU
-    torch.backends.cudnn.benchmark = task == "restore"  # where all batches have one shape
+    torch.set_float32_matmul_precision("high")  # TF32 on a GPU, also in matching and validation
+    torch.backends.cudnn.benchmark = task == "restore"  # where all batches have one shape; validation pays for it
     if not group.first:
         group.wait()  # until the first one has written the cache of clips
     recipe = RECIPES[s.recipe][task](s)
@@ -280,8 +286,14 @@ def parse(arguments: list[str] | None) -> tuple[str, Settings]:
     standard = asdict(Settings(**recipe.defaults))
     changed = {name for name, value in given.items() if value != standard[name]}
     trained = {"backbone"} | (set() if recipe.grows else {"config"}) if given.get("start_from") else set()
-    for idle, why in ((recipe.ignored, f"in the recipe {given.get('recipe', Settings.recipe)}"),
-                      (trained, "when it goes on with trained networks")):  # fmt: skip
+    reasons = {
+        f"in the recipe {given.get('recipe', Settings.recipe)}": recipe.ignored,
+        "when it goes on with trained networks": trained,
+        "when the backbone is frozen": {"backbone_rate"} if given.get("freeze") else set(),
+        "when workers make batches: it misses their time": {"cpu_time"} if given.get("workers") else set(),
+        "when nothing is validated": {"validate_every"} if given.get("validate_minutes") == math.inf else set(),
+    }
+    for why, idle in reasons.items():
         if useless := ["--" + name.replace("_", "-") for name in sorted(changed & idle)]:
             parser.error(f"{task} does not use {', '.join(useless)} {why}; leave it out")
     return task, Settings(**(recipe.defaults | given))

@@ -59,6 +59,8 @@ def test_a_grown_network_does_the_same_and_learns_with_all_it_has(network, confi
     [
         ("restorer", {"widths": [16, 48, 96]}, "a width of 24 cannot become 16"),
         ("restorer", {"middle": 2}, "at least as many blocks"),
+        ("restorer", {"shift": False}, "shift would be False; only widths"),
+        ("restorer", [1], "is no JSON of hyper-parameters"),
         ("restorer", {"tone": 48}, "only widths and numbers of blocks can grow"),
         ("colorizer", {"key": 96}, "only widths and numbers of blocks can grow"),
         ("deepremaster-restorer", {"width": 0.25}, "a deepremaster-restorer cannot be grown"),

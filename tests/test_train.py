@@ -23,7 +23,8 @@ import torch
 from export.losses import colorize_loss, restore_loss, temporal
 from export.recipes import RECIPES, Settings
 from export.recipes.deepremaster import DeepColorize
-from export.recipes.degrade import jpeg, view
+from export.recipes.degrade import add_softness, jpeg, view
+from export.recipes.material import Material, draw_samples, from_photo
 from export.recipes.supply import Pool, Supply
 from export.train import parse
 from vs_remaster.color import rgb_to_ycbcr
@@ -135,6 +136,12 @@ def test_both_networks_train_jointly(recipe, data, tmp_path):
         ("restore --references 2 --freeze", "does not use --freeze, --references in the recipe ours"),
         ("colorize --recipe deepremaster --weight-decay 0.1", "does not use --weight-decay in the recipe deepremaster"),
         ("colorize --recipe rtn --damage masks", "does not use --damage in the recipe rtn"),
+        ("colorize --freeze --backbone-rate 0.1", "does not use --backbone-rate when the backbone is frozen"),
+        ("restore --workers 2 --cpu-time", "does not use --cpu-time when workers make batches"),
+        (
+            "restore --validate-minutes inf --validate-every 2",
+            "does not use --validate-every when nothing is validated",
+        ),
         ("joint --start-from a,b --config {}", "does not use --config when it goes on with trained networks"),
     ],
 )
@@ -153,7 +160,7 @@ def test_a_restorer_may_learn_for_the_eye(data, tmp_path):
     sizes = [(64, 3, 11, 11), (192, 64, 5, 5), (384, 192, 3, 3), (256, 384, 3, 3), (256, 256, 3, 3)]
     for i, size in enumerate(sizes):
         weights |= {f"conv{i}.weight": torch.randn(size) / 30, f"conv{i}.bias": torch.zeros(size[0])}
-    s = Settings(data=str(data), size=64, frames=5, batch=2, lines=96, perceptual_weight=0.5, photo=0.0)
+    s = Settings(data=str(data), size=64, frames=5, batch=2, lines=96, perceptual_weight=0.5, photo=0.0, device="cpu")
     with patch("export.perceptual.read_weights", lambda path, network: weights):
         recipe = RECIPES["ours"]["restore"](replace(s, perceptual=str(tmp_path)))
     net = recipe.start()
@@ -226,6 +233,38 @@ def test_workers_make_batches_and_a_network_grows(data, tmp_path):
         assert not (tmp_path / task / "validation.jsonl").exists()
 
 
+def test_photographs_are_coloured_from_a_later_view_of_them(data):
+    photo = (torch.rand(3, 150, 180, generator=torch.Generator().manual_seed(0)) * 255).byte()
+    s = Settings(data=str(data), lines=96, size=64, frames=3, batch=2, photo=1.0, device="cpu")
+    material = Material.load(s, color=True)._replace(photos=[photo])
+    generator = torch.Generator().manual_seed(3)
+    for side in (48, 64, 80):
+        frames, (reference,) = from_photo(material, s, side, generator)
+        assert frames.shape == (3, 3, 64, 64) and reference.shape == (3, side, side)
+    for sample in draw_samples(material, s, generator) + draw_samples(material, s, generator):
+        assert torch.stack(sample.references).shape[-1] in (48, 64, 80) and len(sample.references) in (1, 2, 4)
+
+
+def test_a_backbone_may_learn_slowly_or_not_at_all(data):
+    common = {"data": str(data), "lines": 96, "photo": 0.0, "validate_minutes": math.inf, "device": "cpu", "lr": 1e-3}
+    for more, rates in (({"backbone_rate": 0.2}, [1e-3, 2e-4]), ({"freeze": True}, [1e-3])):
+        recipe = RECIPES["ours"]["colorize"](Settings(**common, **more))
+        nets = recipe.start()
+        groups = recipe.optimizer(nets).param_groups
+        assert [group["lr"] for group in groups if group["params"]] == pytest.approx(rates)
+        assert all(p.requires_grad == ("freeze" not in more) for p in nets["colorizer"].backbone.parameters())
+
+
+def test_some_clips_are_soft_and_the_others_as_they_were():
+    clips = torch.rand(40, 2, 1, 24, 24, generator=torch.Generator().manual_seed(0))
+    made = [add_softness(clips, torch.Generator().manual_seed(1), share) for share in (0.0, 0.5, 0.5)]
+    assert torch.equal(made[0], clips) and torch.equal(made[1], made[2])
+    soft = [not torch.equal(a, b) for a, b in zip(made[1], clips)]
+    assert 10 < sum(soft) < 30
+    for before, after, blurred in zip(clips, made[1], soft):
+        assert not blurred or 0.1 < float(after.std() / before.std()) < 0.95
+
+
 class Counted(NamedTuple):
     number: torch.Tensor
 
@@ -243,7 +282,7 @@ def test_processes_make_other_batches_and_the_same_ones_in_every_run():
     assert len(set(first)) == 6 and first == drawn()
 
 
-def test_a_pool_shows_every_clip_as_often_as_asked(monkeypatch):
+def test_a_pool_shows_clips_as_often_as_asked_on_average(monkeypatch):
     monkeypatch.setattr("export.recipes.supply.POOL", 4)
     made = iter(range(10_000))
 
@@ -267,7 +306,15 @@ def test_a_pool_shows_every_clip_as_often_as_asked(monkeypatch):
 def test_a_batch_of_clips_to_colour_is_worked_on_at_once(data):
     """All clips have as many references; what training makes of them is what the network makes of each."""
     s = Settings(
-        data=str(data), size=64, frames=3, batch=3, lines=96, photo=0.0, references=3, validate_minutes=math.inf
+        data=str(data),
+        size=64,
+        frames=3,
+        batch=3,
+        lines=96,
+        photo=0.0,
+        references=3,
+        validate_minutes=math.inf,
+        device="cpu",
     )
     recipe = RECIPES["ours"]["colorize"](s)
     nets, generator = recipe.start(), torch.Generator().manual_seed(2)

@@ -113,6 +113,14 @@ def gauss_blur(x: Tensor, across: float, down: float, angle: float) -> Tensor:
     return F.conv2d(padded, (kernel / kernel.sum())[None, None])
 
 
+def add_softness(clips: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    """Blur a share of clean clips `[B, T, 1, H, W]`: an old lens drew softly, and what was never sharp must not get
+    the halos of sharpening."""
+    soft = [rand(generator) < share for _ in clips]
+    sigmas = [between(generator, 0.4, 1.6) for _ in clips]
+    return torch.stack([gauss_blur(c, s, s, 0.0) if on else c for c, s, on in zip(clips, sigmas, soft)])
+
+
 def moving_line(frames: int, height: int, width: int, generator: torch.Generator) -> Tensor:
     """One upright line that wanders through a clip: `[T, 1, H, W]`, 0..1."""
     steps = torch.randn(frames, generator=generator)

@@ -14,8 +14,11 @@ from torch.nn import functional as F
 
 from export.damage import Templates, load_templates
 from export.data import Clip, cached_pack, load_clips, load_photos, photo_clip, sample_crops
+from vs_remaster.process import processors
 
 from .recipe import Settings
+
+DECODED_AT_ONCE = 8  # clips, and four times as many wait in memory
 
 
 class Material(NamedTuple):
@@ -29,7 +32,11 @@ class Material(NamedTuple):
         """Luma or RGB of everything in `s.data`, clips through the cache where one is named."""
         root = Path(s.data)
         folder = root / "video/train"
-        how = {"short_edge": s.lines, "color": color, "threads": os.cpu_count() or 2}
+        how = {
+            "short_edge": s.lines,
+            "color": color,
+            "threads": min(DECODED_AT_ONCE, processors() or os.cpu_count() or 2),
+        }
         clips = cached_pack(folder, Path(s.cache), **how) if s.cache else load_clips(folder, **how)
         if s.made_on != "cpu":
             clips = [Clip(c.name, c.frames.to(s.made_on)) for c in clips]
@@ -81,7 +88,7 @@ def draw_sample(material: Material, s: Settings, side: int, count: int, generato
 
 def from_photo(material: Material, s: Settings, side: int, generator: torch.Generator) -> tuple[Tensor, list[Tensor]]:
     """A photograph moving; its reference is a later frame of the same movement."""
-    photo = material.photos[integer(generator, len(material.photos))]
+    photo = material.photos[integer(generator, len(material.photos))].to(s.made_on)
     moving = photo_clip(photo, s.frames + 4 + integer(generator, 24), s.size, generator)
     return moving[: s.frames], [resized(moving[-1:], side)[0]]
 

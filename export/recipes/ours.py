@@ -20,8 +20,8 @@ from vs_remaster.models.attention import join
 from vs_remaster.models.colorizer import ColorizerOutput
 from vs_remaster.models.restorer import Lines
 
-from .degrade import gauss_blur
-from .material import Material, Sample, between, damage_templates, draw_samples, film_tone, rand, turn_hue
+from .degrade import add_softness
+from .material import Material, Sample, damage_templates, draw_samples, film_tone, rand, turn_hue
 from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, REUSE, SUPPLY, Recipe, Settings
 from .supply import Pool, Supply
 from .validation import ColorValidation, JointValidation, RestoreValidation
@@ -74,14 +74,6 @@ class _Supplied(Recipe):
 
     def close(self) -> None:
         self.batches.close()
-
-
-def add_softness(clips: Tensor, generator: torch.Generator, share: float) -> Tensor:
-    """Blur a share of clean clips `[B, T, 1, S, S]`: an old lens drew softly, and what was never sharp must not get
-    the halos of sharpening."""
-    soft = [rand(generator) < share for _ in clips]
-    sigmas = [between(generator, 0.4, 1.6) for _ in clips]
-    return torch.stack([gauss_blur(c, s, s, 0.0) if on else c for c, s, on in zip(clips, sigmas, soft)])
 
 
 class Restore(_Supplied):

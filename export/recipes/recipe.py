@@ -56,12 +56,14 @@ class Settings:
     scene_details: float = 0.3  # share of clips with small bright and dark things drawn in, that are no dirt
     scene_softness: float = 0.35  # share of clips that are filmed softly, which is no blur to be undone
     photo: float = 0.15  # share of pseudo-clips from photographs
-    references: int = 3  # most references a clip (colorize)
+    references: int = 3  # most of a clip (colorize); ours: 1, 2, 4 .. up to one more, other scenes' among them
     color_weight: float = 1.0  # of the colour's loss beside the luma's (joint; beta in equation 3 of DeepRemaster)
     freeze: bool = False  # leave the colorizer's ImageNet backbone as it is: twice the steps in the same time
     backbone_rate: float = 1.0  # how fast that backbone learns, as a share of the learning rate
     workers: int = 0  # processes that make batches beside the training; 0: made in between, the same in every run
-    reuse: int = 1  # times that a damaged clip is shown, among others and mirrored or backwards; for slow workers
+    reuse: int = (
+        1  # times that a damaged clip is shown on average, among others, mirrored or backwards; for slow workers
+    )
     seed: int = 1
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
     threads: int = 0  # CPU threads; 0: as torch likes

@@ -41,6 +41,8 @@ class Supply[Batch: tuple]:
     """
 
     def __init__(self, make: Make[Batch], s: Settings) -> None:
+        if s.workers < 0:
+            raise InputError(f"workers must be 0 or more, got {s.workers}; 0 makes batches in between")
         if s.workers and "fork" not in multiprocessing.get_all_start_methods():
             raise InputError(f"workers must be able to fork, and {sys.platform} has no fork; leave --workers out")
         self.make, self.s = make, s
@@ -67,12 +69,14 @@ class Supply[Batch: tuple]:
 
 
 class Pool[Batch: tuple]:
-    """A supply of clips `[B, T, C, H, W]` that shows each of them `reuse` times, among others, mirrored or backwards.
+    """A supply of clips `[B, T, C, H, W]` that shows each `reuse` times on average: among others, mirrored, backwards.
 
     Source: data echoing (Choi et al., 2019), for when the GPU learns faster than the CPU makes clips.
     """
 
     def __init__(self, supply: Supply[Batch], s: Settings) -> None:
+        if s.reuse < 1:
+            raise InputError(f"reuse must be 1 or more, got {s.reuse}; 1 shows every clip once")
         self.supply, self.s = supply, s
         self.kind: type[Batch]
         self.kept: list[Tensor] = []
@@ -86,7 +90,7 @@ class Pool[Batch: tuple]:
             self.keep(self.supply(generator))
             self.owed -= 1
         self.owed += 1 / self.s.reuse
-        chosen = torch.randint(self.filled, (self.s.batch,), generator=generator).to(self.kept[0].device)
+        chosen = torch.randperm(self.filled, generator=generator)[: self.s.batch].to(self.kept[0].device)
         turned = [dim for dim in (1, 4) if torch.rand((), generator=generator) < 0.5]
         return self.kind(*(x[chosen].float().flip(turned) for x in self.kept))
 
