@@ -247,6 +247,14 @@ def test_defaults_are_those_of_the_dataclasses():
     assert cli._output_options(cli._parser().parse_args(["run", "in.mkv", "-o", "out.mkv"])) == OutputOptions()
 
 
+def test_a_variant_that_only_one_network_has_leaves_the_other_its_own():
+    models = {network: cli._model("quality", network) for network in ("restorer", "colorizer")}
+    assert models == {"restorer": "quality", "colorizer": "auto"}
+    assert [cli._model(name, "colorizer") for name in ("fast", "automatic", "none such")] == [
+        "fast", "automatic", "none such"
+    ]  # fmt: skip
+
+
 def test_options_reach_the_engine(tmp_path, capsys, references, monkeypatch):
     seen = {}
 

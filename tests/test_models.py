@@ -29,8 +29,8 @@ def test_a_saved_network_loads_as_itself(name, tmp_path):
         assert torch.equal(again.state_dict()[key], value.half().float()), key
 
 
-@pytest.mark.parametrize(("name", "model", "size"), [("restorer", "fast", 4), ("colorizer", "fast", 4),
-                                                     ("colorizer", "automatic", 10)])  # fmt: skip
+@pytest.mark.parametrize(("name", "model", "size"), [("restorer", "fast", 4), ("restorer", "quality", 10),
+                                                     ("colorizer", "fast", 4), ("colorizer", "automatic", 10)])  # fmt: skip
 def test_shipped_weights_are_small_whole_and_described(name, model, size):
     entry = weights.manifest()[f"{name}-{model}"]
     path = weights.find(name, model)
@@ -42,12 +42,17 @@ def test_shipped_weights_are_small_whole_and_described(name, model, size):
     assert all(v.isfinite().all() for v in state.values())
 
 
-def test_restorer_fast_costs_no_more_than_promised():
+def test_all_shipped_weights_together_are_small():
+    assert sum(path.stat().st_size for path in weights.folder().glob("*.safetensors")) <= 24 * 2**20
+
+
+@pytest.mark.parametrize("model, most", [("fast", 6.1), ("quality", 37)])
+def test_a_restorer_costs_no_more_than_promised(model, most):
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        RestorerNet()(torch.rand(1, 1, 1, 400, 528))
-    assert counter.get_total_flops() / 2e9 < 6.1
+        weights.load_model("restorer", model)(torch.rand(1, 1, 1, 400, 528))
+    assert counter.get_total_flops() / 2e9 < most
 
 
 def test_bad_weight_files_are_named(tmp_path):

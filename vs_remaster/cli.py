@@ -366,14 +366,15 @@ def _work(
 
 
 def _model(name: str, network: str) -> str:
-    """What `--model` means for a network: a weight file, and imported weights, are for the network that they hold; the
-    other takes its own."""
-    from .weights import imported, network_of
+    """What `--model` means for a network: a weight file, imported weights and a shipped variant are for the networks
+    that they hold; the other takes its own."""
+    from .weights import imported, network_of, variants
 
     path = Path(name)
     if path.is_file():
         return name if network_of(path) == network else "auto"
     holds = [known.partition("-")[0] for known in imported() if known.partition("-")[2] == name]
+    holds += [known for known in ("restorer", "colorizer") if name in variants(known)]
     return "auto" if holds and network not in holds else name
 
 
