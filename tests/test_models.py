@@ -15,7 +15,7 @@ from vs_remaster.errors import InputError
 from vs_remaster.models import NETWORKS, build, info
 from vs_remaster.models.attention import coarse_match, fine_match, join, likeness, places
 from vs_remaster.models.colorizer import ColorizerNet, working_size
-from vs_remaster.models.restorer import RestorerNet, apply_tone
+from vs_remaster.models.restorer import apply_tone
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -29,8 +29,10 @@ def test_a_saved_network_loads_as_itself(name, tmp_path):
         assert torch.equal(again.state_dict()[key], value.half().float()), key
 
 
-@pytest.mark.parametrize(("name", "model", "size"), [("restorer", "fast", 4), ("restorer", "quality", 10),
-                                                     ("colorizer", "fast", 4), ("colorizer", "automatic", 10)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "model", "size"),
+    [("restorer", "fast", 4), ("restorer", "quality", 10), ("colorizer", "fast", 4), ("colorizer", "automatic", 10)],
+)
 def test_shipped_weights_are_small_whole_and_described(name, model, size):
     entry = weights.manifest()[f"{name}-{model}"]
     path = weights.find(name, model)
