@@ -101,8 +101,10 @@ def coded(tmp_path_factory, ffmpeg) -> Path:
     command = [ffmpeg, "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=s=256x144:r=30000/1001:d=2"]
     command += ["-f", "lavfi", "-i", "sine=d=1.5", "-f", "lavfi", "-i", "aevalsrc=sin(t*900)|sin(t*700):s=48000:d=2.5"]
     command += ["-map", "0", "-map", "1", "-map", "2", "-c:v", "libx264", "-crf", "8", "-pix_fmt", "yuv420p", "-c:a:0"]
-    command += ["pcm_s16le", "-c:a:1", "pcm_s24le", "-vf", "setsar=16/15", "-timecode", "00:00:59;20"]
-    command += ["-colorspace", "smpte170m", "-color_primaries", "smpte170m", "-color_trc", "smpte170m", path]
+    command += ["pcm_s16le", "-c:a:1", "pcm_s24le", "-timecode", "00:00:59;20"]
+    # by a filter: newer FFmpegs (9.0) take primaries and transfer from the frames, whatever the options say
+    tags = "setparams=colorspace=smpte170m:color_primaries=smpte170m:color_trc=smpte170m"
+    command += ["-vf", f"setsar=16/15,{tags}", path]
     subprocess.run([str(part) for part in command], check=True)
     return path
 
