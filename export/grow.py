@@ -44,7 +44,7 @@ def grow(net: nn.Module, config: str) -> nn.Module:
     if parts := [key for key, value in small.items() if isinstance(value, bool) and wanted[key] != value]:
         raise InputError(f"cannot grow to {config}: {parts[0]} would be {wanted[parts[0]]}; only widths and numbers of "
                          "blocks can grow")  # fmt: skip
-    layout = _LAYOUTS[name](small, json.loads(config_json(large)))
+    layout = _LAYOUTS[name](small, wanted)
     state = large.state_dict()
     old = net.state_dict()
     for key, value in state.items():

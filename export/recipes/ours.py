@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.damage import DamageSettings, damage_batch
+from export.damage import Damaged, DamageSettings, damage_batch
 from export.data import Clip, add_details, add_lines
 from export.losses import colorize_loss, restore_loss
 from export.perceptual import LPIPS
@@ -29,14 +29,6 @@ from .validation import ColorValidation, JointValidation, RestoreValidation
 log = logging.getLogger("train")
 
 LOOKED_AT = 3  # frames of each clip that the perceptual loss sees
-
-
-class Damaged(NamedTuple):
-    """Damaged frames, what they should become, and where the damage is; all `[B, T, 1, S, S]`."""
-
-    frames: Tensor
-    target: Tensor
-    mask: Tensor
 
 
 class Scene(NamedTuple):
@@ -63,7 +55,7 @@ class Synthesis:
         clean = add_lines(clean, generator, self.s.scene_lines)
         clean = add_details(clean, generator, self.s.scene_details)
         clean = add_softness(clean, generator, self.s.scene_softness)
-        return Damaged(*damage_batch(clean, generator, self.settings, self.templates))
+        return damage_batch(clean, generator, self.settings, self.templates)
 
 
 class _Supplied(Recipe):

@@ -61,9 +61,7 @@ class Settings:
     freeze: bool = False  # leave the colorizer's ImageNet backbone as it is: twice the steps in the same time
     backbone_rate: float = 1.0  # how fast that backbone learns, as a share of the learning rate
     workers: int = 0  # processes that make batches beside the training; 0: made in between, the same in every run
-    reuse: int = (
-        1  # times that a damaged clip is shown on average, among others, mirrored or backwards; for slow workers
-    )
+    reuse: int = 1  # times that a damaged clip is shown on average, mirrored or backwards; for slow workers
     seed: int = 1
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
     threads: int = 0  # CPU threads; 0: as torch likes

@@ -27,8 +27,7 @@ class Stream[Batch](IterableDataset):
         self.make, self.seed = make, seed
 
     def __iter__(self) -> Iterator[Batch]:
-        worker = get_worker_info()
-        generator = torch.Generator().manual_seed(self.seed + (worker.id if worker else 0))
+        generator = torch.Generator().manual_seed(self.seed + get_worker_info().id)
         while True:
             yield self.make(generator)
 
