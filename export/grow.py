@@ -23,8 +23,8 @@ def grow(net: nn.Module, config: str) -> nn.Module:
     """A larger network that returns the same as `net`.
 
     Args:
-        net: a restorer (`widths` and numbers of blocks can grow) or a colorizer (`width8`, `width4`; `search` may be
-            another, which changes the matching a little).
+        net: a restorer (`widths` and numbers of blocks can grow) or a colorizer (`width8`, `width4`; `half` where it was
+            0; `search` may be another, which changes the matching a little).
         config: its new hyper-parameters as JSON; those not named stay.
 
     Raises:
@@ -49,6 +49,8 @@ def grow(net: nn.Module, config: str) -> nn.Module:
     old = net.state_dict()
     for key, value in state.items():
         if key not in old:
+            if key.startswith("detail.") and not small["half"]:
+                continue  # a fresh one changes nothing
             if ".blocks." not in key:
                 raise InputError(f"cannot grow to {config}: the trained network has no {key}")
             if ".conv2." in key:
@@ -126,6 +128,7 @@ def _colorizer(small: dict, large: dict) -> dict[str, tuple[Channels, Channels]]
         "mix8": (eight, _after(4 + large["value"], (eight, w8))), "stage8a": (eight, eight), "stage8b": (eight, eight),
         "up": (_shuffled(four), eight), "mix4": (four, _after(6, (four, w4), (four, w4))), "stage4": (four, four),
         "head": (None, four), "convex.0": (four, _after(0, (four, w4), (pixels, 16))), "convex.2": (None, four),
+        "detail.up": (None, four), "detail.up_hidden": (None, four),
     }  # fmt: skip
 
 

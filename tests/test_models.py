@@ -158,12 +158,16 @@ def test_local_matching_finds_the_very_pixel_of_the_right_reference():
     memory = join(memories)
     keys = memories[1].fine_keys.view(12, 8, 8)
     queries = keys.roll(1, 1).reshape(1, -1, 8)
-    best = (35 + torch.arange(24)).view(1, 24)  # the same place in the second reference
-    chroma, cosine = fine_match(queries, best, 6, 4, memory, torch.tensor(400.0), 2)
+    found = memory.place[35:].view(1, 6, 4, 5)  # the same place in the second reference
+    scale = torch.tensor(400.0)
+    chroma, cosine, found = fine_match(queries, found, memory.fine_keys, memory.fine_chroma, scale, 2)
     want = memories[1].fine_chroma.view(12, 8, 2).roll(1, 1)
     got = chroma.view(12, 8, 2)
     assert torch.allclose(got[:, 1:], want[:, 1:], atol=1e-3)
     assert torch.allclose(cosine.view(12, 8)[:, 1:], torch.ones(12, 7), atol=1e-5)
+    lines, columns = torch.meshgrid(torch.arange(12), torch.arange(7), indexing="ij")
+    first = torch.full_like(lines, 140)  # the first reference has 10 x 14 positions
+    assert torch.equal(found[0, :, 1:, :3], torch.stack([first, lines, columns], 2))
 
 
 def test_upsampling_is_convex():

@@ -31,8 +31,8 @@ from ..models.restorer import THUMBNAIL, Lines, RestorerNet
 
 OPSET = 18  # what ONNX Runtime 1.14 and TensorRT 8.6 read; none of the operators needs more
 LISTS = {"overview": 1} | dict.fromkeys(
-    ("keys", "values", "fine_keys", "fine_chroma", "place", "owner", "gains", *DeepMemory._fields), 0
-)
+    ("keys", "values", "fine_keys", "fine_chroma", "half_keys", "half_chroma", "place", "owner", "gains"), 0
+) | dict.fromkeys(DeepMemory._fields, 0)
 """Which dimension of an input grows with the references."""
 _CHUNKS = 4  # parts of a frame's queries: the graph holds a quarter of its scores at once
 
@@ -100,11 +100,12 @@ class _Encode(_Part):
     def make(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, ...]:
         memory = self.net.encode(luma, chroma)
         keys = memory.keys.t().reshape(1, -1, luma.shape[2] // 8, luma.shape[3] // 8)
-        return memory.keys, memory.values, memory.fine_keys, memory.fine_chroma, _overview(keys)
+        halves = (memory.half_keys, memory.half_chroma) if self.net.detail else ()
+        return memory.keys, memory.values, memory.fine_keys, memory.fine_chroma, _overview(keys), *halves
 
 
 class _Look(_Part):
-    """What `ColorizerNet.features` and `carry` make of one frame."""
+    """What `ColorizerNet.features` and `carry` make of one frame, and of what is matched at 1/2."""
 
     def make(
         self,
@@ -117,6 +118,7 @@ class _Look(_Part):
         owner: Tensor,
         overview: Tensor,
         gains: Tensor,
+        *halves: Tensor,
     ) -> tuple[Tensor, ...]:
         net = self.net
         f = net.features(luma)
@@ -141,30 +143,44 @@ class _Look(_Part):
             carried = torch.cat([value, shares.sum(1, keepdim=True), similarity], 1)
             coarse = carried.view(1, height, width, -1).permute(0, 3, 1, 2)
             if net.config.local:
-                memory = Memory(keys, values, fine_keys, fine_chroma, place, owner, [], overview, [])
-                found = fine_match(
-                    rows(f.fine_keys), best[None], height, width, memory, net.fine_scale, net.config.search
+                found = place[best].view(1, height, width, 5)
+                fine = fine_match(
+                    rows(f.fine_keys), found, fine_keys, fine_chroma, net.fine_scale, net.config.search
                 )
-                local = torch.cat(found, 2).view(1, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
+                local = torch.cat([fine.chroma, fine.similarity], 2)
+                local = local.view(1, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
             else:
                 local = torch.cat([coarse[:, :2], coarse[:, -1:]], 1)
                 local = F.interpolate(local, scale_factor=2, mode="bilinear", align_corners=False)
-        return f.coarse, f.fine, coarse, local, shares.mean(0, keepdim=True)
+        made = (f.coarse, f.fine, coarse, local, shares.mean(0, keepdim=True))
+        if not net.detail:
+            return made
+        half_keys, half = net.detail.features(luma, f.fine)
+        return *made, half, net.detail.carry(half_keys, fine.found, *halves)
 
 
 class _Decode(_Part):
-    """What `ColorizerNet.decode` and `convex` make of a window."""
+    """What `ColorizerNet.decode`, `convex` and `detail` make of a window."""
 
     def make(
-        self, luma: Tensor, features8: Tensor, features4: Tensor, carried8: Tensor, carried4: Tensor, scene: Tensor
+        self,
+        luma: Tensor,
+        features8: Tensor,
+        features4: Tensor,
+        carried8: Tensor,
+        carried4: Tensor,
+        scene: Tensor,
+        *halves: Tensor,
     ) -> Tensor:
-        halo = Halo(self.net.before, self.net.after)
-        value, known, similarity = carried8.split([2 + self.net.config.value, 1, 1], 1)
+        net, halo = self.net, Halo(self.net.before, self.net.after)
+        value, known, similarity = carried8.split([2 + net.config.value, 1, 1], 1)
         refined, nearness = carried4.split([2, 1], 1)
         f = Features(luma, luma, features8, features4)
         with scene_within(Edges(luma.shape[0], scene[0], scene[1])):
-            chroma4, hidden = self.net.decode(f, value, known, similarity, refined, nearness, 1, halo)
-        return self.net.convex(chroma4, hidden, luma[halo.kept(luma.shape[0])])
+            chroma4, hidden = net.decode(f, value, known, similarity, refined, nearness, 1, halo)
+        kept = halo.kept(luma.shape[0])
+        chroma = net.convex(chroma4, hidden, luma[kept])
+        return net.detail(chroma, hidden, luma[kept], *(x[kept] for x in halves)) if net.detail else chroma
 
 
 def _overview(keys: Tensor) -> Tensor:
@@ -197,7 +213,7 @@ class _DeepDecode(_Part):
 
 
 _CLIP = {0: "frames", 2: "height", 3: "width"}
-_AT4, _AT8, _AT16 = ({0: "frames", 2: f"height/{n}", 3: f"width/{n}"} for n in (4, 8, 16))
+_AT2, _AT4, _AT8, _AT16 = ({0: "frames", 2: f"height/{n}", 3: f"width/{n}"} for n in (2, 4, 8, 16))
 
 
 def graphs(net: nn.Module, precision: str = "fp32", channels: bool = False) -> dict[str, Graph]:
@@ -259,31 +275,37 @@ def _restorer(net: RestorerNet) -> dict[str, Graph]:
 
 def _colorizer(net: ColorizerNet) -> dict[str, Graph]:
     height, width, count = 48, 64, net.before + 2 + net.after
+    config, at8, at4, at2 = net.config, *((height // n, width // n) for n in (8, 4, 2))
+    keys, fine, half = (lines * columns for lines, columns in (at8, at4, at2))
     picture = {2: "height", 3: "width"}
     pair = {"luma": torch.rand(1, 1, height, width), "chroma": torch.rand(1, 2, height, width) - 0.5}
-    remembered = ("keys", "values", "fine_keys", "fine_chroma", "overview")
-    lists = {"keys": {0: "keys"}, "values": {0: "keys"}, "fine_keys": {0: "fine"}, "fine_chroma": {0: "fine"}}
-    dims = {"luma": picture, "chroma": picture, **lists, "overview": {0: "areas"}}
-    encode = Graph(_Encode(net), pair, remembered, dims)
-
-    config, at8, at4 = net.config, (height // 8, width // 8), (height // 4, width // 4)
-    keys, fine = at8[0] * at8[1], at4[0] * at4[1]
-    memory = {
-        "luma": torch.rand(1, 1, height, width),
+    remembered = {
         "keys": torch.rand(keys, config.key),
         "values": torch.rand(keys, 2 + config.value),
         "fine_keys": torch.rand(fine, config.fine_key),
         "fine_chroma": torch.rand(fine, 2),
+    }
+    halves = {"half_keys": torch.rand(half, config.half_key), "half_chroma": torch.rand(half, 2)} if net.detail else {}
+    lists = {"keys": "keys", "values": "keys", "fine_keys": "fine", "fine_chroma": "fine"} | dict.fromkeys(halves, "half")
+    lists = {name: {0: rows} for name, rows in lists.items()}
+    dims = {"luma": picture, "chroma": picture, **lists, "overview": {0: "areas"}}
+    encode = Graph(_Encode(net), pair, (*remembered, "overview", *halves), dims)
+
+    memory = {
+        "luma": torch.rand(1, 1, height, width),
+        **remembered,
         "place": torch.tensor([0, 0, 0, *at4]).expand(keys, 5).contiguous(),
         "owner": torch.ones(keys, 2) / 2,
         "overview": torch.rand(2, 4, config.key),
         "gains": torch.rand(2),
+        **halves,
     }
     dims = {"luma": picture, **lists, "place": {0: "keys"}, "owner": {0: "keys", 1: "references"}}
     dims |= {"overview": {0: "references", 1: "areas"}, "gains": {0: "references"}, "shares": {1: "references"}}
     planes = dict(zip(("features8", "features4", "carried8", "carried4"), (_AT8, _AT4, _AT8, _AT4)))
-    one = {name: {k: v for k, v in axes.items() if k} for name, axes in planes.items()}
-    look = Graph(_Look(net), memory, (*planes, "shares"), dims | one)
+    finer = dict.fromkeys(("features2", "carried2"), _AT2) if net.detail else {}
+    one = {name: {k: v for k, v in axes.items() if k} for name, axes in (planes | finer).items()}
+    look = Graph(_Look(net), memory, (*planes, "shares", *finer), dims | one)
 
     of_convolutions = net.fine_in.weight.dtype
     window = {
@@ -294,8 +316,11 @@ def _colorizer(net: ColorizerNet) -> dict[str, Graph]:
         "carried4": torch.rand(count, 3, *at4),
         "scene": torch.tensor([1, count - 2]),
     }
-    decode = Graph(_Decode(net), window, ("chroma",), {"luma": _CLIP, **planes, "chroma": {**_CLIP, 0: "kept"}})
-    return {"encode": encode, "look": look, "decode": decode}
+    if net.detail:
+        window["features2"] = torch.rand(count, config.half, *at2).to(of_convolutions)
+        window["carried2"] = torch.rand(count, 3, *at2)
+    dims = {"luma": _CLIP, **planes, **finer, "chroma": {**_CLIP, 0: "kept"}}
+    return {"encode": encode, "look": look, "decode": Graph(_Decode(net), window, ("chroma",), dims)}
 
 
 def _deep_restorer(net: DeepRestorer) -> dict[str, Graph]:

@@ -119,8 +119,9 @@ class _ColorizerEngine(_OnnxEngine):
             made = self._encoded(luma, chroma)
             place = places(luma.shape[-2] // 8, luma.shape[-1] // 8, luma.device)
             owner = torch.zeros(len(place), dtype=torch.int64)
-            lists = (made[name] for name in ("keys", "values", "fine_keys", "fine_chroma"))
-            memories.append(Memory(*lists, place, owner, [len(place)], made["overview"], [len(made["overview"])]))
+            memories.append(
+                Memory(**made, place=place, owner=owner, counts=[len(place)], areas=[len(made["overview"])])
+            )
         return self._bind(join(memories))
 
     def _bind(self, memory: Memory) -> BoundMemory:
@@ -172,6 +173,8 @@ class _ColorizerEngine(_OnnxEngine):
             "carried8": (config.value + 4, 8, torch.float32),
             "carried4": (3, 4, torch.float32),
         }
+        if config.half:
+            shapes |= {"features2": (config.half, 2, half), "carried2": (3, 2, torch.float32)}
         wanted = {name: ((count, n, height // s, width // s), kind) for name, (n, s, kind) in shapes.items()}
         if {name: tuple(x.shape()) for name, x in self._planes.items()} != {name: x for name, (x, _) in wanted.items()}:
             keep = self.sessions["decode"].keep

@@ -19,7 +19,7 @@ CHUNK_SCORES = 4_000_000  # scores held at once (16 MB in float32)
 
 class Memory(NamedTuple):
     """Encoded references, all their positions in one list: coarse ones at 1/8 (K of them), fine ones at 1/4 (N of
-    them)."""
+    them), and for some networks those at 1/2."""
 
     keys: Tensor  # [K, D] unit vectors
     values: Tensor  # [K, V]; the first two channels are Cb, Cr
@@ -31,6 +31,8 @@ class Memory(NamedTuple):
     overview: Tensor  # [A, D] unit vectors: the keys averaged over areas of 4 x 4, for all references
     areas: list[int]  # how many rows of `overview` each reference has
     gains: Tensor | None = None  # [R] logarithms of the references' weights; None: all weigh the same
+    half_keys: Tensor | None = None  # [M, k] unit vectors at 1/2, M = 4N; None: nothing is matched there
+    half_chroma: Tensor | None = None  # [M, 2]
 
     def to(self, device: torch.device | str) -> Memory:
         """The same memory on another device."""
@@ -43,25 +45,26 @@ class Memory(NamedTuple):
     def subset(self, chosen: Sequence[int], weights: Sequence[float]) -> Memory:
         """Some of the references (at least one) with weights above 0, exactly as if only they had been encoded."""
         fine = [4 * count for count in self.counts]
-        of_keys = [x.split(self.counts) for x in (self.keys, self.values, self.place, self.owner)]
-        of_fine = [x.split(fine) for x in (self.fine_keys, self.fine_chroma)]
-        overview = self.overview.split(self.areas)
+        sizes = {"fine_keys": fine, "fine_chroma": fine, "overview": self.areas}
+        sizes |= {name: [4 * count for count in fine] for name in ("half_keys", "half_chroma")}
+        lists = {
+            name: x.split(sizes.get(name, self.counts))
+            for name in (*_LISTED, "place", "owner")
+            if (x := getattr(self, name)) is not None
+        }
         first = [sum(fine[:i]) for i in range(len(fine))]
         parts = []
         for i in chosen:
-            keys, values, place, owner = (x[i] for x in of_keys)
-            place = place.clone()
-            place[:, 0] -= first[i]
-            fine_keys, fine_chroma = (x[i] for x in of_fine)
-            parts.append(
-                Memory(
-                    keys, values, fine_keys, fine_chroma, place, owner, [self.counts[i]], overview[i], [self.areas[i]]
-                )
-            )
+            one = {name: x[i] for name, x in lists.items()}
+            one["place"] = one["place"] - one["place"].new_tensor([first[i], 0, 0, 0, 0])
+            parts.append(Memory(**one, counts=[self.counts[i]], areas=[self.areas[i]]))
         made = join(parts)
         if all(weight == 1 for weight in weights):
             return made
         return made._replace(gains=torch.tensor(weights, dtype=torch.float64).log().to(made.keys))
+
+
+_LISTED = ("keys", "values", "fine_keys", "fine_chroma", "overview", "half_keys", "half_chroma")
 
 
 def join(memories: list[Memory]) -> Memory:
@@ -73,10 +76,14 @@ def join(memories: list[Memory]) -> Memory:
         rows += memory.fine_keys.shape[0]
         places.append(place)
         owners.append(torch.full_like(memory.owner, i))
-    fields = [torch.cat([m[i] for m in memories]) for i in range(4)]
-    overview = torch.cat([m.overview for m in memories])
+
+    def all_of(name: str) -> Tensor | None:
+        parts = [getattr(m, name) for m in memories]
+        return None if parts[0] is None else torch.cat(parts)
+
+    listed = {name: all_of(name) for name in _LISTED}
     counts, areas = ([n for m in memories for n in getattr(m, name)] for name in ("counts", "areas"))
-    return Memory(*fields, torch.cat(places), torch.cat(owners), counts, overview, areas)
+    return Memory(**listed, place=torch.cat(places), owner=torch.cat(owners), counts=counts, areas=areas)
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -170,41 +177,55 @@ def coarse_match(
     return Match(*(torch.cat(x) for x in zip(*parts)))
 
 
+class Local(NamedTuple):
+    """Result of a local matching for the positions of F frames `[F, H, W]`."""
+
+    chroma: Tensor  # [F, H*W, 2]
+    similarity: Tensor  # [F, H*W, 1] the best cosine
+    found: Tensor  # [F, H, W, 5] int64: where that is, as in `Memory.place`
+
+
 def fine_match(
     queries: Tensor,
-    best: Tensor,
-    height: int,
-    width: int,
-    memory: Memory,
+    found: Tensor,
+    keys: Tensor,
+    chroma: Tensor,
     scale: Tensor,
     radius: int,
     together: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Match at 1/4 in a window of `2 * radius + 1` squared round the coarse match.
+) -> Local:
+    """Match in a window of `2 * radius + 1` squared round what was found at half the size.
 
-    `queries` `[F, 2*height*2*width, d]` unit vectors of F frames; `best` `[F, height*width]` from the coarse matching;
-    `together`: not one frame after the other, which takes F times the memory.
-    Returns chroma `[F, 4*height*width, 2]` and the best cosine `[F, 4*height*width, 1]`.
+    `queries` `[F, 2*h*2*w, d]` unit vectors of F frames; `found` `[F, h, w, 5]`: rows of `Memory.place`, in positions
+    of this size; `keys` `[N, d]` and `chroma` `[N, 2]` of the references at this size; `together`: not one frame after
+    the other, which takes F times the memory.
     """
-    frames = queries.shape[0]
-    found = memory.place[best].view(frames, height, width, 5)
+    frames, height, width, _ = found.shape
     found = found.repeat_interleave(2, 1).repeat_interleave(2, 2)
     first, y, x, lines, columns = found.unbind(-1)
     device = queries.device
     y = y + (torch.arange(2 * height, device=device) % 2)[None, :, None]
     x = x + (torch.arange(2 * width, device=device) % 2)[None, None, :]
+    side = 2 * radius + 1
     reach = torch.arange(-radius, radius + 1, device=device)
     ys = torch.minimum((y[..., None] + reach).clamp_min(0), (lines - 1)[..., None])
     xs = torch.minimum((x[..., None] + reach).clamp_min(0), (columns - 1)[..., None])
     rows = first[..., None, None] + ys[..., :, None] * columns[..., None, None] + xs[..., None, :]
     rows = rows.flatten(-2).flatten(1, 2)  # [F, P, W]
-    chroma, similarity = [], []
+    parts = []
     if together:
         queries, rows = queries.flatten(0, 1)[None], rows.flatten(0, 1)[None]
     for query, row in zip(queries, rows):
-        keys = F.embedding(row, memory.fine_keys)  # [P, W, d]
-        cosine = torch.bmm(keys, query[..., None])[..., 0]
+        cosine = torch.bmm(F.embedding(row, keys), query[..., None])[..., 0]
         weights = torch.softmax(scale * cosine, -1)
-        chroma.append(torch.bmm(weights[:, None], F.embedding(row, memory.fine_chroma))[:, 0])
-        similarity.append(cosine.max(-1, keepdim=True).values)
-    return torch.stack(chroma).view(frames, -1, 2), torch.stack(similarity).view(frames, -1, 1)
+        parts.append((torch.bmm(weights[:, None], F.embedding(row, chroma))[:, 0], *cosine.max(-1, keepdim=True)))
+    carried, similarity, best = (torch.stack(x).view(frames, 4 * height * width, -1) for x in zip(*parts))
+    best = best.view(frames, 2 * height, 2 * width, 1)
+    y, x = ys.gather(-1, best // side), xs.gather(-1, best % side)
+    there = torch.cat([first[..., None], y, x, lines[..., None], columns[..., None]], -1)
+    return Local(carried, similarity, there)
+
+
+def doubled(found: Tensor) -> Tensor:
+    """Places `[..., 5]` in positions of twice the size."""
+    return found * found.new_tensor([4, 2, 2, 2, 2])

@@ -2,7 +2,7 @@
 
 Gray features of frame and references meet in source-reference attention at 1/8, are matched again locally at 1/4, and
 a small decoder with temporal shifts turns the carried colour into the chroma of the frame, lifted to full size along
-its luma edges.
+its luma edges. A network with channels at 1/2 matches once more there, see `detail.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from .attention import Match, Memory, coarse_match, fine_match, join, likeness, places
 from .backbone import CHANNELS, GrayEfficientNet
+from .detail import Detail
 from .layers import MIDDLE, NO_HALO, Halo, Lift, ResBlock, Stage, fold, trim, unfold, wide
 
 _DOUBLE = {"scale_factor": 2, "mode": "bilinear", "align_corners": False}
@@ -27,8 +28,8 @@ _DOUBLE = {"scale_factor": 2, "mode": "bilinear", "align_corners": False}
 class ColorizerConfig:
     """Channels of the matching features and of the decoder at 1/8 and 1/4.
 
-    `shift` and `local` leave something out, to measure what it is worth: looking at neighbouring frames, and the local
-    matching at 1/4.
+    `half`: channels at 1/2; 0: nothing is matched there. `shift` and `local` leave something out, to measure what it is
+    worth: looking at neighbouring frames, and the local matching at 1/4.
     """
 
     key: int = 64
@@ -38,6 +39,8 @@ class ColorizerConfig:
     width4: int = 48
     null_keys: int = 8
     search: int = 2
+    half: int = 0
+    half_key: int = 16
     shift: bool = True
     local: bool = True
 
@@ -60,6 +63,7 @@ class ColorizerOutput(NamedTuple):
     refined: Tensor  # [B, T, 2, H/4, W/4] carried by local matching alone
     known: Tensor  # [B, T, 1, H/8, W/8] 0..1: how sure the matching is that a reference shows this
     shares: list[Tensor]  # for each clip [T, R]: how much of `known` is each reference's, mean over the frame
+    detail: Tensor | None = None  # [B, T, 2, H/2, W/2] carried by the matching at 1/2 alone
 
 
 class ColorizerNet(nn.Module):
@@ -100,6 +104,9 @@ class ColorizerNet(nn.Module):
         self.stage4 = Stage(c.width4, 2, temporal=c.shift)
         self.head = nn.Conv2d(c.width4, 3, 3, padding=1)
         self.convex = Lift(c.width4)
+        if c.half and not c.local:
+            raise ValueError("without local matching nothing can be matched at 1/2; set half to 0")
+        self.detail = Detail(c.half, c.half_key, c.width4) if c.half else None
         with torch.no_grad():
             self.head.weight.mul_(0.1)
             self.head.bias.zero_()
@@ -137,13 +144,16 @@ class ColorizerNet(nn.Module):
         place = places(height, width, luma.device)
         owner = torch.zeros(height * width, dtype=torch.int64, device=luma.device)
         overviews = areas(f.keys)
-        parts = zip(rows(f.keys), rows(values), rows(f.fine_keys), rows(chroma4), overviews)
+        lists = {"keys": rows(f.keys), "values": rows(values), "fine_keys": rows(f.fine_keys),
+                 "fine_chroma": rows(chroma4), "overview": overviews}  # fmt: skip
+        if self.detail:
+            half_keys, _ = self.detail.features(luma, f.fine)
+            lists |= {"half_keys": rows(half_keys), "half_chroma": rows(F.avg_pool2d(wide(chroma), 2))}
+        counts, sizes = [height * width], [overviews.shape[1]]
         return [
-            Memory(
-                keys, value, fine_keys, fine_chroma, place, owner, [height * width], overview, [overviews.shape[1]]
-            )
-            for keys, value, fine_keys, fine_chroma, overview in parts
-        ]  # fmt: skip
+            Memory(**dict(zip(lists, parts)), place=place, owner=owner, counts=counts, areas=sizes)
+            for parts in zip(*lists.values())
+        ]
 
     def encode_all(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> Memory:
         """Encode several references, each `(luma, chroma)` as in `encode`, into one memory."""
@@ -163,21 +173,24 @@ class ColorizerNet(nn.Module):
         f = self.features(fold(luma))
         own = [Features(*x) for x in zip(*(unfold(x, batch) for x in f))]
         carry = self.carry_together if self.training and alike(memories) else lambda *x: map(self.carry, *x)
-        parts, shares, refined, nearness = zip(*carry(own, memories))
+        parts, shares, *local = zip(*carry(own, memories))
         value, known, similarity = (torch.cat(x) for x in zip(*parts))
-        refined, nearness = torch.cat(refined), torch.cat(nearness)
+        refined, nearness, *found = (torch.cat(x) for x in local)
         shares = [share[halo.kept(len(share))] for share in shares]
         chroma4, hidden = self.decode(f, value, known, similarity, refined, nearness, batch, halo)
         luma, value, known, refined = (trim(x, batch, halo, NO_HALO) for x in (fold(luma), value, known, refined))
-        chroma = self.convex(chroma4, hidden, luma)
+        chroma, detail = self.convex(chroma4, hidden, luma), None
+        if self.detail:
+            fine, found = (trim(x, batch, halo, NO_HALO) for x in (f.fine, *found))
+            chroma, detail = self.add_detail(chroma, hidden, luma, fine, found, memories)
         planes = (unfold(x, batch) for x in (chroma, chroma4, value[:, :2], refined, known))
-        return ColorizerOutput(*planes, shares)
+        return ColorizerOutput(*planes, shares, None if detail is None else unfold(detail, batch))
 
     def carry(self, f: Features, memory: Memory) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, Tensor, Tensor]:
         """Carry the references' colour to the frames `f` (N of them) of one clip.
 
-        Returns the coarse planes (value, known, similarity), each reference's share `[N, R]`, and chroma and cosine of
-        the fine matching.
+        Returns the coarse planes (value, known, similarity), each reference's share `[N, R]`, chroma and cosine of the
+        fine matching, and for a network that goes on at 1/2 what it found, `[N, H/4, W/4, 5]`.
         """
         count, _, height, width = f.keys.shape
         match = self.match(f, memory)
@@ -191,10 +204,25 @@ class ColorizerNet(nn.Module):
         if not self.config.local:
             return coarse, shares, *(F.interpolate(x, **_DOUBLE) for x in (coarse[0][:, :2], coarse[2]))
         with torch.autocast(f.keys.device.type, enabled=False):
-            best = match.best.view(count, -1)
+            found = memory.place[match.best].view(count, height, width, 5)
             scale, search = self.fine_scale, self.config.search
-            fine = fine_match(rows(f.fine_keys), best, height, width, memory, scale, search, self.training)
-        return coarse, shares, *(plane(x, 2) for x in fine)
+            local = fine_match(
+                rows(f.fine_keys), found, memory.fine_keys, memory.fine_chroma, scale, search, self.training
+            )
+        planes = (plane(local.chroma, 2), plane(local.similarity, 2))
+        return coarse, shares, *planes, *([local.found] if self.detail else [])
+
+    def add_detail(
+        self, chroma: Tensor, hidden: Tensor, luma: Tensor, fine: Tensor, found: Tensor, memories: list[Memory]
+    ) -> tuple[Tensor, Tensor]:
+        """Match at 1/2 too: the corrected chroma of the frames, `[N, 2, H, W]`, and the carried one at 1/2."""
+        keys, half = self.detail.features(luma, fine)
+        sizes = torch.tensor([len(memory.fine_keys) for memory in memories], device=found.device)
+        first = (sizes.cumsum(0) - sizes).repeat_interleave(len(found) // len(memories))
+        found = torch.cat([found[..., :1] + first[:, None, None, None], found[..., 1:]], 3)
+        known = (torch.cat([getattr(memory, name) for memory in memories]) for name in ("half_keys", "half_chroma"))
+        carried = self.detail.carry(keys, found, *known)
+        return self.detail(chroma, hidden, luma, half, carried), carried[:, :2]
 
     def carry_together(self, own: list[Features], memories: list[Memory]) -> Iterable[tuple]:
         """`carry` of clips whose references are alike in number and size, all at once: for training on a GPU, which

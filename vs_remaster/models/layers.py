@@ -170,27 +170,32 @@ class Stage(nn.Module):
 
 
 class Lift(nn.Sequential):
-    """Learned convex upsampling by 4: every pixel of the luma mixes the 9 chroma values round it.
+    """Learned convex upsampling, by 4 or as much as `factor` says: every pixel of the luma mixes the 9 chroma values
+    round it.
 
     Source: the upsampling of RAFT (Teed & Deng 2020), here led by the pixels of the luma.
     """
 
-    def __init__(self, width: int) -> None:
-        super().__init__(nn.Conv2d(width + 16, width, 3, padding=1), nn.LeakyReLU(0.1), nn.Conv2d(width, 9 * 16, 1))
+    def __init__(self, width: int, factor: int = 4) -> None:
+        pixels = factor * factor
+        super().__init__(
+            nn.Conv2d(width + pixels, width, 3, padding=1), nn.LeakyReLU(0.1), nn.Conv2d(width, 9 * pixels, 1)
+        )
+        self.factor = factor
 
-    def forward(self, chroma4: Tensor, hidden: Tensor, luma: Tensor) -> Tensor:
-        """`chroma4` `[N, 2, H/4, W/4]`, `hidden` `[N, width, H/4, W/4]`, `luma` `[N, 1, H, W]` to chroma `[N, 2, H,
-        W]`."""
-        pixels = F.pixel_unshuffle(luma - MIDDLE, 4).to(hidden.dtype)
+    def forward(self, chroma: Tensor, hidden: Tensor, luma: Tensor) -> Tensor:
+        """`chroma` `[N, 2, h, w]` and `hidden` `[N, width, h, w]` at a `factor`th of the size, `luma` `[N, 1, H, W]` to
+        chroma `[N, 2, H, W]`."""
+        pixels = F.pixel_unshuffle(luma - MIDDLE, self.factor).to(hidden.dtype)
         logits = wide(super().forward(torch.cat([hidden, pixels], 1)))
-        count, _, height, width = chroma4.shape
-        weights = torch.softmax(logits.view(count, 9, 16, height, width), 1)
-        padded = F.pad(chroma4, (1, 1, 1, 1), mode="replicate")
-        mixed = torch.zeros((), dtype=chroma4.dtype, device=chroma4.device)
+        count, _, height, width = chroma.shape
+        weights = torch.softmax(logits.view(count, 9, -1, height, width), 1)
+        padded = F.pad(chroma, (1, 1, 1, 1), mode="replicate")
+        mixed = torch.zeros((), dtype=chroma.dtype, device=chroma.device)
         for k in range(9):
             near = padded[..., k // 3 : k // 3 + height, k % 3 : k % 3 + width]
             mixed = mixed + near[:, :, None] * weights[:, None, k]
-        return F.pixel_shuffle(mixed.reshape(count, 32, height, width), 4)
+        return F.pixel_shuffle(mixed.flatten(1, 2), self.factor)
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
