@@ -77,7 +77,7 @@ class DamageSettings:
     compressed: float = 0.6  # share of blurred clips compressed afterwards, which sharpening must not bring out
     chance: dict[str, float] = field(
         default_factory=lambda: {
-            "dust": 0.9, "streaks": 0.6, "blotches": 0.6, "clusters": 0.35, "hairs": 0.6, "gate_hairs": 0.35,
+            "dust": 0.9, "streaks": 0.6, "blotches": 0.6, "clusters": 0.35, "hairs": 0.6, "gate_hairs": 0.6,
             "scratches": 0.6, "splice": 0.1, "flicker": 0.75, "uneven": 0.6, "fade": 0.6, "vignette": 0.35,
             "grain": 0.9, "weave": 0.6, "repeat": 0.15, "blur": 0.4, "halo": 0.4, "blocks": 0.2,
         }

@@ -18,6 +18,7 @@ from vs_remaster.process import processors
 
 from .recipe import Settings
 
+SHRUNK = 0.55  # least size at which a clip to colour is seen
 DECODED_AT_ONCE = 8  # clips, and four times as many wait in memory
 
 
@@ -99,7 +100,7 @@ def from_clip(
     """A crop of a clip; its references are `count` crops of it from elsewhere in time, shifted and scaled."""
     clip = material.clips[integer(generator, len(material.clips))].frames
     total, (height, width) = clip.shape[0], clip.shape[-2:]
-    factor = 0.55 + 0.75 * rand(generator)
+    factor = between(generator, SHRUNK, s.zoom)
     region = min(round(s.size / factor), height, width)
     step = 1 + integer(generator, 2)
     first = integer(generator, max(1, total - (s.frames - 1) * step))

@@ -16,12 +16,13 @@ from export.data import Clip, add_details, add_lines
 from export.losses import colorize_loss, restore_loss
 from export.perceptual import LPIPS
 from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.errors import InputError
 from vs_remaster.models.attention import join
 from vs_remaster.models.colorizer import ColorizerOutput
 from vs_remaster.models.restorer import Lines
 
 from .degrade import add_softness
-from .material import Material, Sample, damage_templates, draw_samples, film_tone, rand, turn_hue
+from .material import SHRUNK, Material, Sample, damage_templates, draw_samples, film_tone, rand, turn_hue
 from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, REUSE, SUPPLY, Recipe, Settings
 from .supply import Pool, Supply
 from .validation import ColorValidation, JointValidation, RestoreValidation
@@ -111,6 +112,8 @@ class Colorize(_Supplied):
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
+        if s.zoom < SHRUNK:
+            raise InputError(f"zoom must be {SHRUNK} or more, got {s.zoom}; 1 enlarges nothing")
         self.material = Material.load(s, color=True)
         self.batches = Supply(self.batch, s)
         log.info("%d clips, %d photographs", len(self.material.clips), len(self.material.photos))
