@@ -86,6 +86,12 @@ def colorizers() -> tuple[Engine, Engine]:
     return pair(load_model("colorizer", "fast"))
 
 
+@pytest.fixture(scope="module")
+def fine_colorizers() -> tuple[Engine, Engine]:
+    """Those that match at 1/2 too."""
+    return pair(load_model("colorizer", "quality"))
+
+
 def restored(engines: tuple[Engine, Engine], luma: Tensor, halo: Halo = NOTHING, tile: tuple | None = None) -> Tensor:
     """Differences of luma, mask and toned luma; `tile`: first line, first column, lines and columns of a part."""
     thumbs, place = thumbnails(luma[None])[0], None

@@ -206,10 +206,11 @@ def fine_match(
     device = queries.device
     y = y + (torch.arange(2 * height, device=device) % 2)[None, :, None]
     x = x + (torch.arange(2 * width, device=device) % 2)[None, None, :]
-    side = 2 * radius + 1
     reach = torch.arange(-radius, radius + 1, device=device)
-    ys = torch.minimum((y[..., None] + reach).clamp_min(0), (lines - 1)[..., None])
-    xs = torch.minimum((x[..., None] + reach).clamp_min(0), (columns - 1)[..., None])
+    ys, xs = (
+        torch.minimum((at[..., None] + reach).clamp_min(0), (count - 1)[..., None])
+        for at, count in ((y, lines), (x, columns))
+    )
     rows = first[..., None, None] + ys[..., :, None] * columns[..., None, None] + xs[..., None, :]
     rows = rows.flatten(-2).flatten(1, 2)  # [F, P, W]
     parts = []
@@ -220,10 +221,13 @@ def fine_match(
         weights = torch.softmax(scale * cosine, -1)
         parts.append((torch.bmm(weights[:, None], F.embedding(row, chroma))[:, 0], *cosine.max(-1, keepdim=True)))
     carried, similarity, best = (torch.stack(x).view(frames, 4 * height * width, -1) for x in zip(*parts))
-    best = best.view(frames, 2 * height, 2 * width, 1)
-    y, x = ys.gather(-1, best // side), xs.gather(-1, best % side)
-    there = torch.cat([first[..., None], y, x, lines[..., None], columns[..., None]], -1)
-    return Local(carried, similarity, there)
+    best = best.view(frames, 2 * height, 2 * width)
+    side = 2 * radius + 1
+    y, x = (
+        torch.minimum((at + step - radius).clamp_min(0), count - 1)
+        for at, step, count in ((y, best // side, lines), (x, best % side, columns))
+    )
+    return Local(carried, similarity, torch.stack([first, y, x, lines, columns], -1))
 
 
 def doubled(found: Tensor) -> Tensor:

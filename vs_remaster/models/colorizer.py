@@ -220,7 +220,8 @@ class ColorizerNet(nn.Module):
         sizes = torch.tensor([len(memory.fine_keys) for memory in memories], device=found.device)
         first = (sizes.cumsum(0) - sizes).repeat_interleave(len(found) // len(memories))
         found = torch.cat([found[..., :1] + first[:, None, None, None], found[..., 1:]], 3)
-        known = (torch.cat([getattr(memory, name) for memory in memories]) for name in ("half_keys", "half_chroma"))
+        known = ([getattr(memory, name) for memory in memories] for name in ("half_keys", "half_chroma"))
+        known = (x[0] if len(x) == 1 else torch.cat(x) for x in known)
         carried = self.detail.carry(keys, found, *known)
         return self.detail(chroma, hidden, luma, half, carried), carried[:, :2]
 
