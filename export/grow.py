@@ -23,8 +23,8 @@ def grow(net: nn.Module, config: str) -> nn.Module:
     """A larger network that returns the same as `net`.
 
     Args:
-        net: a restorer (`widths` and numbers of blocks can grow) or a colorizer (`width8`, `width4`; `half` where it was
-            0; `search` may be another, which changes the matching a little).
+        net: a restorer (`widths` and numbers of blocks can grow) or a colorizer (`width8`, `width4`; `half` where it
+            was 0; `search` may be another, which changes the matching a little).
         config: its new hyper-parameters as JSON; those not named stay.
 
     Raises:

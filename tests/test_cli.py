@@ -248,10 +248,10 @@ def test_defaults_are_those_of_the_dataclasses():
 
 
 def test_a_variant_that_only_one_network_has_leaves_the_other_its_own():
-    models = {network: cli._model("quality", network) for network in ("restorer", "colorizer")}
-    assert models == {"restorer": "quality", "colorizer": "auto"}
-    assert [cli._model(name, "colorizer") for name in ("fast", "automatic", "none such")] == [
-        "fast", "automatic", "none such"
+    models = {network: cli._model("automatic", network) for network in ("restorer", "colorizer")}
+    assert models == {"restorer": "auto", "colorizer": "automatic"}
+    assert [cli._model(name, "restorer") for name in ("fast", "quality", "none such")] == [
+        "fast", "quality", "none such"
     ]  # fmt: skip
 
 

@@ -31,8 +31,13 @@ def test_a_saved_network_loads_as_itself(name, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "model", "size"),
-    [("restorer", "fast", 4), ("restorer", "quality", 10), ("colorizer", "fast", 4), ("colorizer", "quality", 10),
-     ("colorizer", "automatic", 10)],
+    [
+        ("restorer", "fast", 4),
+        ("restorer", "quality", 10),
+        ("colorizer", "fast", 4),
+        ("colorizer", "quality", 10),
+        ("colorizer", "automatic", 10),
+    ],
 )
 def test_shipped_weights_are_small_whole_and_described(name, model, size):
     entry = weights.manifest()[f"{name}-{model}"]

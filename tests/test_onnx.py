@@ -81,15 +81,10 @@ def restorers() -> tuple[Engine, Engine]:
     return pair(load_model("restorer", "fast"))
 
 
-@pytest.fixture(scope="module")
-def colorizers() -> tuple[Engine, Engine]:
-    return pair(load_model("colorizer", "fast"))
-
-
-@pytest.fixture(scope="module")
-def fine_colorizers() -> tuple[Engine, Engine]:
-    """Those that match at 1/2 too."""
-    return pair(load_model("colorizer", "quality"))
+@pytest.fixture(scope="module", params=["fast", "quality"])
+def colorizers(request: pytest.FixtureRequest) -> tuple[Engine, Engine]:
+    """One that matches down to 1/4, and one that goes on to 1/2."""
+    return pair(load_model("colorizer", request.param))
 
 
 def restored(engines: tuple[Engine, Engine], luma: Tensor, halo: Halo = NOTHING, tile: tuple | None = None) -> Tensor:

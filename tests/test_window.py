@@ -202,10 +202,11 @@ def test_restorer_is_bit_equal_however_the_film_is_pushed(precision):
     assert all(torch.equal(once[n], shuffled[n]) for n in range(37))
 
 
-def test_colorizer_depends_on_its_declared_field_and_no_more():
+@pytest.mark.parametrize("model", ["fast", "quality"])
+def test_colorizer_depends_on_its_declared_field_and_no_more(model):
     from vs_remaster.references import Reference
 
-    colorizer = Colorizer(ColorizeOptions(model="fast", device="cpu", precision="fp32", lines=64), block=4)
+    colorizer = Colorizer(ColorizeOptions(model=model, device="cpu", precision="fp32", lines=64), block=4)
     memory = colorizer.encode_references([Reference("a", torch.rand(3, 64, 80), None)])
     luma, n = film(14), 6
     base = colorizer.colorize(luma, memory).chroma[n]
@@ -215,13 +216,14 @@ def test_colorizer_depends_on_its_declared_field_and_no_more():
         assert bool((colorizer.colorize(changed, memory).chroma[n] != base).any()) == inside, k
 
 
-def test_colorizer_in_blocks_equals_the_whole_scene():
+@pytest.mark.parametrize("model", ["fast", "quality"])
+def test_colorizer_in_blocks_equals_the_whole_scene(model):
     from vs_remaster.references import Reference
 
     luma = film(20, 64, 80)
     made = []
     for block in (1, 5, 32):
-        colorizer = Colorizer(ColorizeOptions(model="fast", device="cpu", precision="fp32", lines=64), block=block)
+        colorizer = Colorizer(ColorizeOptions(model=model, device="cpu", precision="fp32", lines=64), block=block)
         generator = torch.Generator().manual_seed(2)
         memory = colorizer.encode_references([Reference("a", torch.rand(3, 64, 80, generator=generator), None)])
         made.append(colorizer.colorize(luma, memory, cuts=[13]).chroma)

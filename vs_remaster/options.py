@@ -83,7 +83,7 @@ class ColorizeOptions:
         model: `auto`, a shipped variant, imported weights (`deepremaster`, `deepremaster-official`), or the path of a
             weight file.
         saturation: 0 or more; 1 leaves colours as predicted.
-        lines: height in lines at which colour is computed, whatever the source's.
+        lines: height in lines at which colour is computed, whatever the source's. More are finer and take longer.
         automatic: colours are guessed for frames that no reference acts on, by the model `automatic`, which takes none
             itself; else those stay gray.
         device, precision, engine: as in `RestoreOptions`; what guesses runs in PyTorch.

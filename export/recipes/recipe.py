@@ -57,7 +57,7 @@ class Settings:
     scene_softness: float = 0.35  # share of clips that are filmed softly, which is no blur to be undone
     photo: float = 0.15  # share of pseudo-clips from photographs
     references: int = 3  # most of a clip (colorize); ours: 1, 2, 4 .. up to one more, other scenes' among them
-    zoom: float = 1.3  # most that a clip to colour is enlarged, as small films are where they are coloured at more lines
+    zoom: float = 1.3  # most that a clip to colour is enlarged, as films of few lines are when they are coloured
     color_weight: float = 1.0  # of the colour's loss beside the luma's (joint; beta in equation 3 of DeepRemaster)
     freeze: bool = False  # leave the colorizer's ImageNet backbone as it is: twice the steps in the same time
     backbone_rate: float = 1.0  # how fast that backbone learns, as a share of the learning rate

@@ -23,16 +23,20 @@ from torch.nn import functional as F
 from .. import __version__
 from ..errors import InputError, UnsupportedError
 from ..models import config_json, info, network_name
-from ..models.attention import Memory, fine_match
+from ..models.attention import fine_match
 from ..models.colorizer import ColorizerNet, Features, rows
 from ..models.deepremaster import FRAMES, MEAN_RGB, DeepColorizer, DeepMemory, DeepRestorer
 from ..models.layers import Edges, Halo, scene_within, wide
 from ..models.restorer import THUMBNAIL, Lines, RestorerNet
 
 OPSET = 18  # what ONNX Runtime 1.14 and TensorRT 8.6 read; none of the operators needs more
-LISTS = {"overview": 1} | dict.fromkeys(
-    ("keys", "values", "fine_keys", "fine_chroma", "half_keys", "half_chroma", "place", "owner", "gains"), 0
-) | dict.fromkeys(DeepMemory._fields, 0)
+LISTS = (
+    {"overview": 1}
+    | dict.fromkeys(
+        ("keys", "values", "fine_keys", "fine_chroma", "half_keys", "half_chroma", "place", "owner", "gains"), 0
+    )
+    | dict.fromkeys(DeepMemory._fields, 0)
+)
 """Which dimension of an input grows with the references."""
 _CHUNKS = 4  # parts of a frame's queries: the graph holds a quarter of its scores at once
 
@@ -144,9 +148,7 @@ class _Look(_Part):
             coarse = carried.view(1, height, width, -1).permute(0, 3, 1, 2)
             if net.config.local:
                 found = place[best].view(1, height, width, 5)
-                fine = fine_match(
-                    rows(f.fine_keys), found, fine_keys, fine_chroma, net.fine_scale, net.config.search
-                )
+                fine = fine_match(rows(f.fine_keys), found, fine_keys, fine_chroma, net.fine_scale, net.config.search)
                 local = torch.cat([fine.chroma, fine.similarity], 2)
                 local = local.view(1, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
             else:
@@ -286,8 +288,8 @@ def _colorizer(net: ColorizerNet) -> dict[str, Graph]:
         "fine_chroma": torch.rand(fine, 2),
     }
     halves = {"half_keys": torch.rand(half, config.half_key), "half_chroma": torch.rand(half, 2)} if net.detail else {}
-    lists = {"keys": "keys", "values": "keys", "fine_keys": "fine", "fine_chroma": "fine"} | dict.fromkeys(halves, "half")
-    lists = {name: {0: rows} for name, rows in lists.items()}
+    lists = {"keys": {0: "keys"}, "values": {0: "keys"}, "fine_keys": {0: "fine"}, "fine_chroma": {0: "fine"}}
+    lists |= {name: {0: "half"} for name in halves}
     dims = {"luma": picture, "chroma": picture, **lists, "overview": {0: "areas"}}
     encode = Graph(_Encode(net), pair, (*remembered, "overview", *halves), dims)
 
