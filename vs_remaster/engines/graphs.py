@@ -30,13 +30,8 @@ from ..models.layers import Edges, Halo, scene_within, wide
 from ..models.restorer import THUMBNAIL, Lines, RestorerNet
 
 OPSET = 18  # what ONNX Runtime 1.14 and TensorRT 8.6 read; none of the operators needs more
-LISTS = (
-    {"overview": 1}
-    | dict.fromkeys(
-        ("keys", "values", "fine_keys", "fine_chroma", "half_keys", "half_chroma", "place", "owner", "gains"), 0
-    )
-    | dict.fromkeys(DeepMemory._fields, 0)
-)
+_ROWS = ("keys", "values", "fine_keys", "fine_chroma", "half_keys", "half_chroma", "place", "owner", "gains")
+LISTS = dict.fromkeys((*_ROWS, *DeepMemory._fields), 0) | {"overview": 1}
 """Which dimension of an input grows with the references."""
 _CHUNKS = 4  # parts of a frame's queries: the graph holds a quarter of its scores at once
 
