@@ -23,9 +23,11 @@ from vs_remaster import __version__, cli, progress
 from vs_remaster.errors import InputError
 from vs_remaster.film import VideoInfo
 from vs_remaster.job import OutputOptions
+from vs_remaster.models import build
 from vs_remaster.overlap import overlap
 from vs_remaster.remaster import ColorizeOptions, RestoreOptions
 from vs_remaster.video import VideoReader
+from vs_remaster.weights import save_weights
 
 SIZE = (64, 48)
 FAST = ["--device", "cpu", "--color-lines", "64"]
@@ -245,6 +247,16 @@ def test_defaults_are_those_of_the_dataclasses():
         ColorizeOptions().lines,
     )
     assert cli._output_options(cli._parser().parse_args(["run", "in.mkv", "-o", "out.mkv"])) == OutputOptions()
+
+
+def test_a_model_for_each_network(tmp_path):
+    both = [cli._model("fast,quality", network) for network in ("restorer", "colorizer")]
+    assert both == ["fast", "quality"]
+    with pytest.raises(InputError, match=r"RESTORER,COLORIZER; got 'a,b,c'"):
+        cli._model("a,b,c", "restorer")
+    path = tmp_path / "a,b.safetensors"
+    save_weights(path, build("restorer"))
+    assert cli._model(str(path), "restorer") == str(path)
 
 
 def test_a_variant_that_only_one_network_has_leaves_the_other_its_own():

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from . import __version__
-from .errors import RemasterError
+from .errors import InputError, RemasterError
 from .process import take_over
 from .progress import Lines, Progress
 
@@ -191,7 +191,10 @@ def _add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
     )
     how = parser.add_argument_group("how it is computed")
     how.add_argument(
-        "--model", default=restore.model, help="fast, quality, deepremaster or a weight file (default: %(default)s)"
+        "--model",
+        default=restore.model,
+        metavar="MODEL|RESTORER,COLORIZER",
+        help="fast, quality, deepremaster or a weight file, for both networks or for each (default: %(default)s)",
     )
     how.add_argument(
         "--device", default=restore.device, metavar="auto|cpu|cuda[:n]", help="where (default: %(default)s)"
@@ -367,10 +370,19 @@ def _work(
 
 def _model(name: str, network: str) -> str:
     """What `--model` means for a network: a weight file, imported weights and a shipped variant are for the networks
-    that they hold; the other takes its own."""
+    that they hold; the other takes its own. With a comma it names one for each.
+
+    Raises:
+        InputError: it names more than two.
+    """
     from .weights import imported, network_of, variants
 
     path = Path(name)
+    if "," in name and not path.is_file():
+        each = name.split(",")
+        if len(each) != 2:
+            raise InputError(f"--model takes one model, or RESTORER,COLORIZER; got {name!r}")
+        return each[network == "colorizer"]
     if path.is_file():
         return name if network_of(path) == network else "auto"
     holds = [known.partition("-")[0] for known in imported() if known.partition("-")[2] == name]
