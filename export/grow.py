@@ -24,7 +24,7 @@ def grow(net: nn.Module, config: str) -> nn.Module:
 
     Args:
         net: a restorer (`widths` and numbers of blocks can grow) or a colorizer (`width8`, `width4`; `half` where it
-            was 0; `search` may be another, which changes the matching a little).
+            was 0, else it stays; `search` may be another, which changes the matching a little).
         config: its new hyper-parameters as JSON; those not named stay.
 
     Raises:

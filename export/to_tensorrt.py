@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """See the module's text."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=picture_size, action="append", required=True, metavar="WIDTHxHEIGHT")
-    parser.add_argument("--restorer", default="fast", help="a model, or none")
-    parser.add_argument("--colorizer", default="fast", help="a model, or none")
+    parser.add_argument("--restorer", default="auto", help="a model, or none")
+    parser.add_argument("--colorizer", default="auto", help="a model, or none")
     parser.add_argument("--color-lines", type=int, default=ColorizeOptions().lines)
     parser.add_argument("--references", type=int, default=2, help="how many; other numbers are other engines")
     parser.add_argument("--device", default="cuda")

@@ -239,7 +239,9 @@ def test_scopes_leave_references_out_of_every_network(network, config):
 # Many references ------------------------------------------------------------------------------------------------------
 
 
-def test_some_of_a_memory_is_what_those_alone_would_be(colorizer):
+@pytest.mark.parametrize("model", ["fast", "quality"])
+def test_some_of_a_memory_is_what_those_alone_would_be(model):
+    colorizer = Colorizer(ColorizeOptions(model=model, lines=64, **CPU))
     pictures = [rgb_to_ycbcr(painted(gray(n, 64, 64 + 16 * n), RED).rgb[None]).split([1, 2], 1) for n in range(4)]
     some = colorizer.engine.encode(pictures).subset((1, 3), (1.0, 1.0))
     for a, b in zip(some, colorizer.engine.encode([pictures[1], pictures[3]])):

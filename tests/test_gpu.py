@@ -33,14 +33,16 @@ def references() -> list[Reference]:
     return load_references(SAMPLE / "references")
 
 
-def how(device: str, precision: str = "fp32", engine: str = "torch") -> dict[str, str]:
-    return {"model": "fast", "device": device, "precision": precision, "engine": engine}
+def how(device: str, precision: str = "fp32", engine: str = "torch", model: str = "fast") -> dict[str, str]:
+    return {"model": model, "device": device, "precision": precision, "engine": engine}
 
 
 @pytest.mark.parametrize("engine", ["torch", "compile"])
 @pytest.mark.parametrize("precision", NEAR)
-def test_restoring_is_as_on_the_cpu(film, precision, engine):
-    there, here = (Restorer(RestoreOptions(**x)).restore(film) for x in (how("cuda", precision, engine), how("cpu")))
+@pytest.mark.parametrize("model", ["fast", "quality"])
+def test_restoring_is_as_on_the_cpu(film, model, precision, engine):
+    both = how("cuda", precision, engine, model), how("cpu", model=model)
+    there, here = (Restorer(RestoreOptions(**x)).restore(film) for x in both)
     assert there.luma.device.type == "cpu"
     assert (there.luma - here.luma).abs().quantile(0.999) < NEAR[precision]
     assert (there.mask - here.mask).abs().mean() < NEAR[precision]
@@ -48,9 +50,10 @@ def test_restoring_is_as_on_the_cpu(film, precision, engine):
 
 @pytest.mark.parametrize("engine", ["torch", "compile"])
 @pytest.mark.parametrize("precision", NEAR)
-def test_colouring_is_as_on_the_cpu(film, references, precision, engine):
+@pytest.mark.parametrize("model", ["fast", "quality"])
+def test_colouring_is_as_on_the_cpu(film, references, model, precision, engine):
     made = []
-    for options in (how("cuda", precision, engine), how("cpu")):
+    for options in (how("cuda", precision, engine, model), how("cpu", model=model)):
         colorizer = Colorizer(ColorizeOptions(**options, lines=160))
         made.append(colorizer.colorize(film[:20], colorizer.encode_references(references)))
     there, here = made

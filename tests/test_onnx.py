@@ -178,10 +178,10 @@ def test_networks_with_parts_left_out(film):
 
 def test_half_precision(film):
     """Where two places of a reference are equally alike, rounding decides: single pixels may differ by more."""
-    restorer, colorizer = load_model("restorer", "fast"), load_model("colorizer", "fast")
-    assert restored(pair(restorer, "fp16"), film[:6], Halo(1, 1)).max() < 4e-3
-    made = colored(pair(colorizer, "fp16"), film, PICTURES[:2], Halo(1, 1))
-    assert made.quantile(0.99) < 4e-3 and made.mean() < 5e-4
+    assert restored(pair(load_model("restorer", "fast"), "fp16"), film[:6], Halo(1, 1)).max() < 4e-3
+    for model in ("fast", "quality"):
+        made = colored(pair(load_model("colorizer", model), "fp16"), film, PICTURES[:2], Halo(1, 1))
+        assert made.quantile(0.99) < 4e-3 and made.mean() < 5e-4
 
 
 @pytest.mark.parametrize("official", ["false", "true"])
@@ -249,9 +249,9 @@ def test_channels_are_the_middle_frame(tmp_path, restorers, film):
 def test_files_say_what_they_are_and_use_plain_operators(tmp_path):
     import onnx
 
-    paths = export(["colorizer", "--out", str(tmp_path), "--fp16", "--opset", "17"])
-    assert [path.name for path in paths] == [f"colorizer-fast-fp16-{x}.onnx" for x in ("encode", "look", "decode")]
-    net = load_model("colorizer", "fast")
+    paths = export(["colorizer", "--model", "quality", "--out", str(tmp_path), "--fp16", "--opset", "17"])
+    assert [path.name for path in paths] == [f"colorizer-quality-fp16-{x}.onnx" for x in ("encode", "look", "decode")]
+    net = load_model("colorizer", "quality")
     for path in paths:
         model = onnx.load(path)
         said = {entry.key: entry.value for entry in model.metadata_props}
@@ -372,4 +372,4 @@ def test_tensorrt_is_told_sizes_and_folders(cache):
     assert "trt_fp16_enable" not in said and Path(said["trt_engine_cache_path"]).is_relative_to(cache)
     other = sessions.tensorrt_settings("colorizer-look", shapes | {"luma": (1, 1, 64, 64)}, 0)
     assert other["trt_engine_cache_path"] != said["trt_engine_cache_path"]
-    assert set(LISTS) > set(graphs(build("colorizer"))["look"].inputs) - {"luma"}
+    assert set(LISTS) > set(graphs(build("colorizer", '{"half": 24}'))["look"].inputs) - {"luma"}

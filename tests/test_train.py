@@ -28,6 +28,7 @@ from export.recipes.material import Material, draw_samples, from_photo
 from export.recipes.supply import Pool, Supply
 from export.train import parse
 from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.errors import InputError
 from vs_remaster.models import build
 from vs_remaster.models.colorizer import ColorizerOutput
 from vs_remaster.models.flow import SpyNet
@@ -303,9 +304,11 @@ def test_a_pool_shows_clips_as_often_as_asked_on_average(monkeypatch):
     assert turns == {(0, 1, 2, 3, 4, 5), (1, 0, 3, 2, 5, 4), (4, 5, 2, 3, 0, 1), (5, 4, 3, 2, 1, 0)}
 
 
-def test_a_batch_of_clips_to_colour_is_worked_on_at_once(data):
+@pytest.mark.parametrize("config", ["", '{"half": 24}'])
+def test_a_batch_of_clips_to_colour_is_worked_on_at_once(data, config):
     """All clips have as many references; what training makes of them is what the network makes of each."""
     s = Settings(
+        config=config,
         data=str(data),
         size=64,
         frames=3,
@@ -317,6 +320,7 @@ def test_a_batch_of_clips_to_colour_is_worked_on_at_once(data):
         device="cpu",
     )
     recipe = RECIPES["ours"]["colorize"](s)
+    torch.manual_seed(0)
     nets, generator = recipe.start(), torch.Generator().manual_seed(2)
     scenes = [recipe.batch(generator) for _ in range(12)]
     assert {len(scene.reference_luma) // 3 for scene in scenes} == {1, 2, 4}
@@ -329,6 +333,15 @@ def test_a_batch_of_clips_to_colour_is_worked_on_at_once(data):
             alone = nets["colorizer"].eval()(scene.luma[i : i + 1], [nets["colorizer"].encode_all(own)])
             assert torch.allclose(together.chroma[i], alone.chroma[0], atol=1e-4)
             assert torch.allclose(together.shares[i], alone.shares[0], atol=1e-5)
+            if config:
+                # where two places are equally alike rounding decides
+                difference = (together.detail[i] - alone.detail[0]).abs()
+                assert difference.quantile(0.95) < 1e-4 < 1e-2 < together.detail[i].std()
+
+
+def test_an_enlargement_that_cannot_be_is_refused(data):
+    with pytest.raises(InputError, match=r"zoom must be 0\.55 to 8, got 0\.5"):
+        RECIPES["ours"]["colorize"](Settings(data=str(data), photo=0.0, zoom=0.5))
 
 
 def test_two_processes_share_their_gradients(data, tmp_path):
@@ -502,10 +515,11 @@ def test_a_perfect_restoration_has_almost_no_loss_and_a_bad_one_more():
 def test_colour_that_is_not_in_the_references_is_not_asked_of_the_matching():
     target = torch.rand(2, 2, 2, 16, 16) - 0.5
     small = [torch.zeros(2, 2, 2, s, s) for s in (4, 2, 4)]
-    out = ColorizerOutput(target, *small, torch.zeros(2, 2, 1, 2, 2), [])
+    out = ColorizerOutput(target, *small, torch.zeros(2, 2, 1, 2, 2), [], torch.zeros(2, 2, 2, 8, 8))
     both = colorize_loss(out, target, torch.ones(2))
     none = colorize_loss(out, target, torch.zeros(2))
-    assert float(none["coarse"]) == float(none["refined"]) == 0 < float(both["coarse"])
+    assert float(none["coarse"]) == float(none["refined"]) == float(none["detail"]) == 0
+    assert float(both["coarse"]) > 0 and float(both["detail"]) > 0
     assert float(both["pixel"]) < 0.05
 
 

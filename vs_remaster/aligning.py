@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 RECORD = SHEET.with_name("alignment.json")
 """Where it is written down which frame belongs to which."""
 MOST = 240
-"""Pictures at most where no number is asked for: at 432 lines one takes 6 MB with `fast`, 11 MB with `quality`."""
+"""Pictures at most where no number is asked for: at 432 lines one takes 5 MB with `fast`, 11 MB with `quality`."""
 _COLORLESS = 0.012  # rms of Cb and Cr: what has less has no colour to give
 _LISTED = 12  # stretches without a counterpart that are named in a message
 _SQUEEZED = 0.01  # difference of two aspects that is no more than an inexact crop

@@ -144,7 +144,7 @@ def colorize(
             acts in its shot needs `scenes` as a list or None, or its entry says where the shot lies.
         automatic: frames that no reference acts on, all where none are given, get colours by a guess.
         model, saturation, engine, device, precision: see `ColorizeOptions`.
-        color_lines: height in lines at which colour is computed, whatever the clip's: `ColorizeOptions.lines`.
+        color_lines: height in lines at which colour is computed, whatever the clip's; more are finer and take longer.
         scenes: see `restore`.
         format: of the result, YUV or RGB (`vs.YUV420P16`); None: that of the clip, YUV444 of its depth for GRAY.
 

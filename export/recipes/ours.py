@@ -112,8 +112,8 @@ class Colorize(_Supplied):
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
-        if s.zoom < SHRUNK:
-            raise InputError(f"zoom must be {SHRUNK} or more, got {s.zoom}; 1 enlarges nothing")
+        if not SHRUNK <= s.zoom <= 8:
+            raise InputError(f"zoom must be {SHRUNK} to 8, got {s.zoom}; 1 enlarges nothing")
         self.material = Material.load(s, color=True)
         self.batches = Supply(self.batch, s)
         log.info("%d clips, %d photographs", len(self.material.clips), len(self.material.photos))

@@ -186,7 +186,7 @@ class ColorizerNet(nn.Module):
         planes = (unfold(x, batch) for x in (chroma, chroma4, value[:, :2], refined, known))
         return ColorizerOutput(*planes, shares, None if detail is None else unfold(detail, batch))
 
-    def carry(self, f: Features, memory: Memory) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, Tensor, Tensor]:
+    def carry(self, f: Features, memory: Memory) -> tuple[tuple[Tensor, Tensor, Tensor], *tuple[Tensor, ...]]:
         """Carry the references' colour to the frames `f` (N of them) of one clip.
 
         Returns the coarse planes (value, known, similarity), each reference's share `[N, R]`, chroma and cosine of the
@@ -217,11 +217,14 @@ class ColorizerNet(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Match at 1/2 too: the corrected chroma of the frames, `[N, 2, H, W]`, and the carried one at 1/2."""
         keys, half = self.detail.features(luma, fine)
-        sizes = torch.tensor([len(memory.fine_keys) for memory in memories], device=found.device)
-        first = (sizes.cumsum(0) - sizes).repeat_interleave(len(found) // len(memories))
-        found = torch.cat([found[..., :1] + first[:, None, None, None], found[..., 1:]], 3)
-        known = ([getattr(memory, name) for memory in memories] for name in ("half_keys", "half_chroma"))
-        known = (x[0] if len(x) == 1 else torch.cat(x) for x in known)
+        known = memories[0].half_keys, memories[0].half_chroma
+        if len(memories) > 1:  # all in one list: what a clip found lies behind what the clips before it know
+            first, parts = 0, []
+            for part, memory in zip(found.chunk(len(memories)), memories):
+                parts.append(torch.cat([part[..., :1] + first, part[..., 1:]], 3))
+                first += len(memory.fine_keys)
+            found = torch.cat(parts)
+            known = (torch.cat([getattr(m, name) for m in memories]) for name in ("half_keys", "half_chroma"))
         carried = self.detail.carry(keys, found, *known)
         return self.detail(chroma, hidden, luma, half, carried), carried[:, :2]
 
