@@ -72,16 +72,18 @@ def colorize_loss(out: ColorizerOutput, target: Tensor, has_reference: Tensor) -
     saturation = target.norm(dim=2, keepdim=True)
     weight = 1 + 4 * saturation
     carried = has_reference.view(-1, 1, 1, 1, 1)
-    quarter = F.avg_pool2d(target.flatten(0, 1), 4).unflatten(0, target.shape[:2])
-    eighth = F.avg_pool2d(target.flatten(0, 1), 8).unflatten(0, target.shape[:2])
+
+    def smaller(factor: int) -> Tensor:
+        return F.avg_pool2d(target.flatten(0, 1), factor).unflatten(0, target.shape[:2])
+
+    quarter = smaller(4)
     terms = {
         "pixel": 4 * (charbonnier(out.chroma - target, 4e-3) * weight).mean(),
         "quarter": 1 * (out.chroma4 - quarter).abs().mean(),
-        "coarse": 2 * ((out.coarse - eighth).abs() * carried).mean(),
+        "coarse": 2 * ((out.coarse - smaller(8)).abs() * carried).mean(),
         "refined": 2 * ((out.refined - quarter).abs() * carried).mean(),
         "temporal": 1.2 * temporal(out.chroma - target),
     }
     if out.detail is not None:
-        half = F.avg_pool2d(target.flatten(0, 1), 2).unflatten(0, target.shape[:2])
-        terms["detail"] = 2 * ((out.detail - half).abs() * carried).mean()
+        terms["detail"] = 2 * ((out.detail - smaller(2)).abs() * carried).mean()
     return terms

@@ -24,9 +24,9 @@ from .. import __version__
 from ..errors import InputError, UnsupportedError
 from ..models import config_json, info, network_name
 from ..models.attention import fine_match
-from ..models.colorizer import ColorizerNet, Features, rows
+from ..models.colorizer import ColorizerNet, Features
 from ..models.deepremaster import FRAMES, MEAN_RGB, DeepColorizer, DeepMemory, DeepRestorer
-from ..models.layers import Edges, Halo, scene_within, wide
+from ..models.layers import Edges, Halo, rows, scene_within, wide
 from ..models.restorer import THUMBNAIL, Lines, RestorerNet
 
 OPSET = 18  # what ONNX Runtime 1.14 and TensorRT 8.6 read; none of the operators needs more

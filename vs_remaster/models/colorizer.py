@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from .attention import Match, Memory, coarse_match, fine_match, join, likeness, places
 from .backbone import CHANNELS, GrayEfficientNet
 from .detail import Detail
-from .layers import MIDDLE, NO_HALO, Halo, Lift, ResBlock, Stage, fold, trim, unfold, wide
+from .layers import MIDDLE, NO_HALO, Halo, Lift, ResBlock, Stage, fold, rows, trim, unfold, wide
 
 _DOUBLE = {"scale_factor": 2, "mode": "bilinear", "align_corners": False}
 
@@ -296,11 +296,6 @@ def alike(memories: list[Memory]) -> bool:
     """Whether all have as many references of the same sizes, and no weights."""
     first = memories[0]
     return all(m.counts == first.counts and m.areas == first.areas and m.gains is None for m in memories)
-
-
-def rows(x: Tensor) -> Tensor:
-    """`[N, C, H, W]` to `[N, H*W, C]`."""
-    return x.flatten(2).transpose(1, 2).contiguous()
 
 
 def areas(keys: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention import doubled, fine_match
-from .layers import MIDDLE, Lift, ResBlock, wide
+from .layers import MIDDLE, Lift, ResBlock, rows, wide
 
 _RADIUS = 1
 
@@ -51,8 +51,7 @@ class Detail(nn.Module):
         references. Returns `[N, 3, H/2, W/2]`: chroma and the best cosine.
         """
         with torch.autocast(queries.device.type, enabled=False):
-            rows = queries.flatten(2).transpose(1, 2).contiguous()
-            local = fine_match(rows, doubled(found), keys, chroma, self.scale, _RADIUS, self.training)
+            local = fine_match(rows(queries), doubled(found), keys, chroma, self.scale, _RADIUS, self.training)
             carried = torch.cat([local.chroma, local.similarity], 2)
             return carried.transpose(1, 2).unflatten(2, queries.shape[-2:])
 

@@ -48,6 +48,11 @@ def unfold(x: Tensor, batch: int) -> Tensor:
     return x.view(batch, x.shape[0] // batch, *x.shape[1:])
 
 
+def rows(x: Tensor) -> Tensor:
+    """`[N, C, H, W]` to `[N, H*W, C]`."""
+    return x.flatten(2).transpose(1, 2).contiguous()
+
+
 def trim(x: Tensor, batch: int, have: Halo, want: Halo) -> Tensor:
     """Drop the context frames of `x` `[B*T, C, H, W]` that lie in `have` but not in `want`."""
     if have == want:
