@@ -58,7 +58,7 @@ class DamageSettings:
     blotches: Range = (0.05, 1.5)
     clusters: Range = (0.05, 0.8)  # sprays of specks and abrasions; masks only
     hairs: Range = (0.1, 2.5)
-    gate_hairs: Range = (0.3, 2.0)
+    gate_hairs: Range = (1.0, 6.0)  # more than films have: the view of few frames learns them slowly
     scratches: Range = (0.5, 6.0)
     splice: float = 0.03  # probability a frame
     flicker: Range = (0.01, 0.12)  # standard deviation of log gain
@@ -196,10 +196,11 @@ class _Place(NamedTuple):
 
 
 def _place(draw: np.random.RandomState, height: int, width: int, lines: float) -> _Place:
-    """Put the picture somewhere in a 4:3 frame of `lines`; one with as short an edge is a whole frame itself."""
+    """Put the picture somewhere in a 4:3 frame of `lines`, in three of four cases at its border, which is else too
+    rare; one with as short an edge is a whole frame itself."""
     whole = lines <= min(height, width)
     down, across = (height, width) if whole else (max(lines, height), max(lines * 4 / 3, width))
-    u = draw.random_sample(2)
+    u = np.clip(2 * draw.random_sample(2) - 0.5, 0, 1)
     area = down * across / (lines * lines * 4 / 3)
     return _Place(down, across, u[0] * (down - height), u[1] * (across - width), lines / NOMINAL_LINES, area)
 

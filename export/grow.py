@@ -23,8 +23,9 @@ def grow(net: nn.Module, config: str) -> nn.Module:
     """A larger network that returns the same as `net`.
 
     Args:
-        net: a restorer (`widths` and numbers of blocks can grow) or a colorizer (`width8`, `width4`; `half` where it
-            was 0, else it stays; `search` may be another, which changes the matching a little).
+        net: a restorer (`widths` and numbers of blocks can grow; `need` where it was 0, with which a fresh one does
+            1/400 less) or a colorizer (`width8`, `width4`; `half` where it was 0, else it stays; `search` may be
+            another, which changes the matching a little).
         config: its new hyper-parameters as JSON; those not named stay.
 
     Raises:
@@ -49,8 +50,12 @@ def grow(net: nn.Module, config: str) -> nn.Module:
     old = net.state_dict()
     for key, value in state.items():
         if key not in old:
-            if key.startswith("detail.") and not small["half"]:
+            if key.startswith("detail."):
                 continue  # a fresh one changes nothing
+            if key.startswith("need."):
+                if key == "need.4.bias":
+                    value.fill_(6.0)
+                continue
             if ".blocks." not in key:
                 raise InputError(f"cannot grow to {config}: the trained network has no {key}")
             if ".conv2." in key:
@@ -112,7 +117,7 @@ def _restorer(small: dict, large: dict) -> dict[str, tuple[Channels, Channels]]:
     one, two, three = (_spread(a, b) for a, b in zip(small["widths"], large["widths"]))
     return {
         "stem": (one, None), "enc1": (one, one), "down1": (two, one), "enc2": (two, two), "down2": (three, two),
-        "middle": (three, three), "up2": (_shuffled(two), three), "dec2": (two, two), "up1": (_shuffled(one), two),
+        "middle": (three, three), "need.0": (None, three), "up2": (_shuffled(two), three), "dec2": (two, two), "up1": (_shuffled(one), two),
         "dec1": (one, one), "head": (None, one),
     }  # fmt: skip
 

@@ -12,7 +12,7 @@ from export.publish import publish
 from vs_remaster import weights
 from vs_remaster.engines.pytorch import lay_out
 from vs_remaster.errors import InputError
-from vs_remaster.models import NETWORKS, build, info
+from vs_remaster.models import NETWORKS, build, config_json, info
 from vs_remaster.models.attention import coarse_match, fine_match, join, likeness, places
 from vs_remaster.models.colorizer import ColorizerNet, working_size
 from vs_remaster.models.restorer import apply_tone
@@ -207,6 +207,28 @@ def test_a_weight_file_of_ones_own_needs_no_manifest(tmp_path, monkeypatch):
     assert weights.find("restorer", str(tmp_path / "mine.safetensors")).name == "mine.safetensors"
     with pytest.raises(InputError, match=r"no weight file 'gone\.safetensors'"):
         weights.find("restorer", "gone.safetensors")
+
+
+def test_a_restorer_does_nothing_where_nothing_is_to_be_done():
+    net = build("restorer").eval()
+    with torch.no_grad():
+        net.head.weight.mul_(10)
+        net.tone.curve.bias.fill_(0.1)
+    luma = torch.rand(1, 5, 1, 40, 56)
+    changed = (net(luma).luma - luma).abs().mean()
+    net.need[4].bias.data.fill_(-20.0)
+    made = net(luma)
+    assert changed > 0.01 and torch.allclose(made.luma, luma, atol=1e-6) and torch.allclose(made.toned, luma, atol=1e-6)
+
+
+def test_a_restorer_from_before_it_knew_what_is_to_be_done_still_loads(tmp_path):
+    net = build("restorer", '{"need": 0}').eval()
+    older = {key: value for key, value in json.loads(config_json(net)).items() if key != "need"}
+    path = tmp_path / "older.safetensors"
+    save_file(net.state_dict(), path, {"network": "restorer", "config": json.dumps(older)})
+    luma = torch.rand(1, 3, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(weights.load_weights(path)(luma).luma, net(luma).luma)
 
 
 @pytest.mark.parametrize(

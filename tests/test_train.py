@@ -256,6 +256,18 @@ def test_a_backbone_may_learn_slowly_or_not_at_all(data):
         assert all(p.requires_grad == ("freeze" not in more) for p in nets["colorizer"].backbone.parameters())
 
 
+def test_some_parts_may_learn_alone(data):
+    s = Settings(data=str(data), lines=96, photo=0.0, validate_minutes=math.inf, device="cpu", learn="need,head")
+    recipe = RECIPES["ours"]["restore"](s)
+    nets = recipe.start()
+    learning = sum(len(group["params"]) for group in recipe.optimizer(nets).param_groups)
+    named = dict(nets["restorer"].named_parameters())
+    assert learning == 8 and all(p.requires_grad == name.startswith(("need.", "head.")) for name, p in named.items())
+    recipe.s = replace(s, learn="knees")
+    with pytest.raises(InputError, match="no part 'knees' that could learn; choose from dec1, .*, tone, up1, up2"):
+        recipe.optimizer(nets)
+
+
 def test_some_clips_are_soft_and_the_others_as_they_were():
     clips = torch.rand(40, 2, 1, 24, 24, generator=torch.Generator().manual_seed(0))
     made = [add_softness(clips, torch.Generator().manual_seed(1), share) for share in (0.0, 0.5, 0.5)]

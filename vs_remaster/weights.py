@@ -160,7 +160,7 @@ def _read(path: Path, tensors: bool = True) -> tuple[dict[str, str], dict[str, t
     return header, state
 
 
-def load_weights(path: Path, network: str | None = None, **config: bool) -> nn.Module:
+def load_weights(path: Path, network: str | None = None, **config: int) -> nn.Module:
     """Load a weight file into the network that its header names, in float32, ready for inference.
 
     Args:
@@ -175,6 +175,8 @@ def load_weights(path: Path, network: str | None = None, **config: bool) -> nn.M
     held = header["network"]
     if network and network not in (held, task(held)):
         raise InputError(f"{str(path)!r} holds a {held}, not a {network}; give weights of a {network}")
+    if held == "restorer" and not any(key.startswith("need.") for key in state):
+        config = {"need": 0, **config}  # a file from before there was that part does not name it
     settings = header.get("config")
     net = build(held, json.dumps({**json.loads(settings or "{}"), **config}) if config else settings)
     try:

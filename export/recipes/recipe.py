@@ -59,6 +59,7 @@ class Settings:
     references: int = 3  # most of a clip (colorize); ours: 1, 2, 4 .. up to one more, other scenes' among them
     zoom: float = 1.3  # most that a clip to colour is enlarged, as films of few lines are when they are coloured
     color_weight: float = 1.0  # of the colour's loss beside the luma's (joint; beta in equation 3 of DeepRemaster)
+    learn: str = ""  # parts that learn, such as `need` or `decoder,head`; the others stay as they are; empty: all
     freeze: bool = False  # leave the colorizer's ImageNet backbone as it is: twice the steps in the same time
     backbone_rate: float = 1.0  # how fast that backbone learns, as a share of the learning rate
     workers: int = 0  # processes that make batches beside the training; 0: made in between, the same in every run
@@ -165,9 +166,14 @@ class Recipe:
     def optimizer(self, nets: nn.ModuleDict) -> torch.optim.Optimizer:
         """AdamW on all that learns; an ImageNet backbone at a rate of its own, or not at all."""
         groups = [{"params": []}, {"params": [], "lr": self.s.backbone_rate * self.s.lr}]
+        parts = {part for part in self.s.learn.split(",") if part}
+        known = {name.split(".")[1] for name, _ in nets.named_parameters()}
+        if unknown := sorted(parts - known):
+            raise InputError(f"no part {unknown[0]!r} that could learn; choose from {', '.join(sorted(known))}")
         for name, value in nets.named_parameters():
             own = ".backbone." in name
-            value.requires_grad_(not (own and self.s.freeze))
+            learns = not parts or name.split(".")[1] in parts
+            value.requires_grad_(learns and not (own and self.s.freeze))
             if value.requires_grad:
                 groups[own]["params"].append(value)
         fused = self.device_type == "cuda"

@@ -1,9 +1,10 @@
 """The restorer: tone correction, a residual, and a damage mask with what belongs under it, from a 2-D U-Net that
 shifts channels in time.
 
-`out = lerp(tone(x) + photo, fill, mask)`. The tone part corrects flicker and shading and cannot blur; `photo` is the
-residual for grain and softness; `fill` is the picture itself painted anew, used only where the mask finds damage. A
-fill instead of a second residual need not undo the dirt pixel by pixel, so no rim of it stays.
+`out = lerp(x, lerp(tone(x) + photo, fill, mask), need)`. The tone part corrects flicker and shading and cannot blur;
+`photo` is the residual for grain and softness; `fill` is the picture itself painted anew, used only where the mask
+finds damage. A fill instead of a second residual need not undo the dirt pixel by pixel, so no rim of it stays. `need`
+says how much is to be done at all, so that clean film comes back as it was.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ THUMBNAIL = (36, 48)  # lines x columns of the small frames that the tone part s
 class RestorerConfig:
     """Widths and residual blocks of the U-Net at 1/2, 1/4 and 1/8, and the channels of the tone part.
 
-    `shift`, `mask` and `skip` leave something out, to measure what it is worth: looking at neighbouring frames, the
-    damage mask (the residual does all), and the way of the source to the output (the picture is painted anew).
+    `need`: channels of the part that finds how much is to be done; 0: without it. `shift`, `mask` and `skip` leave
+    something out, to measure what it is worth: looking at neighbouring frames, the damage mask (the residual does all),
+    and the way of the source to the output (the picture is painted anew).
     """
 
     widths: tuple[int, int, int] = (24, 48, 96)
@@ -33,6 +35,7 @@ class RestorerConfig:
     middle: int = 4
     decoder: tuple[int, int] = (2, 1)
     tone: int = 32
+    need: int = 32
     shift: bool = True
     mask: bool = True
     skip: bool = True
@@ -79,6 +82,28 @@ class Tone(nn.Module):
             clip = unfold(x, batch)
             x = F.leaky_relu(mix(fold(torch.cat([neighbours(clip, k) for k in range(-2, 3)], 2))), 0.1)
         return self.grid(x), self.curve(x.mean((-2, -1)))[..., None, None]
+
+
+class Need(nn.Sequential):
+    """How much is to be done, 0..1, from features at 1/8. Decided at 1/32, so that neither grain nor a detail switches
+    it on and off. A fresh one has most of it done everywhere."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, width, 3, 2, 1), nn.LeakyReLU(0.1),
+            nn.Conv2d(width, width, 3, 2, 1), nn.LeakyReLU(0.1),
+            nn.Conv2d(width, 1, 3, padding=1),
+        )  # fmt: skip
+        nn.init.zeros_(self[4].weight)
+        nn.init.constant_(self[4].bias, 2.0)
+
+    def forward(self, features: Tensor, picture: Tensor) -> Tensor:
+        """`features` `[N, C, H/8, W/8]` of `picture` `[N, 1, H, W]` to `[N, 1, H, W]`."""
+        need = torch.sigmoid(wide(super().forward(features)))
+        with torch.autocast(picture.device.type, enabled=False):
+            sides = zip(picture.shape[-2:], need.shape[-2:])  # the last cells may reach over the edge
+            at = ((torch.arange(side, device=need.device) + 0.5) / (32 * count) for side, count in sides)
+            return Lines(*at).spread(need)
 
 
 class Place(NamedTuple):
@@ -149,6 +174,7 @@ class RestorerNet(nn.Module):
         self.enc2 = Stage(w2, config.encoder[1], temporal=config.shift)
         self.down2 = nn.Conv2d(w2, w3, 3, 2, 1)
         self.middle = Stage(w3, config.middle, temporal=config.shift)
+        self.need = Need(w3, config.need) if config.need and config.skip else None
         self.up2 = nn.Conv2d(w3, 4 * w2, 1)
         self.dec2 = Stage(w2, config.decoder[0], temporal=config.shift)
         self.up1 = nn.Conv2d(w2, 4 * w1, 1)
@@ -180,25 +206,30 @@ class RestorerNet(nn.Module):
             inner = halo.within(self.spatial_radius)
             x, grid, curve = (trim(x, batch, halo, inner) for x in (fold(wide(luma)), grid, curve))
             toned = apply_tone(x, grid, curve, place)
-        outputs = self.repair(pad_to_multiple(toned, self.multiple_of), batch, inner)
+        outputs, need = self.repair(pad_to_multiple(toned, self.multiple_of), batch, inner)
         photo, fill, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
         mask = torch.sigmoid(logits) if self.config.mask else torch.zeros_like(logits)
-        toned = trim(toned, batch, inner, NO_HALO)
+        x, toned = (trim(x, batch, inner, NO_HALO) for x in (x, toned))
         fill = fill + MIDDLE
         restored = torch.lerp(toned + photo, fill, mask) if self.config.skip else fill
+        if need is not None:
+            need = need[..., :height, :width]
+            restored, toned = (torch.lerp(x, changed, need) for changed in (restored, toned))
         return RestorerOutput(*(unfold(x, batch) for x in (restored, mask, toned, logits, fill)))
 
-    def repair(self, toned: Tensor, batch: int, halo: Halo) -> Tensor:
-        """The U-Net on `[B*T, 1, H, W]`; each temporal stage needs one frame less on each side than the one before."""
+    def repair(self, toned: Tensor, batch: int, halo: Halo) -> tuple[Tensor, Tensor | None]:
+        """The U-Net on `[B*T, 1, H, W]`, and `need`; each temporal stage needs one frame less on each side than the one
+        before."""
         x = self.stem(F.pixel_unshuffle(toned - MIDDLE, 2).contiguous(memory_format=torch.channels_last))
         skip1, halo1 = self.enc1(x, batch, halo, 3)
         skip2, halo2 = self.enc2(self.down1(skip1), batch, halo1, 2)
         x, halo3 = self.middle(self.down2(skip2), batch, halo2, 1)
         skip2 = trim(skip2, batch, halo2, halo3)
+        need = self.need(trim(x, batch, halo3, NO_HALO), trim(toned, batch, halo, NO_HALO)) if self.need else None
         x, halo4 = self.dec2(F.pixel_shuffle(self.up2(x), 2) + skip2, batch, halo3, 0)
         skip1 = trim(skip1, batch, halo1, halo4)
         x, _ = self.dec1(F.pixel_shuffle(self.up1(x), 2) + skip1, batch, halo4, 0)
-        return trim(self.head(x), batch, halo4, NO_HALO)
+        return trim(self.head(x), batch, halo4, NO_HALO), need
 
 
 def thumbnails(luma: Tensor) -> Tensor:
