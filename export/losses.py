@@ -7,9 +7,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vs_remaster.models.colorizer import ColorizerOutput
-from vs_remaster.models.restorer import Lines, RestorerOutput
+from vs_remaster.models.restorer import Lines, Need, RestorerOutput
 
 TONE_CELL = 24  # pixels: what is even over so many is tone, what is not is detail
+SEEN = 4 / 255  # an error that counts in full as something to be done
 
 
 def charbonnier(error: Tensor, epsilon: float = 1e-3) -> Tensor:
@@ -40,8 +41,15 @@ def smooth(error: Tensor) -> Tensor:
     return Lines.whole(error).spread(means).unflatten(0, error.shape[:2])
 
 
-def restore_loss(out: RestorerOutput, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
-    """Terms of the restorer's loss; `target` and `mask` `[B, T, 1, H, W]`. Their sum is minimised.
+def to_be_done(frames: Tensor, target: Tensor) -> Tensor:
+    """Whether anything is wrong in each cell of `frames` `[B, T, 1, H, W]`, 0..1: `[B, T, 1, h, w]`, as
+    `RestorerOutput.need_logits` has them."""
+    error = (frames - target).abs().flatten(0, 1)
+    return (F.max_pool2d(error, Need.cell, ceil_mode=True) / SEEN).clamp(max=1).unflatten(0, frames.shape[:2])
+
+
+def restore_loss(out: RestorerOutput, frames: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Terms of the restorer's loss; the damaged `frames`, `target` and `mask` `[B, T, 1, H, W]`. Their sum is minimised.
 
     How bright a faded film was nobody can know. So errors of tone count apart from those of detail: in one absolute
     error the sign of a pixel's would be that of the tone, and removing grain or blur would gain nothing. Damage covers
@@ -52,7 +60,7 @@ def restore_loss(out: RestorerOutput, target: Tensor, mask: Tensor) -> dict[str,
     light = smooth(error)
     detail = error - light
     painted = out.fill - target
-    return {
+    terms = {
         "pixel": 3 * (charbonnier(detail) * (1 + 4 * mask)).mean(),
         "spectrum": 0.15 * spectrum(detail),
         "mask": 0.03 * bce + 0.02 * dice(out.mask, mask),
@@ -61,6 +69,10 @@ def restore_loss(out: RestorerOutput, target: Tensor, mask: Tensor) -> dict[str,
         "light": charbonnier(light).mean() + 0.3 * temporal(light),
         "tone": 0.2 * charbonnier(smooth((out.toned - target) * (1 - mask))).mean(),
     }
+    if out.need_logits is not None:
+        due = to_be_done(frames, target)
+        terms["need"] = 0.02 * F.binary_cross_entropy_with_logits(out.need_logits, due)
+    return terms
 
 
 def colorize_loss(out: ColorizerOutput, target: Tensor, has_reference: Tensor) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.losses import colorize_loss, restore_loss, temporal
+from export.losses import colorize_loss, restore_loss, temporal, to_be_done
 from export.recipes import RECIPES, Settings
 from export.recipes.deepremaster import DeepColorize
 from export.recipes.degrade import add_softness, jpeg, view
@@ -518,10 +518,25 @@ def test_a_perfect_restoration_has_almost_no_loss_and_a_bad_one_more():
     target, mask = torch.rand(1, 4, 1, 16, 16), (torch.rand(1, 4, 1, 16, 16) > 0.9).float()
     logits = 40 * (mask - 0.5)
     perfect = RestorerOutput(target, mask, target, logits, target)
-    good = {k: float(v) for k, v in restore_loss(perfect, target, mask).items()}
-    bad = {k: float(v) for k, v in restore_loss(perfect._replace(luma=target.flip(1)), target, mask).items()}
+    good = {k: float(v) for k, v in restore_loss(perfect, target, target, mask).items()}
+    bad = {k: float(v) for k, v in restore_loss(perfect._replace(luma=target.flip(1)), target, target, mask).items()}
     assert sum(good.values()) < 0.01
     assert bad["pixel"] > 0.1 and bad["temporal"] > 0.05 and bad["mask"] == good["mask"]
+
+
+def test_what_is_to_be_done_is_where_a_frame_differs_from_what_it_should_be():
+    target = torch.full((1, 2, 1, 72, 96), 0.5)
+    frames = target.clone()
+    frames[0, 0, 0, 40, 70] += 0.2  # a speck
+    frames[0, 1, 0, 64:] += 2 / 255  # less than counts in full
+    due = to_be_done(frames, target)
+    assert due.shape == (1, 2, 1, 3, 3) and due[0, 0].sum() == 1 and due[0, 0, 0, 1, 2] == 1
+    assert torch.allclose(due[0, 1, 0], torch.tensor([[0.0], [0.0], [0.5]]).expand(3, 3))
+    made = build("restorer")(target)
+    assert made.need_logits.shape == due.shape
+    terms = restore_loss(made, frames, target, torch.zeros_like(target))
+    terms["need"].backward()
+    assert made.need_logits.grad_fn and build("restorer", '{"need": 0}')(target).need_logits is None
 
 
 def test_colour_that_is_not_in_the_references_is_not_asked_of_the_matching():
@@ -547,7 +562,7 @@ def test_grain_costs_as_much_under_a_wrong_brightness_as_under_the_right_one():
     grain = 0.02 * torch.randn(clean.shape)
 
     def cost(luma):
-        return float(sum(restore_loss(RestorerOutput(luma, mask, clean, mask - 9, clean), clean, mask).values()))
+        return float(sum(restore_loss(RestorerOutput(luma, mask, clean, mask - 9, clean), luma, clean, mask).values()))
 
     gained = cost(clean + grain) - cost(clean)
     assert gained > 0.04

@@ -94,7 +94,7 @@ class Restore(_Supplied):
         frames, target, mask = self.batches(generator)
         with self.autocast():
             out = nets["restorer"](frames, place=Lines.whole(frames))
-        terms = restore_loss(out, target, mask)
+        terms = restore_loss(out, frames, target, mask)
         if self.perceptual:
             seen = torch.randperm(frames.shape[1], generator=generator)[:LOOKED_AT].tolist()
             ours, truth = (torch.cat([x[:, time] for time in seen]) for x in (out.luma, target))
@@ -176,7 +176,7 @@ class Joint(Colorize):
         with self.autocast():
             restored = nets["restorer"](frames, place=Lines.whole(frames))
             out = self.colored(nets, scene, restored.luma.clamp(0, 1))
-        light = {f"light {k}": v for k, v in restore_loss(restored, target, mask).items()}
+        light = {f"light {k}": v for k, v in restore_loss(restored, frames, target, mask).items()}
         color = colorize_loss(out, scene.chroma, scene.known)
         return light | {f"color {k}": self.s.color_weight * v for k, v in color.items()}
 

@@ -42,13 +42,15 @@ class RestorerConfig:
 
 
 class RestorerOutput(NamedTuple):
-    """What `RestorerNet` returns: all `[B, T, 1, H, W]` float32."""
+    """What `RestorerNet` returns: all `[B, T, 1, H, W]` float32, but for `need_logits`, `[B, T, 1, h, w]` of cells of 32
+    pixels or None."""
 
     luma: Tensor
     mask: Tensor
     toned: Tensor
     mask_logits: Tensor
     fill: Tensor
+    need_logits: Tensor | None = None
 
 
 class Tone(nn.Module):
@@ -85,8 +87,10 @@ class Tone(nn.Module):
 
 
 class Need(nn.Sequential):
-    """How much is to be done, 0..1, from features at 1/8. Decided at 1/32, so that neither grain nor a detail switches
-    it on and off. A fresh one has most of it done everywhere."""
+    """How much is to be done, from features at 1/8: logits at 1/32, so that neither grain nor a detail switches it on
+    and off. A fresh one has most of it done everywhere."""
+
+    cell = 32
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__(
@@ -97,13 +101,12 @@ class Need(nn.Sequential):
         nn.init.zeros_(self[4].weight)
         nn.init.constant_(self[4].bias, 2.0)
 
-    def forward(self, features: Tensor, picture: Tensor) -> Tensor:
-        """`features` `[N, C, H/8, W/8]` of `picture` `[N, 1, H, W]` to `[N, 1, H, W]`."""
-        need = torch.sigmoid(wide(super().forward(features)))
+    def over(self, picture: Tensor, logits: Tensor) -> Tensor:
+        """What `logits` `[N, 1, h, w]` say for every pixel of `picture` `[N, 1, H, W]`, 0..1."""
+        sides = zip(picture.shape[-2:], logits.shape[-2:])  # the last cells may reach over the edge
+        at = ((torch.arange(side, device=logits.device) + 0.5) / (self.cell * count) for side, count in sides)
         with torch.autocast(picture.device.type, enabled=False):
-            sides = zip(picture.shape[-2:], need.shape[-2:])  # the last cells may reach over the edge
-            at = ((torch.arange(side, device=need.device) + 0.5) / (32 * count) for side, count in sides)
-            return Lines(*at).spread(need)
+            return Lines(*at).spread(torch.sigmoid(wide(logits)))
 
 
 class Place(NamedTuple):
@@ -213,19 +216,20 @@ class RestorerNet(nn.Module):
         fill = fill + MIDDLE
         restored = torch.lerp(toned + photo, fill, mask) if self.config.skip else fill
         if need is not None:
-            need = need[..., :height, :width]
-            restored, toned = (torch.lerp(x, changed, need) for changed in (restored, toned))
-        return RestorerOutput(*(unfold(x, batch) for x in (restored, mask, toned, logits, fill)))
+            weight = self.need.over(x, need)
+            restored, toned = (torch.lerp(x, changed, weight) for changed in (restored, toned))
+            need = unfold(wide(need), batch)
+        return RestorerOutput(*(unfold(x, batch) for x in (restored, mask, toned, logits, fill)), need)
 
     def repair(self, toned: Tensor, batch: int, halo: Halo) -> tuple[Tensor, Tensor | None]:
-        """The U-Net on `[B*T, 1, H, W]`, and `need`; each temporal stage needs one frame less on each side than the one
-        before."""
+        """The U-Net on `[B*T, 1, H, W]`, and the logits of `need`; each temporal stage needs one frame less on each
+        side than the one before."""
         x = self.stem(F.pixel_unshuffle(toned - MIDDLE, 2).contiguous(memory_format=torch.channels_last))
         skip1, halo1 = self.enc1(x, batch, halo, 3)
         skip2, halo2 = self.enc2(self.down1(skip1), batch, halo1, 2)
         x, halo3 = self.middle(self.down2(skip2), batch, halo2, 1)
         skip2 = trim(skip2, batch, halo2, halo3)
-        need = self.need(trim(x, batch, halo3, NO_HALO), trim(toned, batch, halo, NO_HALO)) if self.need else None
+        need = self.need(trim(x, batch, halo3, NO_HALO)) if self.need else None
         x, halo4 = self.dec2(F.pixel_shuffle(self.up2(x), 2) + skip2, batch, halo3, 0)
         skip1 = trim(skip1, batch, halo1, halo4)
         x, _ = self.dec1(F.pixel_shuffle(self.up1(x), 2) + skip1, batch, halo4, 0)
