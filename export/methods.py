@@ -121,12 +121,14 @@ def _named(known: dict[str, tuple], name: str) -> tuple:
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """Where and how networks run; see `RestoreOptions`. To colorize, `shown_at` enlarges what they see to so many lines
-    and brings their colours back to the size of the clip: what a larger source would lose."""
+    """Where and how networks run; see `RestoreOptions`. To restore, `strength` is theirs. To colorize, `shown_at`
+    enlarges what they see to so many lines and brings their colours back to the size of the clip: what a larger source
+    would lose."""
 
     device: str = "auto"
     precision: str = "fp32"
     shown_at: int | None = None
+    strength: float = 1.0
 
 
 def networks_of(task: str, models: Sequence[str], options: NetworkOptions = NetworkOptions()) -> dict[str, Method]:
@@ -158,7 +160,7 @@ def _labelled(given: str) -> tuple[str, str]:
 def _network(task: str, model: str, options: NetworkOptions) -> Method:
     settings = {"device": options.device, "precision": options.precision}
     if task in ("restore", "film"):
-        restorer = Restorer(RestoreOptions(model=model, **settings))
+        restorer = Restorer(RestoreOptions(model=model, strength=options.strength, **settings))
         return lambda case: restorer.restore(case.luma, case.cuts).luma.float().cpu().clamp(0, 1)
     if task == "colorize":
         colorizer = Colorizer(ColorizeOptions(model=model, **settings))

@@ -304,6 +304,16 @@ def test_networks_peers_and_a_program_side_by_side_in_tables_and_json(
     assert float(shown) == pytest.approx(clip["fast"]["scores"]["PSNR"], abs=0.006)
 
 
+def test_networks_are_measured_at_a_strength() -> None:
+    case = Case("clip", torch.rand(3, 1, *SIZE))
+    none, half, all_ = (
+        methods.networks_of("restore", ["fast"], methods.NetworkOptions("cpu", strength=strength))["ours"](case)
+        for strength in (0.0, 0.5, 1.0)
+    )
+    assert torch.equal(none, case.luma) and (all_ - none).abs().mean() > 0.02
+    assert (half - (none + all_) / 2).abs().mean() < 0.01  # but for values cut off at black and white
+
+
 def test_colours_of_an_enlarged_clip_come_back_to_its_size(data: Path) -> None:
     rgb = as_clip(coloured_frames(2))
     case = Case("clip", rgb_to_ycbcr(rgb)[:, :1], rgb, references=cases.references_of(rgb))

@@ -264,7 +264,7 @@ def test_some_parts_may_learn_alone(data):
     named = dict(nets["restorer"].named_parameters())
     assert learning == 8 and all(p.requires_grad == name.startswith(("need.", "head.")) for name, p in named.items())
     recipe.s = replace(s, learn="knees")
-    with pytest.raises(InputError, match="no part 'knees' that could learn; choose from dec1, .*, tone, up1, up2"):
+    with pytest.raises(InputError, match=r"no part 'knees' that could learn; choose from dec1, .*, tone, up1, up2"):
         recipe.optimizer(nets)
 
 

@@ -42,8 +42,8 @@ class RestorerConfig:
 
 
 class RestorerOutput(NamedTuple):
-    """What `RestorerNet` returns: all `[B, T, 1, H, W]` float32, but for `need_logits`, `[B, T, 1, h, w]` of cells of 32
-    pixels or None."""
+    """What `RestorerNet` returns: all `[B, T, 1, H, W]` float32, but for `need_logits`, which are `[B, T, 1, h, w]` of
+    cells of 32 pixels, or None."""
 
     luma: Tensor
     mask: Tensor
@@ -98,8 +98,17 @@ class Need(nn.Sequential):
             nn.Conv2d(width, width, 3, 2, 1), nn.LeakyReLU(0.1),
             nn.Conv2d(width, 1, 3, padding=1),
         )  # fmt: skip
+        self.length = inputs**0.5
+        for layer in (self[0], self[2]):
+            nn.init.kaiming_normal_(layer.weight, 0.1)
         nn.init.zeros_(self[4].weight)
         nn.init.constant_(self[4].bias, 2.0)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`features` `[N, C, H/8, W/8]` to logits `[N, 1, ceil(H/32), ceil(W/32)]`."""
+        # A young network's are tiny: without a length of their own they would tell nothing for a long time.
+        directions = F.normalize(wide(features), dim=1) * self.length
+        return super().forward(directions.to(features.dtype))
 
     def over(self, picture: Tensor, logits: Tensor) -> Tensor:
         """What `logits` `[N, 1, h, w]` say for every pixel of `picture` `[N, 1, H, W]`, 0..1."""
