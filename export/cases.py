@@ -31,6 +31,7 @@ class Case:
         name: of the clip.
         luma: [T, 1, H, W], 0..1: what is to be restored or coloured.
         truth: luma or RGB [T, C, H, W], 0..1; None for real film.
+        dirt: [T, 1, H, W], 0..1: where `luma` is dirty; None where that is not asked.
         clean: [T, 1, H, W]: undamaged luma that should come back as it is; None where that is not asked.
         references: pictures to colour from, each of a known frame.
         cuts: frames that start a scene, as networks are told.
@@ -39,6 +40,7 @@ class Case:
     name: str
     luma: torch.Tensor
     truth: torch.Tensor | None = None
+    dirt: torch.Tensor | None = None
     clean: torch.Tensor | None = None
     references: tuple[Reference, ...] = ()
     cuts: tuple[int, ...] = ()
@@ -46,8 +48,9 @@ class Case:
     def tensors(self) -> Iterator[torch.Tensor]:
         """All that a result depends on."""
         yield self.luma
-        if self.truth is not None:
-            yield self.truth
+        for other in (self.truth, self.dirt):
+            if other is not None:
+                yield other
         for reference in self.references:
             yield torch.tensor(reference.frame)
             yield reference.rgb
@@ -213,19 +216,23 @@ def find_cuts(luma: torch.Tensor) -> tuple[int, ...]:
 
 
 def damaged(
-    name: str, clean: torch.Tensor, templates: Templates | None, seed: int | None, steady: bool = False
-) -> Damaged:
+    name: str, clean: torch.Tensor, templates: Templates | None, seed: int | None, steady: bool = False,
+    only: Sequence[str] = (),
+) -> Damaged:  # fmt: skip
     """The frozen validation damage of a clip, or with a seed another of the same kind; see `validation_clip`."""
-    return validation_clip(name if seed is None else f"{name} {seed}", clean, templates, steady=steady)
+    return validation_clip(name if seed is None else f"{name} {seed}", clean, templates, steady, only)
 
 
-def restore_cases(source: Source, lines: int | None = None, seed: int | None = None) -> Iterator[Case]:
-    """Damaged luma; the truth has the damage's weave and repeated frames."""
+def restore_cases(
+    source: Source, lines: int | None = None, seed: int | None = None, only: Sequence[str] = ()
+) -> Iterator[Case]:
+    """Damaged luma; the truth has the damage's weave and repeated frames. `only`: see `validation_clip`."""
     templates, wanted = source.templates(), slice(source.frames)
     # damage depends on the length of the clip: make all of it, then cut
     for name, clean in source.read(lines or VALIDATION_EDGE, False, VALIDATION_FRAMES):
-        made = damaged(name, clean, templates, seed)
-        yield Case(name, made.frames[wanted], made.target[wanted], clean[wanted])
+        made = damaged(name, clean, templates, seed, only=only)
+        frames, target, dirt = (part[wanted] for part in made)
+        yield Case(name, frames, target, dirt if only else None, clean[wanted])
 
 
 def references_of(rgb: torch.Tensor, every: int | None = None) -> tuple[Reference, ...]:

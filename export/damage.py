@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -787,7 +788,9 @@ VALIDATION_EDGE = 272  # short edge of the clean validation clips: at least 1.3 
 VALIDATION_FRAMES = 48
 
 
-def validation_clip(name: str, clean: torch.Tensor, templates: Templates | None, steady: bool = False) -> Damaged:
+def validation_clip(
+    name: str, clean: torch.Tensor, templates: Templates | None, steady: bool = False, only: Sequence[str] = ()
+) -> Damaged:
     """The frozen validation damage of one clip: the same on every machine and in every run.
 
     Args:
@@ -796,14 +799,16 @@ def validation_clip(name: str, clean: torch.Tensor, templates: Templates | None,
             for figures that can be compared.
         templates: the masks of `damage/val`, on the CPU.
         steady: no weave and no repeated frames (`DamageSettings.steady`).
+        only: kinds of damage in place of all of them (`DamageSettings.only`).
     """
+    settings = VALIDATION.only(*only) if only else VALIDATION
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little")
     generator = torch.Generator().manual_seed(seed)
     clean = clean.detach().float().cpu()
     frames = len(clean)
     # always made for the same length, so that fewer frames get the same damage as the first of many
     padded = torch.cat([clean, clean[-1:].expand(max(0, VALIDATION_FRAMES - frames), -1, -1, -1)])
-    made = damage(padded, generator, VALIDATION.steady() if steady else VALIDATION, templates)
+    made = damage(padded, generator, settings.steady() if steady else settings, templates)
     return Damaged(*(part[:frames] for part in made))
 
 

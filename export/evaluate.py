@@ -31,7 +31,7 @@ import torch
 
 from export import naturalness, perceptual
 from export.cases import COLOR_LINES, Case, Source, color_cases, film_cases, remaster_cases, restore_cases
-from export.damage import VALIDATION_EDGE
+from export.damage import VALIDATION, VALIDATION_EDGE
 from export.methods import COLOR_PEERS, RESTORE_PEERS, Method, NetworkOptions, Peer, commands_of, networks_of, peers_of
 from export.protocols import (
     ColorProtocol,
@@ -113,7 +113,7 @@ def _cases(options: argparse.Namespace) -> Iterator[Case]:
     if options.task == "film":
         return film_cases(source, options.lines)
     if options.task == "restore":
-        return restore_cases(source, options.lines, options.seed)
+        return restore_cases(source, options.lines, options.seed, options.only)
     make = color_cases if options.task == "colorize" else remaster_cases
     return make(source, options.protocol, options.lines, options.seed)
 
@@ -121,6 +121,7 @@ def _cases(options: argparse.Namespace) -> Iterator[Case]:
 def _heading(options: argparse.Namespace, count: int) -> str:
     seed = _of(options, "seed")
     damage = "frozen validation damage" if seed is None else f"damage of seed {seed}"
+    damage += f", only {', '.join(options.only)}" if _of(options, "only") else ""
     if not options.data:
         damage += " without masks"
     if options.task == "film":
@@ -191,6 +192,12 @@ def _parser() -> argparse.ArgumentParser:
     for task, default in lines.items():
         one = tasks.add_parser(task, parents=[shared])
         one.add_argument("--lines", type=int, help=f"short edge of the clips (default: {default})")
+        if task == "restore":
+            one.add_argument(
+                "--only", nargs="+", default=[], metavar="KIND",
+                help="damage with nothing else, and say how much of it is left (left: of 1): "
+                + ", ".join(VALIDATION.chance),
+            )  # fmt: skip
         if task in ("restore", "film"):
             one.add_argument("--strength", type=float, default=1.0, help="of what networks do, 0 to 1 (default: 1)")
         if task == "film":

@@ -99,6 +99,17 @@ def temporal_difference_error(result: torch.Tensor, truth: torch.Tensor) -> floa
     return float((result.diff(dim=0) - truth.diff(dim=0)).abs().mean())
 
 
+def dirt_left(result: torch.Tensor, soiled: torch.Tensor, truth: torch.Tensor, dirt: torch.Tensor) -> float | None:
+    """How much of dirt is left: the error where `dirt` is above 0.3, as a share of what it was (root mean squares).
+
+    Clips [T, C, H, W]; `soiled` is what was to be restored. None where there was nothing to see.
+    """
+    _same_shape(result, truth)
+    there = dirt > 0.3
+    before, after = (((clip - truth)[there] ** 2).mean().sqrt() for clip in (soiled, result))
+    return float(after / before) if before > 0 else None
+
+
 @dataclass(frozen=True)
 class WarpError:
     """Warp error of clips against the motion of a clean one, which is computed once.

@@ -57,12 +57,12 @@ class Protocol:
 
 
 class RestoreProtocol(Protocol):
-    """Restored luma against the truth; `fitted`: after one gain and offset a clip."""
+    """Restored luma against the truth; `fitted`: after one gain and offset a clip; `left`: how much of the dirt."""
 
     main, unit = "PSNR fitted", "PSNR, dB"
     formats: ClassVar = {
         "PSNR": ".2f", "PSNR fitted": ".2f", "PSNR L*": ".2f", "SSIM": ".4f", "LPIPS": ".4f", "temporal": ".4f",
-        "warp": ".5f",
+        "warp": ".5f", "left": ".2f",
     }  # fmt: skip
     itself_text = "Clean input{of}: {mean:.2f} dB to itself on average, {worst:.2f} at worst."
 
@@ -79,6 +79,9 @@ class RestoreProtocol(Protocol):
                 "temporal": metrics.temporal_difference_error(luma, truth),
                 "warp": warp_error(luma),
             }
+            left = None if case.dirt is None else metrics.dirt_left(luma, case.luma, truth, case.dirt)
+            if left is not None:
+                scores["left"] = left
             return scores, metrics.frame_psnr(luma, truth)
 
         return score

@@ -304,6 +304,37 @@ def test_networks_peers_and_a_program_side_by_side_in_tables_and_json(
     assert float(shown) == pytest.approx(clip["fast"]["scores"]["PSNR"], abs=0.006)
 
 
+def test_one_kind_of_damage_alone_is_made_and_what_is_left_of_it_measured(data: Path, capsys) -> None:
+    common = [
+        "restore",
+        "--clips-folder",
+        str(data / "video" / "val"),
+        "--frames",
+        "3",
+        "--clips",
+        "1",
+        "--peers",
+        "input",
+        "--device",
+        "cpu",
+    ]
+    evaluate.main([*common, "--only", "scratches", "dust"])
+    text = capsys.readouterr().out
+    assert "only scratches, dust" in text
+    left = {name: float(cells(text, name)[cells(text, "method").index("left")]) for name in ("input", "ours")}
+    assert left["input"] == 1 and 0 < left["ours"] < 1
+    with pytest.raises(SystemExit):
+        evaluate.main([*common, "--only", "rust"])
+    assert "unknown damage ['rust']; choose from" in capsys.readouterr().err
+    soiled, truth = torch.full((2, 1, 8, 8), 0.9), torch.full((2, 1, 8, 8), 0.5)
+    dirt = (torch.arange(8) < 4).float().expand(2, 1, 8, 8)
+    assert metrics.dirt_left(soiled.lerp(truth, 0.75 * dirt), soiled, truth, dirt) == pytest.approx(0.25)
+    assert (
+        metrics.dirt_left(soiled, soiled, truth, 0 * dirt) is None
+        and metrics.dirt_left(truth, truth, truth, dirt) is None
+    )
+
+
 def test_networks_are_measured_at_a_strength() -> None:
     case = Case("clip", torch.rand(3, 1, *SIZE))
     none, half, all_ = (

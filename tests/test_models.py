@@ -209,16 +209,20 @@ def test_a_weight_file_of_ones_own_needs_no_manifest(tmp_path, monkeypatch):
         weights.find("restorer", "gone.safetensors")
 
 
-def test_a_restorer_does_nothing_where_nothing_is_to_be_done():
+def test_a_restorer_leaves_alone_what_needs_nothing_but_paints_over_dirt():
     net = build("restorer").eval()
     with torch.no_grad():
         net.head.weight.mul_(10)
         net.tone.curve.bias.fill_(0.1)
-    luma = torch.rand(1, 5, 1, 40, 56)
-    changed = (net(luma).luma - luma).abs().mean()
-    net.need[4].bias.data.fill_(-20.0)
-    made = net(luma)
-    assert changed > 0.01 and torch.allclose(made.luma, luma, atol=1e-6) and torch.allclose(made.toned, luma, atol=1e-6)
+        net.head.bias[8:] = -30.0  # no dirt
+        luma = torch.rand(1, 5, 1, 40, 56)
+        assert (net(luma).luma - luma).abs().mean() > 0.01
+        net.need[4].bias.fill_(-30.0)
+        made = net(luma)
+        assert torch.equal(made.luma, luma) and torch.equal(made.toned, luma)
+        net.head.bias[8:] = 30.0  # nothing but dirt
+        made = net(luma)
+        assert torch.allclose(made.luma, made.fill, atol=1e-6) and (made.luma - luma).abs().mean() > 0.01
 
 
 def test_a_restorer_from_before_it_knew_what_is_to_be_done_still_loads(tmp_path):

@@ -1,10 +1,10 @@
 """The restorer: tone correction, a residual, and a damage mask with what belongs under it, from a 2-D U-Net that
 shifts channels in time.
 
-`out = lerp(x, lerp(tone(x) + photo, fill, mask), need)`. The tone part corrects flicker and shading and cannot blur;
-`photo` is the residual for grain and softness; `fill` is the picture itself painted anew, used only where the mask
-finds damage. A fill instead of a second residual need not undo the dirt pixel by pixel, so no rim of it stays. `need`
-says how much is to be done at all, so that clean film comes back as it was.
+`out = lerp(lerp(x, tone(x) + photo, need), fill, mask)`. The tone part corrects flicker and shading and cannot blur;
+`photo` is the residual for grain and softness; `need` says how much of these is to be done at all, so that clean film
+comes back as it was. `fill` is the picture itself painted anew, used only where the mask finds damage. A fill instead
+of a second residual need not undo the dirt pixel by pixel, so no rim of it stays.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class RestorerNet(nn.Module):
         self.enc2 = Stage(w2, config.encoder[1], temporal=config.shift)
         self.down2 = nn.Conv2d(w2, w3, 3, 2, 1)
         self.middle = Stage(w3, config.middle, temporal=config.shift)
-        self.need = Need(w3, config.need) if config.need and config.skip else None
+        self.need = Need(w3, config.need) if config.need else None
         self.up2 = nn.Conv2d(w3, 4 * w2, 1)
         self.dec2 = Stage(w2, config.decoder[0], temporal=config.shift)
         self.up1 = nn.Conv2d(w2, 4 * w1, 1)
@@ -222,12 +222,12 @@ class RestorerNet(nn.Module):
         photo, fill, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
         mask = torch.sigmoid(logits) if self.config.mask else torch.zeros_like(logits)
         x, toned = (trim(x, batch, inner, NO_HALO) for x in (x, toned))
-        fill = fill + MIDDLE
-        restored = torch.lerp(toned + photo, fill, mask) if self.config.skip else fill
+        fill, clear = fill + MIDDLE, toned + photo
         if need is not None:
             weight = self.need.over(x, need)
-            restored, toned = (torch.lerp(x, changed, weight) for changed in (restored, toned))
+            clear, toned = (torch.lerp(x, changed, weight) for changed in (clear, toned))
             need = unfold(wide(need), batch)
+        restored = torch.lerp(clear, fill, mask) if self.config.skip else fill
         return RestorerOutput(*(unfold(x, batch) for x in (restored, mask, toned, logits, fill)), need)
 
     def repair(self, toned: Tensor, batch: int, halo: Halo) -> tuple[Tensor, Tensor | None]:
