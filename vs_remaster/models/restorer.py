@@ -238,7 +238,11 @@ class RestorerNet(nn.Module):
         skip2, halo2 = self.enc2(self.down1(skip1), batch, halo1, 2)
         x, halo3 = self.middle(self.down2(skip2), batch, halo2, 1)
         skip2 = trim(skip2, batch, halo2, halo3)
-        need = self.need(trim(x, batch, halo3, NO_HALO)) if self.need else None
+        need = None
+        if self.need:
+            found = unfold(self.need(x), batch)
+            steady = sum(neighbours(found, k) for k in (-1, 0, 1)) / 3  # what comes and goes would be seen as flicker
+            need = trim(fold(steady), batch, halo3, NO_HALO)
         x, halo4 = self.dec2(F.pixel_shuffle(self.up2(x), 2) + skip2, batch, halo3, 0)
         skip1 = trim(skip1, batch, halo1, halo4)
         x, _ = self.dec1(F.pixel_shuffle(self.up1(x), 2) + skip1, batch, halo4, 0)
