@@ -136,6 +136,8 @@ def test_both_networks_train_jointly(recipe, data, tmp_path):
     [
         ("restore --references 2 --freeze", "does not use --freeze, --references in the recipe ours"),
         ("colorize --recipe deepremaster --weight-decay 0.1", "does not use --weight-decay in the recipe deepremaster"),
+        ("restore --recipe rtn --learn flow", "does not use --learn in the recipe rtn"),
+        ("restore --recipe deepremaster --learn x", "does not use --learn in the recipe deepremaster"),
         ("colorize --recipe rtn --damage masks", "does not use --damage in the recipe rtn"),
         ("colorize --freeze --backbone-rate 0.1", "does not use --backbone-rate when the backbone is frozen"),
         ("restore --workers 2 --cpu-time", "does not use --cpu-time when workers make batches"),

@@ -35,7 +35,7 @@ NEAR = 5  # frames: one reference is as near as this
 
 
 # The view of a clip is its own, and the rate too.
-_IGNORED = BACKBONE | CRITICS | DECAY | FLOW | SUPPLY | {"photo", "warmup", "zoom"}
+_IGNORED = BACKBONE | CRITICS | DECAY | FLOW | SUPPLY | {"learn", "photo", "warmup", "zoom"}
 
 
 class _Deep(Recipe):

@@ -116,7 +116,7 @@ class RtnRestore(_Rtn):
     """Restoration: luma to luma."""
 
     networks = ("rtn-restorer",)
-    ignored = BACKBONE | DECAY | JOINT | REFERENCES | SUPPLY
+    ignored = BACKBONE | DECAY | JOINT | REFERENCES | SUPPLY | {"learn"}
     measured_by = RestoreValidation
     channels = 1
 
@@ -197,7 +197,7 @@ class RtnColorize(_Rtn):
     """Colour: L and the ab of the first frame, at times of the last, to ab."""
 
     networks = ("rtn-colorizer",)
-    ignored = BACKBONE | DAMAGE | DECAY | JOINT | REFERENCES | SUPPLY | {"perceptual", "perceptual_weight"}
+    ignored = BACKBONE | DAMAGE | DECAY | JOINT | REFERENCES | SUPPLY | {"learn", "perceptual", "perceptual_weight"}
     measured_by = ColorValidation
     channels = 3
     defaults: ClassVar[dict[str, Any]] = _Rtn.defaults | {"perceptual_weight": 0.0}
