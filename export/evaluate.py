@@ -127,6 +127,7 @@ def _heading(options: argparse.Namespace, count: int) -> str:
     if options.task == "film":
         return f"Real film, {count} clips; NIQE and BRISQUE: lower is better, beside the pictures only."
     if options.task == "restore":
+        damage += f", at strength {options.strength:g}" if options.strength != 1 else ""
         return f"Restoration, {count} clips, {damage}; fitted: after one gain and offset a clip."
     length = {"90": 90, "300": 300}.get(options.protocol)
     frames = f"{min(length, options.frames or length)} frames each" if length else ""
@@ -195,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
         if task == "restore":
             one.add_argument(
                 "--only", nargs="+", default=[], metavar="KIND",
-                help="damage with nothing else, and say how much of it is left (left: of 1): "
+                help="damage every clip with nothing else, and say how much of the dirt is left (left: of 1): "
                 + ", ".join(VALIDATION.chance),
             )  # fmt: skip
         if task in ("restore", "film"):

@@ -23,9 +23,10 @@ def grow(net: nn.Module, config: str) -> nn.Module:
     """A larger network that returns the same as `net`.
 
     Args:
-        net: a restorer (`widths` and numbers of blocks can grow; `need` where it was 0, with which a fresh one does
-            1/400 less) or a colorizer (`width8`, `width4`; `half` where it was 0, else it stays; `search` may be
-            another, which changes the matching a little).
+        net: a restorer (`widths` and numbers of blocks can grow; where 1/8 is widened, what is to be done is found a
+            little differently; `need` where it was 0, with which 1/400 less is done) or a colorizer (`width8`,
+            `width4`; `half` where it was 0, else it stays; `search` may be another, which changes the matching a
+            little).
         config: its new hyper-parameters as JSON; those not named stay.
 
     Raises:

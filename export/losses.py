@@ -43,7 +43,7 @@ def smooth(error: Tensor) -> Tensor:
 
 def to_be_done(frames: Tensor, target: Tensor) -> Tensor:
     """Whether anything is wrong in each cell of `frames` `[B, T, 1, H, W]`, 0..1: `[B, T, 1, h, w]`, as
-    `RestorerOutput.need_logits` has them."""
+    `RestorerOutput.need_logits` has them. Dirt counts too: its faint edges are left to the residual."""
     error = (frames - target).abs().flatten(0, 1)
     return (F.max_pool2d(error, Need.cell, ceil_mode=True) / SEEN).clamp(max=1).unflatten(0, frames.shape[:2])
 

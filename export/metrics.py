@@ -102,7 +102,7 @@ def temporal_difference_error(result: torch.Tensor, truth: torch.Tensor) -> floa
 def dirt_left(result: torch.Tensor, soiled: torch.Tensor, truth: torch.Tensor, dirt: torch.Tensor) -> float | None:
     """How much of dirt is left: the error where `dirt` is above 0.3, as a share of what it was (root mean squares).
 
-    Clips [T, C, H, W]; `soiled` is what was to be restored. None where there was nothing to see.
+    Luma [T, 1, H, W]; `soiled` is what was to be restored. None where there was nothing to see.
     """
     _same_shape(result, truth)
     there = dirt > 0.3

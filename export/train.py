@@ -79,7 +79,7 @@ class Run:
         """What a run must share with the one that it goes on from."""
         critic = "with" if self.critic else "without"
         return {"recipe": self.s.recipe, "networks": ",".join(self.recipe.networks), "config": self.s.config,
-                "critic": critic}  # fmt: skip
+                "critic": critic, "learn": self.s.learn}  # fmt: skip
 
     def resume(self) -> None:
         """Go on from the checkpoint; begin, where there is none.
@@ -91,16 +91,16 @@ class Run:
             return self.forget(0)
         state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         for name, value in self.kind().items():
-            if state["run"][name] != value:
+            if (was := state["run"].get(name, "")) != value:
                 raise InputError(
-                    f"{self.checkpoint} is of a run with {name} {state['run'][name]!r}, not {value!r}; resume with the "
+                    f"{self.checkpoint} is of a run with {name} {was!r}, not {value!r}; resume with the "
                     "same settings, or give another --out"
                 )
-        self.nets.load_state_dict(state["nets"])
-        self.average.load_state_dict(state["average"])
         try:
+            self.nets.load_state_dict(state["nets"])
+            self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except ValueError as error:
+        except (RuntimeError, ValueError) as error:
             raise InputError(
                 f"{self.checkpoint} is of a run in which other parts learnt, or of an older version ({error}); resume "
                 "with the same settings, or give another --out"

@@ -265,6 +265,9 @@ def test_some_parts_may_learn_alone(data):
     learning = sum(len(group["params"]) for group in recipe.optimizer(nets).param_groups)
     named = dict(nets["restorer"].named_parameters())
     assert learning == 8 and all(p.requires_grad == name.startswith(("need.", "head.")) for name, p in named.items())
+    colour = RECIPES["ours"]["colorize"](replace(s, learn="backbone", freeze=True))
+    with pytest.raises(InputError, match="nothing learns with learn 'backbone' and a backbone that does not"):
+        colour.optimizer(colour.start())
     recipe.s = replace(s, learn="knees")
     with pytest.raises(InputError, match=r"no part 'knees' that could learn; choose from dec1, .*, tone, up1, up2"):
         recipe.optimizer(nets)

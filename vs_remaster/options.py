@@ -14,8 +14,8 @@ from .errors import InputError
 AUTOMATIC = "automatic"
 """The shipped colorizer that takes no references."""
 TILE_OVERLAP = 96
-"""Pixels that tiles share at each side; a multiple of the network's 8. With 64 a pixel in 100,000 differs by over
-1/255."""
+"""Pixels that tiles share at each side; a multiple of 16, as the network decides in cells of 32. With 64 a pixel in
+100,000 differs by over 1/255."""
 
 
 def _check(options: Any, kind: type = numbers.Real, which: str = "", **bounds: tuple[float, float]) -> None:

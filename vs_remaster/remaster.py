@@ -401,10 +401,10 @@ def _match_level(luma: Tensor, like: Tensor) -> Tensor:
 
 
 def _tiles(length: int, tile: int) -> list[tuple[int, int, int, int]]:
-    """Cut `length` pixels into tiles of about equal size: (first, last, kept first, kept last), overlapping, starting
-    at multiples of 32."""
+    """Cut `length` pixels into tiles of about equal size, at most `tile`: (first, last, kept first, kept last),
+    overlapping, starting at multiples of 32."""
     inner, overlaps = length - 2 * TILE_OVERLAP, 2 * TILE_OVERLAP
-    count = max(1, math.ceil(inner / (tile - overlaps)))
+    count = max(1, math.ceil(inner / ((tile - overlaps) // 32 * 32)))
     step = math.ceil(inner / count / 32) * 32
     parts = []
     for start in range(0, max(1, inner), max(32, step)):

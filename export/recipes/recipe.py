@@ -176,6 +176,10 @@ class Recipe:
             value.requires_grad_(learns and not (own and self.s.freeze))
             if value.requires_grad:
                 groups[own]["params"].append(value)
+        if not any(group["params"] for group in groups):
+            raise InputError(
+                f"nothing learns with learn {self.s.learn!r} and a backbone that does not; name other parts"
+            )
         fused = self.device_type == "cuda"
         return torch.optim.AdamW(groups, self.s.lr, betas=(0.9, 0.95), weight_decay=self.s.weight_decay, fused=fused)
 

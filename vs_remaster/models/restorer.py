@@ -1,10 +1,11 @@
 """The restorer: tone correction, a residual, and a damage mask with what belongs under it, from a 2-D U-Net that
 shifts channels in time.
 
-`out = lerp(lerp(x, tone(x) + photo, need), fill, mask)`. The tone part corrects flicker and shading and cannot blur;
-`photo` is the residual for grain and softness; `need` says how much of these is to be done at all, so that clean film
-comes back as it was. `fill` is the picture itself painted anew, used only where the mask finds damage. A fill instead
-of a second residual need not undo the dirt pixel by pixel, so no rim of it stays.
+`out = lerp(lerp(x, tone(x), max(need, seen)) + need * photo, fill, mask)`. The tone part corrects flicker and shading
+and cannot blur; `photo` is the residual for grain and softness; `need` says how much is to be done at all, so that
+clean film comes back as it was, but a change of tone that is to be `seen` is always made. `fill` is the picture itself
+painted anew, used only where the mask finds damage. A fill instead of a second residual need not undo the dirt pixel
+by pixel, so no rim of it stays.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 
 from .layers import MIDDLE, NO_HALO, Halo, Pointwise, Stage, fold, neighbours, pad_to_multiple, trim, unfold, wide
 
+JUST_SEEN = 2 / 255  # root mean square of a change of tone
 THUMBNAIL = (36, 48)  # lines x columns of the small frames that the tone part sees
 
 
@@ -142,7 +144,7 @@ class Lines(NamedTuple):
         """`grid` `[N, 1, h, w]`, over the whole frame, at these lines and columns `[N, 1, H, W]`, bilinear."""
 
         def weights(at: Tensor, count: int) -> Tensor:
-            position = (at * count - 0.5).clamp(0, count - 1)
+            position = (at.to(grid.dtype) * count - 0.5).clamp(0, count - 1)
             return (1 - (position[:, None] - torch.arange(count, device=at.device)).abs()).clamp_min(0)
 
         return weights(self.rows, grid.shape[-2]) @ grid @ weights(self.columns, grid.shape[-1]).t()
@@ -161,6 +163,12 @@ def apply_tone(x: Tensor, grid: Tensor, curve: Tensor, place: Place | Lines | No
         field = field[..., place.top : place.top + x.shape[-2], place.left : place.left + x.shape[-1]]
     arch = x * (1 - x)
     return x + offset + x * field + arch * (bend + twist * (1 - 2 * x))
+
+
+def visible(change: Tensor) -> Tensor:
+    """How much a change of tone `[N, 1, H, W]` is to be seen, 0..1 `[N, 1, 1, 1]`: half at `JUST_SEEN`."""
+    power = change.square().mean((1, 2, 3), keepdim=True) / JUST_SEEN**2
+    return power * power / (power * power + 1)
 
 
 class RestorerNet(nn.Module):
@@ -216,18 +224,21 @@ class RestorerNet(nn.Module):
         with torch.autocast(luma.device.type, enabled=False):
             grid, curve = self.tone(wide(thumbs))
             inner = halo.within(self.spatial_radius)
-            x, grid, curve = (trim(x, batch, halo, inner) for x in (fold(wide(luma)), grid, curve))
+            small = fold(wide(thumbs))
+            seen = visible(apply_tone(small, grid, curve) - small)
+            x, grid, curve, seen = (trim(x, batch, halo, inner) for x in (fold(wide(luma)), grid, curve, seen))
             toned = apply_tone(x, grid, curve, place)
         outputs, need = self.repair(pad_to_multiple(toned, self.multiple_of), batch, inner)
         photo, fill, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
         mask = torch.sigmoid(logits) if self.config.mask else torch.zeros_like(logits)
         x, toned = (trim(x, batch, inner, NO_HALO) for x in (x, toned))
-        fill, clear = fill + MIDDLE, toned + photo
+        fill = fill + MIDDLE
         if need is not None:
-            weight = self.need.over(x, need)
-            clear, toned = (torch.lerp(x, changed, weight) for changed in (clear, toned))
+            weight = self.need.over(photo, need)
+            toned = torch.lerp(x, toned, torch.maximum(weight, trim(seen, batch, inner, NO_HALO)))
+            photo = photo * weight
             need = unfold(wide(need), batch)
-        restored = torch.lerp(clear, fill, mask) if self.config.skip else fill
+        restored = torch.lerp(toned + photo, fill, mask) if self.config.skip else fill
         return RestorerOutput(*(unfold(x, batch) for x in (restored, mask, toned, logits, fill)), need)
 
     def repair(self, toned: Tensor, batch: int, halo: Halo) -> tuple[Tensor, Tensor | None]:
