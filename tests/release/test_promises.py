@@ -39,7 +39,7 @@ def test_restoration_beats_simple_filters_by_what_the_model_card_says(data_folde
     ours = column(text, "ours", "PSNR fitted")
     assert ours > column(text, "input", "PSNR fitted") + 5.5
     assert ours > max(column(text, "3-frame median", "PSNR fitted"), column(text, "NLM", "PSNR fitted"))
-    assert float(re.search(r"Clean input: ([\d.]+) dB", text)[1]) > 52
+    assert float(re.search(r"Clean input: ([\d.]+) dB", text)[1]) > 50
 
 
 @pytest.mark.data
