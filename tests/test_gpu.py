@@ -33,14 +33,27 @@ def references() -> list[Reference]:
     return load_references(SAMPLE / "references")
 
 
+ENGINES = ["torch", "compile", "onnxruntime", "tensorrt"]
+
+
+def ready(engine: str) -> None:
+    """Skip where the engine's library is not there."""
+    provider = {"onnxruntime": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}.get(engine)
+    if provider and provider not in pytest.importorskip("onnxruntime").get_available_providers():
+        pytest.skip(f"this onnxruntime has no {provider}")
+    if engine == "tensorrt":
+        pytest.importorskip("tensorrt")
+
+
 def how(device: str, precision: str = "fp32", engine: str = "torch", model: str = "fast") -> dict[str, str]:
     return {"model": model, "device": device, "precision": precision, "engine": engine}
 
 
-@pytest.mark.parametrize("engine", ["torch", "compile"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("precision", NEAR)
 @pytest.mark.parametrize("model", ["fast", "quality"])
 def test_restoring_is_as_on_the_cpu(film, model, precision, engine):
+    ready(engine)
     both = how("cuda", precision, engine, model), how("cpu", model=model)
     there, here = (Restorer(RestoreOptions(**x)).restore(film) for x in both)
     assert there.luma.device.type == "cpu"
@@ -48,10 +61,11 @@ def test_restoring_is_as_on_the_cpu(film, model, precision, engine):
     assert (there.mask - here.mask).abs().mean() < NEAR[precision]
 
 
-@pytest.mark.parametrize("engine", ["torch", "compile"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("precision", NEAR)
 @pytest.mark.parametrize("model", ["fast", "quality"])
 def test_colouring_is_as_on_the_cpu(film, references, model, precision, engine):
+    ready(engine)
     made = []
     for options in (how("cuda", precision, engine, model), how("cpu", model=model)):
         colorizer = Colorizer(ColorizeOptions(**options, lines=160))
@@ -67,8 +81,9 @@ def test_tiles_are_as_the_whole_frame(film):
     assert (whole - tiled).abs().max() < 1e-2
 
 
-@pytest.mark.parametrize("engine", ["torch", "compile"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_film_is_as_its_parts_and_comes_back_in_order(film, references, engine):
+    ready(engine)
     restorer = Restorer(RestoreOptions(**how("cuda", engine=engine)))
     colorizer = Colorizer(ColorizeOptions(**how("cuda", engine=engine), lines=160))
     pipeline = RemasterPipeline(restorer, colorizer, references, [25])
