@@ -52,6 +52,7 @@ class DamageSettings:
     density: float = 1.0  # factor on all counts
     severity: float = 1.0  # factor on the strength of flicker, grain, fading, weave
     clean: float = 0.15  # share of clips left undamaged
+    sound: float = 0.1  # share of clips that have dirt and scratches and nothing else
     template: float = 0.7  # share of shapes taken from masks, where masks are given
 
     dust: Range = (0.5, 60.0)
@@ -89,7 +90,7 @@ class DamageSettings:
         unknown = set(kinds) - set(self.chance)
         if unknown:
             raise InputError(f"unknown damage {sorted(unknown)}; choose from {sorted(self.chance)}")
-        return replace(self, clean=0.0, chance={k: float(k in kinds) for k in self.chance})
+        return replace(self, clean=0.0, sound=0.0, chance={k: float(k in kinds) for k in self.chance})
 
     def steady(self) -> DamageSettings:
         """These settings without weave and repeated frames, so that the clean clip's colours still fit the damaged
@@ -688,11 +689,17 @@ def damage_batch(
     target = _weave_pictures(_reorder(clean, early), np.concatenate(shifts, axis=1))
     x = _apply_tone(target, tones, fields, vignettes, places)
     x = _add_grain(draw, settings, x, noise)
-    x, mask = _composite(draw, x, layers, batch)
+    dirt = _Dirt.of(draw, layers, target)
+    x, mask = dirt.over(x)
     x = _copy_wear(draw, settings, x).clamp_(0, 1)
-    untouched = np.flatnonzero(draw.random_sample(batch) < settings.clean)
+    fate = draw.random_sample(batch)
+    untouched = np.flatnonzero(fate < settings.clean)
     if len(untouched):
         x[untouched], mask[untouched] = target[untouched], 0.0
+    sound = np.flatnonzero((fate >= settings.clean) & (fate < settings.clean + settings.sound))
+    if len(sound):
+        soiled, seen = dirt.over(target)
+        x[sound], mask[sound] = soiled[sound], seen[sound]
     final = [o if is_late else np.arange(frames) for o, is_late in zip(order, late, strict=True)]
     return Damaged(_reorder(x, final), _reorder(target, final), _reorder(mask, final))
 
@@ -722,17 +729,30 @@ def _add_grain(draw, settings: DamageSettings, x: torch.Tensor, generator: torch
     return noisy.view(x.shape)
 
 
-def _composite(draw, x: torch.Tensor, layers: _Layers, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lay the dirt over clips [B, T, 1, H, W]: toward a near-black, toward a near-white; returns clip and mask."""
-    ink = torch.from_numpy(np.stack([_between(draw, (0.0, 0.12), batch), _between(draw, (0.8, 1.0), batch)])
-                           .astype(np.float32)).to(x.device)[..., None, None, None, None]  # fmt: skip
-    dark, white = (t.view(x.shape) for t in layers.transmission())
-    soiled = (x * dark + ink[0] * (1 - dark)) * white + ink[1] * (1 - white)
-    # faint dirt counts more than its opacity, but dirt that changes nothing (black on black) does not count
-    visible = ((soiled - x).abs() / 0.04).clamp(max=1)
-    clear = dark * white
-    mask = (1 - clear * clear * clear) * visible
-    return torch.where(clear < 1, soiled, x), mask
+class _Dirt(NamedTuple):
+    """Dirt on clips [B, T, 1, H, W]: how much light passes the dark and the white, and their ink [B, 1, 1, 1, 1]."""
+
+    dark: torch.Tensor
+    white: torch.Tensor
+    inks: torch.Tensor
+
+    @classmethod
+    def of(cls, draw, layers: _Layers, clips: torch.Tensor) -> _Dirt:
+        """A near-black and a near-white for each of `clips`."""
+        batch = len(clips)
+        inks = np.stack([_between(draw, (0.0, 0.12), batch), _between(draw, (0.8, 1.0), batch)]).astype(np.float32)
+        dark, white = (t.view(clips.shape) for t in layers.transmission())
+        return cls(dark, white, torch.from_numpy(inks).to(clips.device)[..., None, None, None, None])
+
+    def over(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Lay it over clips; returns clips and mask."""
+        dark, white, (black, bright) = self
+        soiled = (x * dark + black * (1 - dark)) * white + bright * (1 - white)
+        # faint dirt counts more than its opacity, but dirt that changes nothing (black on black) does not count
+        visible = ((soiled - x).abs() / 0.04).clamp(max=1)
+        clear = dark * white
+        mask = (1 - clear * clear * clear) * visible
+        return torch.where(clear < 1, soiled, x), mask
 
 
 def damage(
@@ -753,6 +773,7 @@ def damage(
 # other ranges in _KINDS) cannot be compared.
 VALIDATION = DamageSettings(
     clean=0.0,
+    sound=0.0,
     template=0.7,
     density=1.3,
     severity=1.2,

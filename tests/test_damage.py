@@ -130,9 +130,19 @@ def test_repeated_frames_are_repeated_in_the_target_too() -> None:
 def test_share_of_clean_clips() -> None:
     clean = _clean(2, 32, 32, batch=400)
     settings = DamageSettings(clean=0.3).only("grain")
-    made = damage_batch(clean, _seeded(7), DamageSettings(clean=0.3, chance=settings.chance))
+    made = damage_batch(clean, _seeded(7), DamageSettings(clean=0.3, sound=0.0, chance=settings.chance))
     untouched = (made.frames == made.target).flatten(1).all(dim=1)
     assert 0.23 < float(untouched.float().mean()) < 0.37
+
+
+def test_some_clips_have_dirt_and_nothing_else() -> None:
+    clean = _clean(2, 48, 48, batch=300)
+    chance = dict.fromkeys(DamageSettings().chance, 1.0)
+    made = damage_batch(clean, _seeded(7), DamageSettings(clean=0.0, sound=0.3, density=20.0, chance=chance))
+    clear = made.mask == 0
+    sound = ((made.frames == made.target) | ~clear).flatten(1).all(dim=1)
+    assert 0.23 < float(sound.float().mean()) < 0.37
+    assert bool((~clear[sound]).any()) and not torch.equal(made.frames[sound], made.target[sound])
 
 
 def test_grain_has_the_strength_asked_for() -> None:

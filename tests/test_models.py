@@ -227,6 +227,17 @@ def test_a_restorer_leaves_alone_what_needs_nothing_but_flicker_and_dirt_go():
         assert torch.allclose(made.luma, made.fill, atol=1e-6) and (made.luma - luma).abs().mean() > 0.01
 
 
+def test_half_of_the_clips_train_as_if_all_were_to_be_done():
+    net = build("restorer").train()
+    with torch.no_grad():
+        net.head.weight.normal_(std=0.1)
+        net.need[4].bias.fill_(-30.0)
+        torch.manual_seed(1)
+        clips = torch.rand(1, 3, 1, 48, 48).expand(12, -1, -1, -1, -1)
+        change = (net(clips).luma - net.eval()(clips).luma).flatten(1).abs().amax(1)
+    assert 2 <= int((change > 1e-3).sum()) <= 10 and int((change < 1e-6).sum()) == 12 - int((change > 1e-3).sum())
+
+
 def test_a_restorer_from_before_it_knew_what_is_to_be_done_still_loads(tmp_path):
     net = build("restorer", '{"need": 0}').eval()
     older = {key: value for key, value in json.loads(config_json(net)).items() if key != "need"}

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from .layers import MIDDLE, NO_HALO, Halo, Pointwise, Stage, fold, neighbours, pad_to_multiple, trim, unfold, wide
 
+ALL_DONE = 0.5  # share of clips that train without `need`
 JUST_SEEN = 2 / 255  # root mean square of a change of tone
 THUMBNAIL = (36, 48)  # lines x columns of the small frames that the tone part sees
 
@@ -235,6 +236,9 @@ class RestorerNet(nn.Module):
         fill = fill + MIDDLE
         if need is not None:
             weight = self.need.over(photo, need)
+            if self.training:  # all is done to some clips: tone and residual leave clean film alone by themselves, too
+                whole = (torch.rand(batch) < ALL_DONE).to(weight).repeat_interleave(len(weight) // batch)
+                weight = torch.maximum(weight, whole.view(-1, 1, 1, 1))
             toned = torch.lerp(x, toned, torch.maximum(weight, trim(seen, batch, inner, NO_HALO)))
             photo = photo * weight
             need = unfold(wide(need), batch)
