@@ -63,6 +63,7 @@ def data(tmp_path_factory) -> Path:
 SMALL = "--size 64 --frames 3 --batch 2 --lines 96 --threads 1 --photo 0 --log-steps 1".split()
 NARROW = {
     "ours": [],
+    "flicker": [],
     "palette": ["--config", json.dumps({"colors": 16, "widths": [16, 16, 16, 16]})],
     "deepremaster": ["--config", json.dumps({"width": 0.125})],
     "rtn": ["--config", json.dumps({"embedding": 8, "heads": [2], "depths": [2], "flow_scale": 4, "shrink": 2})],

@@ -1,4 +1,4 @@
-"""Ways to train: our own, our automatic colorizer, and those of the two papers for their networks.
+"""Ways to train: our own, its tone parts alone, our automatic colorizer, and the two papers' for their networks.
 
 `RECIPES[recipe][task]` makes a `Recipe`, which knows everything that differs; the loop is in `export/train.py`.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .deepremaster import DeepColorize, DeepJoint, DeepRestore
+from .flicker import Flicker
 from .ours import Colorize, Joint, Restore
 from .palette import Palette
 from .recipe import Recipe, Settings
@@ -13,6 +14,7 @@ from .rtn import RtnColorize, RtnRestore
 
 RECIPES: dict[str, dict[str, type[Recipe]]] = {
     "ours": {"restore": Restore, "colorize": Colorize, "joint": Joint},
+    "flicker": {"restore": Flicker},
     "palette": {"colorize": Palette},
     "deepremaster": {"restore": DeepRestore, "colorize": DeepColorize, "joint": DeepJoint},
     "rtn": {"restore": RtnRestore, "colorize": RtnColorize},

@@ -59,7 +59,7 @@ class Synthesis:
         return damage_batch(clean, generator, self.settings, self.templates)
 
 
-class _Supplied(Recipe):
+class Supplied(Recipe):
     """Learns from batches that other processes may make."""
 
     grows = True
@@ -69,7 +69,7 @@ class _Supplied(Recipe):
         self.batches.close()
 
 
-class Restore(_Supplied):
+class Restore(Supplied):
     """Damaged crops in, clean crops out."""
 
     networks = ("restorer",)
@@ -103,7 +103,7 @@ class Restore(_Supplied):
         return terms
 
 
-class Colorize(_Supplied):
+class Colorize(Supplied):
     """Gray crops and colour references in, chroma out."""
 
     networks = ("colorizer",)

@@ -245,7 +245,7 @@ def _prepared(net: nn.Module, half: bool) -> nn.Module:
         net.fuse()
     for name, layer in net.named_modules():
         if isinstance(layer, nn.Conv2d | nn.Conv3d):
-            layer.to(torch.float16 if half and not name.startswith("tone.") else torch.float32)
+            layer.to(torch.float16 if half and not name.startswith(("tone.", "far.")) else torch.float32)
     return net
 
 

@@ -28,7 +28,8 @@ THUMBNAIL = (36, 48)  # lines x columns of the small frames that the tone part s
 class RestorerConfig:
     """Widths and residual blocks of the U-Net at 1/2, 1/4 and 1/8, and the channels of the tone part.
 
-    `need`: channels of the part that finds how much is to be done; 0: without it. `shift`, `mask` and `skip` leave
+    `far`: how many frames apart the second tone part looks; 0: without it. `need`: channels of the part that finds how
+    much is to be done; 0: without it. `shift`, `mask` and `skip` leave
     something out, to measure what it is worth: looking at neighbouring frames, the damage mask (the residual does all),
     and the way of the source to the output (the picture is painted anew).
     """
@@ -38,6 +39,7 @@ class RestorerConfig:
     middle: int = 4
     decoder: tuple[int, int] = (2, 1)
     tone: int = 32
+    far: int = 3
     need: int = 32
     shift: bool = True
     mask: bool = True
@@ -57,12 +59,11 @@ class RestorerOutput(NamedTuple):
 
 
 class Tone(nn.Module):
-    """Per-frame tone correction from thumbnails of the frame and of four neighbours on each side."""
+    """Per-frame tone correction from thumbnails of the frame and of four neighbours on each side, `step` apart."""
 
-    radius = 4
-
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, step: int = 1) -> None:
         super().__init__()
+        self.step, self.radius = step, 4 * step
         self.encode = nn.Sequential(
             nn.Conv2d(3, width // 2, 3, 2, 1), nn.LeakyReLU(0.1),
             nn.Conv2d(width // 2, width, 3, 2, 1), nn.LeakyReLU(0.1),
@@ -85,7 +86,8 @@ class Tone(nn.Module):
         x = self.encode(fold(torch.cat([thumbs, 4 * (thumbs - mean), mean], 2)))
         for mix in (self.mix1, self.mix2):
             clip = unfold(x, batch)
-            x = F.leaky_relu(mix(fold(torch.cat([neighbours(clip, k) for k in range(-2, 3)], 2))), 0.1)
+            near = [neighbours(clip, k * self.step) for k in range(-2, 3)]
+            x = F.leaky_relu(mix(fold(torch.cat(near, 2))), 0.1)
         return self.grid(x), self.curve(x.mean((-2, -1)))[..., None, None]
 
 
@@ -162,8 +164,10 @@ def apply_tone(x: Tensor, grid: Tensor, curve: Tensor, place: Place | Lines | No
         field = F.interpolate(grid, size, mode="bilinear", align_corners=False) + gain
     if isinstance(place, Place):
         field = field[..., place.top : place.top + x.shape[-2], place.left : place.left + x.shape[-1]]
-    arch = x * (1 - x)
-    return x + offset + x * field + arch * (bend + twist * (1 - 2 * x))
+    # x + offset + x * field + x * (1 - x) * (bend + twist * (1 - 2 * x)), by its powers of x: half the time
+    y = torch.addcmul(-bend - 3 * twist, 2 * twist, x)
+    y = torch.addcmul(field + (1 + bend + twist), y, x)
+    return torch.addcmul(offset, y, x)
 
 
 def visible(change: Tensor) -> Tensor:
@@ -173,14 +177,15 @@ def visible(change: Tensor) -> Tensor:
 
 
 class RestorerNet(nn.Module):
-    """The restorer network; looks 8 frames each way, 4 of them only as thumbnails.
+    """The restorer network; looks 20 frames each way, 16 of them only as thumbnails: flicker is told from light by a
+    first tone part that compares frames near each other, and by a second one that compares what it made of frames
+    `far` apart.
 
     Source: our own design; the mask follows the idea of directly supervised damage masks, the shift that of
     shift-only video denoisers.
     """
 
     spatial_radius = 4
-    before = after = spatial_radius + Tone.radius
     block = 16
     multiple_of = 8
 
@@ -189,6 +194,8 @@ class RestorerNet(nn.Module):
         w1, w2, w3 = config.widths
         self.config = config
         self.tone = Tone(config.tone)
+        self.far = Tone(config.tone, config.far) if config.far else None
+        self.before = self.after = self.spatial_radius + sum(part.radius for part in self.tones)
         self.stem = nn.Conv2d(4, w1, 3, padding=1)
         self.enc1 = Stage(w1, config.encoder[0], temporal=config.shift)
         self.down1 = nn.Conv2d(w1, w2, 3, 2, 1)
@@ -205,6 +212,11 @@ class RestorerNet(nn.Module):
             self.head.weight.mul_(0.1)
             self.head.bias.zero_()
             self.head.bias[8:] = -3.0  # a fresh network calls nothing damage
+
+    @property
+    def tones(self) -> list[Tone]:
+        """The tone parts in their order."""
+        return [self.tone, self.far] if self.far else [self.tone]
 
     def forward(
         self,
@@ -223,12 +235,14 @@ class RestorerNet(nn.Module):
         if thumbs is None:
             thumbs = thumbnails(luma)
         with torch.autocast(luma.device.type, enabled=False):
-            grid, curve = self.tone(wide(thumbs))
             inner = halo.within(self.spatial_radius)
-            small = fold(wide(thumbs))
-            seen = visible(apply_tone(small, grid, curve) - small)
-            x, grid, curve, seen = (trim(x, batch, halo, inner) for x in (fold(wide(luma)), grid, curve, seen))
-            toned = apply_tone(x, grid, curve, place)
+            x = toned = trim(fold(wide(luma)), batch, halo, inner)
+            before = small = fold(wide(thumbs))
+            for tone in self.tones:
+                grid, curve = tone(unfold(small, batch))
+                small = apply_tone(small, grid, curve)
+                toned = apply_tone(toned, *(trim(y, batch, halo, inner) for y in (grid, curve)), place)
+            seen = trim(visible(small - before), batch, halo, inner)
         outputs, need = self.repair(pad_to_multiple(toned, self.multiple_of), batch, inner)
         photo, fill, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
         mask = torch.sigmoid(logits) if self.config.mask else torch.zeros_like(logits)
