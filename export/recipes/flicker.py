@@ -57,16 +57,18 @@ class Flicker(Supplied):
         return damage_batch(clean, generator, SMALL, lines=self.s.size)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
-        """How far what comes out is from the target, and how much that changes in time: what is the same in all frames
-        of a faded clip nobody can know."""
+        """How far what comes out is from the target, and how much that changes in time. What is the same in all frames
+        of a faded clip nobody can know: a guess is left to the first part, the second one may not make another."""
         frames, target, _ = self.batches(generator)
         small, truth = thumbnails(frames), thumbnails(target)
+        errors = []
         for tone in nets["restorer"].tones:
             small = unfold(apply_tone(fold(small), *tone(small)), len(small))
-        error = unfold(F.adaptive_avg_pool2d(fold(small - truth), CELLS), len(small))
-        steady = error - error.mean(1, keepdim=True)
+            errors.append(unfold(F.adaptive_avg_pool2d(fold(small - truth), CELLS), len(small)))
+        same = errors[0].mean(1, keepdim=True)
+        steady = errors[-1] - same.detach()
         return {
-            "light": charbonnier(error).mean(),
-            "steady": 2 * charbonnier(steady).mean(),
-            "temporal": 0.5 * temporal(error),
+            "light": charbonnier(same).mean(),
+            "steady": 3 * charbonnier(steady).mean(),
+            "temporal": 0.5 * temporal(steady),
         }
