@@ -15,7 +15,7 @@ from .library import errors, remaster, weights
 FOLDER = "remaster"
 """The folder of weight files in ComfyUI's `models`."""
 _KEPT = 4  # workers; each takes a few dozen MB
-_WORKING = {"restorer": 5200, "colorizer": 4000}  # bytes a pixel that a network of `quality` sees, in fp32
+_WORKING = {"restorer": 5400, "colorizer": 4000}  # bytes a pixel that a network of `quality` sees, in fp32
 _MOST = 1_300_000  # pixels it sees at once: larger frames are cut into tiles
 _WEIGHTS = ".safetensors"
 

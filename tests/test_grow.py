@@ -67,6 +67,14 @@ def test_a_restorer_that_learns_what_is_to_be_done_begins_with_next_to_all():
     assert torch.allclose(grown, change, atol=change.abs().max().item() / 400) and change.abs().max() > 0.05
 
 
+def test_a_second_tone_part_begins_as_a_copy_of_the_first():
+    small = build("restorer", '{"far": 0}')
+    large = grow(small, '{"far": 3}')
+    assert (small.before, large.before) == (8, 20) and [part.step for part in large.tones] == [1, 3]
+    pairs = zip(small.tone.parameters(), large.far.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
 @pytest.mark.parametrize(
     "network, config, message",
     [

@@ -238,14 +238,24 @@ def test_half_of_the_clips_train_as_if_all_were_to_be_done():
     assert 2 <= int((change > 1e-3).sum()) <= 10 and int((change < 1e-6).sum()) == 12 - int((change > 1e-3).sum())
 
 
+def test_tone_is_bent_as_it_says():
+    x, grid, curve = torch.rand(2, 1, 20, 30), 0.1 * torch.randn(2, 1, 5, 6), 0.1 * torch.randn(2, 4, 1, 1)
+    offset, gain, bend, twist = curve.split(1, 1)
+    field = torch.nn.functional.interpolate(grid, (20, 30), mode="bilinear") + gain
+    wanted = x + offset + x * field + x * (1 - x) * (bend + twist * (1 - 2 * x))
+    assert torch.allclose(apply_tone(x, grid, curve), wanted, atol=1e-6)
+    assert torch.equal(apply_tone(x, 0 * grid, 0 * curve), x)
+
+
 def test_a_restorer_from_before_it_knew_what_is_to_be_done_still_loads(tmp_path):
-    net = build("restorer", '{"need": 0}').eval()
-    older = {key: value for key, value in json.loads(config_json(net)).items() if key != "need"}
+    net = build("restorer", '{"need": 0, "far": 0}').eval()
+    older = {key: value for key, value in json.loads(config_json(net)).items() if key not in ("need", "far")}
     path = tmp_path / "older.safetensors"
     save_file(net.state_dict(), path, {"network": "restorer", "config": json.dumps(older)})
     luma = torch.rand(1, 3, 1, 32, 32)
     with torch.no_grad():
         assert torch.equal(weights.load_weights(path)(luma).luma, net(luma).luma)
+    assert weights.load_weights(path).before == 8 and build("restorer").before == 20
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,14 @@ def test_a_restorer_may_learn_for_the_eye(data, tmp_path):
     )
 
 
+def test_the_recipe_flicker_changes_the_tone_parts_alone(data, tmp_path):
+    begun = tmp_path / "begun.safetensors"
+    save_weights(begun, build("restorer"))
+    train("restore", data, tmp_path, "--recipe", "flicker", "--steps", "3", "--start-from", str(begun))
+    before, after = (dict(load_weights(x).named_parameters()) for x in (begun, tmp_path / "restorer-last.safetensors"))
+    assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == {"tone", "far"}
+
+
 @pytest.mark.parametrize("recipe, task, multiple", [("ours", "colorize", 16), ("rtn", "restore", 32)])
 def test_a_crop_that_does_not_fit_the_network_is_refused(recipe, task, multiple, data, flow, tmp_path):
     more = ["--recipe", recipe, *NARROW[recipe], "--size", "72"]
