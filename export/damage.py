@@ -698,8 +698,8 @@ def damage_batch(
         x[untouched], mask[untouched] = target[untouched], 0.0
     sound = np.flatnonzero((fate >= settings.clean) & (fate < settings.clean + settings.sound))
     if len(sound):
-        soiled, seen = dirt.over(target)
-        x[sound], mask[sound] = soiled[sound], seen[sound]
+        theirs = _Dirt(dirt.dark[sound], dirt.white[sound], dirt.inks[:, sound])
+        x[sound], mask[sound] = theirs.over(target[sound])
     final = [o if is_late else np.arange(frames) for o, is_late in zip(order, late, strict=True)]
     return Damaged(_reorder(x, final), _reorder(target, final), _reorder(mask, final))
 
@@ -730,7 +730,7 @@ def _add_grain(draw, settings: DamageSettings, x: torch.Tensor, generator: torch
 
 
 class _Dirt(NamedTuple):
-    """Dirt on clips [B, T, 1, H, W]: how much light passes the dark and the white, and their ink [B, 1, 1, 1, 1]."""
+    """Dirt on clips [B, T, 1, H, W]: how much light passes the dark and the white, and inks [2, B, 1, 1, 1, 1]."""
 
     dark: torch.Tensor
     white: torch.Tensor

@@ -47,6 +47,8 @@ def grow(net: nn.Module, config: str) -> nn.Module:
     if parts := [key for key, value in small.items() if isinstance(value, bool) and wanted[key] != value]:
         raise InputError(f"cannot grow to {config}: {parts[0]} would be {wanted[parts[0]]}; only widths and numbers of "
                          "blocks can grow")  # fmt: skip
+    if small.get("far") and wanted["far"] != small["far"]:
+        raise InputError(f"cannot grow to {config}: far is {small['far']} and would be {wanted['far']}; leave it out")
     layout = _LAYOUTS[name](small, wanted)
     state = large.state_dict()
     old = net.state_dict()

@@ -44,7 +44,7 @@ def test_a_grown_network_does_the_same_and_learns_with_all_it_has(network, confi
     luma = torch.rand(1, 7, 1, 64, 80, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         pairs = list(zip(run(small, luma), run(large, luma)))
-    assert all(torch.allclose(a, b, atol=2e-5) for a, b in pairs)
+    assert all(torch.allclose(a, b, atol=5e-5) for a, b in pairs)
     assert all(a.std() > 1e-4 for a, _ in pairs[:3])  # of something, not of nothing
     before = {name: value.detach().clone() for name, value in large.named_parameters()}
     optimizer = torch.optim.SGD(large.requires_grad_(True).parameters(), 0.1)
@@ -80,6 +80,7 @@ def test_a_second_tone_part_begins_as_a_copy_of_the_first():
     [
         ("restorer", {"widths": [16, 48, 96]}, "a width of 24 cannot become 16"),
         ("restorer", {"middle": 2}, "at least as many blocks"),
+        ("restorer", {"far": 4}, "far is 3 and would be 4; leave it out"),
         ("restorer", {"shift": False}, "shift would be False; only widths"),
         ("restorer", [1], "is no JSON of hyper-parameters"),
         ("restorer", {"tone": 48}, "only widths and numbers of blocks can grow"),

@@ -136,6 +136,7 @@ def test_both_networks_train_jointly(recipe, data, tmp_path):
     "arguments, message",
     [
         ("restore --references 2 --freeze", "does not use --freeze, --references in the recipe ours"),
+        ("restore --recipe flicker --density 2", "does not use --density in the recipe flicker"),
         ("colorize --recipe deepremaster --weight-decay 0.1", "does not use --weight-decay in the recipe deepremaster"),
         ("restore --recipe rtn --learn flow", "does not use --learn in the recipe rtn"),
         ("restore --recipe deepremaster --learn x", "does not use --learn in the recipe deepremaster"),

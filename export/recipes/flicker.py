@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from export.damage import Damaged, DamageSettings, damage_batch
 from export.losses import charbonnier, temporal
+from vs_remaster.errors import InputError
 from vs_remaster.models.layers import fold, unfold
 from vs_remaster.models.restorer import apply_tone, thumbnails
 
@@ -32,6 +33,7 @@ SMALL = DamageSettings(
     | {"flicker": 0.75, "uneven": 0.6, "fade": 0.5, "vignette": 0.35, "grain": 0.9, "weave": 0.4, "repeat": 0.15}
     | {"blotches": 0.4, "splice": 0.1},
 )
+PARTS = ("tone", "far")
 CELLS = (9, 12)  # lines x columns in which errors of tone are seen
 
 
@@ -40,19 +42,21 @@ class Flicker(Supplied):
 
     networks = ("restorer",)
     defaults: ClassVar[dict[str, Any]] = {
-        "batch": 24, "frames": 49, "size": 64, "lines": 96, "photo": 0.1, "learn": "tone,far"
+        "batch": 24, "frames": 49, "size": 64, "lines": 96, "photo": 0.1, "learn": ",".join(PARTS)
     }  # fmt: skip
     ignored = BACKBONE | CRITICS | DAMAGE | FLOW | JOINT | REFERENCES
     measured_by = RestoreValidation
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
+        if others := sorted({part for part in s.learn.split(",") if part} - set(PARTS)):
+            raise InputError(f"the recipe flicker teaches {' and '.join(PARTS)}, not {others[0]}; use the recipe ours")
         self.material = Material.load(s, color=False)
         self.batches = Pool(Supply(self.batch, s), s)
         log.info("%d clips, %d photographs", len(self.material.clips), len(self.material.photos))
 
     def batch(self, generator: torch.Generator) -> Damaged:
-        """Clips to learn from: each a whole frame."""
+        """Clips to learn from: each is damaged as a whole frame of so few lines."""
         clean = self.material.crops(self.s, generator)
         return damage_batch(clean, generator, SMALL, lines=self.s.size)
 

@@ -1,11 +1,11 @@
 """The restorer: tone correction, a residual, and a damage mask with what belongs under it, from a 2-D U-Net that
 shifts channels in time.
 
-`out = lerp(lerp(x, tone(x), max(need, seen)) + need * photo, fill, mask)`. The tone part corrects flicker and shading
-and cannot blur; `photo` is the residual for grain and softness; `need` says how much is to be done at all, so that
-clean film comes back as it was, but a change of tone that is to be `seen` is always made. `fill` is the picture itself
-painted anew, used only where the mask finds damage. A fill instead of a second residual need not undo the dirt pixel
-by pixel, so no rim of it stays.
+`out = lerp(lerp(x, tone(x), max(need, seen)) + need * photo, fill, mask)`. Two tone parts in a row correct flicker
+and shading and cannot blur; `photo` is the residual for grain and softness; `need` says how much is to be done at all,
+so that clean film comes back as it was, but a change of tone that is to be `seen` is always made. `fill` is the picture
+itself painted anew, used only where the mask finds damage. A fill instead of a second residual need not undo the dirt
+pixel by pixel, so no rim of it stays.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from torch.nn import functional as F
 
 from .layers import MIDDLE, NO_HALO, Halo, Pointwise, Stage, fold, neighbours, pad_to_multiple, trim, unfold, wide
 
-ALL_DONE = 0.5  # share of clips that train without `need`
+ALL_DONE = 0.5  # share of clips that train as if `need` were 1 everywhere
 JUST_SEEN = 2 / 255  # root mean square of a change of tone
 THUMBNAIL = (36, 48)  # lines x columns of the small frames that the tone part sees
 
 
 @dataclass(frozen=True)
 class RestorerConfig:
-    """Widths and residual blocks of the U-Net at 1/2, 1/4 and 1/8, and the channels of the tone part.
+    """Widths and residual blocks of the U-Net at 1/2, 1/4 and 1/8, and the channels of the tone parts.
 
     `far`: how many frames apart the second tone part looks; 0: without it. `need`: channels of the part that finds how
     much is to be done; 0: without it. `shift`, `mask` and `skip` leave
@@ -165,7 +165,7 @@ def apply_tone(x: Tensor, grid: Tensor, curve: Tensor, place: Place | Lines | No
     if isinstance(place, Place):
         field = field[..., place.top : place.top + x.shape[-2], place.left : place.left + x.shape[-1]]
     # x + offset + x * field + x * (1 - x) * (bend + twist * (1 - 2 * x)), by its powers of x: half the time
-    y = torch.addcmul(-bend - 3 * twist, 2 * twist, x)
+    y = torch.addcmul(-3 * twist - bend, 2 * twist, x)
     y = torch.addcmul(field + (1 + bend + twist), y, x)
     return torch.addcmul(offset, y, x)
 
@@ -237,12 +237,12 @@ class RestorerNet(nn.Module):
         with torch.autocast(luma.device.type, enabled=False):
             inner = halo.within(self.spatial_radius)
             x = toned = trim(fold(wide(luma)), batch, halo, inner)
-            before = small = fold(wide(thumbs))
+            untoned = small = fold(wide(thumbs))
             for tone in self.tones:
                 grid, curve = tone(unfold(small, batch))
                 small = apply_tone(small, grid, curve)
                 toned = apply_tone(toned, *(trim(y, batch, halo, inner) for y in (grid, curve)), place)
-            seen = trim(visible(small - before), batch, halo, inner)
+            seen = trim(visible(small - untoned), batch, halo, inner)
         outputs, need = self.repair(pad_to_multiple(toned, self.multiple_of), batch, inner)
         photo, fill, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
         mask = torch.sigmoid(logits) if self.config.mask else torch.zeros_like(logits)
