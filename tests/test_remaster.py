@@ -277,7 +277,7 @@ def test_a_film_begun_in_the_middle_has_the_same_frames():
     pipeline = RemasterPipeline(RestoreOptions(**CPU), scenes="none")
     whole = {p.index: p.luma for p in pipeline.process(pictures(45))}
     part = {p.index: p.luma for p in pipeline.process(p for p in pictures(45) if p.index >= 104)}
-    assert all(torch.equal(part[n], whole[n]) for n in range(112, 141))
+    assert all(torch.equal(part[n], whole[n]) for n in range(104 + pipeline.restorer.window.before, 141))
 
 
 def test_pipeline_is_lazy_and_bounded():
@@ -291,7 +291,7 @@ def test_pipeline_is_lazy_and_bounded():
 
     pipeline = RemasterPipeline(RestoreOptions(**CPU, lines=64))
     for done, _ in enumerate(pipeline.process(source())):
-        assert read - done <= 16 + 8 + 3 + 2
+        assert read - done <= 16 + pipeline.restorer.window.after + 3 + 2
     assert done == 99
 
 
