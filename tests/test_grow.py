@@ -21,6 +21,7 @@ def restored(net, luma):
 def colored(net, luma):
     generator = torch.Generator().manual_seed(5)
     pictures = [(torch.rand(1, 1, 48, 64, generator=generator), torch.rand(1, 2, 48, 64, generator=generator) - 0.5)]
+    pictures = [tuple(x.to(luma) for x in picture) for picture in pictures]
     return net(luma, [net.encode_all(pictures * 2)])[:5]
 
 
@@ -39,12 +40,13 @@ def colored(net, luma):
 )
 def test_a_grown_network_does_the_same_and_learns_with_all_it_has(network, config, run, learns):
     small = load_weights(find(network, "fast"), network).eval()
-    large = grow(small, json.dumps(config)).eval()
+    large = grow(small, json.dumps(config)).double().eval()
+    small.double()
     assert sum(p.numel() for p in large.parameters()) > 1.04 * sum(p.numel() for p in small.parameters())
-    luma = torch.rand(1, 7, 1, 64, 80, generator=torch.Generator().manual_seed(1))
+    luma = torch.rand(1, 7, 1, 64, 80, generator=torch.Generator().manual_seed(1)).double()
     with torch.inference_mode():
         pairs = list(zip(run(small, luma), run(large, luma)))
-    assert all(torch.allclose(a, b, atol=5e-5) for a, b in pairs)
+    assert all(torch.allclose(a, b, atol=2e-5) for a, b in pairs)
     assert all(a.std() > 1e-4 for a, _ in pairs[:3])  # of something, not of nothing
     before = {name: value.detach().clone() for name, value in large.named_parameters()}
     optimizer = torch.optim.SGD(large.requires_grad_(True).parameters(), 0.1)
@@ -61,10 +63,11 @@ def test_a_restorer_that_learns_what_is_to_be_done_begins_with_next_to_all():
     small = build("restorer", '{"need": 0}').eval()
     with torch.no_grad():
         small.head.weight.mul_(10)
+        small.head.bias[8:] = -30.0  # no dirt, under which the residual would not be seen
     luma = torch.rand(1, 5, 1, 64, 80, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         change, grown = (net(luma).luma - luma for net in (small, grow(small, '{"need": 16}').eval()))
-    assert torch.allclose(grown, change, atol=change.abs().max().item() / 350) and change.abs().max() > 0.05
+    assert torch.allclose(grown, change, atol=change.abs().max().item() / 400) and change.abs().max() > 0.05
 
 
 def test_a_second_tone_part_begins_as_a_copy_of_the_first():

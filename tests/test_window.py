@@ -234,4 +234,4 @@ def test_colorizer_in_blocks_equals_the_whole_scene(model):
 def test_fresh_networks_build_from_their_own_description():
     for name in ("restorer", "colorizer"):
         net = build(name)
-        assert net.before <= 20 and net.after <= 20
+        assert max(net.before, net.after) <= {"restorer": 20, "colorizer": 8}[name]

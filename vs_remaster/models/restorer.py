@@ -29,9 +29,9 @@ class RestorerConfig:
     """Widths and residual blocks of the U-Net at 1/2, 1/4 and 1/8, and the channels of the tone parts.
 
     `far`: how many frames apart the second tone part looks; 0: without it. `need`: channels of the part that finds how
-    much is to be done; 0: without it. `shift`, `mask` and `skip` leave
-    something out, to measure what it is worth: looking at neighbouring frames, the damage mask (the residual does all),
-    and the way of the source to the output (the picture is painted anew).
+    much is to be done; 0: without it. `shift`, `mask` and `skip` leave something out, to measure what it is worth:
+    looking at neighbouring frames, the damage mask (the residual does all), and the way of the source to the output
+    (the picture is painted anew).
     """
 
     widths: tuple[int, int, int] = (24, 48, 96)
@@ -164,7 +164,7 @@ def apply_tone(x: Tensor, grid: Tensor, curve: Tensor, place: Place | Lines | No
         field = F.interpolate(grid, size, mode="bilinear", align_corners=False) + gain
     if isinstance(place, Place):
         field = field[..., place.top : place.top + x.shape[-2], place.left : place.left + x.shape[-1]]
-    # x + offset + x * field + x * (1 - x) * (bend + twist * (1 - 2 * x)), by its powers of x: half the time
+    # x + offset + x * field + x * (1 - x) * (bend + twist * (1 - 2 * x)), by its powers of x: a third of the time
     y = torch.addcmul(-3 * twist - bend, 2 * twist, x)
     y = torch.addcmul(field + (1 + bend + twist), y, x)
     return torch.addcmul(offset, y, x)
