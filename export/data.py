@@ -484,3 +484,66 @@ def add_details(clips: torch.Tensor, generator: torch.Generator | None = None, s
         return torch.lerp(clip, value.to(clip), cover.to(clip))
 
     return _some(clips, generator, share, drawn)
+
+
+def add_captions(clips: torch.Tensor, generator: torch.Generator | None = None, share: float = 0.15) -> torch.Tensor:
+    """Lay letters, logos and the edge of the gate over clean clips: they stand still before a moving scene, as hairs in
+    the gate do, and are no dirt.
+
+    Args:
+        clips: float [B, T, 1, H, W], 0..1.
+        generator: CPU generator of all random choices.
+        share: probability that a clip gets some.
+
+    Returns:
+        Clips of the same shape; those without captions unchanged.
+    """
+    frames, height, width = clips.shape[1], *clips.shape[-2:]
+
+    def drawn(clip: torch.Tensor) -> torch.Tensor:
+        pick = _uniform(generator, 4).tolist()
+        draw = np.random.RandomState(int(torch.randint(2**31 - 1, (1,), generator=generator)))
+        cover = _letters(draw, height, width) if pick[0] < 0.7 else _gate_edge(draw, height, width)
+        shade = 0.06 * pick[1] if pick[0] >= 0.7 or pick[2] < 0.3 else 0.7 + 0.3 * pick[1]
+        first, last = sorted(np.rint(draw.uniform(-0.5, 1.5, 2) * frames)) if pick[3] < 0.5 else (0, frames)
+        seen = [float(first <= time < last) for time in range(frames)]
+        alpha = torch.from_numpy(cover)[None, None] * torch.tensor(seen)[:, None, None, None]
+        return torch.lerp(clip, torch.full_like(clip, shade), alpha.to(clip))
+
+    return _some(clips, generator, share, drawn)
+
+
+_FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX,
+          cv2.FONT_HERSHEY_COMPLEX_SMALL, cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)  # fmt: skip
+
+
+def _letters(draw: np.random.RandomState, height: int, width: int) -> np.ndarray:
+    """Lines of letters, rings and rules [H, W], 0..1, drawn at four times the size."""
+    large = np.zeros((4 * height, 4 * width), np.uint8)
+    scale, thick = 4 * math.exp(draw.uniform(-1.2, 0.5)), int(4 * math.exp(draw.uniform(-0.6, 0.9))) + 1
+    font = _FONTS[draw.randint(len(_FONTS))]
+    x, y = draw.uniform(-0.3, 0.6) * 4 * width, draw.uniform(0.1, 0.9) * 4 * height
+    for line in range(draw.randint(1, 4)):
+        text = "".join(chr(draw.choice([draw.randint(65, 91), draw.randint(97, 123), 32])) for _ in range(24))
+        cv2.putText(large, text, (int(x), int(y + line * 34 * scale)), font, scale, 255, thick, cv2.LINE_AA)
+    if draw.random_sample() < 0.3:
+        centre = (int(draw.uniform(0, 4 * width)), int(draw.uniform(0, 4 * height)))
+        cv2.circle(large, centre, int(draw.uniform(4, 30) * 4), 255, thick, cv2.LINE_AA)
+    if draw.random_sample() < 0.3:
+        level = int(draw.uniform(0, 4 * height))
+        cv2.line(large, (int(x), level), (int(x + draw.uniform(0.2, 1) * 4 * width), level), 255, thick, cv2.LINE_AA)
+    small = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    return small * np.float32(draw.uniform(0.4, 1.0))
+
+
+def _gate_edge(draw: np.random.RandomState, height: int, width: int) -> np.ndarray:
+    """The dark frame that a scan shows round the picture, some of its sides, not quite straight, [H, W], 0..1."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    inside = np.full((height, width), np.inf, np.float32)
+    for distance, along in ((y, x), (height - 1 - y, x), (x, y), (width - 1 - x, y)):
+        if draw.random_sample() < 0.5:
+            edge = draw.uniform(0, 12) + draw.uniform(-0.03, 0.03) * along
+            for wave in (40, 11, 4):
+                edge = edge + draw.uniform(0, 0.02 * wave) * np.sin(along * 6.283 / wave + draw.uniform(0, 6.283))
+            inside = np.minimum(inside, distance - edge)
+    return np.clip(0.5 - inside / draw.uniform(1, 4), 0, 1).astype(np.float32)

@@ -25,9 +25,9 @@ def grow(net: nn.Module, config: str) -> nn.Module:
     Args:
         net: a restorer (`widths` and numbers of blocks can grow; where 1/8 is widened, what is to be done is found a
             little differently; `need` where it was 0, with which 1/400 less is done; `far` where it was 0, which
-            begins as a copy of the near tone part and takes more flicker away) or a colorizer (`width8`,
-            `width4`; `half` where it was 0, else it stays; `search` may be another, which changes the matching a
-            little).
+            begins as a copy of the near tone part and takes more flicker away; `gate` where it was 0, with which
+            1/1000 is painted over) or a colorizer (`width8`, `width4`; `half` where it was 0, else it stays; `search`
+            may be another, which changes the matching a little).
         config: its new hyper-parameters as JSON; those not named stay.
 
     Raises:
@@ -54,8 +54,8 @@ def grow(net: nn.Module, config: str) -> nn.Module:
     old = net.state_dict()
     for key, value in state.items():
         if key not in old:
-            if key.startswith("detail."):
-                continue  # a fresh one changes nothing
+            if key.startswith(("detail.", "gate.")):
+                continue  # a fresh one changes next to nothing
             if key.startswith("far."):
                 value.copy_(old[key.replace("far.", "tone.", 1)])
                 continue

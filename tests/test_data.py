@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from export.data import Clip, add_details, add_lines, cached_pack, load_clips, load_photos, photo_clip, sample_crops
+from export.data import (
+    Clip,
+    add_captions,
+    add_details,
+    add_lines,
+    cached_pack,
+    load_clips,
+    load_photos,
+    photo_clip,
+    sample_crops,
+)
 from vs_remaster.errors import InputError
 
 
@@ -162,6 +172,20 @@ def test_details_of_the_scene_last_and_belong_to_some_clips_only():
     assert bool((seen[touched].sum(1) >= 2).all()), "no detail of the scene is there for one frame only"
     assert (made < 0.4).any() and (made > 0.6).any()
     assert torch.equal(add_details(clips, _seeded(4), share=0.0), clips)
+
+
+def test_captions_stand_still_over_some_clips_only():
+    clips = torch.full((40, 6, 1, 48, 64), 0.5)
+    made = add_captions(clips, _seeded(4), share=0.5)
+    assert torch.equal(made, add_captions(clips, _seeded(4), share=0.5))
+    assert made.min() >= 0 and made.max() <= 1
+    touched = (made != 0.5).flatten(1).any(1)
+    assert 8 <= int(touched.sum()) <= 30
+    for clip in made[touched]:
+        shown = clip[(clip != 0.5).flatten(1).any(1)]
+        assert torch.equal(shown, shown[:1].expand_as(shown)), "what is shown does not move"
+    assert (made < 0.4).any() and (made > 0.6).any()
+    assert torch.equal(add_captions(clips, _seeded(4), share=0.0), clips)
 
 
 def test_a_shaken_camera_jumps_within_the_picture():

@@ -15,6 +15,8 @@ from vs_remaster.errors import InputError
 from vs_remaster.models import NETWORKS, build, config_json, info
 from vs_remaster.models.attention import coarse_match, fine_match, join, likeness, places
 from vs_remaster.models.colorizer import ColorizerNet, working_size
+from vs_remaster.models.gate import paint_over
+from vs_remaster.models.layers import Edges, Halo, nearby_mean, scene_within
 from vs_remaster.models.restorer import apply_tone
 
 
@@ -210,7 +212,7 @@ def test_a_weight_file_of_ones_own_needs_no_manifest(tmp_path, monkeypatch):
 
 
 def test_a_restorer_leaves_alone_what_needs_nothing_but_flicker_and_dirt_go():
-    net = build("restorer").eval()
+    net = build("restorer", '{"gate": 0}').eval()
     luma = torch.rand(1, 5, 1, 40, 56)
     with torch.no_grad():
         net.head.weight.mul_(10)
@@ -238,6 +240,32 @@ def test_half_of_the_clips_train_as_if_all_were_to_be_done():
     assert 2 <= int((change > 1e-3).sum()) <= 10 and int((change < 1e-6).sum()) == 12 - int((change > 1e-3).sum())
 
 
+def test_what_is_found_in_the_gate_is_painted_over_and_counts_as_dirt():
+    net = build("restorer").eval()
+    luma = torch.full((1, 9, 1, 30, 41), 0.5)
+    luma[..., 10:12, 5:36] = 0.1
+    found = torch.zeros(9, 1, 30, 41)
+    with torch.no_grad():
+        net.head.weight.zero_()
+        net.head.bias[8:] = -30.0  # the rest finds no dirt
+        net.gate.forward = lambda luma, kept: 60 * (luma[0, kept] < 0.3).float() - 30
+        made = net(luma, halo=Halo(2, 1))
+    assert made.luma.shape == (1, 6, 1, 30, 41)
+    assert torch.allclose(made.toned, torch.full_like(made.toned, 0.5), atol=1e-3)
+    assert torch.equal(made.mask[0] > 0.5, luma[0, 2:8] < 0.3)
+    assert torch.equal(paint_over(luma[0], found), luma[0])
+
+
+def test_the_mean_of_near_frames_stays_within_the_scene():
+    clip = torch.rand(2, 9, 1, 3, 4)
+    wanted = torch.stack([clip[:, max(0, t - 2) : t + 3].mean(1) for t in range(9)], 1)
+    assert torch.allclose(nearby_mean(clip, 2), wanted, atol=1e-6)
+    assert torch.allclose(nearby_mean(clip, 2, slice(3, 5)), wanted[:, 3:5], atol=1e-6)
+    part = torch.stack([clip[:, max(2, t - 2) : min(7, t + 3)].mean(1) for t in range(2, 7)], 1)
+    with scene_within(Edges(9, torch.tensor(2), torch.tensor(6))):
+        assert torch.allclose(nearby_mean(clip, 2)[:, 2:7], part, atol=1e-6)
+
+
 def test_tone_is_bent_as_it_says():
     x, grid, curve = torch.rand(2, 1, 20, 30), 0.1 * torch.randn(2, 1, 5, 6), 0.1 * torch.randn(2, 4, 1, 1)
     offset, gain, bend, twist = curve.split(1, 1)
@@ -248,8 +276,8 @@ def test_tone_is_bent_as_it_says():
 
 
 def test_a_restorer_from_before_it_knew_what_is_to_be_done_still_loads(tmp_path):
-    net = build("restorer", '{"need": 0, "far": 0}').eval()
-    older = {key: value for key, value in json.loads(config_json(net)).items() if key not in ("need", "far")}
+    net = build("restorer", '{"need": 0, "far": 0, "gate": 0}').eval()
+    older = {key: value for key, value in json.loads(config_json(net)).items() if key not in ("need", "far", "gate")}
     path = tmp_path / "older.safetensors"
     save_file(net.state_dict(), path, {"network": "restorer", "config": json.dumps(older)})
     luma = torch.rand(1, 3, 1, 32, 32)

@@ -176,7 +176,8 @@ def load_weights(path: Path, network: str | None = None, **config: int) -> nn.Mo
     if network and network not in (held, task(held)):
         raise InputError(f"{str(path)!r} holds a {held}, not a {network}; give weights of a {network}")
     if held == "restorer":  # a file from before there were these parts does not name them
-        config = {part: 0 for part in ("far", "need") if not any(key.startswith(part + ".") for key in state)} | config
+        parts = {key.split(".")[0] for key in state}
+        config = {part: 0 for part in ("far", "need", "gate") if part not in parts} | config
     settings = header.get("config")
     net = build(held, json.dumps({**json.loads(settings or "{}"), **config}) if config else settings)
     try:

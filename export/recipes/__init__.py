@@ -1,4 +1,4 @@
-"""Ways to train: our own, its tone parts alone, our automatic colorizer, and the two papers' for their networks.
+"""Ways to train: our own, its tone parts and its part for hairs in the gate alone, our automatic colorizer, and the two papers' for their networks.
 
 `RECIPES[recipe][task]` makes a `Recipe`, which knows everything that differs; the loop is in `export/train.py`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .deepremaster import DeepColorize, DeepJoint, DeepRestore
 from .flicker import Flicker
+from .gate import GateRecipe
 from .ours import Colorize, Joint, Restore
 from .palette import Palette
 from .recipe import Recipe, Settings
@@ -15,6 +16,7 @@ from .rtn import RtnColorize, RtnRestore
 RECIPES: dict[str, dict[str, type[Recipe]]] = {
     "ours": {"restore": Restore, "colorize": Colorize, "joint": Joint},
     "flicker": {"restore": Flicker},
+    "gate": {"restore": GateRecipe},
     "palette": {"colorize": Palette},
     "deepremaster": {"restore": DeepRestore, "colorize": DeepColorize, "joint": DeepJoint},
     "rtn": {"restore": RtnRestore, "colorize": RtnColorize},

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.damage import Damaged, DamageSettings, damage_batch
-from export.data import Clip, add_details, add_lines
+from export.data import Clip, add_captions, add_details, add_lines
 from export.losses import colorize_loss, restore_loss
 from export.perceptual import LPIPS
 from vs_remaster.color import rgb_to_ycbcr
@@ -56,6 +56,7 @@ class Synthesis:
         clean = add_lines(clean, generator, self.s.scene_lines)
         clean = add_details(clean, generator, self.s.scene_details)
         clean = add_softness(clean, generator, self.s.scene_softness)
+        clean = add_captions(clean, generator, self.s.scene_captions)
         return damage_batch(clean, generator, self.settings, self.templates)
 
 

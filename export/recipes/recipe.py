@@ -24,7 +24,7 @@ class Settings:
     """Everything that can be set; each is also a command line option of the same name. A recipe has its own
     defaults."""
 
-    recipe: str = "ours"  # ours, flicker, palette, deepremaster, rtn
+    recipe: str = "ours"  # ours, flicker, gate, palette, deepremaster, rtn
     data: str = "data"  # folder with video/train, video/val, photos
     damage: str = ""  # folder of damage masks; empty: procedural shapes only
     synthesis: str = ""  # where damage comes from: `ours`, or the recipe's own (empty)
@@ -55,6 +55,7 @@ class Settings:
     scene_lines: float = 0.3  # share of clips with poles, wires or grids drawn in, that are no scratches
     scene_details: float = 0.3  # share of clips with small bright and dark things drawn in, that are no dirt
     scene_softness: float = 0.35  # share of clips that are filmed softly, which is no blur to be undone
+    scene_captions: float = 0.15  # share of clips with letters or the gate's edge laid over, that are no hairs in it
     photo: float = 0.15  # share of pseudo-clips from photographs
     references: int = 3  # most of a clip (colorize); ours: 1, 2, 4 .. up to one more, other scenes' among them
     zoom: float = 1.3  # most that a clip to colour is enlarged, as films of few lines are when they are coloured
@@ -84,7 +85,9 @@ class Settings:
 
 
 # Settings that belong together: most recipes have no use for some of these groups.
-DAMAGE = frozenset({"damage", "synthesis", "density", "scene_lines", "scene_details", "scene_softness"})
+DAMAGE = frozenset(
+    {"damage", "synthesis", "density", "scene_lines", "scene_details", "scene_softness", "scene_captions"}
+)
 REFERENCES = frozenset({"references", "zoom"})
 BACKBONE = frozenset({"backbone", "backbone_rate", "freeze"})
 REUSE = frozenset({"reuse"})

@@ -100,6 +100,19 @@ def neighbours(x: Tensor, offset: int) -> Tensor:
     return torch.cat([pad, x[:, : x.shape[1] - count]] if offset < 0 else [x[:, count:], pad], 1)
 
 
+def nearby_mean(clip: Tensor, radius: int, kept: slice | Tensor = slice(None)) -> Tensor:
+    """The mean of each of the `kept` frames of `clip` `[B, T, ...]` and of the scene's frames up to `radius` from it:
+    one matrix product, whatever the radius."""
+    count = clip.shape[1]
+    at = torch.arange(count, device=clip.device)
+    near = (at[kept][:, None] - at).abs() <= radius
+    if edges := _edges.get():
+        near = near & (edges.seen(count, 0) == at)
+    weights = near.to(clip.dtype)
+    weights = weights / weights.sum(1, keepdim=True).clamp_min(1)
+    return (weights @ clip.flatten(2)).unflatten(2, clip.shape[2:])
+
+
 def shift(x: Tensor, channels: int) -> Tensor:
     """Take the first `channels` of `x` `[B, T, C, H, W]` from the frame before, the next `channels` from the frame
     after."""

@@ -1,5 +1,5 @@
-"""The restorer: tone correction, a residual, and a damage mask with what belongs under it, from a 2-D U-Net that
-shifts channels in time.
+"""The restorer: hairs in the gate are painted over, then tone is corrected, then a 2-D U-Net that shifts channels in
+time makes a residual, and a damage mask with what belongs under it.
 
 `out = lerp(lerp(x, tone(x), max(need, seen)) + need * photo, fill, mask)`. Two tone parts in a row correct flicker
 and shading and cannot blur; `photo` is the residual for grain and softness; `need` says how much is to be done at all,
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .gate import Gate, paint_over
 from .layers import MIDDLE, NO_HALO, Halo, Pointwise, Stage, fold, neighbours, pad_to_multiple, trim, unfold, wide
 
 ALL_DONE = 0.5  # share of clips that train as if `need` were 1 everywhere
@@ -29,7 +30,8 @@ class RestorerConfig:
     """Widths and residual blocks of the U-Net at 1/2, 1/4 and 1/8, and the channels of the tone parts.
 
     `far`: how many frames apart the second tone part looks; 0: without it. `need`: channels of the part that finds how
-    much is to be done; 0: without it. `shift`, `mask` and `skip` leave something out, to measure what it is worth:
+    much is to be done; 0: without it. `gate`: channels of the part that finds hairs in the gate; 0: without
+    it. `shift`, `mask` and `skip` leave something out, to measure what it is worth:
     looking at neighbouring frames, the damage mask (the residual does all), and the way of the source to the output
     (the picture is painted anew).
     """
@@ -41,6 +43,7 @@ class RestorerConfig:
     tone: int = 32
     far: int = 3
     need: int = 32
+    gate: int = 24
     shift: bool = True
     mask: bool = True
     skip: bool = True
@@ -195,7 +198,9 @@ class RestorerNet(nn.Module):
         self.config = config
         self.tone = Tone(config.tone)
         self.far = Tone(config.tone, config.far) if config.far else None
-        self.before = self.after = self.spatial_radius + sum(part.radius for part in self.tones)
+        self.gate = Gate(config.gate) if config.gate else None
+        widest = max(sum(part.radius for part in self.tones), self.gate.radius if self.gate else 0)
+        self.before = self.after = self.spatial_radius + widest
         self.stem = nn.Conv2d(4, w1, 3, padding=1)
         self.enc1 = Stage(w1, config.encoder[0], temporal=config.shift)
         self.down1 = nn.Conv2d(w1, w2, 3, 2, 1)
@@ -234,9 +239,10 @@ class RestorerNet(nn.Module):
         batch, _, _, height, width = luma.shape
         if thumbs is None:
             thumbs = thumbnails(luma)
+        inner = halo.within(self.spatial_radius)
+        x, hair = self.without_hairs(wide(luma), halo, inner)
         with torch.autocast(luma.device.type, enabled=False):
-            inner = halo.within(self.spatial_radius)
-            x = toned = trim(fold(wide(luma)), batch, halo, inner)
+            toned = x
             untoned = small = fold(wide(thumbs))
             for tone in self.tones:
                 grid, curve = tone(unfold(small, batch))
@@ -245,6 +251,9 @@ class RestorerNet(nn.Module):
             seen = trim(visible(small - untoned), batch, halo, inner)
         outputs, need = self.repair(pad_to_multiple(toned, self.multiple_of), batch, inner)
         photo, fill, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
+        if hair is not None:  # dirt is what either part finds: the odds of one, the other, or both
+            hair = trim(hair, batch, inner, NO_HALO)
+            logits = torch.stack([logits, hair, logits + hair]).logsumexp(0)
         mask = torch.sigmoid(logits) if self.config.mask else torch.zeros_like(logits)
         x, toned = (trim(x, batch, inner, NO_HALO) for x in (x, toned))
         fill = fill + MIDDLE
@@ -258,6 +267,17 @@ class RestorerNet(nn.Module):
             need = unfold(wide(need), batch)
         restored = torch.lerp(toned + photo, fill, mask) if self.config.skip else fill
         return RestorerOutput(*(unfold(x, batch) for x in (restored, mask, toned, logits, fill)), need)
+
+    def without_hairs(self, luma: Tensor, halo: Halo, inner: Halo) -> tuple[Tensor, Tensor | None]:
+        """Frames of `luma` `[B, T, 1, H, W]` with `inner` of their `halo`, hairs in the gate painted over, and logits
+        of where these are: both `[B*K, 1, H, W]`."""
+        kept = slice(halo.before - inner.before, luma.shape[1] - (halo.after - inner.after))
+        x = fold(luma[:, kept])
+        if self.gate is None:
+            return x, None
+        hair = self.gate(luma, kept)
+        with torch.autocast(luma.device.type, enabled=False):
+            return paint_over(x, torch.sigmoid(hair)), hair
 
     def repair(self, toned: Tensor, batch: int, halo: Halo) -> tuple[Tensor, Tensor | None]:
         """The U-Net on `[B*T, 1, H, W]`, and the logits of `need`; each temporal stage needs one frame less on each

@@ -1,0 +1,60 @@
+"""The restorer's part for hairs in the gate alone: clips of many frames in the time of a few for the whole network."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from export.damage import Damaged
+from export.losses import dice
+from vs_remaster.models.gate import Gate
+from vs_remaster.models.layers import fold, nearby_mean
+
+from .material import Material
+from .ours import Supplied, Synthesis
+from .recipe import BACKBONE, CRITICS, FLOW, JOINT, REFERENCES, Settings
+from .supply import Pool, Supply
+from .validation import RestoreValidation
+
+log = logging.getLogger("train")
+
+LOOKED_AT = 4  # frames of each clip that are learnt from
+STAYS = 0.4  # share of the frames round it in which there is dirt, where it stays
+
+
+class GateRecipe(Supplied):
+    """Finds the dirt that stays where it is; the rest of the network stays as it is."""
+
+    networks = ("restorer",)
+    defaults: ClassVar[dict[str, Any]] = {"batch": 12, "frames": 41, "size": 128, "density": 1.0, "learn": "gate"}
+    ignored = BACKBONE | CRITICS | FLOW | JOINT | REFERENCES
+    measured_by = RestoreValidation
+
+    def __init__(self, s: Settings) -> None:
+        super().__init__(s)
+        self.material = Material.load(s, color=False)
+        self.damage = Synthesis(s)
+        often = self.damage.settings.chance | {"gate_hairs": 0.75, "splice": 0.02}
+        self.damage.settings = replace(self.damage.settings, gate_hairs=(2.0, 16.0), chance=often)
+        self.batches = Pool(Supply(self.batch, s), s)
+        log.info("%d clips, %d photographs", len(self.material.clips), len(self.material.photos))
+
+    def batch(self, generator: torch.Generator) -> Damaged:
+        """Clips to learn from."""
+        return self.damage(self.material.crops(self.s, generator), generator)
+
+    def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
+        frames, _, mask = self.batches(generator)
+        kept = torch.randperm(frames.shape[1], generator=generator)[:LOOKED_AT].to(frames.device)
+        due = fold(mask[:, kept] * (nearby_mean(mask, Gate.radius, kept) > STAYS))
+        with self.autocast():
+            found = nets["restorer"].gate(frames, kept)
+        return {
+            "mask": F.binary_cross_entropy_with_logits(found, due, pos_weight=due.new_tensor(2.0)),
+            "overlap": 0.1 * dice(torch.sigmoid(found), due),
+        }
