@@ -1,4 +1,4 @@
-"""Ways to train: our own, its tone parts and its part for hairs in the gate alone, our automatic colorizer, and the two papers' for their networks.
+"""Ways to train: our own, parts of our restorer alone, our automatic colorizer, and the two papers' for their networks.
 
 `RECIPES[recipe][task]` makes a `Recipe`, which knows everything that differs; the loop is in `export/train.py`.
 """
