@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import ResBlock, fold, nearby_mean, pad_to_multiple, unfold, wide
+from .layers import ResBlock, fold, nearby_mean, unfold, wide
 
 GAIN = 16.0  # brings contrasts of a few percent to about 1
 
@@ -32,19 +32,17 @@ class Gate(nn.Module):
         nn.init.constant_(self.head.bias, -7.0)
 
     def forward(self, luma: Tensor, kept: slice | Tensor = slice(None)) -> Tensor:
-        """`luma` `[B, T, 1, H, W]` to logits `[B*K, 1, H, W]` of the `kept` frames."""
-        height, width = luma.shape[-2:]
-        clip = unfold(pad_to_multiple(fold(luma), self.cell), len(luma))
+        """`luma` `[B, T, 1, H, W]`, both sides multiples of 4, to logits `[B*K, 1, H, W]` of the `kept` frames."""
         with torch.autocast(luma.device.type, enabled=False):
-            cells = unfold(F.avg_pool2d(fold(clip), self.cell), len(luma))
-            pixels, even = (torch.cat([x[:, kept], nearby_mean(x, self.radius, kept)], 2) for x in (clip, cells))
+            cells = unfold(F.avg_pool2d(fold(luma), self.cell), len(luma))
+            pixels, even = (torch.cat([x[:, kept], nearby_mean(x, self.radius, kept)], 2) for x in (luma, cells))
             # Each pixel without what is even round it.
             even = F.interpolate(around(fold(even)), scale_factor=self.cell / 2)
             pixels = F.pixel_unshuffle(fold(pixels), 2).unflatten(1, (2, 4)) - even[:, :, None]
             pixels = GAIN * pixels.flatten(1, 2).contiguous(memory_format=torch.channels_last)
             change = GAIN * self.change(cells, kept)
         x = self.stem(pixels) + self.unrest(change)
-        return wide(F.pixel_shuffle(self.head(self.body(x)), self.cell))[..., :height, :width]
+        return wide(F.pixel_shuffle(self.head(self.body(x)), self.cell))
 
     def change(self, cells: Tensor, kept: slice | Tensor) -> Tensor:
         """How much `cells` `[B, T, 1, h, w]` change in time against those round them: `[B*K, 1, h, w]`."""
@@ -60,10 +58,9 @@ def around(cells: Tensor) -> Tensor:
 
 
 def paint_over(x: Tensor, mask: Tensor) -> Tensor:
-    """`x` `[N, 1, H, W]` with what lies round it where `mask` is: a mean in which clear places count more."""
-    size = x.shape[-2:]
-    light, clear = (F.avg_pool2d(pad_to_multiple(y, 4), 4) for y in (x * (1 - mask), 1 - mask))
+    """`x` `[N, 1, H, W]`, both sides multiples of 4, with what lies round it where `mask` is: a mean in which clear
+    places count more."""
+    light, clear = (F.avg_pool2d(y, 4) for y in (x * (1 - mask), 1 - mask))
     weight = 0.05 * around(clear) + clear * clear + 1e-6
     fill = (0.05 * around(light) + light * clear) / weight
-    fill = F.interpolate(fill, scale_factor=4.0, mode="bilinear", align_corners=False)
-    return torch.lerp(x, fill[..., : size[0], : size[1]], mask)
+    return torch.lerp(x, F.interpolate(fill, scale_factor=4.0, mode="bilinear", align_corners=False), mask)

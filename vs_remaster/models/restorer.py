@@ -156,17 +156,27 @@ class Lines(NamedTuple):
         return weights(self.rows, grid.shape[-2]) @ grid @ weights(self.columns, grid.shape[-1]).t()
 
 
-def apply_tone(x: Tensor, grid: Tensor, curve: Tensor, place: Place | Lines | None = None) -> Tensor:
+def apply_tone(
+    x: Tensor,
+    grid: Tensor,
+    curve: Tensor,
+    place: Place | Lines | None = None,
+    size: tuple[int, int] | None = None,
+) -> Tensor:
     """Bend `x` `[N, 1, H, W]` by offset, gain (a smooth field over the whole frame), and two curve terms that leave
-    black and white in place; `place` tells which part of the frame `x` is."""
+    black and white in place; `place` tells which part of the frame `x` is, `size` how many of its lines and columns:
+    what lies beyond repeats the last ones."""
     offset, gain, bend, twist = curve.split(1, 1)
     if isinstance(place, Lines):
         field = place.spread(grid) + gain
     else:
-        size = (place.height, place.width) if place else x.shape[-2:]
-        field = F.interpolate(grid, size, mode="bilinear", align_corners=False) + gain
-    if isinstance(place, Place):
-        field = field[..., place.top : place.top + x.shape[-2], place.left : place.left + x.shape[-1]]
+        height, width = size or x.shape[-2:]
+        whole = (place.height, place.width) if place else (height, width)
+        field = F.interpolate(grid, whole, mode="bilinear", align_corners=False) + gain
+        if place:
+            field = field[..., place.top : place.top + height, place.left : place.left + width]
+        if field.shape[-2:] != x.shape[-2:]:
+            field = F.pad(field, (0, x.shape[-1] - width, 0, x.shape[-2] - height), mode="replicate")
     # x + offset + x * field + x * (1 - x) * (bend + twist * (1 - 2 * x)), by its powers of x: a third of the time
     y = torch.addcmul(-3 * twist - bend, 2 * twist, x)
     y = torch.addcmul(field + (1 + bend + twist), y, x)
@@ -239,23 +249,24 @@ class RestorerNet(nn.Module):
         batch, _, _, height, width = luma.shape
         if thumbs is None:
             thumbs = thumbnails(luma)
+        luma = unfold(pad_to_multiple(fold(wide(luma)), self.multiple_of), batch)
         inner = halo.within(self.spatial_radius)
-        x, hair = self.without_hairs(wide(luma), halo, inner)
+        x, hair = self.without_hairs(luma, halo, inner)
         with torch.autocast(luma.device.type, enabled=False):
             toned = x
             untoned = small = fold(wide(thumbs))
             for tone in self.tones:
                 grid, curve = tone(unfold(small, batch))
                 small = apply_tone(small, grid, curve)
-                toned = apply_tone(toned, *(trim(y, batch, halo, inner) for y in (grid, curve)), place)
+                toned = apply_tone(toned, *(trim(y, batch, halo, inner) for y in (grid, curve)), place, (height, width))
             seen = trim(visible(small - untoned), batch, halo, inner)
-        outputs, need = self.repair(pad_to_multiple(toned, self.multiple_of), batch, inner)
+        outputs, need = self.repair(toned, batch, inner)
         photo, fill, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
         if hair is not None:  # dirt is what either part finds: the odds of one, the other, or both
-            hair = trim(hair, batch, inner, NO_HALO)
+            hair = trim(hair, batch, inner, NO_HALO)[..., :height, :width]
             logits = torch.stack([logits, hair, logits + hair]).logsumexp(0)
         mask = torch.sigmoid(logits) if self.config.mask else torch.zeros_like(logits)
-        x, toned = (trim(x, batch, inner, NO_HALO) for x in (x, toned))
+        x, toned = (trim(x, batch, inner, NO_HALO)[..., :height, :width] for x in (x, toned))
         fill = fill + MIDDLE
         if need is not None:
             weight = self.need.over(photo, need)
