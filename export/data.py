@@ -486,6 +486,29 @@ def add_details(clips: torch.Tensor, generator: torch.Generator | None = None, s
     return _some(clips, generator, share, drawn)
 
 
+def stand_still(clips: torch.Tensor, generator: torch.Generator | None = None, share: float = 0.3) -> torch.Tensor:
+    """Turn moving clips into such as are filmed from a tripod: one frame stays, and bodies of the moving clip pass in
+    front of it. What stays there is hidden now and then, as no hair in the gate is.
+
+    Args:
+        clips: float [B, T, 1, H, W], 0..1.
+        generator: CPU generator of all random choices.
+        share: probability that a clip is one.
+
+    Returns:
+        Clips of the same shape; the others unchanged.
+    """
+    frames, height, width = clips.shape[1], *clips.shape[-2:]
+
+    def drawn(clip: torch.Tensor) -> torch.Tensor:
+        still = clip[int(torch.randint(frames, (1,), generator=generator))].expand_as(clip)
+        for _ in range(int(torch.randint(4, (1,), generator=generator))):
+            still = torch.lerp(still, clip, _occluder_mask(frames, height, width, generator).to(clip))
+        return still
+
+    return _some(clips, generator, share, drawn)
+
+
 def add_captions(clips: torch.Tensor, generator: torch.Generator | None = None, share: float = 0.15) -> torch.Tensor:
     """Lay letters, logos and the edge of the gate over clean clips: they stand still before a moving scene, as hairs in
     the gate do, and are no dirt.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.damage import Damaged
+from export.data import add_lines, stand_still
 from export.losses import dice
 from vs_remaster.models.gate import Gate
 from vs_remaster.models.layers import fold, nearby_mean
@@ -31,7 +32,9 @@ class GateRecipe(Supplied):
     """Finds the dirt that stays where it is; the rest of the network stays as it is."""
 
     networks = ("restorer",)
-    defaults: ClassVar[dict[str, Any]] = {"batch": 12, "frames": 41, "size": 128, "density": 1.0, "learn": "gate"}
+    defaults: ClassVar[dict[str, Any]] = {
+        "batch": 12, "frames": 41, "size": 128, "density": 1.0, "scene_lines": 0.0, "learn": "gate"
+    }  # fmt: skip
     ignored = BACKBONE | CRITICS | FLOW | JOINT | REFERENCES
     measured_by = RestoreValidation
 
@@ -45,8 +48,9 @@ class GateRecipe(Supplied):
         log.info("%d clips, %d photographs", len(self.material.clips), len(self.material.photos))
 
     def batch(self, generator: torch.Generator) -> Damaged:
-        """Clips to learn from."""
-        return self.damage(self.material.crops(self.s, generator), generator)
+        """Clips to learn from. Lines are drawn first: they belong to what stays, and are hidden by what passes."""
+        scenes = add_lines(self.material.crops(self.s, generator), generator)
+        return self.damage(stand_still(scenes, generator), generator)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         frames, _, mask = self.batches(generator)
@@ -55,6 +59,6 @@ class GateRecipe(Supplied):
         with self.autocast():
             found = nets["restorer"].gate(frames, kept)
         return {
-            "mask": F.binary_cross_entropy_with_logits(found, due, pos_weight=due.new_tensor(2.0)),
+            "mask": F.binary_cross_entropy_with_logits(found, due, pos_weight=due.new_tensor(1.5)),
             "overlap": 0.1 * dice(torch.sigmoid(found), due),
         }

@@ -6,14 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import ResBlock, fold, nearby_mean, unfold, wide
+from .layers import ResBlock, fold, nearby_mean, neighbours, unfold, wide
 
 GAIN = 16.0  # brings contrasts of a few percent to about 1
+LAG = 2  # frames before and after between which movement is seen
 
 
 class Gate(nn.Module):
-    """Finds hairs and lint in the gate from each frame and the mean of those round it, in which what moves is blurred
-    and what stays is not. A fresh one finds nothing.
+    """Finds hairs and lint in the gate from each frame and the mean of those round it. There a place counts when
+    something moves at it: what moves is blurred, what is of the scene is hidden by what passes, a hair is neither. A
+    fresh one finds nothing.
 
     Args:
         width: channels at 1/4.
@@ -25,7 +27,7 @@ class Gate(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(8, width, 3, 2, 1)
-        self.unrest = nn.Conv2d(1, width, 1)
+        self.moved = nn.Conv2d(1, width, 1)
         self.body = nn.Sequential(nn.LeakyReLU(0.1), ResBlock(width), ResBlock(width), nn.LeakyReLU(0.1))
         self.head = nn.Conv2d(width, self.cell**2, 3, padding=1)
         nn.init.zeros_(self.head.weight)
@@ -34,22 +36,25 @@ class Gate(nn.Module):
     def forward(self, luma: Tensor, kept: slice | Tensor = slice(None)) -> Tensor:
         """`luma` `[B, T, 1, H, W]`, both sides multiples of 4, to logits `[B*K, 1, H, W]` of the `kept` frames."""
         with torch.autocast(luma.device.type, enabled=False):
-            cells = unfold(F.avg_pool2d(fold(luma), self.cell), len(luma))
-            pixels, even = (torch.cat([x[:, kept], nearby_mean(x, self.radius, kept)], 2) for x in (luma, cells))
-            # Each pixel without what is even round it.
-            even = F.interpolate(around(fold(even)), scale_factor=self.cell / 2)
-            pixels = F.pixel_unshuffle(fold(pixels), 2).unflatten(1, (2, 4)) - even[:, :, None]
+            lasting, moved = self.lasting(luma, kept)
+            pixels = fold(torch.cat([luma[:, kept], lasting], 2))
+            even = F.interpolate(around(F.avg_pool2d(pixels, self.cell)), scale_factor=self.cell / 2)
+            pixels = F.pixel_unshuffle(pixels, 2).unflatten(1, (2, 4)) - even[:, :, None]
             pixels = GAIN * pixels.flatten(1, 2).contiguous(memory_format=torch.channels_last)
-            change = GAIN * self.change(cells, kept)
-        x = self.stem(pixels) + self.unrest(change)
+        x = self.stem(pixels) + self.moved(GAIN * moved)
         return wide(F.pixel_shuffle(self.head(self.body(x)), self.cell))
 
-    def change(self, cells: Tensor, kept: slice | Tensor) -> Tensor:
-        """How much `cells` `[B, T, 1, h, w]` change in time against those round them: `[B*K, 1, h, w]`."""
-        contrast = unfold(fold(cells) - around(fold(cells)), len(cells))
-        moments = nearby_mean(torch.cat([contrast, contrast * contrast], 2), self.radius, kept)
-        mean, power = fold(moments).split(1, 1)
-        return (power - mean * mean).clamp_min(1e-8).sqrt()
+    def lasting(self, luma: Tensor, kept: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """The mean `[B, K, 1, H, W]` round each of the `kept` frames, and how much moved at each cell `[B*K, 1, H/4,
+        W/4]`."""
+        batch = len(luma)
+        cells = F.avg_pool2d(fold(luma), self.cell)
+        contrast = unfold(cells - around(cells), batch)  # flicker does not move
+        moved = around(fold(neighbours(contrast, LAG) - neighbours(contrast, -LAG)).abs()).square() + 1e-5
+        weighted = unfold(F.interpolate(moved, scale_factor=float(self.cell)), batch).mul_(luma)
+        near = nearby_mean(unfold(moved, batch), self.radius - LAG, kept)
+        total = unfold(F.interpolate(fold(near), scale_factor=float(self.cell)), batch)
+        return nearby_mean(weighted, self.radius - LAG, kept) / total, fold(near).sqrt()
 
 
 def around(cells: Tensor) -> Tensor:

@@ -190,9 +190,9 @@ def visible(change: Tensor) -> Tensor:
 
 
 class RestorerNet(nn.Module):
-    """The restorer network; looks 20 frames each way, 16 of them only as thumbnails: flicker is told from light by a
-    first tone part that compares frames near each other, and by a second one that compares what it made of frames
-    `far` apart.
+    """The restorer network; looks 20 frames each way, 16 of them only for hairs in the gate and as thumbnails: flicker
+    is told from light by a first tone part that compares frames near each other, and by a second one that compares what
+    it made of frames `far` apart.
 
     Source: our own design; the mask follows the idea of directly supervised damage masks, the shift that of
     shift-only video denoisers.
