@@ -256,6 +256,26 @@ def test_what_is_found_in_the_gate_is_painted_over_and_counts_as_dirt():
     assert torch.equal(paint_over(clean, torch.zeros_like(clean)), clean)
 
 
+@pytest.mark.parametrize("model", ["fast", "quality"])
+def test_a_hair_in_the_gate_goes_where_the_picture_moves_behind_it(model):
+    """And what stands still in a scene that does so stays: nobody could tell it from a hair."""
+    small = torch.rand(1, 1, 14, 40, generator=torch.Generator().manual_seed(3))
+    scene = 0.3 + 0.6 * torch.nn.functional.interpolate(small, (112, 320), mode="bicubic").clamp(0, 1)
+    y, x = torch.meshgrid(torch.arange(112.0), torch.arange(160.0), indexing="ij")
+    hair = torch.exp(-0.5 * ((y - 56 - 18 * torch.sin(x / 22)) / 0.9) ** 2) * ((x > 30) & (x < 125))
+    net = lay_out(weights.load_model("restorer", model))
+
+    def left(pace: int) -> float:
+        """Share of the hair's error."""
+        clean = torch.cat([scene[..., pace * t : pace * t + 160] for t in range(41)])[None]
+        hairy = clean * (1 - 0.9 * hair)
+        with torch.inference_mode():
+            error = (net(hairy, halo=Halo(16, 16)).luma - clean[:, 16:25])[..., hair > 0.3]
+        return float(error.norm() / (hairy - clean)[:, 16:25][..., hair > 0.3].norm())
+
+    assert left(pace=3) < 0.5 and left(pace=0) > 0.9
+
+
 def test_the_mean_of_near_frames_stays_within_the_scene():
     clip = torch.rand(2, 9, 1, 3, 4)
     wanted = torch.stack([clip[:, max(0, t - 2) : t + 3].mean(1) for t in range(9)], 1)

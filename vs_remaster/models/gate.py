@@ -36,25 +36,29 @@ class Gate(nn.Module):
     def forward(self, luma: Tensor, kept: slice | Tensor = slice(None)) -> Tensor:
         """`luma` `[B, T, 1, H, W]`, both sides multiples of 4, to logits `[B*K, 1, H, W]` of the `kept` frames."""
         with torch.autocast(luma.device.type, enabled=False):
-            lasting, moved = self.lasting(luma, kept)
-            pixels = fold(torch.cat([luma[:, kept], lasting], 2))
-            even = F.interpolate(around(F.avg_pool2d(pixels, self.cell)), scale_factor=self.cell / 2)
-            pixels = F.pixel_unshuffle(pixels, 2).unflatten(1, (2, 4)) - even[:, :, None]
-            pixels = GAIN * pixels.flatten(1, 2).contiguous(memory_format=torch.channels_last)
+            cells = unfold(F.avg_pool2d(fold(luma), self.cell), len(luma))
+            lasting, moved = self.lasting(luma, cells, kept)
+            even = torch.cat([fold(cells[:, kept]), F.avg_pool2d(lasting, self.cell)], 1)
+            even = F.interpolate(around(even), scale_factor=self.cell / 2)
+            pixels = F.pixel_unshuffle(torch.cat([fold(luma[:, kept]), lasting], 1), 2)
+            pixels = (pixels.unflatten(1, (2, 4)) - even[:, :, None]).flatten(1, 2)
+            pixels = GAIN * pixels.contiguous(memory_format=torch.channels_last)
         x = self.stem(pixels) + self.moved(GAIN * moved)
         return wide(F.pixel_shuffle(self.head(self.body(x)), self.cell))
 
-    def lasting(self, luma: Tensor, kept: slice | Tensor) -> tuple[Tensor, Tensor]:
-        """The mean `[B, K, 1, H, W]` round each of the `kept` frames, and how much moved at each cell `[B*K, 1, H/4,
-        W/4]`."""
-        batch = len(luma)
-        cells = F.avg_pool2d(fold(luma), self.cell)
-        contrast = unfold(cells - around(cells), batch)  # flicker does not move
+    def lasting(self, luma: Tensor, cells: Tensor, kept: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """The mean `[B*K, 1, H, W]` round each of the `kept` frames, and how much moved at each cell `[B*K, 1, H/4,
+        W/4]`; `cells`: the means of `luma` there."""
+        contrast = cells - unfold(around(fold(cells)), len(luma))  # flicker does not move
         moved = around(fold(neighbours(contrast, LAG) - neighbours(contrast, -LAG)).abs()).square() + 1e-5
-        weighted = unfold(F.interpolate(moved, scale_factor=float(self.cell)), batch).mul_(luma)
-        near = nearby_mean(unfold(moved, batch), self.radius - LAG, kept)
-        total = unfold(F.interpolate(fold(near), scale_factor=float(self.cell)), batch)
-        return nearby_mean(weighted, self.radius - LAG, kept) / total, fold(near).sqrt()
+        weighted = unfold(self.spread(moved), len(luma)).mul_(luma)
+        near = fold(nearby_mean(unfold(moved, len(luma)), self.radius - LAG, kept))
+        total = fold(nearby_mean(weighted, self.radius - LAG, kept))
+        return total / self.spread(near), near.sqrt()
+
+    def spread(self, cells: Tensor) -> Tensor:
+        """What is known of cells `[N, 1, h, w]` for each of their pixels."""
+        return F.interpolate(cells, scale_factor=float(self.cell))
 
 
 def around(cells: Tensor) -> Tensor:
