@@ -50,7 +50,7 @@ class GateRecipe(Supplied):
     def batch(self, generator: torch.Generator) -> Damaged:
         """Clips to learn from. Lines are drawn first: they belong to what stays, and are hidden by what passes."""
         scenes = add_lines(self.material.crops(self.s, generator), generator)
-        return self.damage(stand_still(scenes, generator), generator)
+        return self.damage(stand_still(scenes, generator, 0.4), generator)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         frames, _, mask = self.batches(generator)

@@ -41,8 +41,8 @@ class Gate(nn.Module):
             even = torch.cat([fold(cells[:, kept]), F.avg_pool2d(lasting, self.cell)], 1)
             even = F.interpolate(around(even), scale_factor=self.cell / 2)
             pixels = F.pixel_unshuffle(torch.cat([fold(luma[:, kept]), lasting], 1), 2)
-            pixels = (pixels.unflatten(1, (2, 4)) - even[:, :, None]).flatten(1, 2)
-            pixels = GAIN * pixels.contiguous(memory_format=torch.channels_last)
+            pixels = pixels.unflatten(1, (2, 4)).sub_(even[:, :, None]).mul_(GAIN).flatten(1, 2)
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
         x = self.stem(pixels) + self.moved(GAIN * moved)
         return wide(F.pixel_shuffle(self.head(self.body(x)), self.cell))
 

@@ -21,6 +21,7 @@ from .gate import Gate, paint_over
 from .layers import MIDDLE, NO_HALO, Halo, Pointwise, Stage, fold, neighbours, pad_to_multiple, trim, unfold, wide
 
 ALL_DONE = 0.5  # share of clips that train as if `need` were 1 everywhere
+SURE = 1.5  # logit of a hair that is half painted over: in doubt what stays is of the scene
 JUST_SEEN = 2 / 255  # root mean square of a change of tone
 THUMBNAIL = (36, 48)  # lines x columns of the small frames that the tone part sees
 
@@ -286,7 +287,7 @@ class RestorerNet(nn.Module):
         x = fold(luma[:, kept])
         if self.gate is None:
             return x, None
-        hair = self.gate(luma, kept)
+        hair = 2 * (self.gate(luma, kept) - SURE)
         with torch.autocast(luma.device.type, enabled=False):
             return paint_over(x, torch.sigmoid(hair)), hair
 
