@@ -486,23 +486,9 @@ def add_details(clips: torch.Tensor, generator: torch.Generator | None = None, s
     return _some(clips, generator, share, drawn)
 
 
-def _bar(height: int, width: int, generator: torch.Generator | None) -> torch.Tensor:
-    """Soft outline [1, h, w] of a post, a rail, or a body."""
-    pick = _uniform(generator, 6).tolist()
-    if pick[0] < 0.3:
-        return _occluder_mask(8, height, width, generator)[int(8 * pick[1])]
-    angle = (0.0, math.pi / 2, pick[1] * math.pi)[min(2, int(pick[2] * 3))] + 0.1 * (pick[3] - 0.5)
-    y = torch.arange(height, dtype=torch.float32)[:, None] - height * _uniform(generator, 1)
-    x = torch.arange(width, dtype=torch.float32)[None, :] - width * _uniform(generator, 1)
-    across = x * math.cos(angle) + y * math.sin(angle)
-    half = 3 * 12 ** pick[4]
-    return torch.sigmoid((half - across.abs()) * (1 + 2 * pick[5]))[None]
-
-
 def stand_still(clips: torch.Tensor, generator: torch.Generator | None = None, share: float = 0.3) -> torch.Tensor:
     """Turn moving clips into such as are filmed from a tripod: one frame stays, and bodies of the moving clip pass in
-    front of it. What stays there is hidden now and then, as no hair in the gate is. Or, as from a carriage, into such
-    where bars and bodies of one frame stay in front of what moves: their rims are no hairs.
+    front of it. What stays there is hidden now and then, as no hair in the gate is.
 
     Args:
         clips: float [B, T, 1, H, W], 0..1.
@@ -516,10 +502,6 @@ def stand_still(clips: torch.Tensor, generator: torch.Generator | None = None, s
 
     def drawn(clip: torch.Tensor) -> torch.Tensor:
         still = clip[int(torch.randint(frames, (1,), generator=generator))].expand_as(clip)
-        if float(_uniform(generator, 1)) < 0.5:
-            for _ in range(1 + int(torch.randint(3, (1,), generator=generator))):
-                clip = torch.lerp(clip, still, _bar(height, width, generator).to(clip))
-            return clip
         for _ in range(int(torch.randint(4, (1,), generator=generator))):
             still = torch.lerp(still, clip, _occluder_mask(frames, height, width, generator).to(clip))
         return still

@@ -74,7 +74,7 @@ def test_a_restorer_that_learns_what_is_to_be_done_begins_with_next_to_all():
 
 
 def test_a_restorer_that_learns_of_hairs_in_the_gate_begins_with_next_to_none():
-    small = build("restorer", '{"gate": 0}').eval()
+    small = build("restorer").eval()
     luma = torch.rand(1, 5, 1, 64, 80, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         plain, grown = (net(luma) for net in (small, grow(small, '{"gate": 16}').eval()))
@@ -82,7 +82,7 @@ def test_a_restorer_that_learns_of_hairs_in_the_gate_begins_with_next_to_none():
 
 
 def test_a_second_tone_part_begins_as_a_copy_of_the_first():
-    small = build("restorer", '{"far": 0, "gate": 0}')
+    small = build("restorer", '{"far": 0}')
     large = grow(small, '{"far": 3}')
     assert (small.before, large.before) == (8, 20) and [part.step for part in large.tones] == [1, 3]
     pairs = zip(small.tone.parameters(), large.far.parameters(), strict=True)

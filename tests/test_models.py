@@ -35,6 +35,7 @@ def test_a_saved_network_loads_as_itself(name, tmp_path):
     ("name", "model", "size"),
     [
         ("restorer", "fast", 4),
+        ("restorer", "hairs", 4),
         ("restorer", "quality", 10),
         ("colorizer", "fast", 4),
         ("colorizer", "quality", 10),
@@ -56,7 +57,7 @@ def test_all_shipped_weights_together_are_small():
     assert sum(path.stat().st_size for path in weights.folder().glob("*.safetensors")) <= 24 * 2**20
 
 
-@pytest.mark.parametrize("model, most", [("fast", 6.5), ("quality", 37)])
+@pytest.mark.parametrize("model, most", [("fast", 6.1), ("hairs", 6.5), ("quality", 37)])
 def test_a_restorer_costs_no_more_than_promised(model, most):
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -212,7 +213,7 @@ def test_a_weight_file_of_ones_own_needs_no_manifest(tmp_path, monkeypatch):
 
 
 def test_a_restorer_leaves_alone_what_needs_nothing_but_flicker_and_dirt_go():
-    net = build("restorer", '{"gate": 0}').eval()
+    net = build("restorer").eval()
     luma = torch.rand(1, 5, 1, 40, 56)
     with torch.no_grad():
         net.head.weight.mul_(10)
@@ -241,7 +242,7 @@ def test_half_of_the_clips_train_as_if_all_were_to_be_done():
 
 
 def test_what_is_found_in_the_gate_is_painted_over_and_counts_as_dirt():
-    net = build("restorer").eval()
+    net = build("restorer", '{"gate": 24}').eval()
     luma = torch.full((1, 9, 1, 30, 41), 0.5)
     luma[..., 10:12, 5:36] = 0.1
     with torch.no_grad():
@@ -256,14 +257,13 @@ def test_what_is_found_in_the_gate_is_painted_over_and_counts_as_dirt():
     assert torch.equal(paint_over(clean, torch.zeros_like(clean)), clean)
 
 
-@pytest.mark.parametrize("model", ["fast", "quality"])
-def test_a_hair_in_the_gate_goes_where_the_picture_moves_behind_it(model):
+def test_a_hair_in_the_gate_goes_where_the_picture_moves_behind_it():
     """And what stands still in a scene that does so stays: nobody could tell it from a hair."""
     small = torch.rand(1, 1, 14, 40, generator=torch.Generator().manual_seed(3))
     scene = 0.3 + 0.6 * torch.nn.functional.interpolate(small, (112, 320), mode="bicubic").clamp(0, 1)
     y, x = torch.meshgrid(torch.arange(112.0), torch.arange(160.0), indexing="ij")
     hair = torch.exp(-0.5 * ((y - 56 - 18 * torch.sin(x / 22)) / 0.9) ** 2) * ((x > 30) & (x < 125))
-    net = lay_out(weights.load_model("restorer", model))
+    net = lay_out(weights.load_model("restorer", "hairs"))
 
     def left(pace: int) -> float:
         """Share of the hair's error."""
@@ -273,7 +273,7 @@ def test_a_hair_in_the_gate_goes_where_the_picture_moves_behind_it(model):
             error = (net(hairy, halo=Halo(16, 16)).luma - clean[:, 16:25])[..., hair > 0.3]
         return float(error.norm() / (hairy - clean)[:, 16:25][..., hair > 0.3].norm())
 
-    assert left(pace=3) < 0.5 and left(pace=0) > 0.9
+    assert left(pace=3) < 0.7 and left(pace=0) > 0.95
 
 
 def test_the_mean_of_near_frames_stays_within_the_scene():
@@ -307,11 +307,18 @@ def test_a_restorer_from_before_it_knew_what_is_to_be_done_still_loads(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype"), [("restorer", torch.float32), ("restorer", torch.bfloat16), ("colorizer", torch.bfloat16)]
+    ("name", "model", "dtype"),
+    [
+        ("restorer", "fast", torch.float32),
+        ("restorer", "fast", torch.bfloat16),
+        ("restorer", "hairs", torch.float32),
+        ("restorer", "hairs", torch.bfloat16),
+        ("colorizer", "fast", torch.bfloat16),
+    ],
 )
-def test_the_number_of_threads_changes_no_bit(name, dtype):
+def test_the_number_of_threads_changes_no_bit(name, model, dtype):
     """Of the colorizer in float32 it does: there is no matrix product that always sums in one order."""
-    net = lay_out(weights.load_model(name, "fast"))
+    net = lay_out(weights.load_model(name, model))
     luma = torch.rand(1, 4, 1, 64, 96, generator=torch.Generator().manual_seed(5))
     chroma = torch.rand(1, 2, 64, 96, generator=torch.Generator().manual_seed(6)) - 0.5
     before, made = torch.get_num_threads(), []

@@ -76,9 +76,10 @@ def pair(net: nn.Module, precision: str = "fp32") -> tuple[Engine, Engine]:
     return onnx_engine(copy.deepcopy(net), "cpu", precision, "cpu"), TorchEngine(copy.deepcopy(net), "cpu", "fp32")
 
 
-@pytest.fixture(scope="module")
-def restorers() -> tuple[Engine, Engine]:
-    return pair(load_model("restorer", "fast"))
+@pytest.fixture(scope="module", params=["fast", "hairs"])
+def restorers(request: pytest.FixtureRequest) -> tuple[Engine, Engine]:
+    """One without and one with the part for hairs in the gate."""
+    return pair(load_model("restorer", request.param))
 
 
 @pytest.fixture(scope="module", params=["fast", "quality"])

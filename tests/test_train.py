@@ -64,7 +64,7 @@ SMALL = "--size 64 --frames 3 --batch 2 --lines 96 --threads 1 --photo 0 --log-s
 NARROW = {
     "ours": [],
     "flicker": [],
-    "gate": [],
+    "gate": ["--config", json.dumps({"gate": 12})],
     "palette": ["--config", json.dumps({"colors": 16, "widths": [16, 16, 16, 16]})],
     "deepremaster": ["--config", json.dumps({"width": 0.125})],
     "rtn": ["--config", json.dumps({"embedding": 8, "heads": [2], "depths": [2], "flow_scale": 4, "shrink": 2})],
@@ -182,7 +182,7 @@ def test_a_restorer_may_learn_for_the_eye(data, tmp_path):
 @pytest.mark.parametrize("recipe, parts", [("flicker", {"tone", "far"}), ("gate", {"gate"})])
 def test_recipes_for_parts_change_these_alone(recipe, parts, data, tmp_path):
     begun = tmp_path / "begun.safetensors"
-    save_weights(begun, build("restorer"))
+    save_weights(begun, build("restorer", '{"gate": 24}'))
     train("restore", data, tmp_path, "--recipe", recipe, "--steps", "3", "--start-from", str(begun))
     before, after = (dict(load_weights(x).named_parameters()) for x in (begun, tmp_path / "restorer-last.safetensors"))
     assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == parts

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import ResBlock, fold, nearby_mean, neighbours, unfold, wide
+from .layers import Pointwise, ResBlock, fold, nearby_mean, neighbours, unfold, wide
 
 GAIN = 16.0  # brings contrasts of a few percent to about 1
 LAG = 2  # frames before and after between which movement is seen
@@ -27,7 +27,7 @@ class Gate(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(8, width, 3, 2, 1)
-        self.moved = nn.Conv2d(1, width, 1)
+        self.moved = Pointwise(1, width, always=True)
         self.body = nn.Sequential(nn.LeakyReLU(0.1), ResBlock(width), ResBlock(width), nn.LeakyReLU(0.1))
         self.head = nn.Conv2d(width, self.cell**2, 3, padding=1)
         nn.init.zeros_(self.head.weight)

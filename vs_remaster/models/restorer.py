@@ -21,7 +21,7 @@ from .gate import Gate, paint_over
 from .layers import MIDDLE, NO_HALO, Halo, Pointwise, Stage, fold, neighbours, pad_to_multiple, trim, unfold, wide
 
 ALL_DONE = 0.5  # share of clips that train as if `need` were 1 everywhere
-SURE = 1.5  # logit of a hair that is half painted over: in doubt what stays is of the scene
+SURE = 2.0  # logit of a hair that is half painted over: in doubt what stays is of the scene
 JUST_SEEN = 2 / 255  # root mean square of a change of tone
 THUMBNAIL = (36, 48)  # lines x columns of the small frames that the tone part sees
 
@@ -44,7 +44,7 @@ class RestorerConfig:
     tone: int = 32
     far: int = 3
     need: int = 32
-    gate: int = 24
+    gate: int = 0
     shift: bool = True
     mask: bool = True
     skip: bool = True
