@@ -485,7 +485,7 @@ def test_without_an_import_the_error_says_how(tmp_path, monkeypatch):
     for model in ("deepremaster", "deepremaster-official"):
         with pytest.raises(InputError, match=r"CC BY-NC-SA 4\.0.*vs-remaster weights import"):
             Restorer(RestoreOptions(model=model, device="cpu"))
-    with pytest.raises(InputError, match="no restorer model 'dream'; use fast or quality or deepremaster"):
+    with pytest.raises(InputError, match="no restorer model 'dream'; use fast or hairs or quality or deepremaster"):
         weights.find("restorer", "dream")
     with pytest.raises(InputError, match="no restorer model 'fast-official'"):
         weights.load_model("restorer", "fast-official")

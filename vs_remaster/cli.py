@@ -194,7 +194,7 @@ def _add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
         "--model",
         default=restore.model,
         metavar="MODEL|RESTORER,COLORIZER",
-        help="fast, quality, deepremaster or a weight file, for both networks or for each (default: %(default)s)",
+        help="fast, quality, hairs, deepremaster or a weight file, for both networks or each (default: %(default)s)",
     )
     how.add_argument(
         "--device", default=restore.device, metavar="auto|cpu|cuda[:n]", help="where (default: %(default)s)"

@@ -218,8 +218,10 @@ def import_published(path: Path, name: str | None = None, flow: Path | None = No
         InputError: not such a file, no weights of RAFT, or a name that cannot be used. UnsupportedError: RTN without
             the package torchvision, which has RAFT.
     """
-    if name is not None and (not re.fullmatch(_NAME, name) or name in ("auto", "fast", "quality")):
-        raise InputError(f"cannot name weights {name!r}; use letters, digits and _, but not auto, fast or quality")
+    taken = {"auto", *variants("restorer"), *variants("colorizer")}
+    if name is not None and (not re.fullmatch(_NAME, name) or name in taken):
+        shipped = ", ".join(sorted(taken))
+        raise InputError(f"cannot name weights {name!r}; use letters, digits and _, but none of {shipped}")
     stored = _unpickle(path, _WANTED)
     kind = recognise(stored)
     if kind == "raft":
