@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -16,37 +15,26 @@ from export.losses import dice
 from vs_remaster.models.gate import Gate
 from vs_remaster.models.layers import fold, nearby_mean
 
-from .material import Material
-from .ours import Supplied, Synthesis
+from .ours import Restore
 from .recipe import BACKBONE, CRITICS, FLOW, JOINT, REFERENCES, Settings
-from .supply import Pool, Supply
-from .validation import RestoreValidation
-
-log = logging.getLogger("train")
 
 LOOKED_AT = 4  # frames of each clip that are learnt from
 STAYS = 0.4  # share of the frames round it in which there is dirt, where it stays
 
 
-class GateRecipe(Supplied):
+class GateRecipe(Restore):
     """Finds the dirt that stays where it is; the rest of the network stays as it is."""
 
-    networks = ("restorer",)
     defaults: ClassVar[dict[str, Any]] = {
         "batch": 12, "frames": 41, "size": 128, "density": 1.0, "scene_lines": 0.0, "learn": "gate"
     }  # fmt: skip
     ignored = BACKBONE | CRITICS | FLOW | JOINT | REFERENCES
-    measured_by = RestoreValidation
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
-        self.material = Material.load(s, color=False)
-        self.damage = Synthesis(s)
         # No scratches: upright lines of a scene that weaves look like them, and the U-Net finds scratches by itself.
         often = self.damage.settings.chance | {"gate_hairs": 0.75, "splice": 0.02, "scratches": 0.0}
         self.damage.settings = replace(self.damage.settings, gate_hairs=(2.0, 16.0), chance=often)
-        self.batches = Pool(Supply(self.batch, s), s)
-        log.info("%d clips, %d photographs", len(self.material.clips), len(self.material.photos))
 
     def batch(self, generator: torch.Generator) -> Damaged:
         """Clips to learn from. Lines are drawn first: they belong to what stays, and are hidden by what passes."""
