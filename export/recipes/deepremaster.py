@@ -24,6 +24,7 @@ from .degrade import contrast, fractal_noise, jpeg, soften, textures, view
 from .material import Material, between, damage_templates, integer, rand
 from .ours import Synthesis
 from .recipe import BACKBONE, CRITICS, DAMAGE, DECAY, FLOW, JOINT, REFERENCES, SUPPLY, Recipe, Settings
+from .supply import Pair, Pool, Supplied, Supply
 from .validation import ColorValidation, JointValidation, RestoreValidation
 
 log = logging.getLogger("train")
@@ -35,7 +36,7 @@ NEAR = 5  # frames: one reference is as near as this
 
 
 # The view of a clip is its own, and the rate too.
-_IGNORED = BACKBONE | CRITICS | DECAY | FLOW | SUPPLY | {"learn", "photo", "warmup", "zoom"}
+_IGNORED = BACKBONE | CRITICS | DECAY | FLOW | {"learn", "photo", "warmup", "zoom"}
 
 
 class _Deep(Recipe):
@@ -151,7 +152,7 @@ class _Deep(Recipe):
         return memories
 
 
-class DeepRestore(_Deep):
+class DeepRestore(_Deep, Supplied):
     """The pre-processing network: L1 on L."""
 
     networks = ("deepremaster-restorer",)
@@ -160,9 +161,14 @@ class DeepRestore(_Deep):
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s, color=False)
+        self.batches = Pool(Supply(self.batch, s), s)
+
+    def batch(self, generator: torch.Generator) -> Pair:
+        """Clips to learn from."""
+        return Pair(*self.deteriorate(self.clips(generator)[0], generator))
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
-        x, y = (gray_to_lightness(v) / 100 for v in self.deteriorate(self.clips(generator)[0], generator))
+        x, y = (gray_to_lightness(v) / 100 for v in self.batches(generator))
         with self.autocast():
             out = nets["restorer"].predict(x)
         return {"L": F.l1_loss(out, y)}
@@ -178,7 +184,7 @@ class DeepColorize(_Deep):
     """The source-reference network on undamaged L: L1 on ab."""
 
     networks = ("deepremaster-colorizer",)
-    ignored = _IGNORED | DAMAGE | JOINT
+    ignored = _IGNORED | DAMAGE | JOINT | SUPPLY
     measured_by = ColorValidation
 
     def __init__(self, s: Settings) -> None:
@@ -196,7 +202,7 @@ class DeepJoint(_Deep):
     """Both networks end to end (equation 3)."""
 
     networks = ("deepremaster-restorer", "deepremaster-colorizer")
-    ignored = _IGNORED
+    ignored = _IGNORED | SUPPLY
     measured_by = JointValidation
 
     def __init__(self, s: Settings) -> None:

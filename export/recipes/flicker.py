@@ -16,9 +16,8 @@ from vs_remaster.models.layers import fold, unfold
 from vs_remaster.models.restorer import apply_tone, thumbnails
 
 from .material import Material
-from .ours import Supplied
 from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, Settings
-from .supply import Pool, Supply
+from .supply import Pool, Supplied, Supply
 from .validation import RestoreValidation
 
 log = logging.getLogger("train")
@@ -41,6 +40,7 @@ class Flicker(Supplied):
     """Small clips whose brightness wavers in, steady ones out; the rest of the network stays as it is."""
 
     networks = ("restorer",)
+    grows = True
     defaults: ClassVar[dict[str, Any]] = {
         "batch": 24, "frames": 49, "size": 64, "lines": 96, "photo": 0.1, "learn": ",".join(PARTS)
     }  # fmt: skip

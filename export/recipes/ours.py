@@ -23,8 +23,8 @@ from vs_remaster.models.restorer import Lines
 
 from .degrade import add_softness
 from .material import SHRUNK, Material, Sample, damage_templates, draw_samples, film_tone, rand, turn_hue
-from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, REUSE, SUPPLY, Recipe, Settings
-from .supply import Pool, Supply
+from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, REUSE, SUPPLY, Settings
+from .supply import Pool, Supplied, Supply
 from .validation import ColorValidation, JointValidation, RestoreValidation
 
 log = logging.getLogger("train")
@@ -60,20 +60,11 @@ class Synthesis:
         return damage_batch(clean, generator, self.settings, self.templates)
 
 
-class Supplied(Recipe):
-    """Learns from batches that other processes may make."""
-
-    grows = True
-    batches: Supply | Pool
-
-    def close(self) -> None:
-        self.batches.close()
-
-
 class Restore(Supplied):
     """Damaged crops in, clean crops out."""
 
     networks = ("restorer",)
+    grows = True
     ignored = BACKBONE | FLOW | JOINT | REFERENCES | {"adversarial_weight"}
     measured_by = RestoreValidation
 
@@ -108,6 +99,7 @@ class Colorize(Supplied):
     """Gray crops and colour references in, chroma out."""
 
     networks = ("colorizer",)
+    grows = True
     ignored = CRITICS | DAMAGE | FLOW | JOINT | REUSE
     measured_by = ColorValidation
 

@@ -28,6 +28,7 @@ from .degrade import contrast, gauss_blur, jpeg, moving_line, soften, textures
 from .material import Material, between, damage_templates, rand
 from .ours import Synthesis
 from .recipe import BACKBONE, DAMAGE, DECAY, JOINT, REFERENCES, SUPPLY, Recipe, Settings
+from .supply import Pair, Pool, Supplied, Supply
 from .validation import ColorValidation, RestoreValidation
 
 log = logging.getLogger("train")
@@ -112,11 +113,11 @@ class _Rtn(Recipe):
             return F.relu(1 - self.critic(self.true).float()).mean() + F.relu(1 + self.critic(self.made).float()).mean()
 
 
-class RtnRestore(_Rtn):
+class RtnRestore(_Rtn, Supplied):
     """Restoration: luma to luma."""
 
     networks = ("rtn-restorer",)
-    ignored = BACKBONE | DECAY | JOINT | REFERENCES | SUPPLY | {"learn"}
+    ignored = BACKBONE | DECAY | JOINT | REFERENCES | {"learn"}
     measured_by = RestoreValidation
     channels = 1
 
@@ -125,24 +126,28 @@ class RtnRestore(_Rtn):
         self.material = Material.load(s, color=False)
         self.ours = Synthesis(s) if s.synthesis == "ours" else None
         self.templates = None if self.ours else damage_templates(s)
+        self.batches = Pool(Supply(self.batch, s), s)
         log.info("%d clips, %d photographs", *map(len, self.material))
 
+    def batch(self, generator: torch.Generator) -> Pair:
+        """Clips to learn from."""
+        clean = self.material.crops(self.s, generator)
+        return Pair(*self.ours(clean, generator)[:2]) if self.ours else Pair(self.degrade(clean, generator), clean)
+
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
-        s = self.s
-        clean = self.material.crops(s, generator)
-        worn, clean = self.ours(clean, generator)[:2] if self.ours else (self.degrade(clean, generator), clean)
+        worn, clean = self.batches(generator)
         with self.autocast():
             made = nets["restorer"].predict(worn)
         terms = self.objective(made, clean)
         if self.perceptual:
             with self.autocast():
                 distance = self.perceptual(made.flatten(0, 1), clean.flatten(0, 1))
-            terms["perceptual"] = s.perceptual_weight * distance
+            terms["perceptual"] = self.s.perceptual_weight * distance
         return terms
 
     def degrade(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """The degradation model on clips `[B, T, 1, S, S]`."""
-        dirt = textures(clean.flatten(0, 1).shape, generator, self.templates, self.s.density, self.s.device)
+        dirt = textures(clean.flatten(0, 1).shape, generator, self.templates, self.s.density, self.s.made_on)
         clips = zip(clean, dirt.view(clean.shape))
         return torch.stack([self.wear(self.soil(clip, texture, generator), generator) for clip, texture in clips])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,10 +13,18 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from vs_remaster.errors import InputError
 
-from .recipe import Settings
+from .recipe import Recipe, Settings
 
 AHEAD = 4  # batches that each process has ready
 POOL = 32  # batches that clips are drawn from while they are used again
+
+
+class Pair(NamedTuple):
+    """What a network gets and what it shall make of it, `[B, T, C, S, S]`."""
+
+    frames: Tensor
+    target: Tensor
+
 
 type Make[Batch] = Callable[[torch.Generator], Batch]
 
@@ -107,3 +116,12 @@ class Pool[Batch: tuple]:
             kept[first : first + count] = x
         self.filled = max(self.filled, first + count)
         self.next = (first + count) % len(self.kept[0])
+
+
+class Supplied(Recipe):
+    """Learns from batches that other processes may make."""
+
+    batches: Supply | Pool
+
+    def close(self) -> None:
+        self.batches.close()
