@@ -17,7 +17,7 @@ from vs_remaster.models.attention import coarse_match, fine_match, join, likenes
 from vs_remaster.models.colorizer import ColorizerNet, working_size
 from vs_remaster.models.gate import paint_over
 from vs_remaster.models.layers import Edges, Halo, nearby_mean, scene_within
-from vs_remaster.models.restorer import apply_tone
+from vs_remaster.models.restorer import apply_tone, thumbnails
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -274,6 +274,18 @@ def test_a_hair_in_the_gate_goes_where_the_picture_moves_behind_it():
         return float(error.norm() / (hairy - clean)[:, 16:25][..., hair > 0.3].norm())
 
     assert left(pace=3) < 0.7 and left(pace=0) > 0.95
+
+
+@pytest.mark.parametrize("model", ["fast", "hairs"])
+def test_of_frames_far_away_thumbnails_are_enough(model):
+    net, film = weights.load_model("restorer", model).eval(), torch.rand(1, 44, 1, 24, 32)
+    for halo in (Halo(20, 20), Halo(20, 2), Halo(3, 20)):
+        own = halo.within(net.sees)
+        near = film[:, halo.before - own.before : film.shape[1] - (halo.after - own.after)]
+        with torch.no_grad():
+            whole, part = net(film, halo=halo), net(near, thumbnails(film), halo)
+        assert whole.luma.shape[1] == 44 - sum(halo) and torch.equal(whole.luma, part.luma)
+        assert near.shape[1] < 44 or model == "hairs"
 
 
 def test_the_mean_of_near_frames_stays_within_the_scene():

@@ -248,6 +248,17 @@ def test_workers_make_batches_and_a_network_grows(data, tmp_path):
         assert not (tmp_path / task / "validation.jsonl").exists()
 
 
+@pytest.mark.parametrize("recipe", ["deepremaster", "rtn"])
+@pytest.mark.parametrize("synthesis", ["", "ours"])
+def test_workers_make_batches_for_the_papers_restorers(recipe, synthesis, data, flow, tmp_path):
+    more = ["--recipe", recipe, *NARROW[recipe], "--steps", "3", "--workers", "1", "--reuse", "2"]
+    more += ["--validate-minutes", "inf"] + (["--synthesis", synthesis] if synthesis else [])
+    if recipe == "rtn":
+        more += ["--flow", str(flow), "--perceptual-weight", "0"]
+    train("restore", data, tmp_path, *more)
+    assert [row["step"] for row in curve(tmp_path)] == [1, 2, 3]
+
+
 def test_photographs_are_coloured_from_a_later_view_of_them(data):
     photo = (torch.rand(3, 150, 180, generator=torch.Generator().manual_seed(0)) * 255).byte()
     s = Settings(data=str(data), lines=96, size=64, frames=3, batch=2, photo=1.0, device="cpu")

@@ -117,13 +117,16 @@ class Restorer(_Worker):
         if self.options.strength == 0:
             return [(frame, torch.zeros_like(frame)) for frame in frames[kept]]
         size = self.size(*frames[0].shape[-2:])
-        low = _stack(frames, self.engine.home, size)
-        source = low[kept] if size == frames[0].shape[-2:] else _stack(frames[kept], self.engine.home)
-        restored, mask, toned = self._tiled(low, halo)
+        thumbs = torch.cat([thumbnails(_sound(frame, self.engine.home)[None])[0] for frame in frames])
+        own = halo.within(self.window.before if self.info.sees is None else self.info.sees)
+        low = _stack(frames[halo.before - own.before : len(frames) - (halo.after - own.after)], self.engine.home, size)
+        low_kept = low[own.kept(len(low))]
+        source = low_kept if size == frames[0].shape[-2:] else _stack(frames[kept], self.engine.home)
+        restored, mask, toned = self._tiled(low, thumbs, halo)
         if self.options.grain:
             restored = restored + self.options.grain * (1 - mask) * (toned - restored)
         if size != source.shape[-2:]:
-            restored, mask = self._enlarge(source, low[kept], restored, mask)
+            restored, mask = self._enlarge(source, low_kept, restored, mask)
         out = torch.lerp(source, restored, self.options.strength)
         return list(zip(out.to(frames[0].device), mask.to(frames[0].device)))
 
@@ -134,14 +137,13 @@ class Restorer(_Worker):
         mask = _resize(mask, size).clamp(0, 1)
         return _resize(restored, size) + (1 - mask) * (source - _resize(low, size)), mask
 
-    def _tiled(self, luma: Tensor, halo: Halo) -> tuple[Tensor, Tensor, Tensor]:
+    def _tiled(self, luma: Tensor, thumbs: Tensor, halo: Halo) -> tuple[Tensor, Tensor, Tensor]:
         """Run the network on whole frames or on overlapping tiles; the tone correction always sees the whole frame."""
-        thumbs = thumbnails(luma[None])[0]
         height, width = luma.shape[-2:]
         tile = self.options.tile or (_TILE if height * width > _WHOLE else max(height, width))
         if height <= tile and width <= tile:
             return self.engine.restore(luma, thumbs, halo)
-        out = [torch.empty_like(luma[halo.kept(len(luma))]) for _ in range(3)]
+        out = [torch.empty_like(luma[: len(thumbs) - sum(halo)]) for _ in range(3)]
         for top, bottom, y0, y1 in _tiles(height, tile):
             for left, right, x0, x1 in _tiles(width, tile):
                 place = Place(top, left, height, width)
@@ -382,10 +384,15 @@ def _check_luma(luma: Tensor) -> None:
 
 
 def _stack(frames: Sequence[Tensor], device: str, size: tuple[int, int] | None = None) -> Tensor:
-    """Frames `[1, H, W]` as one float32 tensor on a device, resized one by one; what is not a number becomes black, so
-    that it cannot spread."""
-    sound = (frame[None].to(device).float().nan_to_num(0.0, 1.0, 0.0) for frame in frames)
+    """Frames `[1, H, W]` as one float32 tensor `[T, 1, H, W]` on a device, resized one by one."""
+    sound = (_sound(frame, device) for frame in frames)
     return torch.cat([frame if size is None else _resize(frame, size) for frame in sound])
+
+
+def _sound(frame: Tensor, device: str) -> Tensor:
+    """A frame `[1, H, W]` as float32 `[1, 1, H, W]` on a device; what is not a number becomes black, so that it cannot
+    spread."""
+    return frame[None].to(device).float().nan_to_num(0.0, 1.0, 0.0)
 
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:

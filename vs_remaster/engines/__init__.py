@@ -40,7 +40,8 @@ class Engine(Protocol):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """`luma` `[T, 1, H, W]`, `thumbs` `[T, 1, 36, 48]` to restored luma, mask, toned luma `[T - halo, 1, H, W]`.
 
-        `place` says which part of the frame `luma` is; None: the whole.
+        `place` says which part of the frame `luma` is; None: the whole. Frames that the network sees as thumbnails only
+        (`ModelInfo.sees`) need not be in `luma`.
         """
 
     def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> EncodedReferences:

@@ -68,7 +68,7 @@ class _Part(nn.Module):
 
 class _Restore(_Part):
     def make(self, luma: Tensor, thumbs: Tensor, lines: Tensor, columns: Tensor, scene: Tensor) -> tuple[Tensor, ...]:
-        with scene_within(Edges(luma.shape[0], scene[0], scene[1])):
+        with scene_within(Edges(thumbs.shape[0], scene[0], scene[1])):
             out = self.net(luma[None], thumbs[None], Halo(self.net.before, self.net.after), Lines(lines, columns))
         return out.luma[0], out.mask[0], out.toned[0]
 
@@ -258,14 +258,14 @@ def _channels(net: RestorerNet) -> Graph:
 def _restorer(net: RestorerNet) -> dict[str, Graph]:
     count = net.before + 4 + net.after
     inputs = {
-        "luma": torch.rand(count, 1, 48, 64),
+        "luma": torch.rand(net.sees + 4 + net.sees, 1, 48, 64),
         "thumbs": torch.rand(count, 1, *THUMBNAIL),
         "lines": torch.linspace(0, 1, 48),
         "columns": torch.linspace(0, 1, 64),
         "scene": torch.tensor([2, count - 3]),
     }
     outputs = ("restored", "mask", "toned")
-    dims = {"luma": _CLIP, "thumbs": {0: "frames"}, "lines": {0: "height"}, "columns": {0: "width"}}
+    dims = {"luma": {**_CLIP, 0: "seen"}, "thumbs": {0: "frames"}, "lines": {0: "height"}, "columns": {0: "width"}}
     dims |= {name: {**_CLIP, 0: "kept"} for name in outputs}
     return {"restore": Graph(_Restore(net), inputs, outputs, dims)}
 

@@ -85,16 +85,20 @@ class _RestorerEngine(_OnnxEngine):
         """See `Engine.restore`."""
         height, width = luma.shape[-2:]
         top, left, lines, columns = place or Place(0, 0, height, width)
-        frames, scene = self.fill(len(luma), halo)
+        frames, scene = self.fill(len(thumbs), halo)
+        own, sees = halo.within(self.net.sees), self.net.sees
+        if len(luma) == len(thumbs):
+            luma = luma[halo.before - own.before : len(luma) - (halo.after - own.after)]
+        seen = frames[self.net.before - sees : len(frames) - (self.net.after - sees)] - (halo.before - own.before)
         padded = pad_to_multiple(luma.float(), self.net.multiple_of)
         inputs = {
-            "luma": padded[frames],
+            "luma": padded[seen.clamp_max(len(luma) - 1)],
             "thumbs": thumbs.float()[frames],
             "lines": _positions(top, height, padded.shape[-2], lines),
             "columns": _positions(left, width, padded.shape[-1], columns),
             "scene": scene,
         }
-        out, kept = self.sessions["restore"].run(inputs), len(luma[halo.kept(len(luma))])
+        out, kept = self.sessions["restore"].run(inputs), len(luma) - sum(own)
         return tuple(out[name][:kept, :, :height, :width] for name in ("restored", "mask", "toned"))
 
 

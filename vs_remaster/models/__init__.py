@@ -24,6 +24,7 @@ class ModelInfo:
     Attributes:
         network: what it does, `restorer` or `colorizer`.
         before, after: frames of context on each side.
+        sees: so many of them are looked at themselves, and of the others thumbnails only; None: all of them.
         block: frames made at once.
         multiple_of: of both sides of a picture.
         fixed_block: another `block` would change the picture.
@@ -39,6 +40,7 @@ class ModelInfo:
     after: int
     block: int
     multiple_of: int
+    sees: int | None = None
     fixed_block: bool = False
     scales_references: bool = False
     needs_references: bool = True
@@ -51,7 +53,7 @@ EncodedReferences = Memory | DeepMemory | RtnReferences | NoReferences
 """What a colorizer remembers of its references; to everyone else a thing to hand on."""
 
 _OPTIONAL = (
-    "fixed_block", "scales_references", "needs_references", "takes_references", "weighs_references", "lines"
+    "sees", "fixed_block", "scales_references", "needs_references", "takes_references", "weighs_references", "lines"
 )  # fmt: skip
 
 NETWORKS: dict[str, tuple[Callable[..., nn.Module], type]] = {

@@ -212,6 +212,7 @@ class RestorerNet(nn.Module):
         self.gate = Gate(config.gate) if config.gate else None
         widest = max(sum(part.radius for part in self.tones), self.gate.radius if self.gate else 0)
         self.before = self.after = self.spatial_radius + widest
+        self.sees = self.spatial_radius + (self.gate.radius if self.gate else 0)
         self.stem = nn.Conv2d(4, w1, 3, padding=1)
         self.enc1 = Stage(w1, config.encoder[0], temporal=config.shift)
         self.down1 = nn.Conv2d(w1, w2, 3, 2, 1)
@@ -244,15 +245,19 @@ class RestorerNet(nn.Module):
         """Restore a window of frames.
 
         `luma` `[B, T, 1, H, W]` 0..1; `halo`: frames at either end that are context and are not returned. When `luma`
-        is a tile, `thumbs` `[B, T, 1, 36, 48]` are those of the whole frames and `place` says where the tile lies.
+        is a tile, `thumbs` `[B, T, 1, 36, 48]` are those of the whole frames and `place` says where the tile lies. With
+        `thumbs`, `luma` may be without the frames that are not returned and lie more than `sees` from those that are.
         Returns `T - halo` frames.
         """
-        batch, _, _, height, width = luma.shape
+        batch, count, _, height, width = luma.shape
         if thumbs is None:
             thumbs = thumbnails(luma)
+        own = halo.within(self.sees)
+        if count == thumbs.shape[1]:
+            luma = luma[:, halo.before - own.before : count - (halo.after - own.after)]
         luma = unfold(pad_to_multiple(fold(wide(luma)), self.multiple_of), batch)
         inner = halo.within(self.spatial_radius)
-        x, hair = self.without_hairs(luma, halo, inner)
+        x, hair = self.without_hairs(luma, own, inner)
         with torch.autocast(luma.device.type, enabled=False):
             toned = x
             untoned = small = fold(wide(thumbs))
