@@ -125,16 +125,16 @@ class _Look(_Part):
         with torch.autocast("cpu", enabled=False):
             alike = (_overview(f.keys) @ overview.transpose(1, 2)).amax(2).mean(1)
             scale = net.temperature * owner.sum().clamp_min(2).log()
-            gained = owner @ (gains / scale)
-            offset = owner @ (net.likeness * (alike - alike.amax())) + gained
+            gained = owner @ gains
+            offset = owner @ (scale * (net.likeness * (alike - alike.amax()) - 1)) + gained
             null = F.normalize(wide(net.null_keys), dim=1).t()
             parts = []
-            for q in rows(f.keys).reshape(_CHUNKS, -1, keys.shape[1]).unbind():
+            for q in (scale * rows(f.keys)).reshape(_CHUNKS, -1, keys.shape[1]).unbind():
                 score = q @ keys.t() + offset
-                similarity, best = score.max(1)
-                similarity = similarity - gained[best]
-                real = torch.exp(scale * (score - 1))
-                none = torch.exp(scale * (q @ null + (net.null_bias - 1)))
+                top, best = score.max(1)
+                similarity = (top - gained[best]) / scale + 1
+                real = torch.exp(score)
+                none = torch.exp(q @ null + scale * (net.null_bias - 1))
                 total = real.sum(1, keepdim=True) + none.sum(1, keepdim=True)
                 value = (real @ values + none @ wide(net.null_values)) / total
                 parts.append((value, real @ owner / total, similarity[:, None], best))

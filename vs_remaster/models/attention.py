@@ -1,11 +1,13 @@
 """Source-reference attention: coarse matching at 1/8 over all references, then local matching round the best match, at
 1/4 and for some networks at 1/2.
 
-The score matrix exists only for a chunk of queries at a time, so memory is bounded however many references there are.
+The score matrix exists only for a chunk of queries and one reference at a time, so memory is bounded however many
+references there are.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -151,29 +153,35 @@ def coarse_match(
     with the logarithm of the number of keys, so that colour does not fade when frames or references grow. The logarithm
     of a reference's weight is added to its sharpened scores: weight 2 is as if its positions were there twice.
     """
-    count = memory.keys.shape[0]
-    scale = temperature * math.log(max(count, 2))
+    scale = temperature * math.log(max(len(memory.keys), 2))
     gains = None if memory.gains is None else memory.gains / scale
-    if gains is not None:
-        bias = bias + gains
-    offset = torch.atleast_2d(bias)[:, memory.owner]
+    offset = scale * (torch.atleast_2d(bias if gains is None else bias + gains) - 1)
     if len(offset) > 1:
-        offset = offset[:, None].expand(-1, len(queries) // len(offset), -1).flatten(0, 1)
-    keys = memory.keys.t()
-    step = max(16, CHUNK_SCORES // count)
+        offset = offset.repeat_interleave(len(queries) // len(offset), 0)
+    references = list(zip(memory.keys.split(memory.counts), memory.values.split(memory.counts)))
+    step = max(16, CHUNK_SCORES // max(memory.counts))
     parts = []
-    for i, q in enumerate(queries.split(step)):
-        score = torch.addmm(offset[i * step : (i + 1) * step] if len(offset) > 1 else offset, q, keys)
-        similarity, best = score.detach().max(1, keepdim=True)
+    for i, q in enumerate((scale * queries).split(step)):
+        # A score is at most 0 but for what weights add, so the exponentials need no search for the largest, and one
+        # reference after the other can be added up.
+        none = torch.exp(q @ null_keys.t() + scale * (null_bias - 1))
+        value, masses, tops = none @ null_values, [], []
+        own = offset[i * step : (i + 1) * step] if len(offset) > 1 else offset
+        for (keys, values), bent in zip(references, own.split(1, 1)):
+            score = torch.addmm(bent, q, keys.t())
+            tops.append(score.detach().max(1))
+            real = score.exp_()
+            masses.append(real.sum(1))
+            value = torch.addmm(value, real, values)
+        top, which = torch.stack([top.values for top in tops], 1).max(1, keepdim=True)
+        similarity = top / scale + 1
         if gains is not None:  # how sure a match is does not depend on how much it is wanted
-            similarity = similarity - gains[memory.owner[best]]
-        # A score is at most 1 but for what weights add, so the exponentials need no search for the largest.
-        real = torch.exp(scale * (score - 1))
-        null = torch.exp(scale * (q @ null_keys.t() + (null_bias - 1)))
-        masses = torch.stack([part.sum(1) for part in real.split(memory.counts, 1)], 1)
-        total = masses.sum(1, keepdim=True) + null.sum(1, keepdim=True)
-        value = (real @ memory.values + null @ null_values) / total
-        parts.append(Match(value, masses / total, best[:, 0], similarity))
+            similarity = similarity - gains[which]
+        firsts = itertools.accumulate(memory.counts[:-1], initial=0)
+        best = torch.stack([top.indices + first for top, first in zip(tops, firsts)], 1).gather(1, which)[:, 0]
+        shares = torch.stack(masses, 1)
+        total = shares.sum(1, keepdim=True) + none.sum(1, keepdim=True)
+        parts.append(Match(value / total, shares / total, best, similarity))
     return Match(*(torch.cat(x) for x in zip(*parts)))
 
 
