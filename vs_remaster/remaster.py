@@ -397,7 +397,10 @@ def _sound(frame: Tensor, device: str) -> Tensor:
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear, antialiased when made smaller."""
-    return x if x.shape[-2:] == size else F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
+    if x.shape[-2:] == size:
+        return x
+    smaller = size[0] < x.shape[-2] or size[1] < x.shape[-1]
+    return F.interpolate(x, size, mode="bilinear", antialias=smaller, align_corners=False)
 
 
 def _match_level(luma: Tensor, like: Tensor) -> Tensor:
