@@ -139,7 +139,8 @@ def guided_upsample(
     top, bottom, y_weight = _neighbours(chroma.shape[-2], height, chroma)
     left, right, x_weight = _neighbours(chroma.shape[-1], width, chroma)
     out = chroma.new_empty((frames, chroma.shape[1], height, width))
-    strip = max(1, (1 << 16) // width)  # what fits in a core's cache; the result does not depend on it
+    # What fits in a core's cache, or keeps a GPU busy; the result does not depend on it.
+    strip = max(1, (1 << (16 if chroma.device.type == "cpu" else 22)) // width)
     for t in range(frames):
         low = torch.cat((luma_low[t], chroma[t]))
         columns = (low.index_select(-1, left), 1 - x_weight), (low.index_select(-1, right), x_weight)

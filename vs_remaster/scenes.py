@@ -13,7 +13,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -66,42 +70,75 @@ def _normalise(thumb: torch.Tensor) -> tuple[np.ndarray, float]:
     return levels, _LEVELS**2 * (_NOISE**2 + (_GRAIN / contrast) ** 2)
 
 
-def _box_sums(values: np.ndarray) -> np.ndarray:
-    """Sums over all blocks at all shifts, `[rows, columns, shifts, shifts]`, from a padded thumbnail."""
-    sums = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    sums = sums[_BLOCK:, _BLOCK:] - sums[:-_BLOCK, _BLOCK:] - sums[_BLOCK:, :-_BLOCK] + sums[:-_BLOCK, :-_BLOCK]
-    return sliding_window_view(sums, (2 * _REACH + 1,) * 2)[::_BLOCK, ::_BLOCK]
+class _Look(NamedTuple):
+    """A normalised thumbnail, as what lies at each of its blocks and wherever another one's block may have moved to:
+    the shift in the middle is none."""
+
+    noise: float
+    patches: np.ndarray  # [blocks, shifts, pixels]
+    totals: np.ndarray  # [blocks, shifts]: their sums ...
+    details: np.ndarray  # ... and their variances times their pixels
 
 
-def _unpredicted(a: np.ndarray, b: np.ndarray, noise: float) -> float:
+_SHIFTS, _PIXELS = (2 * _REACH + 1) ** 2, _BLOCK**2
+# Lines and columns of a thumbnail with its border repeated, and where in it the shifts of each block begin.
+_LINES, _COLUMNS = (np.arange(-_REACH, side + _REACH).clip(0, side - 1) for side in (HEIGHT, WIDTH))
+_DOWN, _ACROSS = (np.arange(0, side, _BLOCK)[:, None] + np.arange(2 * _REACH + 1) for side in (HEIGHT, WIDTH))
+
+
+def _look(thumb: torch.Tensor) -> _Look:
+    """See `_Look`.
+
+    Raises:
+        InputError: another shape.
+    """
+    if thumb.shape != (HEIGHT, WIDTH):
+        raise InputError(f"a thumbnail must be [{HEIGHT}, {WIDTH}], got {list(thumb.shape)}")
+    levels, noise = _normalise(thumb)
+    everywhere = sliding_window_view(levels[_LINES[:, None], _COLUMNS], (_BLOCK, _BLOCK))
+    patches = everywhere[_DOWN[:, None, :, None], _ACROSS[None, :, None, :]].reshape(-1, _SHIFTS, _PIXELS)
+    totals, squares = (x.astype(np.float64) for x in (patches.sum(2), np.einsum("bsp,bsp->bs", patches, patches)))
+    return _Look(noise, patches, totals, squares - totals**2 / _PIXELS)
+
+
+def _unpredicted(a: _Look, b: _Look) -> float:
     """Share of the detail of `a` that no shift of `b`'s blocks explains: 0 the same picture, about 0.75 another one."""
-    pixels = _BLOCK**2
-    blocks = a.reshape(HEIGHT // _BLOCK, _BLOCK, WIDTH // _BLOCK, _BLOCK).swapaxes(1, 2)
-    padded = np.pad(b, _REACH, mode="edge")
-    areas = sliding_window_view(padded, (_BLOCK + 2 * _REACH,) * 2)[::_BLOCK, ::_BLOCK]
-    shifted = sliding_window_view(areas, (_BLOCK, _BLOCK), axis=(2, 3))
-    product = np.einsum("rcijyx,rcyx->rcij", shifted, blocks).astype(np.float64)
-    total = blocks.sum((2, 3), dtype=np.float64)[..., None, None]
-    detail = np.square(blocks).sum((2, 3), dtype=np.float64)[..., None, None] - total**2 / pixels
-    others = _box_sums(padded)
-    other = _box_sums(np.square(padded)) - others**2 / pixels
-    shared = product - total * others / pixels
-    left = ((detail + other - 2 * shared) / (detail + other + 2 * pixels * noise)).min((2, 3))
-    weight = detail[..., 0, 0] + pixels * noise
+    noise, (own, total, detail) = (a.noise + b.noise) / 2, (x[:, _SHIFTS // 2, None] for x in a[1:])
+    product = (b.patches @ own.swapaxes(1, 2))[..., 0].astype(np.float64)
+    shared = product - total * b.totals / _PIXELS
+    left = ((detail + b.details - 2 * shared) / (detail + b.details + 2 * _PIXELS * noise)).min(1, keepdims=True)
+    weight = detail + _PIXELS * noise
     return float((left * weight).sum() / weight.sum())
+
+
+def _difference(a: _Look, b: _Look) -> float:
+    return (_unpredicted(a, b) + _unpredicted(b, a)) / 2
 
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
     """How much two thumbnails `[48, 64]` differ beyond gain, offset and motion: 0 not at all, about 0.75 two shots."""
-    (levels_a, noise_a), (levels_b, noise_b) = _normalise(a), _normalise(b)
-    noise = (noise_a + noise_b) / 2
-    return (_unpredicted(levels_a, levels_b, noise) + _unpredicted(levels_b, levels_a, noise)) / 2
+    return _difference(_look(a), _look(b))
 
 
-def _unrest(thumbs: torch.Tensor) -> float:
+def _starts_scene(look: Callable[[int], _Look], position: int, count: int) -> bool:
+    """Whether a scene starts at frame `position` of `count` frames that can be looked at."""
+    before = range(max(0, position - BEFORE), position)
+    after = range(position, min(count, position + AFTER + 1))
+    if not before:
+        return False
+    parting = 2.0
+    # neighbours first: in most frames of most films that is all there is to do
+    for a in reversed(before):
+        for b in after:
+            parting = min(parting, _difference(look(a), look(b)))
+            if parting < _THRESHOLD:
+                return False
+    return parting > _RATIO * max(_unrest(look, before), _unrest(look, after))
+
+
+def _unrest(look: Callable[[int], _Look], frames: Sequence[int]) -> float:
     """How much the two or three frames on one side of a cut differ among themselves, one odd frame forgiven."""
-    pairs = [(i, k) for k in range(len(thumbs)) for i in range(k)]
-    return min((difference(thumbs[i], thumbs[k]) for i, k in pairs), default=0.0)
+    return min((_difference(look(a), look(b)) for a, b in combinations(frames, 2)), default=0.0)
 
 
 def is_cut(thumbs: torch.Tensor, position: int) -> bool:
@@ -120,17 +157,7 @@ def is_cut(thumbs: torch.Tensor, position: int) -> bool:
     """
     if thumbs.ndim != 3 or thumbs.shape[1:] != (HEIGHT, WIDTH) or not 0 <= position < len(thumbs):
         raise InputError(f"thumbs must be [N, 48, 64] with {position = } inside, got {tuple(thumbs.shape)}")
-    before, after = thumbs[max(0, position - BEFORE) : position], thumbs[position : position + AFTER + 1]
-    if not len(before):
-        return False
-    parting = 2.0
-    # neighbours first: in most frames of most films that is all there is to do
-    for a in reversed(before):
-        for b in after:
-            parting = min(parting, difference(a, b))
-            if parting < _THRESHOLD:
-                return False
-    return parting > _RATIO * max(_unrest(before), _unrest(after))
+    return _starts_scene(cache(lambda i: _look(thumbs[i])), position, len(thumbs))
 
 
 def detect_cuts(thumbs: torch.Tensor) -> list[int]:
@@ -145,12 +172,11 @@ def detect_cuts(thumbs: torch.Tensor) -> list[int]:
     Raises:
         InputError: another shape.
     """
-    return [n for n in range(1, len(thumbs)) if is_cut(*_window(thumbs, n))]
-
-
-def _window(thumbs: torch.Tensor, n: int) -> tuple[torch.Tensor, int]:
-    start = max(0, n - BEFORE)
-    return thumbs[start : n + AFTER + 1], n - start
+    detector = CutDetector()
+    for thumb in thumbs:
+        detector.push(thumb)
+    detector.finish()
+    return detector.cuts
 
 
 class CutDetector:
@@ -168,11 +194,11 @@ class CutDetector:
         self.cuts: list[int] = []
         self.decided = first
         self._next = first
-        self._thumbs: deque[torch.Tensor] = deque(maxlen=BEFORE + 1 + AFTER)
+        self._looks: deque[_Look] = deque(maxlen=BEFORE + 1 + AFTER)
 
     def push(self, frame: torch.Tensor) -> list[int]:
         """Take the next frame: its luma `[1, H, W]` (0..1) or its thumbnail `[48, 64]`; return the cuts now found."""
-        self._thumbs.append(frame if frame.shape == (HEIGHT, WIDTH) else thumbnail(frame))
+        self._looks.append(_look(frame if frame.shape == (HEIGHT, WIDTH) else thumbnail(frame)))
         self._next += 1
         return self._decide(self._next - AFTER)
 
@@ -183,11 +209,8 @@ class CutDetector:
     def _decide(self, end: int) -> list[int]:
         found = []
         for n in range(self.decided, end):
-            oldest = self._next - len(self._thumbs)
-            start = max(oldest, n - BEFORE) - oldest
-            stop = n + AFTER + 1 - oldest
-            window = list(self._thumbs)[start:stop]
-            if is_cut(torch.stack(window), n - oldest - start):
+            oldest = self._next - len(self._looks)
+            if _starts_scene(self._looks.__getitem__, n - oldest, len(self._looks)):
                 found.append(n)
             self.decided = n + 1
         self.cuts += found
