@@ -34,7 +34,7 @@ class RemasterPickReferences(io.ComfyNode):
                 io.Image.Input("images", optional=True, tooltip="Frames of a film in order; this or video."),
                 io.Video.Input("video", optional=True, tooltip="A film; this or images."),
                 number("count", settings.COUNT),
-                number("coverage", settings.COVERAGE),
+                number("coverage", settings.COVERAGE, optional=True),
                 model("model", "colorizer"),
             ],
             outputs=[

@@ -11,12 +11,13 @@ Model = io.Custom("REMASTER_MODEL")
 """The type of what `RemasterLoadModel` hands on, a `models.ModelChoice`."""
 
 
-def number(name: str, setting: settings.Number) -> io.Input:
-    """An input for a number."""
+def number(name: str, setting: settings.Number, optional: bool = False) -> io.Input:
+    """An input for a number; `optional`: one that saved graphs may be without."""
     kind = io.Int if isinstance(setting.default, int) else io.Float
     return kind.Input(
-        name, default=setting.default, min=setting.low, max=setting.high, step=setting.step, tooltip=setting.tooltip
-    )
+        name, optional=optional, default=setting.default, min=setting.low, max=setting.high, step=setting.step,
+        tooltip=setting.tooltip,
+    )  # fmt: skip
 
 
 def scenes() -> io.Input:

@@ -149,6 +149,21 @@ def test_the_nodes_are_those_that_saved_graphs_name(comfy):
         assert node.GET_NODE_INFO_V1()["category"] == "remaster"
 
 
+def test_saved_graphs_have_all_that_a_node_cannot_do_without(comfy):
+    whole = ["strength", "grain", "saturation", "color_lines", "scenes", "codec", "crf", "filename_prefix"]
+    wanted = {  # of the first version of each node: what came later is optional
+        "RemasterLoadModel": ["model", "device", "precision"],
+        "RemasterRestore": ["images", "strength", "grain", "lines", "tile", "scenes"],
+        "RemasterReferenceColorize": ["images", "saturation", "color_lines", "scenes"],
+        "RemasterMergeLab": ["luma", "chroma", "weight"],
+        "RemasterLoadReferences": ["folder"],
+        "RemasterPickReferences": ["count"],
+        "RemasterVideo": ["path", "restore", "colorize", *whole],
+    }
+    for name, node in comfy.nodes.items():
+        assert [x.id for x in node.GET_SCHEMA().inputs if not x.optional] == wanted[name]
+
+
 def test_every_node_says_what_each_input_and_output_is(comfy, root):
     for name, node in comfy.nodes.items():
         page = (root / f"comfy_nodes/web/docs/{name}.md").read_text(encoding="utf-8")
@@ -303,10 +318,13 @@ def test_node_errors_are_one_line_for_the_page(comfy, given):
 def test_node_loads_references_of_a_folder(comfy, root):
     folder = comfy.base / "input" / "stills"
     folder.mkdir()
-    for name, size in (("shot_7.png", (30, 20)), ("a.png", (24, 24)), ("shot_120.jpg", (60, 40))):
+    sizes = {"shot_7.png": (30, 20), "shot_120.jpg": (60, 40), "a.png": (24, 24)}
+    for name, size in sizes.items():
+        if name == "a.png":  # so far all show a frame of the film, and there is nothing more to say of them
+            assert run(comfy, "RemasterLoadReferences", folder="stills")[3] == ""
         Image.new("RGB", size, (200, 40, 30)).save(folder / name)
     batch, names, frames, rules = run(comfy, "RemasterLoadReferences", folder="stills")
-    assert rules == ""
+    assert rules.count("[[reference]]") == 3
     assert (
         batch.shape == (3, 40, 60, 3) and apart(batch, torch.tensor([200, 40, 30]).div(255).expand(3, 40, 60, 3)) < 0.02
     )
@@ -337,7 +355,7 @@ def test_what_a_folder_says_of_its_references_acts_in_the_colorize_node(comfy):
         told = {"references": pictures, "reference_frames": frames, "reference_rules": rules}
         out, shares = run(comfy, "RemasterReferenceColorize", **same, **told)
         assert apart(out, alone) <= STEP, rule
-        assert all(row[0] == 0 and row[1] > 0.1 for row in json.loads(shares)), rule
+        assert all(row[0] == 0 and row[1] > 0 for row in json.loads(shares)), rule
     out, shares = run(comfy, "RemasterReferenceColorize", **same, references=pictures)
     assert apart(out, alone) > STEP and all(row[0] > 0 for row in json.loads(shares))
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 
 from tests.job_films import FAST, heard_and_seen, run_and_kill, write_film, write_reference, write_references
 from vs_remaster import cli
@@ -23,6 +24,7 @@ from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.job import OutputOptions, remaster_film
 from vs_remaster.jobs.cursor import Cursor
 from vs_remaster.jobs.folder import JobFolder
+from vs_remaster.jobs.identity import digest, together
 from vs_remaster.jobs.looks import ShotLooks
 from vs_remaster.jobs.plan import chunk_table
 from vs_remaster.jobs.run import JobOptions, remaster_job
@@ -541,6 +543,15 @@ def test_runs_that_follow_each_other_are_decoded_once(tmp_path):
         for first, last in ((0, 50), (30, 82), (62, 114), (94, 140)):
             assert [frame.index for frame in cursor.frames(first, last)] == list(range(first, last))
         assert cursor.decoded == 140
+
+
+def test_whether_a_picture_shows_the_film_matters_only_beside_others_that_do():
+    rgb = torch.rand(3, 8, 8)
+    shown, other, told = (Reference("x", rgb, **how) for how in ({"frame": 3}, {}, {"likeness": 0.5}))
+    digests = [digest(one) for one in (shown, other, told)]
+    assert len(set(digests)) == 3 and together(digests) == digests
+    assert together(digests[:1]) == together(digests[1:2]) != together(digests[2:]) == digests[2:]
+    assert together(digests[::2]) == [*together(digests[:1]), digests[2]]
 
 
 # --- workers ---

@@ -294,7 +294,8 @@ def to_prompt(workflow: dict[str, Any], kinds: dict[str, Any]) -> Prompt:
 
 
 def _widgets(node: dict[str, Any], groups: dict[str, Any]) -> dict[str, Any]:
-    """Name the values of a node's widgets; some inputs have a second widget of the page's own behind theirs."""
+    """Name the values of a node's widgets; some inputs have a second widget of the page's own behind theirs, and what a
+    graph is too old for has its default."""
     values = iter(node.get("widgets_values", []))
     named = {}
     for name, (kind, *rest) in {**groups.get("required", {}), **groups.get("optional", {})}.items():
@@ -303,7 +304,7 @@ def _widgets(node: dict[str, Any], groups: dict[str, Any]) -> dict[str, Any]:
             continue
         if options.get("forceInput"):
             continue
-        named[name] = next(values)
+        named[name] = next(values, options.get("default"))
         if any(options.get(key) for key in ("control_after_generate", "image_upload", "video_upload")):
             next(values, None)
     return named

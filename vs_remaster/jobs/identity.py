@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -68,12 +68,25 @@ def fingerprint(path: Path) -> str:
 
 
 def digest(reference: Reference) -> str:
-    """SHA-256 of a reference's size and pixels, whatever its file or name, and of when and how much it acts."""
+    """SHA-256 of a reference's size and pixels, whatever its file or name, and of when and how much it acts; and
+    whether it shows a frame of the film."""
     pixels = reference.rgb.contiguous().numpy()
     told = pixels.shape, float(reference.weight), reference.scope, float(reference.likeness or 0)
-    if reference.likeness is None and reference.frame is None and reference.time is None:
-        told = *told, "of nothing in the film"
-    return hashlib.sha256(repr(told).encode() + pixels.tobytes()).hexdigest()
+    shows = _FILM if reference.frame is not None or reference.time is not None else ""
+    if not shows and reference.likeness is None:
+        shows = _NOTHING
+    return hashlib.sha256(repr(told).encode() + pixels.tobytes()).hexdigest() + shows
+
+
+_FILM, _NOTHING = " of the film", " of nothing in it"
+
+
+def together(digests: Sequence[str]) -> list[str]:
+    """What decides about the colours that some references give: which of them show no frame of the film matters where
+    others do, see `ReferenceSet.chosen`."""
+    if all(any(name.endswith(shows) for name in digests) for shows in (_FILM, _NOTHING)):
+        return list(digests)
+    return [name.removesuffix(_FILM).removesuffix(_NOTHING) for name in digests]
 
 
 def compare(begun: dict[str, Any], now: dict[str, Any], folder: Path) -> None:

@@ -24,7 +24,7 @@ from ..references import Reference, load_references
 from ..remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, chosen_model, guesses_beside, window_of
 from ..samples import plane_sizes
 from ..window import Window
-from .identity import computation, digest
+from .identity import computation, digest, together
 from .shots import ShotSettings
 from .survey import Shot, Survey
 
@@ -276,7 +276,7 @@ def _key(work: Work, film: str, computed: dict[str, Any], segments: Sequence[Seg
                 "cuts": [cut for cut in work.survey.cuts if low < cut < high],
                 "restore": part.restore and [part.restore.strength, part.restore.grain],
                 "colorize": part.colorize and part.colorize.saturation,
-                "references": part.references,
+                "references": together(part.references),
             }
         )
     everything = {"film": film, "samples": asdict(work.out), "computed": computed, "segments": told}
