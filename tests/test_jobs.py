@@ -155,7 +155,7 @@ def test_the_folder_says_what_is_done(tmp_path, movie, references, capsys):
 def test_a_part_of_a_film_is_a_job_too(tmp_path, movie, references, lossless):
     job(movie, tmp_path / "out.mkv", references, start=25, end=110)
     assert samples(tmp_path / "out.mkv") == lossless[25:110]
-    assert sorted(stamps(tmp_path / "job")) == ["000025-000048", "000048-000066", "000066-000096", "000096-000110"]
+    assert sorted(stamps(tmp_path / "job")) == ["000025-000057", "000057-000066", "000066-000096", "000096-000110"]
 
 
 def test_pictures_in_and_out(tmp_path, movie):
@@ -476,12 +476,13 @@ def test_chunks_end_at_cuts_or_on_the_grid():
         shots = [Shot(a, b, ShotLooks("gray", 0, 0)) for a, b in itertools.pairwise(edges)]
         return chunk_table(shots, length, WINDOWS)
 
-    assert table(10, 10, 10, 10) == [(0, 30), (30, 40)]
-    assert table(20, 37, 9, 60, 14) == TABLE
+    assert table(10, 10, 10, 10, 10) == [(0, 40), (40, 50)]
+    assert table(20, 37, 9, 60, 14, length=32) == TABLE
     assert table(100) == [(0, 32), (32, 64), (64, 96), (96, 100)]
     assert table(5, 100) == [(0, 5), (5, 32), (32, 64), (64, 96), (96, 105)]
     assert table(7, length=1) == [(0, 7)]
-    assert table(31, 1, 1) == [(0, 32), (32, 33)]
+    assert table(39, 1, 1) == [(0, 40), (40, 41)]
+    assert table(40, 40, 41) == [(0, 40), (40, 80), (80, 112), (112, 121)]
 
 
 def test_a_survey_is_what_it_was_after_a_trip_through_json(movie):

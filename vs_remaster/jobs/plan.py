@@ -179,20 +179,22 @@ def chunk_table(shots: Sequence[Shot], length: int, windows: Sequence[Window]) -
 
     Args:
         shots: of the film.
-        length: frames that a chunk should have at most; a multiple of all blocks is taken.
+        length: frames that a chunk should have at most; parts of a shot have a multiple of all blocks.
         windows: of the networks.
 
     Returns:
         (first, last) of each; short neighbours share a chunk.
     """
     grid = math.lcm(*(window.block for window in windows))
-    length = max(grid, length // grid * grid)
+    length = max(grid, length)
     table: list[tuple[int, int]] = []
     for shot in shots:
         if table and shot.last - table[-1][0] <= length:
             table[-1] = table[-1][0], shot.last
+        elif shot.last - shot.first <= length:
+            table.append((shot.first, shot.last))
         else:
-            table += _split(shot.first, shot.last, length, grid)
+            table += _split(shot.first, shot.last, length // grid * grid, grid)
     return table
 
 
