@@ -62,6 +62,8 @@ class FinalChunkWriter(ChunkWriter):
                     f"the encoder of {self._encoding.codec} does not begin {self.path} with a key frame, or gives "
                     f"times that nobody asked for ({packet.pts}): use --chunks lossless"
                 )
+            if len(self._times) <= 2:  # so few frames are shown as they are decoded, and x265 makes times up for them
+                packet.dts = packet.pts
             self._order.append(place)
             self._checks.append(_check(packet))
             self._container.mux(packet)
