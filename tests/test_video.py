@@ -594,6 +594,18 @@ def test_depth_and_subsampling_are_kept_as_well_as_the_codec_can(tmp_path, pix_f
                 assert (before[1] - after[1]).abs().mean().item() < 0.02
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_very_short_films_are_decoded_when_they_are_shown(tmp_path, count):
+    """x265 says so of three frames only, and of fewer something else in every run."""
+    film(tmp_path / "film.mkv", count, "gray")
+    for codec in ("x264", "x265"):
+        copy(tmp_path / "film.mkv", tmp_path / f"{codec}.mp4", codec)
+        with av.open(str(tmp_path / f"{codec}.mp4")) as container:
+            times = [(packet.pts, packet.dts) for packet in container.demux(video=0) if packet.size]
+        assert len(times) == count and all(dts <= pts < 10_000 for pts, dts in times)
+        assert times[0][1] > -10_000 and (count > 2 or all(dts == pts for pts, dts in times))
+
+
 @pytest.mark.parametrize("codec", ["x264", "x265", "ffv1", "prores", "png"])
 @pytest.mark.parametrize("size", [(65, 49), (64, 49), (65, 48)])
 def test_odd_sizes_survive_every_codec(tmp_path, codec, size):

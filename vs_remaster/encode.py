@@ -56,6 +56,11 @@ def open_writer(
     return VideoWriter(path, reader, out, codec=codec, crf=crf, overwrite=overwrite, timecode=timecode)
 
 
+IN_ORDER = 2
+"""Frames of a film so short that they are shown as they are decoded. Its decoding times x265 takes out of memory that
+nobody has written to."""
+
+
 class VideoWriter(Atomic):
     """Encodes frames into a container and carries over everything else that was in the film's file.
 
@@ -122,6 +127,7 @@ class VideoWriter(Atomic):
         self._copier: StreamCopier | None = None
         self._container: Any = None
         self._done = False
+        self._count = 0
         with named_errors(self.path):
             self._part.touch()
         try:
@@ -206,6 +212,7 @@ class VideoWriter(Atomic):
         with named_errors(self.path):
             if self._copier is None and not self._container.streams[0].codec_context.is_open:
                 self._start(frame)
+            self._count += 1
             self._mux(self._stream.encode(self.encoding.picture(frame.planes, *self._timing(frame))))
 
     def _mux(self, packets: list[Any]) -> None:
@@ -227,7 +234,11 @@ class VideoWriter(Atomic):
             with named_errors(self.path):
                 if not self._stream.codec_context.is_open:
                     raise InputError(f"no frames for {self.path}: nothing is written")
-                self._mux(self._stream.encode(None))
+                rest = self._stream.encode(None)
+                if self._count <= IN_ORDER:
+                    for packet in rest:
+                        packet.dts = packet.pts
+                self._mux(rest)
                 if self._copier:
                     end = self.reader.end_pts * self.reader.info.time_base if self.reader.cut else None
                     if isinstance(self._timing, ConstantTiming):

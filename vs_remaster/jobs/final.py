@@ -15,7 +15,7 @@ from typing import Any
 import av
 import numpy as np
 
-from ..encode import JoinedWriter
+from ..encode import IN_ORDER, JoinedWriter
 from ..errors import RemasterError, UnsupportedError
 from ..film import VideoInfo
 from ..output import OutputFormat
@@ -62,7 +62,7 @@ class FinalChunkWriter(ChunkWriter):
                     f"the encoder of {self._encoding.codec} does not begin {self.path} with a key frame, or gives "
                     f"times that nobody asked for ({packet.pts}): use --chunks lossless"
                 )
-            if len(self._times) <= 2:  # so few frames are shown as they are decoded, and x265 makes times up for them
+            if len(self._times) <= IN_ORDER:
                 packet.dts = packet.pts
             self._order.append(place)
             self._checks.append(_check(packet))
