@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from .alignment import Alignment, align
-from .contact import SHEET, check_new, make_folder, put, sheet, tile
+from .contact import SHEET, check_new, filled, make_folder, put, sheet, tile
 from .coverage import Described, check_amount, cover, cover_shots, describe, stand_ins
 from .errors import InputError
+from .files import write_whole
 from .fingerprints import Area, Fingerprints, colourfulness, luma_of, picture_area
 from .manifest import NAME, Entry, Manifest, Origin, check_weight, write_manifest
-from .output import write_whole
 from .references import FILM_EXTENSIONS, Reference, load_references
 from .remaster import ColorizeOptions, Colorizer
 from .samples import decode_rgb
@@ -109,8 +109,6 @@ def align_references(
         good = _good(found, colours, coloured)
         chosen = _chosen(film, good, count, every * rate, coverage)
         wide = stand_ins(film, chosen)
-    make_folder((folder / SHEET).parent)
-    _write_pictures(folder, coloured, areas, found, chosen)
     origin = f"film:{coloured.name}"
     entries = [
         Entry(
@@ -122,8 +120,11 @@ def align_references(
         )
         for n in chosen
     ]
-    _record(folder, found, source, coloured)
-    write_manifest(folder / NAME, Manifest(tuple(entries), {origin: Origin(weight=weight)}))
+    with filled(folder) as place:
+        make_folder((place / SHEET).parent)
+        _write_pictures(place, coloured, areas, found, chosen)
+        _record(place, found, source, coloured)
+        write_manifest(place / NAME, Manifest(tuple(entries), {origin: Origin(weight=weight)}))
     shots = len(film.survey.cuts) + 1
     return Aligned(found, chosen, shots - len({film.shot(n) for n in chosen}), shots)
 
@@ -358,4 +359,4 @@ def _record(folder: Path, found: Alignment, source: Path, coloured: Path) -> Non
         "frames": found.frames.tolist(),
         "likeness": [round(float(one), 3) for one in found.likeness],
     }
-    write_whole(folder / RECORD, json.dumps(held).encode())
+    write_whole(folder / RECORD, json.dumps(held).encode(), overwrite=False)

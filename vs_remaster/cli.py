@@ -272,6 +272,7 @@ def _output_options(arguments: argparse.Namespace) -> Any:
 
 def _run(arguments: argparse.Namespace) -> None:
     from .aligning import is_film
+    from .files import check_replaceable
     from .job import remaster_film
     from .jobs.commands import job_options
     from .jobs.run import needs_job, remaster_job
@@ -280,6 +281,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
     if arguments.report:
         check_folder(arguments.report, arguments.overwrite)
+    if arguments.shares:
+        check_replaceable(arguments.shares, arguments.overwrite)
     options, write = job_options(arguments), _output_options(arguments)
     files = arguments.input, arguments.output
     part = {"start": arguments.start, "end": arguments.end}
@@ -303,7 +306,7 @@ def _run(arguments: argparse.Namespace) -> None:
             told = {"options": options, "watch": progress, "shares": arguments.shares, "finished": report}
             done = remaster_job(*files, write=write, **told, **part, **work)
         else:
-            with SharesFile(arguments.shares, work["references"]) as look:
+            with SharesFile(arguments.shares, work["references"], overwrite=arguments.overwrite) as look:
                 done = remaster_film(*files, write=write, progress=progress, look=look, **part, **work)
         if not options.plan:
             progress.result(done.frames, arguments.output)

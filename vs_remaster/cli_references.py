@@ -67,6 +67,7 @@ def add(commands: Any, restore: Any, color: Any) -> None:
     show.add_argument("--references", type=Path, nargs="+", required=True, metavar="DIR|FILE", help="see run")
     show.add_argument("--frames", type=int, nargs="+", required=True, metavar="N", help="numbers of the frames")
     show.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder for the pictures")
+    show.add_argument("--overwrite", action="store_true", help="replace pictures of the same names in DIR")
     show.add_argument("--color-lines", type=int, default=color.lines, metavar="N", help="see run")
     _add_how(show, restore)
 
@@ -151,7 +152,9 @@ def _show(arguments: argparse.Namespace) -> None:
     options = ColorizeOptions(model=_model(arguments.model, "colorizer"), lines=arguments.color_lines, **how)
     told = {"lines": arguments.color_lines, "colorize": ColorizeOptions(**how)}
     references = film_references(arguments.references, arguments.input, **told)
-    paths = show_shares(arguments.input, arguments.output, references, arguments.frames, options)
+    paths = show_shares(
+        arguments.input, arguments.output, references, arguments.frames, options, overwrite=arguments.overwrite
+    )
     log.info("%d pictures written to %s", len(paths), arguments.output)
 
 

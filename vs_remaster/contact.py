@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from .errors import InputError
+from .files import Part, check_no_link, write_whole
 from .manifest import NAME
-from .output import write_whole
 from .references import pictures_in
 
 SHEET = Path("sheet", "contact-sheet.png")
@@ -24,12 +25,15 @@ def check_new(folder: Path) -> None:
     """Refuse a folder that references cannot be written to.
 
     Raises:
-        InputError: it is a file, or holds references.
+        InputError: it is a file or a link, or holds references.
     """
+    check_no_link(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{str(folder)!r} is a file: name a folder for the pictures")
     if folder.is_dir() and ((folder / NAME).exists() or pictures_in(folder, required=False)):
         raise InputError(f"{str(folder)!r} holds references already, which are never overwritten: name another folder")
+    if (folder / SHEET.parent).exists():
+        raise InputError(f"{str(folder)!r} holds a folder {str(SHEET.parent)!r} already: name another folder")
 
 
 def tile(pixels: np.ndarray, caption: str) -> np.ndarray:
@@ -49,6 +53,28 @@ def sheet(tiles: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.concatenate(padded[i : i + columns], 1) for i in range(0, len(padded), columns)])
 
 
+@contextmanager
+def filled(folder: Path) -> Iterator[Path]:
+    """A folder of references in the making.
+
+    A new or empty one appears when it is complete, by way of the folder that is given here; into one that holds other
+    files the references are written at once.
+
+    Raises:
+        InputError: it cannot be made, or another run writes it.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        yield folder
+        return
+    make_folder(folder.parent)
+    part = Part(folder, folder=True)
+    try:
+        yield part.place
+        part.settle()
+    finally:
+        part.discard()
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder, unless it is there.
 
@@ -61,6 +87,10 @@ def make_folder(folder: Path) -> None:
         raise InputError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from error
 
 
-def put(path: Path, bgr: np.ndarray) -> None:
-    """Write a PNG; it appears when it is complete."""
-    write_whole(path, cv2.imencode(".png", bgr)[1].tobytes())
+def put(path: Path, bgr: np.ndarray, *, overwrite: bool = False) -> None:
+    """Write a PNG; it appears when it is complete.
+
+    Raises:
+        InputError: a file of that name exists and may not be replaced, or nothing can be written.
+    """
+    write_whole(path, cv2.imencode(".png", bgr)[1].tobytes(), overwrite=overwrite)

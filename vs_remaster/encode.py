@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,9 @@ from .codecs import CONTAINERS, TABLE, codec_info
 from .containers import media_url, reason, set_matroska_aspect
 from .encoding import Encoding
 from .errors import InputError, UnsupportedError
+from .files import NO_SPACE, Atomic, Part, named_errors
 from .mxf import ConstantTiming, check_constant, mxf_rate, set_mxf_aspect
-from .output import NO_SPACE, Atomic, OutputFormat, check_output, named_errors
+from .output import OutputFormat, check_output
 from .pictures import PictureWriter
 from .planes import Frame
 from .remux import StreamCopier, kept_metadata, warn_of_lost_tags
@@ -123,13 +123,12 @@ class VideoWriter(Atomic):
             rate=self._rate,
             joined=self.joined,
         )
-        self._part = self.path.with_name(f".{self.path.stem}.part{self.path.suffix}")
         self._copier: StreamCopier | None = None
         self._container: Any = None
         self._done = False
         self._count = 0
-        with named_errors(self.path):
-            self._part.touch()
+        self._output = Part(self.path, overwrite=overwrite)
+        self._part = self._output.place
         try:
             with named_errors(self.path):
                 options = {"max_interleave_delta": "1000000"}
@@ -226,7 +225,7 @@ class VideoWriter(Atomic):
         """Finish the file and give it its name.
 
         Raises:
-            InputError: no frame was written, no space left.
+            InputError: no frame was written, no space left; something has got that name meanwhile, see `Part`.
         """
         if self._done:
             return
@@ -249,7 +248,7 @@ class VideoWriter(Atomic):
                     self._copier.close()
                 self._container.close()
                 self._finish_header()
-                os.replace(self._part, self.path)
+            self._output.settle()
         except BaseException:
             self.abort()
             raise
@@ -281,7 +280,7 @@ class VideoWriter(Atomic):
         if self._container is not None:
             with contextlib.suppress(Exception):  # the trailer of a file that is thrown away
                 self._container.close()
-        self._part.unlink(missing_ok=True)
+        self._output.discard()
 
 
 class JoinedWriter(VideoWriter):

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import InputError
+from .files import write_whole
 
 NAME = "references.toml"
 MOST_WEIGHT = 1000.0
@@ -124,20 +125,17 @@ def parse_manifest(text: str, source: str) -> Manifest:
     return Manifest(tuple(_entry(values, source, number) for number, values in enumerate(listed, 1)), named)
 
 
-def write_manifest(path: Path, manifest: Manifest) -> None:
+def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -> None:
     """Write a manifest; it appears when it is complete.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: there is one that may not be replaced, or it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(to_toml(manifest), encoding="utf-8", newline="\n")
-        part.replace(path)
-    except (OSError, UnicodeEncodeError) as error:
-        part.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or "a name in it is not Unicode"
-        raise InputError(f"cannot write {str(path)!r}: {reason}") from error
+        data = to_toml(manifest).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"cannot write {str(path)!r}: a name in it is not Unicode") from error
+    write_whole(path, data, overwrite=overwrite)
 
 
 def to_toml(manifest: Manifest) -> str:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 import re
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any
-
-import av
 
 from .codecs import CODECS, CONTAINERS, TABLE, Codec, check_container, codec_info, either
-from .errors import InputError, RemasterError
+from .errors import InputError
+from .files import Atomic, check_no_link, named_errors, settle, write_whole
 from .film import VideoInfo
 from .planes import planar_format
 from .samples import Kind, Samples
 
-__all__ = ["CODECS", "CONTAINERS", "Atomic", "Codec", "OutputFormat", "check_output", "output_format"]
-
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+__all__ = [
+    "CODECS",
+    "CONTAINERS",
+    "Atomic",
+    "Codec",
+    "OutputFormat",
+    "check_output",
+    "named_errors",
+    "output_format",
+    "settle",
+    "write_whole",
+]
 
 _PICTURES = "|".join(re.escape(row.extension) for row in TABLE.values() if row.is_folder)
 _PICTURE_NAME = re.compile(rf"frame_\d{{6,}}({_PICTURES})")
@@ -96,7 +97,8 @@ def check_output(path: Path, codec: str, overwrite: bool, source: Path | None = 
         source: the input, which may not.
 
     Raises:
-        InputError: the folder is missing, the output exists, codec and name do not fit, the output is the input.
+        InputError: the folder is missing, the output exists or is a link, codec and name do not fit, the output is the
+            input.
     """
     row = codec_info(codec)
     if not path.name:
@@ -104,12 +106,12 @@ def check_output(path: Path, codec: str, overwrite: bool, source: Path | None = 
     if not path.parent.is_dir():
         raise InputError(f"output folder does not exist: {path.parent}")
     check_container(path, codec)
+    check_no_link(path)
     if source is not None and path.exists() and path.samefile(source):
         raise InputError(f"output is the input: {path}")
     if row.is_folder and path.is_dir():
-        strangers = sorted(f.name for f in path.iterdir() if not _PICTURE_NAME.fullmatch(f.name))
-        if strangers:
-            raise InputError(f"output folder {path} holds other files ({strangers[0]}): give a new name")
+        if stranger := picture_stranger(path):
+            raise InputError(f"output folder {path} holds other files ({stranger}): give a new name")
         if not any(path.iterdir()):
             return
     elif path.is_dir():
@@ -118,68 +120,6 @@ def check_output(path: Path, codec: str, overwrite: bool, source: Path | None = 
         raise InputError(f"output exists: {path}: give another name or --overwrite")
 
 
-@contextlib.contextmanager
-def named_errors(path: Path) -> Iterator[None]:
-    """Turn what FFmpeg and the system say while writing into one line."""
-    try:
-        yield
-    except (OSError, av.FFmpegError) as error:
-        number = getattr(error, "errno", None)
-        if number in NO_SPACE:
-            raise InputError(f"no space left for {path}: free some or write elsewhere") from error
-        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise InputError(f"cannot write {path}: permission denied") from error
-        raise RemasterError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
-
-
-class Atomic:
-    """A context that completes its output when all went well and removes it otherwise."""
-
-    def close(self) -> None:
-        raise NotImplementedError
-
-    def abort(self) -> None:
-        raise NotImplementedError
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that has its name only when it is complete and on the disk.
-
-    Raises:
-        InputError: no space left, permission denied. RemasterError: the disk fails.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with named_errors(path):
-        try:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            settle(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-
-
-def settle(part: Path, path: Path) -> None:
-    """Give a finished file its name, so that it survives a loss of power."""
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    if sys.platform != "win32":  # which has no handles for folders; it writes names at once
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+def picture_stranger(folder: Path) -> str | None:
+    """The name of something in a folder that is none of the pictures that are written here; None where all are."""
+    return min((f.name for f in folder.iterdir() if not _PICTURE_NAME.fullmatch(f.name)), default=None)

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .contact import SHEET, check_new, make_folder, put, sheet, tile
+from .contact import SHEET, check_new, filled, make_folder, put, sheet, tile
 from .coverage import AROUND, Cover, Described, check_amount, cover, describe
 from .errors import InputError
+from .files import check_replaceable
 from .frames import to_picture
 from .manifest import NAME, Entry, Manifest, read_manifest, sha256, write_manifest
 from .overlay import overlay
@@ -99,6 +100,8 @@ def show_shares(
     references: Sequence[Reference],
     frames: Sequence[int],
     colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
+    *,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write pictures of which reference colours what, see `overlay.overlay`: PNG files named by frame number.
 
@@ -108,14 +111,18 @@ def show_shares(
         references: as they were loaded.
         frames: numbers of the frames to show.
         colorize: how they are coloured.
+        overwrite: replace pictures that have these names.
 
     Raises:
-        RemasterError: anything wrong with what was given, or frames that the film does not have.
+        RemasterError: anything wrong with what was given, frames that the film does not have, pictures that are there.
     """
     if not frames or min(frames) < 0:
         raise InputError(f"frames must be frame numbers of 0 or more, at least one, got {list(frames)}")
     colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
     make_folder(folder)
+    paths = {frame: folder / f"{frame:07}.png" for frame in frames}
+    for path in paths.values():
+        check_replaceable(path, overwrite)
     written = []
     with torch.inference_mode(), VideoReader(source, end=max(frames) + 1) as reader:
         memory = colorizer.encode_references(settle_for_film(references, "auto", source, reader.info.fps))
@@ -123,9 +130,9 @@ def show_shares(
             if frame.index in frames:
                 luma = decode_luma(frame.planes, reader.info)
                 shown = overlay(luma, colorizer.share_map(luma, memory, frame.index), references)
-                path = folder / f"{frame.index:07}.png"
-                put(path, (255 * shown).round().byte().permute(1, 2, 0).numpy()[..., ::-1])
-                written.append(path)
+                pixels = (255 * shown).round().byte().permute(1, 2, 0).numpy()[..., ::-1]
+                put(paths[frame.index], pixels, overwrite=overwrite)
+                written.append(paths[frame.index])
     if len(written) < len(set(frames)):
         raise InputError(f"{source} has no frame {max(frames)}: the last of it is {reader.count - 1}")
     return written
@@ -147,7 +154,7 @@ def stamp(folder: Path) -> int:
     new.sort(key=lambda path: (frame_number(path.name) is None, frame_number(path.name) or 0, path.name))
     entries = [*held.entries, *(Entry(picture=path.name, frame=frame_number(path.name)) for path in new)]
     stamped = tuple(replace(entry, sha256=sha256(folder / entry.picture)) for entry in entries)
-    write_manifest(toml, Manifest(stamped, held.origins))
+    write_manifest(toml, Manifest(stamped, held.origins), overwrite=True)
     return len(stamped)
 
 
@@ -230,6 +237,11 @@ def _frames(source: Path, parts: Sequence[tuple[int, int]], pipeline: RemasterPi
 
 
 def _write(folder: Path, film: Described, chosen: Cover, pictures: dict[int, tuple[int, Tensor]]) -> list[Picked]:
+    with filled(folder) as place:
+        return [replace(one, path=folder / one.path.name) for one in _write_into(place, film, chosen, pictures)]
+
+
+def _write_into(folder: Path, film: Described, chosen: Cover, pictures: dict[int, tuple[int, Tensor]]) -> list[Picked]:
     make_folder((folder / SHEET).parent)
     digits = max(7, len(str(len(film.survey.sharpness))))
     picked, tiles, entries = [], {}, {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,8 +18,9 @@ from .codecs import codec_info
 from .containers import reason
 from .dpx import LOGARITHMIC, encode_dpx, read_header
 from .errors import InputError, RemasterError
+from .files import Atomic, Part, named_errors
 from .film import VideoInfo, describe_samples
-from .output import Atomic, OutputFormat, check_output, named_errors
+from .output import OutputFormat, check_output, picture_stranger
 from .planes import Frame, PixelLayout, pixel_layout, planes_of
 from .samples import plane_sizes
 from .timecode import Timecode
@@ -158,12 +158,10 @@ class PictureWriter(Atomic):
         if timecode and codec != "dpx":
             log.warning("timecode %s is left out: %s pictures cannot hold it, dpx can", timecode, codec)
         self._sizes = plane_sizes(out.kind, info.width, info.height)
-        self._part = self.path.with_name(f".{self.path.name}.part")
         self._count = 0
         self._done = False
-        with named_errors(self.path):
-            shutil.rmtree(self._part, ignore_errors=True)
-            self._part.mkdir()
+        self._output = Part(self.path, folder=True, overwrite=overwrite, strangers=picture_stranger)
+        self._part = self._output.place
 
     def write(self, frame: Frame) -> None:
         """Write one picture; see `VideoWriter.write`."""
@@ -185,21 +183,17 @@ class PictureWriter(Atomic):
         return data.tobytes()
 
     def close(self) -> None:
-        """Give the folder its name."""
+        """Give the folder its name.
+
+        Raises:
+            InputError: no frame was written, no space left; something has got that name meanwhile, see `Part`.
+        """
         if self._done:
             return
         try:
             if not self._count:
                 raise InputError(f"no frames for {self.path}: nothing is written")
-            with named_errors(self.path):
-                if self.path.is_dir():
-                    old = self.path.with_name(f".{self.path.name}.old")
-                    shutil.rmtree(old, ignore_errors=True)
-                    self.path.rename(old)
-                    self._part.rename(self.path)
-                    shutil.rmtree(old, ignore_errors=True)
-                else:
-                    self._part.rename(self.path)
+            self._output.settle()
         except BaseException:
             self.abort()
             raise
@@ -209,4 +203,4 @@ class PictureWriter(Atomic):
         """Stop and remove what has been written."""
         if not self._done:
             self._done = True
-            shutil.rmtree(self._part, ignore_errors=True)
+            self._output.discard()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
 from .errors import InputError
+from .files import Part, check_replaceable, named_errors
 from .pipeline import Picture
 from .references import Reference
 
@@ -22,12 +23,16 @@ class SharesFile:
     out of scope or not attended; what is left to 1 came from none.
 
     Args:
-        path: where to write; what lies there is replaced. None: nothing is written at all.
+        path: where to write. None: nothing is written at all.
         references: those that are coloured from, in their order.
+        overwrite: what lies there is replaced.
+
+    Raises:
+        InputError: on entering: the file exists, another run writes it; later: no space left, see also `Part`.
     """
 
-    def __init__(self, path: Path | None, references: Sequence[Reference]) -> None:
-        self.path = path
+    def __init__(self, path: Path | None, references: Sequence[Reference], *, overwrite: bool = False) -> None:
+        self.path, self._overwrite = path, overwrite
         about = [
             {
                 "name": r.name,
@@ -46,12 +51,11 @@ class SharesFile:
     def __enter__(self) -> SharesFile:
         if self.path is None:
             return self
-        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        try:
-            self._file = self._part.open("w", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot write {str(self.path)!r}: {error.strerror}") from error
-        self._file.write(self._head)
+        check_replaceable(self.path, self._overwrite)
+        self._part = Part(self.path, overwrite=self._overwrite)
+        with named_errors(self.path):
+            self._file = self._part.place.open("w", encoding="utf-8")
+            self._file.write(self._head)
         return self
 
     def __call__(self, picture: Picture) -> None:
@@ -63,7 +67,8 @@ class SharesFile:
         if self._file is None or shares is None:
             return
         line = json.dumps({"frame": frame, "shares": shares})
-        self._file.write(f"{',' if self._written else ''}\n  {line}")
+        with named_errors(self._part.path):
+            self._file.write(f"{',' if self._written else ''}\n  {line}")
         self._written += 1
 
     def __exit__(
@@ -71,13 +76,16 @@ class SharesFile:
     ) -> None:
         if self._file is None:
             return
-        with self._file:
-            if kind is None:
+        try:
+            if kind is not None:
+                with suppress(OSError):
+                    self._file.close()
+                return
+            with named_errors(self._part.path), self._file:
                 self._file.write("\n ]}\n")
-        if kind is None:
-            self._part.replace(self.path)
-        else:
-            self._part.unlink(missing_ok=True)
+            self._part.settle()
+        finally:
+            self._part.discard()
 
 
 def read_shares(path: Path) -> tuple[list[dict[str, Any]], dict[int, list[tuple[str, float]]]]:

@@ -17,6 +17,7 @@ from ..codecs import codec_info
 from ..encode import JoinedWriter
 from ..encoding import Encoding
 from ..errors import InputError, RemasterError
+from ..files import reserved
 from ..job import Done, OutputOptions, open_output, to_color
 from ..output import OutputFormat, check_output, output_format, write_whole
 from ..pipeline import Picture
@@ -161,8 +162,9 @@ def remaster_job(
             if options.plan:
                 log.info("%d chunks planned: edit %s, then run without --plan", len(job.chunks), folder.shots)
                 return Done(0, job.survey.truncated)
-            with _resumable(job):
+            with _resumable(job), reserved(output) as give_way:
                 job.make(options, write.codec, watch, look, check)
+                give_way()
                 frames = job.join(output, write, shares, watch, check)
             finished(folder.path)
             if not (options.folder or options.keep):
@@ -363,8 +365,8 @@ class _Job:
         references = list(self._work.references.values())
         with (
             open_output(output, reader, self._out, write, self._work.coding is not None) as writer,
-            SharesFile(shares, references) as told,
-            SharesFile(self.folder.shares if references else None, references) as kept,
+            SharesFile(shares, references, overwrite=write.overwrite) as told,
+            SharesFile(self.folder.shares if references else None, references, overwrite=True) as kept,
         ):
             joiner.join(writer, told, kept)
         return reader.count

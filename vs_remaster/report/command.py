@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..output import named_errors
+from ..files import Part, check_no_link, named_errors
 from .album import FOLDER, NAME
 
 log = logging.getLogger(__name__)
@@ -101,20 +100,15 @@ def make_report(
         given = settle_for_film(film_references(references, source, lines=lines, keep=keep), "auto", source, rate)
     elif job:
         given = job.references(lines)
-    part = folder.with_name(f".{folder.name}.part")
+    part = Part(folder, folder=True, overwrite=overwrite, strangers=_stranger)
     try:
+        facts = collect(job or before, after, part.place, given, progress)
         with named_errors(folder):
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir()
-        facts = collect(job or before, after, part, given, progress)
-        with named_errors(folder):
-            (part / DATA).write_text(json.dumps(facts.as_dict(), indent=1) + "\n", encoding="utf-8")
-            (part / PAGE).write_text(make_page(facts), encoding="utf-8", errors="replace")
-            if folder.exists():
-                shutil.rmtree(folder)
-            part.rename(folder)
+            (part.place / DATA).write_text(json.dumps(facts.as_dict(), indent=1) + "\n", encoding="utf-8")
+            (part.place / PAGE).write_text(make_page(facts), encoding="utf-8", errors="replace")
+        part.settle()
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        part.discard()
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
@@ -127,6 +121,7 @@ def check_folder(folder: Path, overwrite: bool) -> None:
         raise InputError(f"{folder} is no name for a report: give that of a new folder")
     if not folder.parent.is_dir():
         raise InputError(f"output folder does not exist: {folder.parent}")
+    check_no_link(folder)
     if not folder.exists():
         return
     if not folder.is_dir():
