@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from vs_remaster.errors import InputError, RemasterError
+from vs_remaster.files import check_replaceable
 from vs_remaster.models import config_json, network_name
 from vs_remaster.weights import load_weights, save_weights
 
@@ -43,10 +44,12 @@ def main() -> None:
     parser.add_argument("second", type=Path)
     parser.add_argument("share", type=float, help="of the second, 0 to 1")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT")
     options = parser.parse_args()
     try:
-        nets = (load_weights(path) for path in (options.first, options.second))
         options.out.parent.mkdir(parents=True, exist_ok=True)
+        check_replaceable(options.out, options.overwrite)
+        nets = (load_weights(path) for path in (options.first, options.second))
         save_weights(options.out, mix(*nets, options.share))
     except RemasterError as error:
         sys.exit(f"export.mix: {error}")

@@ -31,6 +31,7 @@ from vs_remaster.engines.onnx import onnx_engine
 from vs_remaster.engines.pytorch import TorchEngine
 from vs_remaster.engines.sessions import Session
 from vs_remaster.errors import InputError, RemasterError
+from vs_remaster.files import check_replaceable, write_whole
 from vs_remaster.models import NETWORKS, info, network_name, task
 from vs_remaster.models.layers import Halo
 from vs_remaster.models.restorer import thumbnails
@@ -86,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Path]:
     parser.add_argument("--model", help="a shipped or imported model, or a .safetensors file (default: fast, or the "
                         "paper's name)")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument("--fp16", action="store_true", help="convolutions in half precision")
     parser.add_argument("--channels", action="store_true", help="neighbouring frames as channels")
     parser.add_argument("--opset", type=int, default=OPSET, help="of ONNX (default: %(default)s)")
@@ -97,20 +99,20 @@ def main(arguments: Sequence[str] | None = None) -> list[Path]:
         if network_name(net) != options.network:
             raise InputError(f"{model!r} is a {network_name(net)}, not a {options.network}")
         precision = "fp16" if options.fp16 else "fp32"
-        files = {
-            name: to_onnx(graph, facts(net, name, precision), options.opset)
-            for name, graph in graphs(net, precision, options.channels).items()
-        }
+        parts = graphs(net, precision, options.channels)
+        stem = f"{options.network}-{Path(model).stem}-{precision}"
+        options.out.mkdir(parents=True, exist_ok=True)
+        paths = {name: options.out / f"{stem}-{name}.onnx" for name in parts}
+        for path in paths.values():
+            check_replaceable(path, options.overwrite)
+        files = {name: to_onnx(graph, facts(net, name, precision), options.opset) for name, graph in parts.items()}
+        for name, path in paths.items():
+            write_whole(path, files[name], overwrite=options.overwrite)
     except RemasterError as error:
         parser.error(str(error))
-    options.out.mkdir(parents=True, exist_ok=True)
-    paths = []
     for name, file in files.items():
-        path = options.out / f"{options.network}-{Path(model).stem}-{precision}-{name}.onnx"
-        path.write_bytes(file)
-        paths.append(path)
         counts = ", ".join(f"{op} {n}" for op, n in sorted(operators(file).items()))
-        print(f"{path}: {len(file) / 2**20:.1f} MiB; {counts}")
+        print(f"{paths[name]}: {len(file) / 2**20:.1f} MiB; {counts}")
     if options.check:
         with VideoReader(options.check, end=8) as film:
             real = torch.stack([decode_luma(frame.planes, film.info) for frame in film])
@@ -123,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Path]:
                     f"{size[1]}x{size[0]} {name}: from torch at most {apart.max():.1e}, mean {apart.mean():.1e}, "
                     f"{(apart > 4e-3).float().mean():.3%} over 4e-3"
                 )
-    return paths
+    return list(paths.values())
 
 
 if __name__ == "__main__":

@@ -237,6 +237,8 @@ def main(arguments: list[str] | None = None) -> None:
     level = logging.INFO if group.first else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     Path(s.out).mkdir(parents=True, exist_ok=True)
+    if group.first:
+        check_out(Path(s.out), s)
     if s.threads:
         torch.set_num_threads(s.threads)
     torch.manual_seed(s.seed)
@@ -257,6 +259,20 @@ def main(arguments: list[str] | None = None) -> None:
     run.go()
     recipe.close()
     group.leave()
+
+
+def check_out(out: Path, s: Settings) -> None:
+    """Keep an earlier training: it is gone on with, or thrown away, only when that is said.
+
+    Raises:
+        InputError: there is one.
+    """
+    held = [p.name for pattern in ("checkpoint.pt", "*.safetensors", "*.jsonl") for p in sorted(out.glob(pattern))]
+    if held and not (s.resume or s.overwrite):
+        raise InputError(
+            f"{out} holds a training already ({held[0]}): --resume goes on with it, --overwrite begins anew; or give "
+            "another --out"
+        )
 
 
 def parse(arguments: list[str] | None) -> tuple[str, Settings]:

@@ -339,3 +339,26 @@ def test_two_jobs_with_folders_of_their_own_do_not_share_an_output(tmp_path, fil
         for more in ([], ["--job", tmp_path / "job"], ["--report", tmp_path / "report"]):
             assert cli.main([str(a) for a in ("run", film, "-o", output, *fast, *more)]) == 2
     assert names(tmp_path) <= {"job"}
+
+
+def test_a_training_is_never_begun_over_another(tmp_path):
+    from export.recipes import Settings
+    from export.train import check_out
+
+    check_out(tmp_path, Settings())
+    (tmp_path / "checkpoint.pt").write_bytes(b"hours")
+    for told in ({"resume": True}, {"overwrite": True}):
+        check_out(tmp_path, Settings(**told))
+    with pytest.raises(InputError, match="holds a training already"):
+        check_out(tmp_path, Settings())
+
+
+def test_exported_graphs_and_mixed_weights_replace_nothing(tmp_path, monkeypatch, root):
+    from export import mix
+
+    weights = str(root / "weights" / "restorer-fast.safetensors")
+    (tmp_path / "mixed.safetensors").write_bytes(b"mine")
+    monkeypatch.setattr(sys, "argv", ["mix", weights, weights, "0.5", "--out", str(tmp_path / "mixed.safetensors")])
+    with pytest.raises(SystemExit, match="output exists"):
+        mix.main()
+    assert (tmp_path / "mixed.safetensors").read_bytes() == b"mine"

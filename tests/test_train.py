@@ -123,12 +123,13 @@ def test_every_recipe_writes_weights_that_the_library_runs(task, recipe, data, f
 @pytest.mark.parametrize("recipe", ["ours", "deepremaster"])
 def test_both_networks_train_jointly(recipe, data, tmp_path):
     for task in ("restore", "colorize"):
-        train(task, data, tmp_path, "--recipe", recipe, *NARROW[recipe], "--steps", "1")
-    starts = ",".join(str(tmp_path / f"{name}-last.safetensors") for name in ("restorer", "colorizer"))
+        train(task, data, tmp_path / task, "--recipe", recipe, *NARROW[recipe], "--steps", "1")
+    alone = {"restorer": tmp_path / "restore", "colorizer": tmp_path / "colorize"}
+    starts = ",".join(str(folder / f"{name}-last.safetensors") for name, folder in alone.items())
     out = tmp_path / "joint"
     train("joint", data, out, "--recipe", recipe, "--steps", "2", "--start-from", starts)
-    for name in ("restorer", "colorizer"):
-        before, after = (dict(load_weights(x / f"{name}-last.safetensors").named_parameters()) for x in (tmp_path, out))
+    for name, folder in alone.items():
+        before, after = (dict(load_weights(x / f"{name}-last.safetensors").named_parameters()) for x in (folder, out))
         assert sum(not torch.equal(before[key], after[key]) for key in before) > len(before) / 2
     assert {"L", "ab", "all"} <= set(curve(out, "validation")[-1])
 

@@ -38,6 +38,7 @@ class Settings:
     perceptual_weight: float = 0.0
     adversarial_weight: float = 0.01
     resume: bool = False  # go on from the checkpoint in `out`
+    overwrite: bool = False  # begin anew where `out` holds a training already
     minutes: float = 60.0  # inf: no limit but `steps`
     cpu_time: bool = False  # count minutes of CPU time, so that runs on a shared machine get equal budgets
     steps: int = 1_000_000
