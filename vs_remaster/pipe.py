@@ -150,7 +150,7 @@ def standard_streams() -> tuple[FileIO, FileIO]:
 
 
 def _open(stream: TextIO | None, name: str, mode: str) -> FileIO:
-    if stream is None:
+    if stream is None or stream.closed:
         raise InputError(f"{name} is closed: {EXAMPLE}")
     if stream.isatty():
         raise InputError(f"{name} is a terminal: {EXAMPLE}")

@@ -6,22 +6,79 @@ import ctypes
 import math
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TextIO
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # from glibc's malloc.h
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 def take_over() -> None:
-    """Let this process keep the memory that it frees, and use as many threads as it may have processors.
+    """Let this process keep the memory that it frees, use as many threads as it may have processors, and go on when
+    nobody takes what it says.
 
     To be called before PyTorch is imported. What the user's environment says (`OMP_NUM_THREADS`, `MALLOC_*`) stands.
     """
     _keep_memory()
+    _spare_streams()
     limit = processors()
     if limit is not None and limit < (os.cpu_count() or 1):
         os.environ.setdefault("OMP_NUM_THREADS", str(limit))
+
+
+class Spoken:
+    """A text stream, stdout or stderr, that can be done without: what nobody takes is dropped, and so is all that
+    comes after it. A full disk or a program that has stopped reading is no reason to lose a film.
+
+    Args:
+        stream: the real one; None where it was closed when the program began, `closed` is true then.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.closed = stream is None
+        self._stream: TextIO = open(os.devnull, "w") if stream is None else stream
+        with suppress(AttributeError, OSError, ValueError):  # names of files may hold bytes that are no text
+            self._stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or drop."""
+        with self._dropping():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written, or drop it."""
+        with self._dropping():
+            self._stream.flush()
+
+    @contextmanager
+    def _dropping(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError):  # ValueError: it was closed meanwhile
+            with suppress(OSError, ValueError):  # what waits in buffers goes there too, when the process ends
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, self._stream.fileno())
+                os.close(null)
+                self._stream.flush()
+
+
+def _spare_streams() -> None:
+    """Put `Spoken` in the place of stdout and stderr, and something in the place of streams that are closed: the next
+    file that is opened would get their number, and what a codec says on stderr would go into a film."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free
+    sys.stdout, sys.stderr = (
+        stream if isinstance(stream, Spoken) else Spoken(stream) for stream in (sys.stdout, sys.stderr)
+    )  # type: ignore[assignment]
 
 
 def _keep_memory() -> None:
