@@ -290,10 +290,10 @@ def _run(arguments: argparse.Namespace) -> None:
     by_job = bool(arguments.report) or needs_job(*files, write, colored, **part, options=options)
     folder = options.folder_for(arguments.output)
     with Progress(arguments.quiet, arguments.json) as progress:
-        if by_job and any(is_film(path) for path in arguments.references or ()):
-            folder.make()  # refused at once where it cannot be: aligning takes long
         told = functools.partial(progress.told, "align")
-        work = _work(arguments, arguments.input, folder.aligned if by_job else None, told)
+        aligns = by_job and any(is_film(path) for path in arguments.references or ())
+        with folder.at_work() if aligns else contextlib.nullcontext():
+            work = _work(arguments, arguments.input, folder.aligned if by_job else None, told)
     with Progress(arguments.quiet, arguments.json) as progress:
 
         def report(folder: Path) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from ..errors import InputError
+from ..errors import InputError, RemasterError
 from ..output import named_errors, write_whole
 
 VERSION = 1
@@ -21,6 +23,10 @@ VERSION = 1
 _PLAN, _SHOTS, _SHARES, _LOCK, _CHUNKS, _ALIGNED = (
     "job.json", "shots.toml", "shares.json", "lock", "chunks", "aligned"
 )  # fmt: skip
+
+_PATIENCE = 1.0  # seconds that a lock is waited for: those who look at it have it for some microseconds
+_TICK = 0.01
+_TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what the systems say of a lock that somebody has
 
 
 class JobFolder:
@@ -57,7 +63,8 @@ class JobFolder:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is no folder: give another --job")
         ours = self.plan.exists() or self.shots.exists() or not self.path.is_dir()
-        there = [] if ours else [path.name for path in self.path.iterdir()]
+        with named_errors(self.path):
+            there = [] if ours else os.listdir(self.path)
         strange = [name for name in there if name not in (_LOCK, _CHUNKS, _ALIGNED) and not name.endswith(".part")]
         if strange:
             raise InputError(f"{self.path} holds other files ({min(strange)}): give --job the name of a new folder")
@@ -89,20 +96,33 @@ class JobFolder:
         write_whole(self.plan, json.dumps({"version": VERSION, **plan}, separators=(",", ":")).encode())
 
     @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Make it ready for a run, and keep every other program out. When that ends early and there is no plan, so
+        nothing to go on with, the folder is removed.
+
+        Raises:
+            InputError: see `make` and `locked`.
+        """
+        self.make()
+        with self.locked():
+            self.make()  # the run that had the lock may have removed it
+            self.clear()
+            try:
+                yield
+            except BaseException:
+                if not self.plan.exists():
+                    self.remove(shots=False)
+                raise
+
+    @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep every other program out; the system lets go when this one ends, however it ends.
 
         Raises:
-            InputError: another program is at work here.
+            InputError: another program is at work here, or nothing can be locked.
         """
-        with named_errors(self.path):
-            file = (self.path / _LOCK).open("a+")
+        file = self._lock()
         with file:
-            try:
-                _lock(file)
-            except OSError as error:
-                who = self.worker() or "another program"
-                raise InputError(f"{self.path} is in use by {who}: wait until that is done, or stop it") from error
             file.truncate(0)
             file.write(f"{os.getpid()} {socket.gethostname()}\n")
             file.flush()
@@ -112,45 +132,82 @@ class JobFolder:
                 with contextlib.suppress(OSError):
                     file.truncate(0)
 
+    def _lock(self) -> TextIO:
+        """The lock file, which is ours: the one that has the name, for whoever held it may just have removed it."""
+        patience = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                with named_errors(self.path):
+                    file = (self.path / _LOCK).open("a+")
+            except RemasterError as error:
+                if isinstance(error.__cause__, FileNotFoundError):
+                    raise InputError(f"{self.path} was removed meanwhile: has another run finished it?") from error
+                raise
+            try:
+                _take(file)
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(file.name)):
+                    return file
+                file.close()
+            except FileNotFoundError:  # removed; when the folder is gone too, the next round says so
+                file.close()
+            except OSError as error:
+                file.close()
+                if error.errno not in _TAKEN:
+                    raise InputError(
+                        f"{self.path} cannot be locked ({error.strerror}): give --job a folder on another disk"
+                    ) from error
+                if time.monotonic() > patience:  # not only a look, which is over at once
+                    who = self.worker() or "another program"
+                    raise InputError(f"{self.path} is in use by {who}: wait until that is done, or stop it") from error
+                time.sleep(_TICK)
+
     def worker(self) -> str | None:
-        """Who is at work here, as far as the lock tells; None for nobody."""
+        """Who is at work here, as far as the lock tells; None for nobody. Nothing is changed, nobody is kept out."""
         try:
-            with (self.path / _LOCK).open("a+") as file:
-                file.seek(0)
+            with (self.path / _LOCK).open() as file:
                 number, _, host = file.read().strip().partition(" ")
                 try:
-                    _lock(file)
-                except OSError:
+                    _take(file, shared=True)
+                except OSError as error:
+                    if error.errno not in _TAKEN:
+                        raise
                     return f"process {number} on {host}" if number else "another program"
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            return f"perhaps another program ({self.path / _LOCK} tells nothing: {error.strerror})"
         return None
 
     def clear(self) -> None:
-        """Remove what unfinished writing has left."""
-        for part in (*self.path.glob(".*.part"), *self.chunks.glob(".*.part"), *self.chunks.glob(".*.part.*")):
-            part.unlink(missing_ok=True)
+        """Remove what unfinished writing has left; for the run that has the lock."""
+        for place in (self.path, self.chunks, self.aligned):
+            for part in place.glob(".*.part*"):
+                if part.is_dir() and not part.is_symlink():
+                    shutil.rmtree(part, ignore_errors=True)
+                else:
+                    part.unlink(missing_ok=True)
 
     def remove(self, *, shots: bool) -> None:
-        """Remove the job, and nothing that a person has put beside it.
+        """Remove the job, and nothing that a person has put beside it; for the run that has the lock.
 
         Args:
             shots: with the file that a person may have edited.
         """
         self.plan.unlink(missing_ok=True)  # first: without it the rest is no job
+        self.clear()
         self.shares.unlink(missing_ok=True)
         shutil.rmtree(self.chunks, ignore_errors=True)
         shutil.rmtree(self.aligned, ignore_errors=True)
         with contextlib.suppress(OSError):  # other files; or Windows, where the lock is in use
             if shots:
                 self.shots.unlink(missing_ok=True)
-            (self.path / _LOCK).unlink(missing_ok=True)
+            (self.path / _LOCK).unlink(missing_ok=True)  # from here on the folder may be another run's
             self.path.rmdir()
 
 
-def _lock(file: Any) -> None:
-    """Take the lock or raise OSError at once."""
-    if sys.platform == "win32":
+def _take(file: TextIO, shared: bool = False) -> None:
+    """Take the lock or raise OSError at once; shared with all who only look."""
+    if sys.platform == "win32":  # which has no shared locks: there a look lasts as short, and `_lock` waits for it
         import msvcrt
 
         file.seek(1 << 20)  # a byte that nobody reads: Windows keeps others from reading what is locked
@@ -158,4 +215,4 @@ def _lock(file: Any) -> None:
     else:
         import fcntl
 
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file.fileno(), (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

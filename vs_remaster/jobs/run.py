@@ -151,13 +151,10 @@ def remaster_job(
     with VideoReader(source, start, end) as reader:
         references = settle_for_film(references, scenes, source, reader.info.fps)
         out = output_format(reader.info, write.codec, colorize is not None, write.bits)
-        folder.make()
-        with folder.locked():  # before the trial too, which would take the part of a run that is under way
-            folder.clear()
-            with _nothing_left_without_a_plan(folder):
-                encoding = _try_output(output, reader, out, write, options.chunks)
-                job = _Job(folder, source, reader, out, restore, colorize, scenes, references, encoding)
-                job.open(options, watch, check)
+        with folder.at_work():
+            encoding = _try_output(output, reader, out, write, options.chunks)
+            job = _Job(folder, source, reader, out, restore, colorize, scenes, references, encoding)
+            job.open(options, watch, check)
             log.info("%s", job.disk(options.chunks, write.codec))
             if options.plan:
                 log.info("%d chunks planned: edit %s, then run without --plan", len(job.chunks), folder.shots)
@@ -401,17 +398,6 @@ def _try_output(
     finally:
         writer.abort()
     return writer.encoding if isinstance(writer, JoinedWriter) else None
-
-
-@contextlib.contextmanager
-def _nothing_left_without_a_plan(folder: JobFolder) -> Iterator[None]:
-    """A job that ends before there is a plan has nothing to go on with."""
-    try:
-        yield
-    except BaseException:
-        if not folder.plan.exists():
-            folder.remove(shots=not folder.shots.exists())
-        raise
 
 
 @contextlib.contextmanager
