@@ -21,7 +21,7 @@ from vs_remaster.references import Reference, load_references, rules_text, with_
 
 def put(folder: Path, *names: str) -> None:
     for i, name in enumerate(names):
-        pixels = np.full((8, 12, 3), 40 + 9 * i, np.uint8)
+        pixels = np.full((18, 24, 3), 40 + 9 * i, np.uint8)
         pixels[..., 2] = 200
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(cv2.imencode(".png", pixels)[1].tobytes())

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from vs_remaster.errors import InputError
+from vs_remaster.picking import stamp
 from vs_remaster.references import Reference, frame_number, load_references
 
 
@@ -28,7 +29,8 @@ def as_array(reference: Reference) -> np.ndarray:
     ("name", "tolerance"),
     [
         ("a.png", 0), ("b.PNG", 0), ("c.jpg", 8), ("d.JPG", 8), ("e.jpeg", 8), ("f.tif", 0), ("g.TIFF", 0),
-        ("h.webp", 40), ("i.bmp", 0), ("j.Bmp", 0),
+        ("h.webp", 40), ("i.bmp", 0), ("j.Bmp", 0), ("k.jfif", 8), ("l.avif", 40), ("m.jp2", 40), ("n.tga", 0),
+        ("o.ppm", 0), ("p.qoi", 0), ("q.sgi", 0), ("r.dib", 0), ("s.mpo", 8), ("t.apng", 0),
     ],
 )  # fmt: skip
 def test_every_format_gives_the_colours_that_were_written(tmp_path, name, tolerance):
@@ -50,7 +52,7 @@ def test_sixteen_bits_are_kept(tmp_path, kind):
 
 
 def test_float_tiff_is_clipped(tmp_path):
-    values = np.linspace(-0.5, 1.5, 4 * 5 * 3, dtype=np.float32).reshape(4, 5, 3)
+    values = np.linspace(-0.5, 1.5, 20 * 25 * 3, dtype=np.float32).reshape(20, 25, 3)
     cv2.imwrite(str(tmp_path / "f.tif"), values)
     assert np.array_equal(as_array(load_references(tmp_path)[0]), values[..., ::-1].clip(0, 1))
 
@@ -106,7 +108,7 @@ def test_half_transparent_colours_are_not_mixed_with_black(tmp_path, kind):
 
 
 def test_fully_transparent_picture_is_refused(tmp_path):
-    Image.fromarray(np.zeros((4, 4, 4), np.uint8)).save(tmp_path / "clear.png")
+    Image.fromarray(np.zeros((20, 20, 4), np.uint8)).save(tmp_path / "clear.png")
     with pytest.raises(InputError, match=r"clear\.png' is fully transparent"):
         load_references(tmp_path)
 
@@ -173,7 +175,7 @@ def test_other_files_hidden_files_and_subfolders_are_left_out(tmp_path):
 
 @pytest.mark.parametrize(("size", "lines", "expected"), [
     ((40, 60), None, (40, 60)), ((40, 60), 20, (20, 30)), ((60, 40), 20, (30, 20)), ((40, 60), 99, (40, 60)),
-    ((2, 900), 1, (1, 450)),
+    ((20, 900), 16, (16, 720)),
 ])  # fmt: skip
 def test_large_pictures_are_shrunk_on_request(tmp_path, size, lines, expected):
     Image.fromarray(picture(*size)).save(tmp_path / "a.png")
@@ -198,7 +200,7 @@ def test_missing_and_empty_places_are_named(tmp_path):
 def test_unreadable_places_are_named(tmp_path, monkeypatch):
     (tmp_path / "locked.png").write_bytes(b"x")
 
-    def refuse(*_):
+    def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
@@ -206,7 +208,7 @@ def test_unreadable_places_are_named(tmp_path, monkeypatch):
         with pytest.raises(InputError, match=r"cannot read reference folder .*: Permission denied"):
             load_references(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("pathlib.Path.read_bytes", refuse)
+        patch.setattr("PIL.Image.open", refuse)
         with pytest.raises(InputError, match=r"cannot read reference .*locked\.png': Permission denied"):
             load_references(tmp_path)
 
@@ -234,3 +236,24 @@ def test_reference_checks_itself():
         Reference("x", torch.zeros(4, 4, 3))
     with pytest.raises(InputError, match="uint8"):
         Reference("x", torch.zeros(3, 4, 4, dtype=torch.uint8))
+
+
+def test_files_of_a_folder_that_are_not_used_are_said(tmp_path, caplog):
+    Image.fromarray(picture()).save(tmp_path / "a.png")
+    for name in ["film.mp4", "scan.heic", ".DS_Store", "Thumbs.db", "desktop.ini", "._a.png"]:
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "sheet").mkdir()
+    with caplog.at_level(logging.WARNING):
+        load_references(tmp_path)
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line.endswith(
+        "not used: film.mp4 (a film: run references align), scan.heic (no kind of picture that is read)"
+    )
+    caplog.clear()
+    stamp(tmp_path)
+    assert "scan.heic" in caplog.text
+    caplog.clear()
+    (tmp_path / "film.mp4").unlink()
+    (tmp_path / "scan.heic").unlink()
+    load_references(tmp_path)
+    assert not caplog.text

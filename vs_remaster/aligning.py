@@ -26,6 +26,7 @@ from .manifest import NAME, Entry, Manifest, Origin, check_weight, write_manifes
 from .references import FILM_EXTENSIONS, Reference, load_references
 from .remaster import ColorizeOptions, Colorizer
 from .samples import decode_rgb
+from .texts import parse_json, read_bytes
 from .video import VideoReader
 
 log = logging.getLogger(__name__)
@@ -183,10 +184,10 @@ def _aligned(path: Path, source: Path, place: Path, colorize: ColorizeOptions | 
     number = 0
     while (folder := place / f"{path.name}-{number}").exists():
         try:
-            if json.loads((folder / RECORD).read_bytes())["films"] == stamps:
+            if parse_json(read_bytes(folder / RECORD))["films"] == stamps:
                 log.info("%s: references from %s are used again", path.name, folder)
                 return folder
-        except (OSError, ValueError, KeyError):
+        except (OSError, InputError, ValueError, KeyError, TypeError):
             pass
         number += 1
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=place) as part:

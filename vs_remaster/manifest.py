@@ -20,17 +20,19 @@ import hashlib
 import json
 import math
 import os
-import tomllib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from . import texts
 from .errors import InputError
 from .files import write_whole
 
 NAME = "references.toml"
 MOST_WEIGHT = 1000.0
+MOST_FRAME = 2**31 - 1
 
 Scope = Literal["film", "shot"] | tuple[int, int | None]
 """Where a reference acts: in the whole film, in the shot that its frame lies in, or from a frame to another, the second
@@ -95,7 +97,7 @@ def read_manifest(path: Path) -> Manifest:
         InputError: it cannot be read, or holds something that is wrong: file, entry, value, and what to write instead.
     """
     try:
-        manifest = parse_manifest(path.read_text(encoding="utf-8-sig"), str(path))
+        manifest = parse_manifest(texts.read_text(path), str(path))
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -114,8 +116,8 @@ def parse_manifest(text: str, source: str) -> Manifest:
         InputError: see `read_manifest`.
     """
     try:
-        held = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        held = texts.parse_toml(text)
+    except ValueError as error:
         raise InputError(f"{source!r} is not TOML: {error}; correct that line") from error
     _only(held, ("origin", "reference"), source)
     origins, listed = held.get("origin", {}), held.get("reference", [])
@@ -146,6 +148,15 @@ def to_toml(manifest: Manifest) -> str:
     for entry in manifest.entries:
         blocks.append(["[[reference]]", *_lines(entry)])
     return "\n\n".join("\n".join(lines) for lines in blocks) + "\n"
+
+
+def inside(toml: Path, picture: str) -> Path:
+    """Where a picture lies that a manifest names, symbolic links followed.
+
+    Raises:
+        InputError: not in the folder of the manifest.
+    """
+    return texts.inside(toml, picture, repr(str(toml)), "put it there, or give it on the command line instead")
 
 
 def sha256(path: Path) -> str:
@@ -262,12 +273,12 @@ def _only(values: dict[str, Any], known: tuple[str, ...], what: str) -> None:
 
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_FRAME
 
 
 def _number(value: Any, low: float, high: float, what: str, text: str) -> float:
-    sound = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not sound or not low <= value <= high:
+    sound = isinstance(value, int | float) and not isinstance(value, bool)
+    if not sound or not low <= value <= min(high, sys.float_info.max):
         limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more"
         raise InputError(f"{what} must be a number {limits} ({text}), got {value!r}")
     return float(value)

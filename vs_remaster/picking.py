@@ -16,11 +16,11 @@ from .coverage import AROUND, Cover, Described, check_amount, cover, describe
 from .errors import InputError
 from .files import check_replaceable
 from .frames import to_picture
-from .manifest import NAME, Entry, Manifest, read_manifest, sha256, write_manifest
+from .manifest import NAME, Entry, Manifest, inside, read_manifest, sha256, write_manifest
 from .overlay import overlay
 from .pick import steady
 from .pipeline import Picture, RemasterPipeline
-from .references import Reference, frame_number, pictures_in
+from .references import Reference, frame_number, pictures_in, warn_of_unused
 from .remaster import ColorizeOptions, Colorizer, RestoreOptions
 from .samples import decode_luma
 from .shots import settle_for_film
@@ -145,15 +145,16 @@ def stamp(folder: Path) -> int:
         How many pictures there are.
 
     Raises:
-        InputError: no pictures, or a manifest that is wrong.
+        InputError: no pictures, one that lies elsewhere, or a manifest that is wrong.
     """
     toml = folder / NAME
     held = read_manifest(toml) if toml.is_file() else Manifest()
-    listed = {(folder / entry.picture).resolve() for entry in held.entries}
+    listed = {inside(toml, entry.picture) for entry in held.entries}
     new = [path for path in pictures_in(folder, required=not listed) if path.resolve() not in listed]
+    warn_of_unused(folder)
     new.sort(key=lambda path: (frame_number(path.name) is None, frame_number(path.name) or 0, path.name))
     entries = [*held.entries, *(Entry(picture=path.name, frame=frame_number(path.name)) for path in new)]
-    stamped = tuple(replace(entry, sha256=sha256(folder / entry.picture)) for entry in entries)
+    stamped = tuple(replace(entry, sha256=sha256(inside(toml, entry.picture))) for entry in entries)
     write_manifest(toml, Manifest(stamped, held.origins), overwrite=True)
     return len(stamped)
 

@@ -9,32 +9,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from . import manifest
 from .errors import InputError
 from .manifest import Entry, Manifest, Origin, Scope
+from .still import EXTENSIONS, known, read_still, resized, shrunk_size
 
 logger = logging.getLogger(__name__)
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 FILM_EXTENSIONS = frozenset(
     ".mkv .mp4 .m4v .mov .mxf .avi .mpg .mpeg .vob .m2v .ts .m2ts .mts .webm .ogv .wmv .flv .3gp .y4m".split()
 )
 """Of references that are coloured copies of a film; see `aligning.film_references`."""
 
-# EXIF orientation (tag 0x0112) to (transpose first, then mirror left-right, then mirror top-bottom).
-_ORIENTATIONS = {
-    2: (False, True, False),
-    3: (False, True, True),
-    4: (False, False, True),
-    5: (True, False, False),
-    6: (True, True, False),
-    7: (True, True, True),
-    8: (True, False, True),
-}
+SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
+"""What Windows leaves in folders, in lower case; what others leave begins with a dot."""
+_TOLD = 5  # unused files that are named
 _GRAY = 0.02  # a picture whose channels differ by less everywhere has no colour to give
 
 
@@ -77,7 +69,8 @@ class Reference:
 
     def shrunk(self, lines: int) -> Reference:
         """The same with a shorter edge of `lines` pixels at most."""
-        pixels = _shrink(self.rgb.permute(1, 2, 0).numpy(), lines)
+        pixels = np.ascontiguousarray(self.rgb.permute(1, 2, 0).numpy())
+        pixels = resized(pixels, *shrunk_size(*pixels.shape[:2], lines))
         return replace(self, rgb=torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))))
 
 
@@ -86,8 +79,7 @@ def load_references(
 ) -> list[Reference]:
     """Load reference pictures.
 
-    EXIF rotation is applied. Transparent borders are cropped; transparent holes take the colour of the nearest opaque
-    pixel, so that no background colour is invented. Embedded colour profiles are ignored: values are taken as sRGB.
+    Files are read as `still.read_still` says: by their colour profile, upright, without what is transparent.
 
     A folder with a `references.toml` is read with what that says of its pictures; those that it does not name are as if
     it were not there. Pictures that are named one by one are never looked up in it.
@@ -183,7 +175,8 @@ class _File:
 def frame_number(name: str) -> int | None:
     """Frame number in a file name: its last group of digits before the extension, None when there is none."""
     groups = re.findall(r"[0-9]+", Path(name).stem)
-    return int(groups[-1]) if groups else None
+    number = int(groups[-1]) if groups else None
+    return None if number is None or number > manifest.MOST_FRAME else number
 
 
 def _order(file: _File) -> tuple:
@@ -211,6 +204,7 @@ def _files(path: Path) -> list[_File]:
     toml = path / manifest.NAME
     listed = _listed(toml) if toml.is_file() else {}
     found = pictures_in(path, required=not listed)
+    warn_of_unused(path)
     return [*listed.values(), *(_File(file) for file in found if os.path.normpath(file) not in listed)]
 
 
@@ -222,6 +216,7 @@ def _listed(toml: Path) -> dict[str, _File]:
 
 def _listed_file(toml: Path, entry: Entry, held: Manifest) -> _File:
     path = toml.parent / entry.picture
+    manifest.inside(toml, entry.picture)
     if not path.is_file():
         raise InputError(
             f"{str(toml)!r}: the picture {entry.picture!r} is not there: put it into the folder, or remove its entry"
@@ -248,40 +243,32 @@ def pictures_in(path: Path, required: bool = True) -> list[Path]:
         raise InputError(f"cannot read reference folder {str(path)!r}: {error.strerror}") from error
     found = [p for p in found if p.is_file()]
     if required and not found:
-        kinds = ", ".join(kind[1:] for kind in EXTENSIONS)
+        kinds = ", ".join(known())
         raise InputError(f"no pictures in reference folder {str(path)!r}: put {kinds} files there")
     return found
 
 
+def warn_of_unused(folder: Path) -> None:
+    """Say which files of a reference folder are not used, and why; nothing of hidden ones, and of those of systems."""
+    unused = []
+    for path in sorted(folder.iterdir()):
+        kind = path.suffix.lower()
+        known_one = kind in EXTENSIONS or path.name == manifest.NAME or path.name.startswith(".")
+        if known_one or path.name.lower() in SYSTEM_FILES or not path.is_file():
+            continue
+        film = kind in FILM_EXTENSIONS
+        unused.append(f"{path.name} ({'a film: run references align' if film else 'no kind of picture that is read'})")
+    if unused:
+        more = f" and {len(unused) - _TOLD} more" if len(unused) > _TOLD else ""
+        logger.warning("reference folder %r: not used: %s%s", str(folder), ", ".join(unused[:_TOLD]), more)
+
+
 def _load(file: _File, lines: int | None) -> Reference:
     path = file.path
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read reference {str(path)!r}: {error.strerror}") from error
-    # bytes are decoded, not paths: OpenCV cannot open every path that the file system allows
-    pixels, exif = _decode(data) if data else (None, b"")
-    if pixels is None:
-        kinds = ", ".join(kind[1:] for kind in EXTENSIONS)
-        raise InputError(f"reference {str(path)!r} is damaged or not a picture: use a whole file of {kinds}")
-    if pixels.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
-        raise InputError(f"reference {str(path)!r} has samples of {pixels.dtype}: save it with 8 or 16 bits")
-    top = 255 if pixels.dtype == np.uint8 else 65535 if pixels.dtype == np.uint16 else 1
-    tiff = data[:2] in (b"II", b"MM")
-    pixels = pixels.astype(np.float32) / np.float32(top)
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        # of 8-bit TIFFs OpenCV returns colours multiplied by alpha
-        pixels = _opaque(pixels, premultiplied=tiff and top == 255)
-        if pixels is None:
-            raise InputError(f"reference {str(path)!r} is fully transparent: flatten it onto its colours")
-    elif pixels.ndim == 2 or pixels.shape[2] != 3:
-        pixels = np.repeat(pixels.reshape(*pixels.shape[:2], -1)[..., :1], 3, axis=2)
-    # TIFFs come upright from OpenCV already
-    pixels = _upright(np.nan_to_num(pixels).clip(0, 1), 1 if tiff else _orientation(exif))
-    pixels = _shrink(pixels, lines)
+    pixels = read_still(path, lines, what=f"reference {str(path)!r}")
     if (pixels.max(2) - pixels.min(2)).max() < _GRAY:
         logger.warning("reference %r is gray all over: it will pull the film's colours toward gray", str(path))
-    rgb = torch.from_numpy(np.ascontiguousarray(pixels[..., ::-1].transpose(2, 0, 1)))
+    rgb = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
     about = file.entry or Entry(picture=path.name)
     return Reference(
         path.name,
@@ -295,72 +282,3 @@ def _load(file: _File, lines: int | None) -> Reference:
         likeness=file.likeness,
         path=path.absolute(),
     )
-
-
-def _decode(data: bytes) -> tuple[np.ndarray | None, bytes]:
-    """Samples `[H, W]` or `[H, W, C]` (BGR, BGRA) as stored, and the EXIF block; None for what cannot be decoded."""
-    log = cv2.utils.logging
-    level = log.setLogLevel(log.LOG_LEVEL_SILENT)  # OpenCV's own lines about a broken file would come before our error
-    try:
-        pixels, kinds, blocks = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None, b""
-    finally:
-        log.setLogLevel(level)
-    exif = [
-        bytes(np.asarray(block)) for kind, block in zip(kinds, blocks, strict=True) if kind == cv2.IMAGE_METADATA_EXIF
-    ]
-    return pixels, exif[0] if exif else b""
-
-
-def _orientation(exif: bytes) -> int:
-    """Orientation tag in the first directory of an EXIF block (TIFF 6.0, section 2), 1 when there is none."""
-    exif = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "little", b"MM": "big"}.get(exif[:2])
-    if order is None:
-        return 1
-
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(exif[at : at + size], order)
-
-    directory = number(4, 4)
-    for entry in range(directory + 2, directory + 2 + 12 * number(directory, 2), 12):
-        if number(entry, 2) == 0x0112:
-            return number(entry + 8, 2)
-    return 1
-
-
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    transpose, mirror, flip = _ORIENTATIONS.get(orientation, (False, False, False))
-    if transpose:
-        pixels = pixels.transpose(1, 0, 2)
-    return pixels[:: -1 if flip else 1, :: -1 if mirror else 1]
-
-
-def _opaque(pixels: np.ndarray, premultiplied: bool) -> np.ndarray | None:
-    """BGR of BGRA, cropped to its opaque part, holes filled from the nearest opaque pixel; None if all is clear."""
-    alpha = pixels[..., 3]
-    solid = alpha >= 0.5
-    if not solid.any():
-        return None
-    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    colours, alpha, solid = pixels[box][..., :3], alpha[box], solid[box]
-    if premultiplied:
-        colours = colours / np.maximum(alpha, 1 / 255)[..., None]
-    if solid.all():
-        return colours
-    hole = (~solid).astype(np.uint8)
-    _, nearest = cv2.distanceTransformWithLabels(hole, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    palette = np.zeros((nearest.max() + 1, 3), np.float32)
-    palette[nearest[solid]] = colours[solid]
-    return palette[nearest]
-
-
-def _shrink(pixels: np.ndarray, lines: int | None) -> np.ndarray:
-    height, width = pixels.shape[:2]
-    if lines is None or min(height, width) <= lines:
-        return pixels
-    scale = lines / min(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .errors import InputError
+from .texts import read_text
 
 BEFORE = 3
 AFTER = 2
@@ -230,7 +231,7 @@ def parse_cuts(path: str | os.PathLike[str]) -> list[int]:
         InputError: an unreadable file, or a line that is no frame number (named).
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = read_text(Path(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise InputError(f"cannot read scenes file {str(path)!r}: {reason}") from error
@@ -239,7 +240,8 @@ def parse_cuts(path: str | os.PathLike[str]) -> list[int]:
         entry = line.partition("#")[0].strip()
         if not entry:
             continue
-        if not (entry.isascii() and entry.isdigit()):
-            raise InputError(f"scenes file {str(path)!r}, line {number}: {entry!r} is not a frame number (0, 1, 2 ...)")
+        if not (entry.isascii() and entry.isdigit() and len(entry) < 19):
+            shown = entry[:40]
+            raise InputError(f"scenes file {str(path)!r}, line {number}: {shown!r} is not a frame number (0, 1, 2 ...)")
         cuts.add(int(entry))
     return sorted(cuts - {0})

@@ -13,6 +13,7 @@ from .errors import InputError
 from .files import Part, check_replaceable, named_errors
 from .pipeline import Picture
 from .references import Reference
+from .texts import parse_json, read_bytes
 
 
 class SharesFile:
@@ -95,7 +96,7 @@ def read_shares(path: Path) -> tuple[list[dict[str, Any]], dict[int, list[tuple[
         InputError: it cannot be read.
     """
     try:
-        held = json.loads(path.read_bytes())
+        held = parse_json(read_bytes(path))
         names = [one["name"] for one in held["references"]]
         frames = {one["frame"]: [(names[i], share) for i, share in one["shares"]] for one in held["frames"]}
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:

@@ -17,10 +17,11 @@ import av
 import numpy as np
 
 from ..containers import media_url
-from ..errors import RemasterError
+from ..errors import InputError, RemasterError
 from ..film import VideoInfo
 from ..output import Atomic, OutputFormat, named_errors, settle, write_whole
 from ..planes import frame_of, planes_of
+from ..texts import parse_json, read_bytes
 from .plan import Chunk
 from .survey import checksum
 
@@ -66,11 +67,11 @@ def record_of(folder: Path, chunk: Chunk) -> Path:
 def recorded(folder: Path, chunk: Chunk) -> Record | None:
     """The record of a chunk, whatever it was made by and whether its file is still there; None without."""
     try:
-        told = json.loads(record_of(folder, chunk).read_bytes())
+        told = parse_json(read_bytes(record_of(folder, chunk)))
         told = {"damage": [None] * chunk.frames, **told}  # older records say nothing of it
         record = Record(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
         lengths = {len(record.checks), len(record.shares), len(record.damage)}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return record if lengths == {chunk.frames} else None
 

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from ..errors import InputError, RemasterError
 from ..output import named_errors, write_whole
+from ..texts import parse_json, read_bytes
 
 VERSION = 1
 """Of what lies in the folder; another one is not read."""
@@ -78,7 +79,7 @@ class JobFolder:
             InputError: it is damaged, or of another version.
         """
         try:
-            plan = json.loads(self.plan.read_bytes())
+            plan = parse_json(read_bytes(self.plan))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

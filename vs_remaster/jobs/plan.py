@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from .. import weights
+from .. import texts, weights
 from ..codecs import codec_info
 from ..encoding import Encoding
 from ..errors import InputError
@@ -295,14 +295,14 @@ def find_references(
     Args:
         settings: of every shot.
         given: for the film.
-        folder: that paths in `settings` begin at.
+        folder: that paths in `settings` begin at, and must not leave.
         lines: see `load_references`.
 
     Returns:
         All of them by digest, the digests of `given`, and those of every shot (None: those of the film).
 
     Raises:
-        InputError: a shot names one that is not there, or that several of those given are called.
+        InputError: a shot names one that is not there or elsewhere, or that several of those given are called.
     """
     digests = [digest(reference) for reference in given]
     found = dict(zip(digests, given))
@@ -311,11 +311,13 @@ def find_references(
     def named(name: str, shot: int) -> str:
         same = {mine for mine, reference in zip(digests, given) if reference.name == name}
         if len(same) > 1:
-            raise InputError(f"shot {shot}: several references are called {name!r}: rename one, or give its whole path")
+            raise InputError(f"shot {shot}: several references are called {name!r}: rename one")
         if same:
             return same.pop()
         if name not in loaded:
-            path = folder / name
+            path = texts.inside(
+                folder / "shots.toml", name, f"shot {shot}", "name it with --references, and here without its folder"
+            )
             if not path.is_file():
                 names = ", ".join(sorted({reference.name for reference in given})) or "none was given"
                 raise InputError(f"shot {shot}: no reference {name!r} among those given ({names}), and no file {path}")

@@ -27,6 +27,7 @@ from ..remaster import Colorizer, Restorer
 from ..samples import plane_sizes
 from ..shares import SharesFile
 from ..shots import settle_for_film
+from ..texts import read_text
 from ..video import VideoReader
 from .chunks import Record, finished, forget
 from .folder import JobFolder
@@ -287,7 +288,7 @@ class _Job:
 
     def _shots_text(self) -> str:
         try:
-            return self.folder.shots.read_text(encoding="utf-8-sig")
+            return read_text(self.folder.shots)
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot read {self.folder.shots} ({error}): it must be text in UTF-8") from error
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..texts import parse_toml
 from .survey import Shot
 
 _HEAD = """\
@@ -23,7 +23,7 @@ _HEAD = """\
 #
 # Settings of a shot; those left out are as the command line says:
 # references = ["a.png", "more/b.png"]   the only pictures this shot takes its colours from: names of those given with
-#                                        --references, or paths, from this folder on
+#                                        --references, or paths inside this folder
 # strength = 0.5      of the restoration, 0..1
 # grain = 0.2         how much of the film's own grain is put back, 0..1
 # saturation = 0.8    1: as predicted, 0: gray
@@ -129,8 +129,8 @@ def parse_shots(text: str, shots: Sequence[Shot], path: Path) -> list[ShotSettin
         InputError: no TOML, an unknown name, a bad value, a shot that is not the film's.
     """
     try:
-        told = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        told = parse_toml(text)
+    except ValueError as error:
         raise InputError(f"{path} is no TOML: {error}; correct that line") from error
     unknown = sorted(set(told) - {"shot"})
     entries = told.get("shot", [])

@@ -1,0 +1,378 @@
+"""Still pictures in files of every kind, as sRGB, without more memory than they need."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
+
+from .errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_FORMATS: dict[str, tuple[str, ...]] = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "GIF": (".gif",),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    "PSD": (".psd",),
+    "QOI": (".qoi",),
+    "SGI": (".sgi", ".rgb", ".rgba", ".bw"),
+    "TGA": (".tga", ".icb", ".vda", ".vst"),
+}
+"""By Pillow's names: all of its formats that hold photographs and need no other program to be read."""
+EXTENSIONS = tuple(extension for extensions in _FORMATS.values() for extension in extensions)
+"""Of files that are taken for pictures, in lower case."""
+LARGEST = 1 << 27
+"""Pixels of a picture at most: 16384 x 8192."""
+SMALLEST = 16
+"""Pixels of a side at least: less than that is no picture, and its colour would tint a whole film."""
+
+_MOST_BYTES = 2 << 30
+_STRIP = 1 << 20  # pixels that are worked on at once
+# Orientation in EXIF to (transpose first, then mirror left-right, then mirror top-bottom).
+_TURNS = {
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
+_SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of a profile, and Pillow's mode for pictures of that
+_COLORS = {"1": "L", "L": "L", "LA": "L", "I;16": "L", "CMYK": "CMYK"}  # of a picture, where that is not RGB
+
+Strip = tuple[np.ndarray, np.ndarray | None]
+"""Some rows of a picture: R'G'B' `[h, W, 3]` float32, 0..1, and where they are opaque `[h, W]`, None for everywhere."""
+
+
+def read_still(path: Path, lines: int | None = None, *, what: str | None = None) -> np.ndarray:
+    """Read a picture; of a file with several the first.
+
+    Its colour profile is followed, and so is EXIF rotation. Transparent borders are cropped; transparent holes take the
+    colour of the nearest opaque pixel, so that no background colour is invented. The size is looked at before anything
+    is decoded, and what is to be shrunk is so in strips: of a large picture only the samples of the file are held.
+
+    Args:
+        path: a file in one of the formats of `EXTENSIONS`, whatever its name.
+        lines: shrink it where its shorter edge is longer than this many pixels; None keeps its size.
+        what: what messages begin with; None: its path.
+
+    Returns:
+        `[H, W, 3]` float32, gamma-encoded R'G'B' of sRGB, 0..1. Samples of 16 bits keep their precision; where a
+        profile changes them, the change has that of 8 bits.
+
+    Raises:
+        InputError: not a picture, damaged, fully transparent, larger than `LARGEST` or smaller than `SMALLEST`.
+    """
+    what = what or repr(str(path))
+    with _opened(path, what) as picture:
+        strips = _decoded(path, picture, lines, what)
+    box = strips.opaque(what)
+    _check_small(box[3] - box[1], box[2] - box[0], what)
+    return np.ascontiguousarray(_upright(_shrunk(strips, box, lines), strips.orientation))
+
+
+@contextmanager
+def _opened(path: Path, what: str) -> Iterator[Image.Image | None]:
+    """A picture whose header has been read and found to be sound; None for a TIFF that Pillow does not know."""
+    wrong = f"{what} is damaged or not a picture: use a whole file of {', '.join(known())}"
+    try:
+        if not path.is_file():
+            raise InputError(f"{what} is no file")
+        if path.stat().st_size > _MOST_BYTES:
+            raise InputError(f"{what} has {path.stat().st_size} bytes, {_MOST_BYTES} at most are read: make it smaller")
+        Image.init()
+        # of a TGA nothing but its name tells; AVIF is not in every build of Pillow
+        formats = [
+            name for name in _FORMATS if name in Image.OPEN and (name != "TGA" or path.suffix.lower() in _FORMATS[name])
+        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow about large pictures: ours are bounded
+            try:
+                picture = Image.open(path, formats=formats)
+            except Image.UnidentifiedImageError:
+                size = _tiff_size(path)
+                if size is None:
+                    raise
+                _check_large(*size, what)
+                yield None
+                return
+        with picture:
+            _check_large(*picture.size, what)
+            _check_small(*picture.size, what)
+            yield picture
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{what} has more than {LARGEST / 1e6:.0f} million pixels: make it smaller") from error
+    except OSError as error:
+        # an error of the system has a number, what Pillow says of a broken file has none
+        raise InputError(f"cannot read {what}: {error.strerror}" if error.errno else wrong) from error
+    except Exception as error:  # whatever a broken file makes a decoder say
+        raise InputError(wrong) from error
+
+
+def known() -> list[str]:
+    """The usual names of the formats, for messages."""
+    return [extensions[0][1:] for name, extensions in _FORMATS.items() if name not in ("DIB", "SGI")]
+
+
+def _check_large(width: int, height: int, what: str) -> None:
+    if width * height > LARGEST:
+        raise InputError(
+            f"{what} has {width}x{height} pixels, more than {LARGEST / 1e6:.0f} million: make it smaller, "
+            "2000 lines are plenty"
+        )
+
+
+def _check_small(width: int, height: int, what: str) -> None:
+    if min(width, height) < SMALLEST:
+        raise InputError(
+            f"{what} shows {width}x{height} pixels, too few to tell colours from: use one of {SMALLEST}x{SMALLEST} or more"
+        )
+
+
+class _Strips:
+    """A picture that is looked at in strips of some rows, as it is stored.
+
+    Attributes:
+        height, width: of it, in pixels.
+        orientation: of EXIF, what is still to be done.
+    """
+
+    height: int
+    width: int
+    orientation: int = 1
+    clear = False  # some of it may be transparent
+
+    def strip(self, top: int, bottom: int, left: int, right: int) -> Strip:
+        raise NotImplementedError
+
+    def rows(self, top: int, bottom: int) -> Iterator[tuple[int, int]]:
+        step = max(1, _STRIP // self.width)
+        return ((first, min(first + step, bottom)) for first in range(top, bottom, step))
+
+    def opaque(self, what: str) -> tuple[int, int, int, int]:
+        """Top, left, bottom, right of what is not transparent."""
+        if not self.clear:
+            return 0, 0, self.height, self.width
+        lines = np.zeros(self.height, bool)
+        columns = np.zeros(self.width, bool)
+        for top, bottom in self.rows(0, self.height):
+            _, solid = self.strip(top, bottom, 0, self.width)
+            lines[top:bottom] = True if solid is None else solid.any(1)
+            columns |= True if solid is None else solid.any(0)
+        if not lines.any():
+            raise InputError(f"{what} is fully transparent: flatten it onto its colours")
+        (top, bottom), (left, right) = (np.flatnonzero(seen)[[0, -1]] for seen in (lines, columns))
+        return int(top), int(left), int(bottom) + 1, int(right) + 1
+
+
+class _Eight(_Strips):
+    """A picture that Pillow has decoded: 8 bits a sample, or gray of more."""
+
+    def __init__(self, picture: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> None:
+        self._picture, self._convert = picture, convert
+        self.width, self.height = picture.size
+        self.orientation = _orientation(picture)
+        self.clear = picture.has_transparency_data
+
+    def strip(self, top: int, bottom: int, left: int, right: int) -> Strip:
+        part = self._picture.crop((left, top, right, bottom))
+        solid = None
+        if self.clear:
+            part = part.convert("RGBA")
+            solid = np.asarray(part.getchannel("A")) >= 128
+        return np.asarray(self._convert(part), np.float32) / np.float32(255), solid
+
+
+class _Deep(_Strips):
+    """Samples `[H, W]` or `[H, W, C]` (BGR, BGRA) of any depth, as OpenCV decodes them.
+
+    Args:
+        samples: see above.
+        convert: what the colour profile does to a picture of 8 bits, None for nothing.
+        orientation: see `_Strips`.
+        multiplied: colours were multiplied with alpha.
+    """
+
+    def __init__(
+        self,
+        samples: np.ndarray,
+        convert: Callable[[Image.Image], Image.Image] | None,
+        orientation: int = 1,
+        multiplied: bool = False,
+    ) -> None:
+        self._samples = samples if samples.ndim == 3 else samples[..., None]
+        self._convert, self.orientation, self._multiplied = convert, orientation, multiplied
+        self.height, self.width = samples.shape[:2]
+        self.clear = self._samples.shape[2] == 4
+        self._top = np.iinfo(samples.dtype).max if samples.dtype.kind == "u" else 1
+
+    def strip(self, top: int, bottom: int, left: int, right: int) -> Strip:
+        values = self._samples[top:bottom, left:right].astype(np.float32) / np.float32(self._top)
+        alpha = values[..., 3] if self.clear else None
+        values = values[..., 2::-1] if values.shape[2] >= 3 else np.repeat(values[..., :1], 3, 2)
+        if alpha is not None and self._multiplied:
+            values = values / np.maximum(alpha, 1 / 255)[..., None]
+        values = np.nan_to_num(values).clip(0, 1)
+        if self._convert:
+            # Pillow has no colours of more than 8 bits: what the profile changes is found with 8, and added
+            eight = np.rint(values * 255).astype(np.uint8)
+            made = np.asarray(self._convert(Image.fromarray(eight)), np.float32)
+            values = (values + (made - eight) / np.float32(255)).clip(0, 1)
+        return values, None if alpha is None else alpha >= 0.5
+
+
+def _decoded(path: Path, picture: Image.Image | None, lines: int | None, what: str) -> _Strips:
+    if picture is None:
+        samples = _deep_samples(path)
+        if samples is None:
+            raise ValueError("neither library knows it")
+        return _Deep(samples, None)
+    if picture.mode in ("I", "F"):
+        scale = 65535 if picture.mode == "I" and picture.format == "PPM" else 1
+        if picture.mode == "I" and scale == 1:
+            raise InputError(f"{what} has samples of 32 bits: save it with 8 or 16 bits")
+        return _Deep(np.asarray(picture, np.float32) / np.float32(scale), None, _orientation(picture))
+    raw = str([tile.args for tile in picture.tile])
+    if lines is not None and picture.format in ("JPEG", "MPO"):
+        # as large as shrinking to `lines` needs to be without aliasing: large ones are decoded that size
+        factor = 2 * lines / min(picture.size)
+        picture.draft(None, tuple(math.ceil(side * factor) for side in picture.size))
+    convert, changes = _to_srgb(picture, what)
+    deep = ";16" in raw and picture.mode in ("RGB", "RGBA", "L", "LA", "I;16", "I;16B")
+    if deep and (samples := _deep_samples(path)) is not None:
+        # TIFFs come upright from OpenCV
+        orientation = 1 if picture.format == "TIFF" else _orientation(picture)
+        return _Deep(samples, convert if changes else None, orientation, multiplied="RGBa" in raw)
+    if picture.mode.startswith("I;16"):
+        return _Deep(np.asarray(picture).astype(np.uint16), convert if changes else None, _orientation(picture))
+    picture.load()
+    return _Eight(picture, convert)
+
+
+def _to_srgb(picture: Image.Image, what: str) -> tuple[Callable[[Image.Image], Image.Image], bool]:
+    """What makes R'G'B' of sRGB of a part of a picture, and whether that follows a profile."""
+    mode = _COLORS.get(picture.mode, "LAB" if picture.mode == "LAB" else "RGB")
+    held = picture.info.get("icc_profile")
+    try:
+        if mode == "LAB":
+            profile, space = ImageCms.createProfile("LAB"), "LAB"
+        elif held:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(held))
+            space = _SPACES.get(profile.profile.xcolor_space.strip(), "")
+            if space != mode and (space, mode) != ("RGB", "L"):  # gray may be told by the profile of a colour space
+                raise ValueError(f"it is for {profile.profile.xcolor_space.strip()}, the picture is {picture.mode}")
+        else:
+            if mode == "CMYK":
+                logger.warning("%s is CMYK without a colour profile: its colours are a rough guess", what)
+            return lambda part: part.convert("RGB"), False
+        flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+        if space == "L":  # or its curve would be taken from 33 places
+            flags |= ImageCms.Flags.NOOPTIMIZE
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), space, "RGB", intent, flags)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
+        logger.warning("%s: its colour profile cannot be used (%s): it is taken as if it had none", what, error)
+        return lambda part: part.convert("RGB"), False
+    return lambda part: ImageCms.applyTransform(part.convert(space) if part.mode != space else part, transform), True
+
+
+def _deep_samples(path: Path) -> np.ndarray | None:
+    """What OpenCV decodes, None for what it cannot; from bytes, for it cannot open every path."""
+    log = cv2.utils.logging
+    level = log.setLogLevel(log.LOG_LEVEL_SILENT)  # OpenCV's own lines about a broken file would come before our error
+    try:
+        samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    finally:
+        log.setLogLevel(level)
+    return samples if samples is not None and samples.dtype.kind in "uf" and samples.dtype.itemsize <= 8 else None
+
+
+def _tiff_size(path: Path) -> tuple[int, int] | None:
+    """Width and height of a TIFF by its tags, None for what is none."""
+    with path.open("rb") as file:
+        head = file.read(8)
+        if head[:4] not in (b"II*\0", b"MM\0*"):
+            return None
+        directory = TiffImagePlugin.ImageFileDirectory_v2(head)
+        file.seek(directory.next)
+        directory.load(file)
+    return int(directory[TiffImagePlugin.IMAGEWIDTH]), int(directory[TiffImagePlugin.IMAGELENGTH])
+
+
+def _orientation(picture: Image.Image) -> int:
+    """What EXIF says of the way up, once the picture is decoded: it may stand behind it, and TIFFs are turned then."""
+    picture.load()
+    return picture.getexif().get(ExifTags.Base.Orientation, 1)
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    transpose, mirror, flip = _TURNS.get(orientation, (False, False, False))
+    if transpose:
+        pixels = pixels.transpose(1, 0, 2)
+    return pixels[:: -1 if flip else 1, :: -1 if mirror else 1]
+
+
+def _shrunk(strips: _Strips, box: tuple[int, int, int, int], lines: int | None) -> np.ndarray:
+    """R'G'B' of a part of a picture, at the size that is wanted, its holes filled."""
+    top, left, bottom, right = box
+    height, width = shrunk_size(bottom - top, right - left, lines)
+    channels = 4 if strips.clear else 3  # the fourth: how much of a pixel is opaque
+    out = np.empty((bottom - top, width, channels), np.float32)
+    for first, last in strips.rows(top, bottom):
+        values, solid = strips.strip(first, last, left, right)
+        if channels == 4:
+            share = np.ones(values.shape[:2], np.float32) if solid is None else solid.astype(np.float32)
+            values = np.dstack((values * share[..., None], share))
+        out[first - top : last - top] = resized(values, last - first, width)
+    out = resized(out, height, width)
+    return _filled(out[..., :3], out[..., 3]) if channels == 4 else out
+
+
+def shrunk_size(height: int, width: int, lines: int | None) -> tuple[int, int]:
+    """Height and width of a picture whose shorter edge is to have `lines` pixels at most."""
+    if lines is None or min(height, width) <= lines:
+        return height, width
+    scale = lines / min(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A picture `[h, w, C]` at a smaller size, each pixel the mean of those that it covers."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _filled(colours: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Colours that were weighted by how much of a pixel is opaque; where nothing is, those of the nearest."""
+    solid = share > 0
+    colours = colours / np.where(solid, share, 1)[..., None]
+    if solid.all():
+        return colours
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~solid).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    palette = np.zeros((nearest.max() + 1, 3), np.float32)
+    palette[nearest[solid]] = colours[solid]
+    return palette[nearest]
