@@ -819,7 +819,7 @@ def test_everything_is_kept_in_matroska(tmp_path, rich):
 
 def test_what_a_container_cannot_hold_is_named(tmp_path, rich, caplog):
     copy(rich, tmp_path / "out.mp4")
-    assert "stream 3 (subtitle, srt) is left out: mp4 cannot hold it" in caplog.text
+    assert "stream 3 (subtitle, srt) is converted to mov_text: mp4 cannot hold it" in caplog.text
     assert "font.ttf" in caplog.text
     assert "SCANNER" in caplog.text
     assert [data for _, data in packets(tmp_path / "out.mp4", "audio")] == [d for _, d in packets(rich, "audio")]

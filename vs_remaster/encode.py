@@ -19,8 +19,9 @@ from .mxf import ConstantTiming, check_constant, mxf_rate, set_mxf_aspect
 from .output import OutputFormat, check_output
 from .pictures import PictureWriter
 from .planes import Frame
-from .remux import StreamCopier, kept_metadata, warn_of_lost_tags
+from .remux import StreamCopier, warn_of_lost_tags
 from .timecode import KEY, first_timecode
+from .tracks import kept_metadata
 
 if TYPE_CHECKING:
     from .video import VideoReader
@@ -173,7 +174,7 @@ class VideoWriter(Atomic):
                 self._stream.disposition = source.disposition
             start = first_time if cut else None
             self._copier = StreamCopier(
-                info.path,
+                info,
                 self._container,
                 self._format,
                 start=start,
@@ -243,8 +244,7 @@ class VideoWriter(Atomic):
                     if isinstance(self._timing, ConstantTiming):
                         end = self._first_time + self._timing.count * self._timing.base
                     self._copier.advance(end, end)
-                    if end is not None:
-                        self._copier.finish_sound(end, self.reader.cut)
+                    self._copier.finish(end, self.reader.cut)
                     self._copier.close()
                 self._container.close()
                 self._finish_header()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import struct
+from bisect import bisect_right
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from .containers import media_url
 from .errors import InputError
 from .film import VideoInfo
 from .planes import Frame
+from .stretches import find_stretches
 
 log = logging.getLogger(__name__)
 
@@ -88,21 +91,38 @@ def check_constant(info: VideoInfo, stream: int, rate: Fraction, start: int, end
     Raises:
         InputError: the rate varies.
     """
+    times = _packet_times(info.path, stream)
+    try:
+        _check_times(info, rate, times[start:end], start)
+    except InputError:
+        found = find_stretches(info, stream)
+        if found is None:
+            raise
+        moved = _packet_times(info.path, stream, [run.shift for run in found.runs], found.ends[stream])
+        _check_times(info, rate, moved[start:end], start)
+
+
+def _check_times(info: VideoInfo, rate: Fraction, times: list[int], start: int) -> None:
+    timing = ConstantTiming(info, rate, times[0] if times else 0)
+    for number, time in enumerate(times, start):
+        timing(Frame(number, time, []))
+
+
+def _packet_times(path: Path, stream: int, shifts: Sequence[int] = (0,), ends: Sequence[int] = ()) -> list[int]:
+    """Times of the packets of a stream, ascending; none where the file does not say all. Each shift is added to the
+    packets from the end before it on."""
     times: list[int] = []
-    with av.open(media_url(info.path)) as container:
+    with av.open(media_url(path)) as container:
         try:
             for packet in container.demux(container.streams[stream]):
                 if not packet.size:
                     continue
                 if packet.pts is None:
-                    return
-                times.append(packet.pts)
+                    return []
+                times.append(packet.pts + shifts[min(bisect_right(ends, len(times)), len(shifts) - 1)])
         except av.FFmpegError as error:  # the reader of the film will say what is wrong with it
-            log.debug("%s: the check of its times stopped: %s", info.path, error)
-    times = sorted(times)[start:end]
-    timing = ConstantTiming(info, rate, times[0] if times else 0)
-    for number, time in enumerate(times, start):
-        timing(Frame(number, time, []))
+            log.debug("%s: the check of its times stopped: %s", path, error)
+    return sorted(times)
 
 
 def _varies(info: VideoInfo, number: int, away: Fraction) -> InputError:

@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
 
-from .containers import media_url
+from .containers import media_url, reason
+from .film import VideoInfo
 from .sound import PcmTrack
-from .timecode import KEY
+from .stretches import Stretches, find_stretches, jumps
+from .tracks import (
+    CopiedTrack,
+    TextTrack,
+    attach_cover,
+    can_convert_text,
+    described,
+    is_cover,
+    is_derived,
+    kept_metadata,
+    refusal,
+)
 
 log = logging.getLogger(__name__)
 
-# What describes the file that was, not the film; the timecode is set anew, for a part begins later.
-_STALE = frozenset(
-    {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", KEY}
-    | {"uid", "generation_uid", "operational_pattern_ul", "material_package_umid", "file_package_umid"}  # MXF
-    | {"company_name", "product_name", "product_uid", "product_version", "product_version_num", "application_platform"}
-    | {"toolkit_version_num", "modification_date"}
-)
 _BEYOND = Fraction(1, 10)  # seconds of sound behind the picture that are nobody's loss
-_STALE_TRACK = _STALE | {"bps", "number_of_frames", "number_of_bytes", "handler_name", "vendor_id"}
-
-
-def kept_metadata(metadata: dict[str, str], track: bool = False) -> dict[str, str]:
-    """Leave out the entries that describe the old file and not the film."""
-    stale = _STALE_TRACK if track else _STALE
-    return {
-        k: v for k, v in metadata.items() if k.lower().split("-")[0] not in stale and not k.startswith("_STATISTICS")
-    }
+_MOST_ERRORS = 100  # one after the other, until a file is given up
 
 
 class StreamCopier:
     """Copies everything but the picture from one file into another while that one is being written.
 
-    The source is read a second time, only as far as the picture has been written: memory does not depend on how far
-    sound and picture lie apart in the file.
+    What the container cannot hold as it is becomes PCM, FLAC or another kind of text. The source is read a second
+    time, only as far as the picture has been written: memory does not depend on how far sound and picture lie apart in
+    the file. Where its clock begins anew (see `stretches`) times are moved as those of the picture are.
 
     Args:
-        source: the film.
+        info: the film.
         output: the container being written, before its header.
         format_name: FFmpeg's name of that container.
         start: time of the first picture in seconds, when the film is cut there; else None.
@@ -55,44 +51,52 @@ class StreamCopier:
     """
 
     def __init__(
-        self, source: Path, output: Any, format_name: str, *, start: Fraction | None, shift: Fraction, picture: int
+        self, info: VideoInfo, output: Any, format_name: str, *, start: Fraction | None, shift: Fraction, picture: int
     ) -> None:
-        self._input = av.open(media_url(source))
-        self._output = output
+        self._info, self._picture = info, picture
+        self._input = av.open(media_url(info.path))
+        self._output, self._format = output, format_name
         self._start, self._shift = start, shift
-        self._streams: dict[int, Any] = {}
+        self._copied: dict[int, CopiedTrack | TextTrack] = {}
         self._pcm: dict[int, PcmTrack] = {}
         for stream in self._input.streams:
-            if stream.index == picture:
-                continue
-            target = None if _is_derived(stream) else self._add(stream, format_name)
-            if target is not None:
-                self._streams[stream.index] = target
-            else:
-                stream.discard = av.stream.Discard.all
-        self._input.streams[picture].discard = av.stream.Discard.all
+            if stream.index != picture and not is_derived(stream):
+                self._add(stream)
         self.metadata = kept_metadata(self._input.metadata)
         output.metadata.update(self.metadata)
-        wanted = [self._input.streams[i] for i, t in self._streams.items() if t.type != "attachment"]
-        self._packets: Iterator[av.Packet] = self._input.demux(wanted) if wanted else iter(())
+        wanted = [self._input.streams[index] for index in (*self._copied, *self._pcm)]
+        self._wanted = [stream for stream in wanted if stream.type != "attachment"]
+        for stream in self._input.streams:
+            if stream not in self._wanted:
+                stream.discard = av.stream.Discard.all
+        self._packets = self._demuxed()
         self._held: av.Packet | None = None
+        self._stretches: Stretches | None = None
+        self._searched = False
+        self._met: dict[int, tuple[int, Fraction]] = {}  # packets of a stream so far, and the time of the last
+        if self._wanted and all(stream.type != "audio" for stream in self._wanted):
+            self._search()  # subtitles are too few to show where the clock begins anew
 
-    def _add(self, stream: Any, format_name: str) -> Any | None:
-        name = getattr(stream, "name", None) or "unknown"
-        if stream.type == "video" and not stream.disposition & av.stream.Disposition.attached_pic:
-            reason = "only one video stream is remastered"
-        elif format_name == "mxf" and stream.type == "audio":
-            warn_of_lost_tags(stream, format_name)
-            track = self._pcm[stream.index] = PcmTrack(stream, self._output, self._start or self._shift)
-            return track.target
-        elif reason := _refusal(stream, format_name):
-            pass
-        else:
-            target = _copy_stream(stream, self._output)
-            return target
-        language = f", {stream.language}" if stream.language else ""
-        log.warning("stream %d (%s, %s%s) is left out: %s", stream.index, stream.type, name, language, reason)
-        return None
+    def _add(self, stream: Any) -> None:
+        form, index, path = self._format, stream.index, self._info.path
+        if stream.type == "video" and not is_cover(stream):
+            why = "only one video stream is remastered"
+        elif form == "matroska" and is_cover(stream):
+            if attach_cover(stream, path, self._output):
+                return
+            why = f"{form} cannot hold it"
+        elif not (why := refusal(stream, path, form)):
+            self._copied[index] = CopiedTrack(stream, self._output)
+            return
+        elif PcmTrack.takes(stream):
+            if form == "mxf":
+                warn_of_lost_tags(stream, form)
+            self._pcm[index] = PcmTrack(stream, self._output, self._start or self._shift, form)
+            return
+        elif can_convert_text(stream, form):
+            self._copied[index] = TextTrack(stream, self._output)
+            return
+        log.warning("%s is left out: %s", described(stream), why)
 
     def chapters(self, end: Fraction | None) -> list[dict[str, Any]]:
         """Chapters that touch the part from the start to `end` (seconds; None: the end of the film), moved with it."""
@@ -115,51 +119,80 @@ class StreamCopier:
             until: seconds in the source's own time; None for all that are left.
             end: seconds; what starts there or later is left out.
         """
-        self._advance(until, end)
+        while packet := self._held or self._next():
+            self._held = packet
+            if until is not None and _time(packet) > until:
+                break
+            self._held = None
+            self._copy(packet, end)
         for track in self._pcm.values():
             if until is not None:
                 track.release(until)
 
-    def finish_sound(self, end: Fraction, cut: bool) -> None:
-        """Make sound that is converted as long as the picture.
+    def finish(self, end: Fraction | None, cut: bool) -> None:
+        """Write what was kept back, and make sound in MXF as long as the picture.
 
         Args:
-            end: time at which the last picture ends, in seconds of the source.
+            end: time at which the last picture ends, in seconds of the source; None: all that there is was copied.
             cut: the film goes on there, so the sound does as well.
         """
-        while self._pcm and not cut and (packet := self._held or self._next()):
+        while self._format == "mxf" and self._pcm and not cut and (packet := self._held or self._next()):
             self._held = None
-            if _time(packet) > end + _BEYOND and packet.stream.index in self._pcm:
+            if end is not None and _time(packet) > end + _BEYOND and packet.stream.index in self._pcm:
                 log.warning("sound behind the last picture is left out: mxf holds none there")
                 break
         for track in self._pcm.values():
             track.finish(end)
+        for copied in self._copied.values():
+            copied.finish()
 
-    def _advance(self, until: Fraction | None, end: Fraction | None) -> None:
-        while True:
-            packet, self._held = self._held, None
-            packet = packet or self._next()
-            if packet is None:
+    def _demuxed(self) -> Iterator[av.Packet]:
+        errors = 0
+        while self._wanted and errors < _MOST_ERRORS:
+            try:
+                for packet in self._input.demux(self._wanted):
+                    errors = 0
+                    yield packet
                 return
-            base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
-            stamp = packet.dts if packet.dts is not None else packet.pts
-            if until is not None and stamp is not None and stamp * base > until:
-                self._held = packet
-                return
-            self._copy(packet, base, end)
+            except av.FFmpegError as error:  # the reader of the picture says that the file is damaged
+                log.debug("%s: copying: %s", self._info.path, error)
+                errors += 1
+                why = reason(error)
+        if errors:
+            log.warning("%s: the rest of the sound and so on cannot be read (%s)", self._info.path, why)
 
     def _next(self) -> av.Packet | None:
-        while True:
-            try:
-                packet = next(self._packets, None)
-            except av.FFmpegError as error:  # the reader of the picture says that the file is damaged
-                log.debug("copying stopped: %s", error)
-                return None
-            if packet is None or packet.size:
+        """The next packet that belongs to the film, with its times there."""
+        for packet in self._packets:
+            if packet.size and self._place(packet):
                 return packet
+        return None
 
-    def _copy(self, packet: av.Packet, base: Fraction, end: Fraction | None) -> None:
+    def _place(self, packet: av.Packet) -> bool:
+        """Move a packet to where it belongs when the clock begins anew; False if that is where the next stretch is."""
+        index, time = packet.stream.index, _time(packet)
+        number, last = self._met.get(index, (0, time))
+        self._met[index] = number + 1, time
+        if jumps(last, time):
+            self._search()
+        if self._stretches is None:
+            return True
+        place = self._stretches.place(index, number)
+        base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
+        ticks = round(self._stretches.shift(place) / base)
+        packet.pts = None if packet.pts is None else packet.pts + ticks
+        packet.dts = None if packet.dts is None else packet.dts + ticks
+        limit = self._stretches.limit(index, place)
+        return limit is None or _time(packet) + (packet.duration or 0) * base / 2 < limit
+
+    def _search(self) -> None:
+        if not self._searched:
+            self._searched = True
+            self._stretches = find_stretches(self._info, self._picture)
+
+    def _copy(self, packet: av.Packet, end: Fraction | None) -> None:
         stream = packet.stream
+        base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
         if stream.index in self._pcm:
             self._pcm[stream.index].feed(packet)
             return
@@ -177,11 +210,12 @@ class StreamCopier:
         ticks = round(self._shift / base)
         packet.pts = None if packet.pts is None else packet.pts - ticks
         packet.dts = None if packet.dts is None else packet.dts - ticks
-        packet.stream = self._streams[stream.index]
-        self._output.mux(packet)
+        self._copied[stream.index].feed(packet)
 
     def close(self) -> None:
         """Close the source."""
+        for track in self._copied.values():
+            track.close()
         self._input.close()
 
 
@@ -194,34 +228,7 @@ def warn_of_lost_tags(stream: Any, format_name: str) -> None:
 
 
 def _time(packet: av.Packet) -> Fraction:
+    """When a packet is decoded, in seconds."""
     base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
-    return (packet.pts or packet.dts or 0) * base
-
-
-def _copy_stream(stream: Any, output: Any) -> Any:
-    target = output.add_stream_from_template(stream)
-    target.disposition = stream.disposition
-    target.metadata.update(
-        stream.metadata if stream.type == "attachment" else kept_metadata(stream.metadata, track=True)
-    )
-    return target
-
-
-def _is_derived(stream: Any) -> bool:
-    """Data that the muxer writes anew: MOV's time code (from metadata) and chapter tracks."""
-    handlers = "SubtitleHandler", "TimeCodeHandler"
-    return stream.type == "data" and (stream.metadata.get("handler_name", "") in handlers or KEY in stream.metadata)
-
-
-def _refusal(stream: Any, format_name: str) -> str | None:
-    """Try whether a container takes a stream: a muxer decides for good only when it writes its header."""
-    if format_name == "mxf":  # it says so only with a picture beside it
-        return "mxf cannot hold it"
-    try:
-        with av.open(io.BytesIO(), "w", format=format_name) as trial:
-            _copy_stream(stream, trial)
-            trial.start_encoding()
-    except (av.FFmpegError, ValueError, OSError, NotImplementedError) as error:
-        log.debug("stream %d in %s: %s", stream.index, format_name, error)
-        return f"{format_name} cannot hold it"
-    return None
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    return (stamp or 0) * base

@@ -1,4 +1,4 @@
-"""Sound as PCM without gaps, in step with the picture, for a container that holds nothing else."""
+"""Sound as PCM or FLAC without gaps, in step with the picture, for a container that does not hold it as it is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import av
 import numpy as np
+
+from .tracks import described, kept_metadata
 
 log = logging.getLogger(__name__)
 
@@ -19,41 +21,54 @@ _PATIENCE = 5  # seconds that sound may lie behind its picture in the file
 
 
 class PcmTrack:
-    """Decodes a track of sound and writes it as PCM of 48 kHz.
+    """Decodes a track of sound and writes it as PCM, or FLAC in MP4.
 
     MXF stores no times: sample n is heard at n / 48000 s. Where a track begins late or has a gap silence is written,
-    what lies before the first picture or behind the last is cut off, and a track that ends early is filled up.
+    and what lies before the first picture is cut off; in MXF also what lies behind the last, and a track that ends
+    early is filled up.
 
-    16 bits stay 16, everything else becomes 24; PCM of 16 and 24 bits at 48 kHz is kept exactly.
+    16 bits stay 16, PCM of more bits keeps them where the container holds it, everything else becomes 24; PCM of 16 and
+    24 bits at a rate that the container has is kept exactly.
 
     Args:
-        source: a stream of sound.
+        source: a stream of sound for which `takes` is true.
         output: the container being written, before its header.
         start: time of the first picture, in seconds of the source.
+        format_name: FFmpeg's name of the container.
     """
 
-    def __init__(self, source: Any, output: Any, start: Fraction) -> None:
+    def __init__(self, source: Any, output: Any, start: Fraction, format_name: str) -> None:
         context = source.codec_context
-        self._name, self._source_rate, self._output = f"stream {source.index}", context.sample_rate, output
-        self._start = start
-        short = context.format is not None and context.format.name in ("s16", "s16p", "u8", "u8p")
-        self._kind, codec = ("s16", "pcm_s16le") if short else ("s32", "pcm_s24le")
-        self._type = np.int16 if short else np.int32
+        self._name, self._source_rate, self._output = described(source), context.sample_rate, output
+        self._start, self._fills = start, format_name == "mxf"
+        self._rate = RATE if self._fills else self._source_rate
+        codec, self._kind, bits = _written_as(context, format_name)
+        self._type = {"s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}[self._kind]
         self._layout = context.layout
-        self.target = output.add_stream(codec, rate=RATE, layout=context.layout)
+        self.target = output.add_stream(codec, rate=self._rate, layout=context.layout)
+        self.target.codec_context.format = self._kind
+        self.target.disposition = source.disposition
+        if not self._fills:
+            self.target.metadata.update(kept_metadata(source.metadata, track=True))
         self._to_kind = av.AudioResampler(self._kind, self._layout, self._source_rate)
         self._to_rate = None
-        if self._source_rate != RATE:
-            self._to_rate = av.AudioResampler(self._kind, self._layout, RATE)
+        if self._source_rate != self._rate:
+            self._to_rate = av.AudioResampler(self._kind, self._layout, self._rate)
         self._fifo = av.AudioFifo()
         self._placed = 0  # samples of the source behind the first picture so far
         self._written = 0
         self._broken = self._late = False
         if context.name not in ("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be") or self._to_rate:
             log.warning(
-                "%s (audio, %s, %d Hz) is converted to PCM of %d bits and %d Hz: mxf holds nothing else",
-                self._name, context.name, self._source_rate, 16 if short else 24, RATE,
+                "%s, %d Hz, is converted to %s of %s bits and %d Hz: %s cannot hold it",
+                self._name, self._source_rate, "FLAC" if codec == "flac" else "PCM", bits, self._rate, format_name,
             )  # fmt: skip
+
+    @staticmethod
+    def takes(stream: Any) -> bool:
+        """Whether a stream is sound that can be decoded."""
+        context = stream.codec_context if stream.type == "audio" else None
+        return context is not None and context.format is not None and context.sample_rate > 0
 
     def feed(self, packet: av.Packet) -> None:
         """Decode a packet."""
@@ -62,7 +77,7 @@ class PcmTrack:
                 self._place(frame)
         except av.FFmpegError as error:
             if not self._broken:
-                log.warning("%s (audio) is damaged: silence takes the place of what is missing (%s)", self._name, error)
+                log.warning("%s is damaged: silence takes the place of what is missing (%s)", self._name, error)
             self._broken = True
 
     def _place(self, frame: Any) -> None:
@@ -76,7 +91,7 @@ class PcmTrack:
         if apart > 0:
             self._fill(apart)
         elif apart < 0 < self._placed and not self._late:
-            log.warning("%s (audio): what comes twice or too late in the file is left out", self._name)
+            log.warning("%s: what comes twice or too late in the file is left out", self._name)
             self._late = True
         for part in self._to_kind.resample(frame):
             self._push(part.to_ndarray().reshape(-1, self._layout.nb_channels)[max(0, -apart) :])
@@ -112,13 +127,13 @@ class PcmTrack:
         silent = round((until - _PATIENCE - self._start) * self._source_rate) - self._placed
         if silent > 0:
             self._fill(silent)
-        self._write(round((until - self._start) * RATE) - self._written)
+        self._write(round((until - self._start) * self._rate) - self._written)
 
     def _write(self, count: int) -> None:
         count = min(count, self._fifo.samples)
         while count > 0:
-            frame = self._fifo.read(min(count, RATE))
-            frame.pts, frame.time_base = self._written, Fraction(1, RATE)
+            frame = self._fifo.read(min(count, self._rate))
+            frame.pts, frame.time_base = self._written, Fraction(1, self._rate)
             self._written += frame.samples
             count -= frame.samples
             self._mux(frame)
@@ -127,17 +142,34 @@ class PcmTrack:
         for packet in self.target.encode(frame):
             self._output.mux(packet)
 
-    def finish(self, end: Fraction) -> None:
-        """Write the rest, exactly as long as the picture.
+    def finish(self, end: Fraction | None) -> None:
+        """Write the rest, in MXF exactly as long as the picture.
 
         Args:
-            end: time at which the last picture ends, in seconds of the source.
+            end: time at which the last picture ends, in seconds of the source; None: write all there is.
         """
-        self.release(end)
+        if end is not None:
+            self.release(end)
         if self._to_rate and self._placed:
             self._queue(self._to_rate.resample(None))
-        missing = round((end - self._start) * RATE) - self._written - self._fifo.samples
-        if missing > 0:
-            self._queue([self._frame(np.zeros((missing, self._layout.nb_channels), self._type), RATE)])
-        self.release(end)
+        if end is None:
+            self._write(self._fifo.samples)
+        else:
+            missing = round((end - self._start) * self._rate) - self._written - self._fifo.samples
+            if missing > 0 and self._fills:
+                self._queue([self._frame(np.zeros((missing, self._layout.nb_channels), self._type), self._rate)])
+            self.release(end)
         self._mux(None)
+
+
+def _written_as(context: Any, format_name: str) -> tuple[str, str, int]:
+    """(encoder, sample format, bits) for sound that a container does not hold as it is."""
+    kind = context.format.packed.name
+    if kind in ("s16", "u8"):
+        return ("flac" if format_name == "mp4" else "pcm_s16le"), "s16", 16
+    if format_name in ("matroska", "mov") and context.name.startswith("pcm_"):
+        if kind in ("flt", "dbl"):
+            return {"flt": ("pcm_f32le", "flt", 32), "dbl": ("pcm_f64le", "dbl", 64)}[kind]
+        if "24" not in context.name and context.name not in ("pcm_dvd", "pcm_bluray"):
+            return "pcm_s32le", "s32", 32
+    return ("flac" if format_name == "mp4" else "pcm_s24le"), "s32", 24

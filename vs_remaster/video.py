@@ -27,6 +27,7 @@ from .errors import InputError, UnsupportedError
 from .film import INEXACT_MATRIX, ColorTags, VideoInfo, describe_samples
 from .pictures import PICTURE_RATE, PICTURE_SUFFIXES, PictureFolder
 from .planes import Frame, pixel_layout, planes_of
+from .stretches import Stretch, find_stretches, jumps
 from .timecode import stored_timecode
 
 __all__ = ["PICTURE_SUFFIXES", "ColorTags", "Frame", "VideoInfo", "VideoReader", "VideoWriter"]
@@ -121,7 +122,7 @@ class VideoReader:
         self._source.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        clock = _Clock(self.info)
+        clock = _Clock(self.info, self.stream.index if self.stream else None)
         lead, trail = self.context
         number = 0
         while (picture := self._next()) is not None:
@@ -215,16 +216,26 @@ class VideoReader:
 
 
 class _Clock:
-    """Gives every frame a time that is later than the one before."""
+    """Gives every frame a time that is later than the one before; where the film's clock begins anew, it goes on.
 
-    def __init__(self, info: VideoInfo) -> None:
+    Args:
+        info: the film.
+        stream: index of its pictures in the file, None for a folder.
+    """
+
+    def __init__(self, info: VideoInfo, stream: int | None) -> None:
         self.step = max(1, round(1 / (info.fps * info.time_base)))
         self.repaired = 0
+        self._info, self._stream = info, stream
         self._last: int | None = None
+        self._shift = 0
+        self._runs: list[Stretch] | None = None  # from the one that we are in; None: not looked for yet
 
     def time(self, picture: VideoFrame) -> tuple[int, int | None]:
         duration = picture.duration or None
         pts = picture.pts
+        if pts is not None:
+            pts = self._moved(pts)
         if self._last is None:
             pts = pts or 0
         elif pts is None:
@@ -234,6 +245,26 @@ class _Clock:
             pts = self._last + 1
         self._last = pts
         return pts, duration
+
+    def _moved(self, pts: int) -> int:
+        base, moved = self._info.time_base, pts + self._shift
+        if self._stream is None or self._last is None or not jumps(self._last * base, moved * base):
+            return moved
+        if self._runs is None:
+            found = find_stretches(self._info, self._stream)
+            self._runs = found.runs if found else []
+            if found:
+                log.warning(
+                    "%s: its clock begins anew (%d times), as in joined captures: the film goes on there, one frame "
+                    "after the other, and what belongs to it is moved as well", self._info.path, len(found.runs) - 1,
+                )  # fmt: skip
+        stays = moved > self._last and any(run.first <= pts <= run.last for run in self._runs[:1])
+        for number, run in enumerate(self._runs[1:], 1):
+            if run.first <= pts <= run.last and not stays:
+                self._shift = run.shift
+                del self._runs[:number]
+                return pts + run.shift
+        return moved
 
 
 class _File:
