@@ -305,15 +305,20 @@ def film(case: Case, base: Path) -> None:
         case.whole((count(made) or {"frames": None})["frames"], wanted, said)
 
 
+def whole_picture(base: Path, kind: str) -> Path:
+    """A picture that is not damaged."""
+    return base / f"{kind}.{kind.split()[0]}"
+
+
 def pictures(case: Case, base: Path) -> None:
     """A folder of pictures as a film, one of which is damaged."""
-    from mutations import PICTURES, damaged_picture, make_picture
+    from mutations import PICTURES, damaged_picture
 
     rng, kind = case.rng, case.rng.choice([kind for kind in PICTURES if kind != "gif"])
     folder = case.folder / "in"
     folder.mkdir()
     for number in range(4):
-        (folder / f"{number}.{kind.split()[0]}").write_bytes(make_picture(kind))
+        shutil.copy(whole_picture(base, kind), folder / f"{number}.{kind.split()[0]}")
     file = folder / f"{rng.randrange(4)}.{kind.split()[0]}"
     data, told = damaged_picture(file.read_bytes(), kind, rng)
     file.write_bytes(data)
@@ -325,13 +330,13 @@ def pictures(case: Case, base: Path) -> None:
 
 def references(case: Case, base: Path) -> None:
     """Reference pictures one of which is damaged, or one that is very large."""
-    from mutations import PICTURES, damaged_picture, make_picture
+    from mutations import PICTURES, damaged_picture
 
     rng, kind = case.rng, case.rng.choice(PICTURES)
     folder = case.folder / "refs"
     folder.mkdir()
-    (folder / "0000003.png").write_bytes(make_picture("png"))
-    data, told = damaged_picture(make_picture(kind), kind, rng)
+    shutil.copy(whole_picture(base, "png"), folder / "0000003.png")
+    data, told = damaged_picture(whole_picture(base, kind).read_bytes(), kind, rng)
     file = folder / f"0000005.{kind.split()[0]}"
     file.write_bytes(data)
     given = rng.choice(("refs", file.relative_to(case.folder)))
@@ -347,7 +352,7 @@ def references(case: Case, base: Path) -> None:
     elif way == "report":
         case.run("report", base / "mkv.mkv", base / "mkv.mkv", "-o", "out", "--references", given)
     else:
-        how = [*FAST, "--color-lines", 64, "--references", given]
+        how = [*FAST, "--quiet", "--color-lines", 64, "--references", given]
         case.run("pipe", *how, stdin=base / "y4m.y4m", stdout=case.folder / "out.y4m")
 
 
@@ -375,14 +380,14 @@ _SHOT_KEYS = ("number", "first", "last", "kind", "references", "strength", "grai
 
 def settings(case: Case, base: Path) -> None:
     """A `references.toml` or a `shots.toml` with values that nobody would write."""
-    from mutations import damaged_bytes, damaged_toml, make_picture
+    from mutations import damaged_bytes, damaged_toml
 
     rng = case.rng
     if rng.random() < 0.6:
         folder = case.folder / "refs"
         folder.mkdir()
         for name in ("a.png", "b.png"):
-            (folder / name).write_bytes(make_picture("png"))
+            shutil.copy(whole_picture(base, "png"), folder / name)
         file, text, keys = folder / "references.toml", _MANIFEST, _MANIFEST_KEYS
     else:
         folder = case.folder / "out.mkv.job"
@@ -491,7 +496,7 @@ def pipes(case: Case, base: Path) -> None:
         case.what = f"raw {size} {fmt}"
     source = case.folder / "in.y4m"
     source.write_bytes(data)
-    how += [*FAST, "--no-color", "--strength", rng.choice(("0", "1")), "--scenes", "none"]
+    how += [*FAST, "--quiet", "--no-color", "--strength", rng.choice(("0", "1")), "--scenes", "none"]
     case.run("pipe", *how, stdin=source, stdout=case.folder / "out.y4m")
 
 
@@ -522,7 +527,7 @@ def weights(case: Case, base: Path) -> None:
     (case.folder / "w.safetensors").write_bytes(data)
     case.what = f"{network}: {told}"
     how = ["--device", "cpu", "--model", "w.safetensors", "--codec", "ffv1", "--color-lines", 64, "--end", 4]
-    how += ["--no-color"] if network == "restorer" else ["--no-restore", "--references", base / "a.png"]
+    how += ["--no-color"] if network == "restorer" else ["--no-restore", "--references", whole_picture(base, "png")]
     case.run("run", base / "mkv.mkv", "-o", "out.mkv", *how)
 
 
@@ -573,14 +578,16 @@ KINDS: dict[str, Callable[[Case, Path], None]] = {
 
 def make_base(base: Path) -> None:
     """What is whole: films, a picture, jobs, weights."""
-    from mutations import FILMS, make_film, make_picture
+    from mutations import FILMS, PICTURES, make_film, make_picture
 
     from vs_remaster import weights as shipped
 
     base.mkdir(parents=True)
     for name, film in FILMS.items():
-        forked_whole(lambda name=name, film=film: bool(make_film((base / name).with_suffix(film.suffix), film)) and 0, base)
-    (base / "a.png").write_bytes(make_picture("png"))
+        assert not apart(lambda name=name, film=film: make_film((base / name).with_suffix(film.suffix), film))
+    for kind in PICTURES:
+        file = base / f"{kind}.{kind.split()[0]}"
+        assert not apart(lambda file=file, kind=kind: file.write_bytes(make_picture(kind)))
     for network in ("restorer", "colorizer"):
         shutil.copy(shipped.find(network, "fast"), base / f"{network}.safetensors")
     for name in ("planned", "lossless", "final"):
@@ -593,14 +600,23 @@ def make_base(base: Path) -> None:
             (base / "out.mkv").unlink()
 
 
-def forked_whole(work: Callable[[], int], folder: Path) -> None:
-    """Do something in a fork that has to go well: this process starts no threads."""
-    outcome = forked(work, folder, None, None)
-    assert not outcome.status, outcome.err
+def apart(work: Callable[[], object]) -> int:
+    """Do something in a fork without bounds, since this process starts no threads; its exit status."""
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def try_case(kind: str, seed: int, folder: Path, base: Path) -> dict[str, Any]:
-    """Make a case and run it; its folder stays where it breaks the rule."""
+def try_case(kind: str, seed: int, folder: Path, base: Path, results: Path) -> None:
+    """Make a case, run it and add a line to the results; its folder stays where it breaks the rule."""
     place = folder / f"{kind}-{seed}"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -611,7 +627,8 @@ def try_case(kind: str, seed: int, folder: Path, base: Path) -> dict[str, Any]:
         case.problems.append(f"the test itself: {traceback.format_exc()[-900:]}")
     if not case.problems:
         shutil.rmtree(place)
-    return case.told()
+    with results.open("a") as file:
+        file.write(json.dumps(case.told()) + "\n")
 
 
 def main() -> int:
@@ -644,9 +661,11 @@ def main() -> int:
             for kind, seed in cases[worker :: arguments.jobs]:
                 if time.monotonic() > end:
                     break
-                told = try_case(kind, seed, folder, base)
-                with results.open("a") as file:
-                    file.write(json.dumps(told) + "\n")
+                status = apart(lambda kind=kind, seed=seed: try_case(kind, seed, folder, base, results))
+                if status:  # what makes damaged input is FFmpeg too
+                    lost = {"kind": kind, "seed": seed, "what": "", "problems": [f"the test itself ends: {status}"]}
+                    with results.open("a") as file:
+                        file.write(json.dumps(lost) + "\n")
             os._exit(0)
         children.append(child)
     for child in children:
