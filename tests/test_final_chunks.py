@@ -23,6 +23,7 @@ from vs_remaster.encode import decode_times
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.job import OutputOptions, open_output, remaster_frames
 from vs_remaster.jobs.run import JobOptions, remaster_job
+from vs_remaster.jobs.seal import sealed, unsealed
 from vs_remaster.output import output_format
 from vs_remaster.pipeline import RemasterPipeline
 from vs_remaster.planes import planes_of
@@ -272,8 +273,8 @@ def test_what_does_not_fit_is_refused(tmp_path, movies, capsys):
         (tmp_path / "out.mkv.job").symlink_to(folder)
         untouched(movie, tmp_path / "out.mkv")
     record = folder / "chunks" / "000020-000048.json"
-    told = json.loads(record.read_bytes())
-    record.write_text(json.dumps({**told, "extradata": told["extradata"][:-2]}))
+    told = unsealed(record.read_bytes())
+    record.write_bytes(sealed({**told, "extradata": told["extradata"][:-2]}))
     with pytest.raises(RemasterError, match=r"1 of 5 chunks had another header .* 000020-000048 first: .*x264"):
         untouched(movie, output)
     assert not record.exists()

@@ -217,6 +217,27 @@ def test_nothing_is_kept_of_a_job_that_had_no_plan(tmp_path, movie, references):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_number_that_changed_on_the_disk_is_noticed(tmp_path, movie, capsys):
+    """One digit is another one: of a record, whose chunk is made again; of the plan, which would give other frames."""
+    output, folder = tmp_path / "out.mkv", tmp_path / "job"
+    job(movie, output, None, colorize=None)
+    frames, record, plan = samples(output), folder / "chunks" / f"{FILES[2]}.json", folder / "job.json"
+    for path, key in ((record, "checks"), (record, "size"), (plan, "times"), (plan, "frame_bytes"), (plan, "chunks")):
+        whole = path.read_bytes()
+        at = whole.index(f'"{key}":'.encode()) + len(key) + 3
+        at += next(n for n, byte in enumerate(whole[at:]) if chr(byte) in "2345678")
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        if path == record:
+            before = stamps(folder)
+            job(movie, output, None, colorize=None)
+            assert [name for name in FILES if stamps(folder)[name] != before[name]] == [FILES[2]]
+            assert samples(output) == frames
+        else:
+            assert cli.main(["status", str(folder)]) == 2
+            assert f"{plan} cannot be read (its checksum differs): remove {folder}" in capsys.readouterr().err
+            path.write_bytes(whole)
+
+
 @pytest.mark.parametrize("place", ["written", "recorded"])
 def test_a_chunk_that_is_not_whole_is_made_again(tmp_path, movie, place):
     """Damage on the disk: of a record at once, of samples when they are read."""

@@ -5,7 +5,6 @@ For chunks in the codec of the output see `final`."""
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -21,8 +20,9 @@ from ..errors import InputError, RemasterError
 from ..film import VideoInfo
 from ..output import Atomic, OutputFormat, named_errors, settle, write_whole
 from ..planes import frame_of, planes_of
-from ..texts import parse_json, read_bytes
+from ..texts import read_bytes
 from .plan import Chunk
+from .seal import sealed, unsealed
 from .survey import checksum
 
 Shares = Sequence[tuple[int, float]] | None
@@ -67,7 +67,7 @@ def record_of(folder: Path, chunk: Chunk) -> Path:
 def recorded(folder: Path, chunk: Chunk) -> Record | None:
     """The record of a chunk, whatever it was made by and whether its file is still there; None without."""
     try:
-        told = parse_json(read_bytes(record_of(folder, chunk)))
+        told = unsealed(read_bytes(record_of(folder, chunk)))
         told = {"damage": [None] * chunk.frames, **told}  # older records say nothing of it
         record = Record(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
         lengths = {len(record.checks), len(record.shares), len(record.damage)}
@@ -111,7 +111,7 @@ def take_chunk(folder: Path, chunk: Chunk, record: Record, data: bytes) -> None:
 
 
 def _write_record(folder: Path, chunk: Chunk, record: Record) -> None:
-    write_whole(record_of(folder, chunk), json.dumps(asdict(record)).encode())
+    write_whole(record_of(folder, chunk), sealed(asdict(record)))
 
 
 class ChunkWriter(Atomic):

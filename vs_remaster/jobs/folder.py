@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 import socket
@@ -16,7 +15,8 @@ from typing import Any, TextIO
 
 from ..errors import InputError, RemasterError
 from ..output import named_errors, write_whole
-from ..texts import parse_json, read_bytes
+from ..texts import read_bytes
+from .seal import sealed, unsealed
 
 VERSION = 1
 """Of what lies in the folder; another one is not read."""
@@ -79,12 +79,12 @@ class JobFolder:
             InputError: it is damaged, or of another version.
         """
         try:
-            plan = parse_json(read_bytes(self.plan))
+            plan = unsealed(read_bytes(self.plan))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             raise InputError(f"{self.plan} cannot be read ({error}): remove {self.path} and begin anew") from error
-        version = plan.get("version") if isinstance(plan, dict) else None
+        version = plan.get("version")
         if version != VERSION:
             raise InputError(
                 f"{self.plan} is of version {version}, this program writes {VERSION}: finish the job with the program "
@@ -94,7 +94,7 @@ class JobFolder:
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """Write what is to be done; from then on this is a job that can be resumed."""
-        write_whole(self.plan, json.dumps({"version": VERSION, **plan}, separators=(",", ":")).encode())
+        write_whole(self.plan, sealed({"version": VERSION, **plan}))
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
