@@ -75,6 +75,8 @@ class Outcome:
             found.append(f"strange line on stderr: {strange[0]:.100}")
         if self.status == 2 and (len(errors) != 1 or lines[-1] != errors[0]):
             found.append(f"{len(errors)} lines of error")
+        if errors and "cannot write" in errors[-1]:  # nothing is wrong with the disk
+            found.append(f"cannot write what it has read: {errors[-1]:.100}")
         if self.status == 0 and errors:
             found.append("an error, and status 0")
         return found
@@ -91,6 +93,7 @@ class Case:
     what: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    frames: int | None = None
 
     def run(self, *argv: object, stdin: Path | None = None, stdout: Path | None = None, kept: str = "") -> Outcome:
         """Run a command in the folder of the case and hold it against the rule.
@@ -135,7 +138,6 @@ class Case:
 
     def told(self) -> dict[str, Any]:
         """For a line of JSON."""
-        last = self.outcomes[-1] if self.outcomes else None
         return {
             "kind": self.kind,
             "seed": self.seed,
@@ -143,11 +145,11 @@ class Case:
             "problems": self.problems,
             "status": [one.status for one in self.outcomes],
             "argv": [" ".join(one.argv) for one in self.outcomes],
-            "said": [([*one.err.splitlines(), ""][-1] if one.status else "")[:400] for one in self.outcomes],
+            "said": [(one.err.splitlines() or [""])[-1][:400] for one in self.outcomes],
             "err": "".join(one.err for one in self.outcomes)[-6000:] if self.problems else "",
             "seconds": round(sum(one.seconds for one in self.outcomes), 2),
             "memory": max((one.memory for one in self.outcomes), default=0) >> 20,
-            "frames": last.status == 0 if last else None,
+            "frames": self.frames,
         }
 
 
@@ -272,6 +274,7 @@ def film(case: Case, base: Path) -> None:
     way = rng.choice(("run", "run", "run", "job", "mp4", "pictures", "merge", "donor", "part", "report", "sound"))
     case.what = f"{name}: {told}; {way}"
     wanted, made = count(source), case.folder / "out.mkv"
+    case.frames = wanted and wanted["frames"]
     kept = r"out\.\w+\.job"
     if way == "merge":
         said = case.run("merge", source.name, base / "mkv.mkv", "-o", made.name, "--codec", "ffv1")
@@ -294,7 +297,9 @@ def film(case: Case, base: Path) -> None:
         said = case.run("run", source.name, "-o", made.name, *FAST, "--no-color", "--strength", "0")
     elif way == "sound":
         made = case.folder / "out.mxf"
-        said = case.run("run", source.name, "-o", made.name, *FAST, "--codec", "mpeg2", "--no-color", "--strength", "0")
+        said = case.run(
+            "run", source.name, "-o", made.name, *FAST, "--codec", "prores", "--no-color", "--strength", "0"
+        )
     else:
         how = ["--job", "out.mkv.job", "--chunk", "7"] if way == "job" else []
         how += ["--chunks", "final"] if how and rng.random() < 0.5 else []
@@ -343,7 +348,19 @@ def references(case: Case, base: Path) -> None:
     case.what = f"{kind}: {told}"
     way = rng.choice(("run", "run", "show", "stamp", "report", "pipe"))
     if way == "run":
-        case.run("run", base / "mkv.mkv", "-o", "out.mkv", *FAST, "--codec", "ffv1", "--color-lines", 64, "--references", given)
+        case.run(
+            "run",
+            base / "mkv.mkv",
+            "-o",
+            "out.mkv",
+            *FAST,
+            "--codec",
+            "ffv1",
+            "--color-lines",
+            64,
+            "--references",
+            given,
+        )
     elif way == "show":
         how = ["--frames", 3, "-o", "out", "--color-lines", 64, *FAST]
         case.run("references", "show", base / "mkv.mkv", "--references", given, *how)
@@ -405,7 +422,9 @@ def settings(case: Case, base: Path) -> None:
         if rng.random() < 0.4:
             case.run("references", "stamp", "refs", kept=r"refs/references\.toml")
         how = [*FAST, "--codec", "ffv1", "--color-lines", 64]
-        case.run("run", base / "mkv.mkv", "-o", "out.mkv", *how, "--references", rng.choice(("refs", "refs/references.toml")))
+        case.run(
+            "run", base / "mkv.mkv", "-o", "out.mkv", *how, "--references", rng.choice(("refs", "refs/references.toml"))
+        )
     else:
         case.what = f"shots.toml: {case.what}"
         case.run("run", base / "mkv.mkv", "-o", "out.mkv", *PLANNED, kept=r"out\.mkv\.job")
@@ -415,7 +434,7 @@ PLANNED = [*FAST, "--codec", "ffv1", "--no-color", "--chunk", "8", "--job", "out
 
 
 def jobs(case: Case, base: Path) -> None:
-    """A finished job one of whose files is damaged: looked at, done again in part, and run once more, twice if needed."""
+    """A finished job one of whose files is damaged: looked at, done again in part, run once more, twice if needed."""
     from mutations import damaged_bytes, damaged_json
 
     rng = case.rng
@@ -483,14 +502,18 @@ def pipes(case: Case, base: Path) -> None:
         for _ in range(rng.choice((1, 1, 2))):
             number = rng.choice((*HUGE, 32768, 65536, 47, "", "ü", "1e9", "0x40", "4:2"))
             new = f"{rng.choice('WHFIACXZ')}{number}"
-            new = rng.choice((new, "C420p16", "C444p99", "Cmono", "Cmono16", "It", "XCOLORRANGE=FULL", "X", f"F{number}:0"))
+            new = rng.choice(
+                (new, "C420p16", "C444p99", "Cmono", "Cmono16", "It", "XCOLORRANGE=FULL", "X", f"F{number}:0")
+            )
             tags[rng.randrange(len(tags))] = new
         end = rng.choice(("\n", "\n", "\n", "\r\n", " ", ""))
         header, case.what = f"YUV4MPEG2 {' '.join(tags)}{end}", f"header {' '.join(tags)!r:.100}"
         data = header.encode() + data[data.index(b"\n") + 1 :]
     else:
         data = data[: rng.randrange(len(data))]
-        size = rng.choice(("64x48", "0x0", "1x1", "32768x32768", "99999x1", f"{SIZE[0]}x{1 << 40}", "1x32768", "64x", "-1x4"))
+        size = rng.choice(
+            ("64x48", "0x0", "1x1", "32768x32768", "99999x1", f"{SIZE[0]}x{1 << 40}", "1x32768", "64x", "-1x4")
+        )
         fmt = rng.choice(("gray", "yuv420p", "rgb24", "gray16le", "yuv444p16le", "pal8", "nv12", ""))
         how = ["--format", "raw", "--size", size, "--pix-fmt", fmt]
         case.what = f"raw {size} {fmt}"
@@ -546,7 +569,10 @@ def _pickles(case: Case, base: Path) -> None:
 
     rng, file = case.rng, case.folder / "remasternet.pth.tar"
     state = {"conv.weight": torch.zeros(2, 3), "bn.running_mean": torch.zeros(2)}
-    held = {rng.choice(("modelR", "netG", "x")): state, rng.choice(("modelC", "epoch", "y")): rng.choice((state, value(rng)))}
+    held = {
+        rng.choice(("modelR", "netG", "x")): state,
+        rng.choice(("modelC", "epoch", "y")): rng.choice((state, value(rng))),
+    }
     way = rng.choice(("zip", "old", "attack", "values"))
     if way == "attack":
         file.write_bytes(pickle.dumps({"modelR": _Attack(), "modelC": state}))

@@ -84,7 +84,10 @@ def picture(number: int) -> np.ndarray:
 def make_film(path: Path, film: Film, frames: int = FRAMES) -> Path:
     """Write a film of 24 frames a second, coloured, with a second of sound."""
     if film.suffix == ".y4m":
-        planes = [b"".join(plane.tobytes() for plane in (picture(n), picture(n)[::2, ::2], picture(n)[1::2, 1::2])) for n in range(frames)]
+        planes = [
+            b"".join(plane.tobytes() for plane in (picture(n), picture(n)[::2, ::2], picture(n)[1::2, 1::2]))
+            for n in range(frames)
+        ]
         header = b"YUV4MPEG2 W%d H%d F24:1 Ip A1:1 C420jpeg\n" % SIZE
         path.write_bytes(header + b"".join(b"FRAME\n" + data for data in planes))
         return path
@@ -269,11 +272,16 @@ def _damage_packet(held: list[Any], rng: random.Random) -> None:
         held[at], held[other] = held[other], held[at]
 
 
+_WAYS = (flip, flip, flip_head, flip_tail, cut, behead, runs, runs, field, field, packets, packets, joined)
+
+
 def damaged_film(data: bytes, film: Film, rng: random.Random) -> tuple[bytes, str]:
     """A film that is damaged in one way, or in two; with what was done to it."""
     told = []
     for _ in range(rng.choice((1, 1, 1, 2))):
-        way = rng.choice((flip, flip, flip_head, flip_tail, cut, behead, runs, runs, field, field, packets, packets, joined))
+        way = rng.choice(
+            (flip, flip, flip_head, flip_tail, cut, behead, runs, runs, field, field, packets, packets, joined)
+        )
         if way is packets:
             try:
                 data = packets(data, rng, film.suffix)

@@ -1,5 +1,5 @@
-"""What a job writes down, as JSON with a checksum: a bit that turns over on a disk seldom makes it unreadable, but other
-frames, or a traceback hours later."""
+"""What a job writes down, as JSON with a checksum: a bit that turns over on a disk seldom makes it unreadable; it
+gives other frames, or a traceback hours later."""
 
 from __future__ import annotations
 
