@@ -454,6 +454,15 @@ def test_mp4_without_its_index_says_that_it_was_cut_off(tmp_path):
         VideoReader(tmp_path / "film.mp4")
 
 
+def test_a_decoder_that_cannot_be_opened_is_said(tmp_path):
+    """The tables of HuffYUV behind AVI's BITMAPINFOHEADER (40 bytes) are damaged: PyAV then knows no codec any more."""
+    data = bytearray(film(tmp_path / "whole.avi", pix_fmt="yuv422p", codec="huffyuv").read_bytes())
+    data[data.index(b"strf") + 8 + 40 + 8] = 0xFF
+    (tmp_path / "film.avi").write_bytes(data)
+    with pytest.raises(InputError, match="has no video frames that can be decoded"):
+        VideoReader(tmp_path / "film.avi")
+
+
 def test_text_cannot_be_read_as_ansi_art(tmp_path):
     (tmp_path / "notes.ans").write_text("hello\n" * 100)
     with pytest.raises(InputError, match="not a video"):

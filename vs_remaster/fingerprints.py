@@ -250,7 +250,7 @@ def _glimpses(reader: VideoReader) -> Iterator[list[np.ndarray]]:
         try:
             container.seek((container.start_time or 0) + length * (2 * i + 1) // (2 * _GLIMPSES))
             picture = next(iter(container.decode(reader.stream)), None)
-        except (av.FFmpegError, OSError):
+        except (av.FFmpegError, OSError, ValueError):
             continue
         if picture is not None and picture.width == reader.info.width and picture.height == reader.info.height:
             yield reader.planes(picture)

@@ -75,7 +75,7 @@ class PcmTrack:
         try:
             for frame in packet.decode():
                 self._place(frame)
-        except av.FFmpegError as error:
+        except (av.FFmpegError, ValueError) as error:  # ValueError: its decoder could not be opened
             if not self._broken:
                 log.warning("%s is damaged: silence takes the place of what is missing (%s)", self._name, error)
             self._broken = True

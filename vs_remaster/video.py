@@ -367,7 +367,7 @@ class _File:
                 yield from self._frames_of(packet)
         try:
             yield from (self._timed(picture) for picture in self.stream.decode(None))
-        except (av.FFmpegError, EOFError) as error:
+        except (av.FFmpegError, EOFError, ValueError) as error:
             log.debug("%s: flushing: %s", self.path, error)
 
     def _frames_of(self, packet: av.Packet) -> list[VideoFrame]:
@@ -379,7 +379,7 @@ class _File:
             self.own_times = False
         try:
             return [self._timed(picture) for picture in packet.decode()]
-        except av.FFmpegError as error:
+        except (av.FFmpegError, ValueError) as error:  # ValueError: its decoder could not be opened
             log.debug("%s: packet at %s: %s", self.path, packet.pts, error)
             self._errors += 1
             if stamp in self._stamps:

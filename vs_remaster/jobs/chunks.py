@@ -249,7 +249,7 @@ def read_chunk(folder: Path, chunk: Chunk, record: Record) -> Iterator[list[np.n
                     raise damaged
                 count += 1
                 yield planes
-    except (av.FFmpegError, OSError, IndexError) as error:
+    except (av.FFmpegError, OSError, IndexError, ValueError) as error:
         raise damaged from error
     if count != chunk.frames:
         raise damaged
