@@ -144,7 +144,8 @@ def _check_large(width: int, height: int, what: str) -> None:
 def _check_small(width: int, height: int, what: str) -> None:
     if min(width, height) < SMALLEST:
         raise InputError(
-            f"{what} shows {width}x{height} pixels, too few to tell colours from: use one of {SMALLEST}x{SMALLEST} or more"
+            f"{what} shows {width}x{height} pixels, too few to tell colours from: use one of {SMALLEST}x{SMALLEST} or "
+            "more"
         )
 
 
