@@ -267,7 +267,8 @@ def check_out(out: Path, s: Settings) -> None:
     Raises:
         InputError: there is one.
     """
-    held = [p.name for pattern in ("checkpoint.pt", "*.safetensors", "*.jsonl") for p in sorted(out.glob(pattern))]
+    written = "checkpoint.pt", "*-last.safetensors", "*-best.safetensors", "*.jsonl"
+    held = [path.name for pattern in written for path in sorted(out.glob(pattern))]
     if held and not (s.resume or s.overwrite):
         raise InputError(
             f"{out} holds a training already ({held[0]}): --resume goes on with it, --overwrite begins anew; or give "
