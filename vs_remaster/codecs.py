@@ -85,12 +85,18 @@ def _dnxhr(profile: str, subsampling: tuple[int, int]) -> CodecInfo:
 
 _H26X = (".mp4", ".mkv", ".mov")
 
+# Both encoders ask the machine for a number of threads and decide by it what may refer to what: another machine would
+# make another film. These numbers are for every machine. x264 gets frame threads; slices, which PyAV asks for, make
+# files larger.
+X264_THREADS = "threads=8:sliced-threads=0"
+X265_THREADS = "log-level=error:frame-threads=3:pools=12"
+
 TABLE: dict[str, CodecInfo] = {
     "x264": CodecInfo(
         encoder="libx264",
         suffixes=_H26X,
         depths=(8, 10),
-        options={"preset": "medium"},
+        options={"preset": "medium", "x264-params": X264_THREADS},
         crf=17.0,
         chunk_suffix=".nut",
         room=0.1,
@@ -99,12 +105,12 @@ TABLE: dict[str, CodecInfo] = {
         encoder="libx265",
         suffixes=_H26X,
         depths=(8, 10, 12),
-        options={"preset": "medium", "x265-params": "log-level=error"},
+        options={"preset": "medium", "x265-params": X265_THREADS},
         crf=19.0,
         chunk_suffix=".nut",
         room=0.1,
         # without its description of itself, which names the processor
-        joined_options={"x265-params": "log-level=error:info=0"},
+        joined_options={"x265-params": f"{X265_THREADS}:info=0"},
     ),
     "ffv1": CodecInfo(
         encoder="ffv1",
@@ -137,6 +143,30 @@ def codec_info(codec: str) -> CodecInfo:
     if codec not in TABLE:
         raise InputError(f"unknown codec {codec!r}: use one of {', '.join(CODECS)}")
     return TABLE[codec]
+
+
+def encoder_options(codec: str, *, joined: bool) -> dict[str, str]:
+    """What an encoder is told on this machine, so that it makes the packets that it makes on others.
+
+    x264's macroblock tree reads past the end of rows where it uses AVX-512 (8 bits, a width that is no multiple of
+    128), and so memory of the next row or such that nobody has written to. With AVX2 and all before it back to SSSE3
+    it makes one and the same film.
+
+    Args:
+        codec: one of `CODECS`.
+        joined: see `Encoding`.
+    """
+    info = codec_info(codec)
+    options = {**info.options, **(info.joined_options if joined else {})}
+    if codec == "x264" and _has_avx2():
+        options["x264-params"] += ":asm=avx2"
+    return options
+
+
+def _has_avx2() -> bool:
+    import torch  # late: it takes seconds
+
+    return torch.backends.cpu.get_cpu_capability().startswith(("AVX2", "AVX512"))
 
 
 def check_container(path: Path, codec: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 
-from .codecs import codec_info
+from .codecs import codec_info, encoder_options
 from .color import SITINGS, h273_code
 from .errors import UnsupportedError
 from .film import VideoInfo
@@ -100,10 +100,9 @@ class Encoding:
         Raises:
             ValueError: the container does not hold the codec.
         """
-        row = codec_info(self.codec)
-        options = {**row.options, **(row.joined_options if self.joined else {})}
+        options = encoder_options(self.codec, joined=self.joined)
         options |= {} if self.crf is None else {"crf": f"{self.crf:g}"}
-        stream = container.add_stream(row.encoder, rate=self.rate, options=options)
+        stream = container.add_stream(codec_info(self.codec).encoder, rate=self.rate, options=options)
         context = stream.codec_context
         stream.width, stream.height, stream.pix_fmt = *self.size, self.pix_fmt
         stream.time_base = context.time_base = self.base
