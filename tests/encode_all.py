@@ -1,5 +1,6 @@
-"""Passes a film through reader and writer with many codecs and prints the MD5 of what each wrote, as JSON: a program, so
-that each time memory and processors are others.
+"""Passes a film through reader and writer with many codecs and prints the MD5 of what each wrote, as JSON.
+
+A program, so that each time memory and processors are others:
 
     python -m tests.encode_all FILM FOLDER PROCESSORS CODEC:BITS...
 """

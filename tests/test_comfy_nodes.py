@@ -391,7 +391,7 @@ def video(comfy: Any, **inputs: Any) -> Any:
 
 
 def by_the_library(movie: Path, output: Path, references: Tensor) -> Path:
-    """Lossless: x264 does not always write the same file for frames as small as these."""
+    """Without loss."""
     given = images.references_of(references)
     options = {"restore": RestoreOptions(device="cpu"), "colorize": ColorizeOptions(device="cpu", lines=64)}
     remaster_film(movie, output, references=given, write=OutputOptions(codec="ffv1"), **options)
