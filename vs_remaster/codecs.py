@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,15 +159,12 @@ def encoder_options(codec: str, *, joined: bool) -> dict[str, str]:
     """
     info = codec_info(codec)
     options = {**info.options, **(info.joined_options if joined else {})}
-    if codec == "x264" and _has_avx2():
-        options["x264-params"] += ":asm=avx2"
+    if codec == "x264" and platform.machine().lower() in ("x86_64", "amd64"):
+        import torch  # late: it takes seconds
+
+        newer = torch.backends.cpu.get_cpu_capability().startswith(("AVX2", "AVX512"))
+        options["x264-params"] += ":asm=avx2" if newer else ":asm=ssse3"
     return options
-
-
-def _has_avx2() -> bool:
-    import torch  # late: it takes seconds
-
-    return torch.backends.cpu.get_cpu_capability().startswith(("AVX2", "AVX512"))
 
 
 def check_container(path: Path, codec: str) -> None:
