@@ -66,11 +66,11 @@ def test_the_same_packets_in_any_memory(tmp_path):
 
 
 @pytest.mark.release
-@pytest.mark.parametrize("size", [(322, 242), (321, 241), (640, 480), (720, 576)])
+@pytest.mark.parametrize("size", [(322, 242), (321, 241), (640, 480)])
 def test_twenty_runs_of_every_codec(tmp_path, size):
     runs = [(perturb, 1 + n % (os.cpu_count() or 1)) for n, perturb in enumerate(range(0, 256, 13))]
     wanted = [name for name in DEPTHS if all(a >= b for a, b in zip(size, TABLE[name.split(":")[0]].smallest))]
-    assert not differing(panned(tmp_path / "film.mkv", 24, size), tmp_path, wanted, runs)
+    assert not differing(panned(tmp_path / "film.mkv", 10, size), tmp_path, wanted, runs)
 
 
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="of Intel's and AMD's processors")
