@@ -456,7 +456,8 @@ def test_mp4_without_its_index_says_that_it_was_cut_off(tmp_path):
 
 def test_a_decoder_that_cannot_be_opened_is_said(tmp_path):
     """The tables of HuffYUV behind AVI's BITMAPINFOHEADER (40 bytes) are damaged: PyAV then knows no codec any more."""
-    data = bytearray(film(tmp_path / "whole.avi", pix_fmt="yuv422p", codec="huffyuv").read_bytes())
+    film(tmp_path / "whole.avi", pix_fmt="yuv422p", codec="huffyuv")
+    data = bytearray((tmp_path / "whole.avi").read_bytes())
     data[data.index(b"strf") + 8 + 40 + 8] = 0xFF
     (tmp_path / "film.avi").write_bytes(data)
     with pytest.raises(InputError, match="has no video frames that can be decoded"):

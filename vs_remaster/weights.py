@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import re
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 
@@ -280,7 +281,8 @@ def _check_md5(path: Path) -> None:
 def _unpickle(path: Path, wanted: str) -> dict:
     """What a file of `torch.save` holds, tensors and plain containers only: nothing in it is run."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # what torch thinks of the way it was pickled
+            return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}; {wanted}") from error
     except Exception as error:  # whatever a file that is none of ours makes torch or pickle say
