@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any
 
 from torch import nn
 
@@ -68,6 +69,9 @@ NETWORKS: dict[str, tuple[Callable[..., nn.Module], type]] = {
 """What a weight file may hold, by the name in its header: what the network does, after whose network it is."""
 
 
+_MOST = 1 << 14  # of channels, blocks or frames
+
+
 def task(network: str) -> str:
     """What a network of the registry does: `restorer` or `colorizer`."""
     return network.rpartition("-")[2]
@@ -84,11 +88,25 @@ def build(network: str, config: str | None = None) -> nn.Module:
     make, settings = NETWORKS[network]
     try:
         values = json.loads(config) if config else {}
-        return make(settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}))
+        told = settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        _check(told)
+        return make(told)
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(
             f"cannot build network {network!r} from {config!r}: {error}; the weights need another version"
         ) from error
+
+
+def _check(told: Any) -> None:
+    """Refuse hyper-parameters that are of another kind than the defaults, or no size of a network: one that shapes no
+    tensor would be noticed in mid-film only."""
+    for one in fields(told):
+        value, kind = getattr(told, one.name), type(one.default)
+        parts = value if kind is tuple and isinstance(value, tuple) else [value]
+        kinds = (int,) if kind is tuple else (int, float) if kind is float else (kind,)
+        sound = all(type(part) in kinds and (kind is str or 0 <= part <= _MOST) for part in parts)
+        if not sound or (kind is tuple) != isinstance(value, tuple):
+            raise ValueError(f"{one.name} = {value!r:.80}")
 
 
 def config_json(net: nn.Module) -> str:
