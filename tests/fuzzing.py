@@ -4,12 +4,13 @@ Whatever comes in, `vs-remaster` ends within seconds and within memory; with sta
 which are missing; or with status 2, one line on stderr (and warnings before it), and nothing left behind. No traceback,
 and what was given is as it was.
 
-As a program, to repeat or to go on with what a test has found (seeds are FIRST or FIRST:LAST, the last not included):
+As a program, to repeat or to go on with what a test has found, by kind and seeds (the last is not included); what
+fails is kept, its input and all it made, in a folder named by kind and seed:
 
-    python tests/fuzzing.py film 17 --folder /tmp/kept
-    python tests/fuzzing.py all 1000:9000 --minutes 30 --jobs 4
+    python tests/fuzzing.py film:17 --folder /tmp/kept
+    python tests/fuzzing.py film:1000:9000 jobs:0:500 --minutes 30 --jobs 4
 
-The networks are loaded once and every command runs in a fork of that process: a case takes a quarter of a second.
+All is imported once and every command runs in a fork of that process: a case takes a quarter of a second.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ import json
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -30,11 +30,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+with contextlib.suppress(ImportError):
+    import resource
+
+POSSIBLE = sys.platform == "linux"
 SECONDS = 20  # of a processor, for a command; the clock may show three times as much where others work too
 MEMORY = 600 << 20  # bytes beyond what the process has before it begins
 ADDRESSES = 4 << 30  # bytes: where memory is taken without being used, this ends it
@@ -659,16 +663,12 @@ def try_case(kind: str, seed: int, folder: Path, base: Path, results: Path) -> N
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=[*KINDS, "all"])
-    parser.add_argument("seeds", help="FIRST or FIRST:LAST")
+    parser.add_argument("cases", nargs="+", metavar="KIND:FIRST[:LAST]", help=", ".join(KINDS))
     parser.add_argument("--folder", type=Path, default=Path("/tmp/vs-remaster-fuzzing"), help="for what fails")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--results", type=Path, help="a line of JSON for every case")
     arguments = parser.parse_args()
-    first, _, last = arguments.seeds.partition(":")
-    seeds = range(int(first), int(last or int(first) + 1))
-    kinds = list(KINDS) if arguments.kind == "all" else [arguments.kind]
     _warm()
     folder = arguments.folder.absolute()
     base = folder / "base"
@@ -678,7 +678,8 @@ def main() -> int:
     make_base(base)
     results = arguments.results or folder / "results.jsonl"
     results.unlink(missing_ok=True)
-    cases = [(kind, seed) for seed in seeds for kind in kinds]
+    told = [one.split(":") for one in arguments.cases]
+    cases = [(kind, seed) for kind, first, *last in told for seed in range(int(first), int(*last or [int(first) + 1]))]
     end = time.monotonic() + 60 * arguments.minutes
     children = []
     for worker in range(arguments.jobs):
@@ -697,10 +698,8 @@ def main() -> int:
     for child in children:
         os.waitpid(child, 0)
     told = [json.loads(line) for line in results.read_text().splitlines()]
-    wrong = [one for one in told if one["problems"]]
-    for one in wrong:
-        sys.stdout.write(f"{one['kind']} {one['seed']} ({one['what']}): {'; '.join(one['problems'])}\n")
-    sys.stdout.write(f"{len(told)} cases tried, {len(wrong)} break the rule; they are kept in {folder}\n")
+    wrong = sum(bool(one["problems"]) for one in told)
+    sys.stdout.write(f"{failures(told)}\n{len(told)} cases tried, {wrong} break the rule; they are kept in {folder}\n")
     return bool(wrong)
 
 
@@ -719,15 +718,37 @@ def _warm() -> None:
             importlib.import_module(module.name)
 
 
-def try_cases(kinds: str, seeds: str, folder: Path, minutes: float, jobs: int = 2) -> Iterator[dict[str, Any]]:
-    """Run this program; what it tells of every case."""
+def try_cases(seeds: dict[str, range], folder: Path, minutes: float, jobs: int = 2) -> list[dict[str, Any]]:
+    """Run this program; what it tells of every case.
+
+    Args:
+        seeds: of each kind.
+        folder: for what fails.
+        minutes: after which no case is begun.
+        jobs: processes.
+    """
     here = Path(__file__)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(here.parents[1]), os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, here, kinds, seeds, "--folder", folder, "--minutes", str(minutes), "--jobs", str(jobs)]
+    cases = [f"{kind}:{each.start}:{each.stop}" for kind, each in seeds.items()]
+    command = [sys.executable, here, *cases, "--folder", folder, "--minutes", str(minutes), "--jobs", str(jobs)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode in (0, 1), done.stderr
-    yield from map(json.loads, (folder / "results.jsonl").read_text().splitlines())
+    assert done.returncode in (0, 1) and "cases tried" in done.stdout, done.stderr
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+def failures(told: list[dict[str, Any]]) -> str:
+    """What breaks the rule, and how to repeat it; empty where nothing does."""
+    lines = []
+    for one in told:
+        if one["problems"]:
+            repeat = f"python tests/fuzzing.py {one['kind']}:{one['seed']} --folder FOLDER"
+            lines += [
+                f"{one['kind']} {one['seed']} ({one['what']}): {'; '.join(one['problems'])}",
+                f"  repeat: {repeat}",
+            ]
+            lines += [f"  {line}" for line in one.get("err", "").splitlines()[-4:]]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

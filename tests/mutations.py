@@ -45,6 +45,8 @@ class Film(NamedTuple):
     marks: tuple[bytes, ...]
 
 
+_EXACT = {"fflags": "+bitexact"}  # no random numbers and dates in containers
+
 _MKV = tuple(map(bytes.fromhex, "2ad7b1 23e383 4489 1549a966 1654ae6b 1f43b675 1c53bb6b 55b0 63a2 e0 b0 e7".split()))
 _MP4 = b"mvhd tkhd mdhd stsd stts ctts stsc stsz stco elst stss avcC hvcC pasp colr mdat".split()
 _AVI = (b"avih", b"strh", b"strf", b"idx1", b"movi", b"00dc", b"LIST")
@@ -91,7 +93,7 @@ def make_film(path: Path, film: Film, frames: int = FRAMES) -> Path:
         header = b"YUV4MPEG2 W%d H%d F24:1 Ip A1:1 C420jpeg\n" % SIZE
         path.write_bytes(header + b"".join(b"FRAME\n" + data for data in planes))
         return path
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=_EXACT) as container:
         stream = container.add_stream(film.codec, rate=24, options=film.options)
         stream.width, stream.height = SIZE
         stream.pix_fmt = film.pix_fmt
@@ -224,7 +226,7 @@ def packets(data: bytes, rng: random.Random, suffix: str) -> bytes:
             _damage_packet(held, rng)
         file = io.BytesIO()
         file.name = f"x{suffix}"
-        with av.open(file, "w", format=_MUXERS.get(suffix)) as target:
+        with av.open(file, "w", format=_MUXERS.get(suffix), options=_EXACT) as target:
             out = {stream.index: target.add_stream_from_template(stream) for stream in streams}
             for index, payload, pts, dts, key, duration in held:
                 packet = av.Packet(payload)
