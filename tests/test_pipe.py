@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from io import BytesIO, RawIOBase
@@ -24,7 +25,7 @@ from tests.test_video import frames_of, moving, random_planes
 from vs_remaster import cli
 from vs_remaster.chroma import resize_chroma
 from vs_remaster.errors import InputError, RemasterError, UnsupportedError
-from vs_remaster.pipe import EXAMPLE, PipeOptions, remaster_pipe
+from vs_remaster.pipe import _PIECE, EXAMPLE, PipeOptions, _read, remaster_pipe
 from vs_remaster.references import Reference, load_references
 from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
 from vs_remaster.samples import _decode
@@ -546,3 +547,16 @@ def test_options_reach_the_engine(monkeypatch, command, folder):
     assert seen["options"] == PipeOptions(format="raw", size=(4, 6), pix_fmt="rgb24", matrix="bt2020", full_range=False)
     command(b"", "--range", "full", "--no-restore", "--no-color", *FAST)
     assert (seen["restore"], seen["colorize"], seen["options"].full_range) == (None, None, True)
+
+
+def test_memory_is_taken_as_the_bytes_come():
+    """A header may promise frames of gigabytes."""
+    tracemalloc.start()
+    try:
+        assert _read(BytesIO(bytes(1000)), 6 << 30) == bytes(1000)
+        assert tracemalloc.get_traced_memory()[1] < 3 * _PIECE
+    finally:
+        tracemalloc.stop()
+    data = np.random.default_rng(0).bytes(2 * _PIECE + 5)
+    stream = BytesIO(data + b"rest")
+    assert _read(stream, len(data)) == data and stream.read() == b"rest"

@@ -29,6 +29,7 @@ EXAMPLE = "ffmpeg -i FILE -f yuv4mpegpipe -strict -1 - | vs-remaster pipe --refe
 
 _MARK = b"FRAME\n"
 _LONGEST_LINE = 1024  # bytes
+_PIECE = 32 << 20  # bytes that are read at once, more than most frames have
 _PATIENCE = 2.0  # seconds for a read or write that is under way when all ends
 # How files begin that are piped in by mistake: (place, bytes, name).
 _LOOKS = (
@@ -248,12 +249,14 @@ class _Reader:
 
 
 def _read(stream: BinaryIO, size: int) -> bytearray:
-    """`size` bytes, fewer only at the end: a pipe gives what there is."""
-    data = bytearray(size)
-    done = 0
-    with memoryview(data) as room:
-        while done < size and (got := stream.readinto(room[done:])):
-            done += got
+    """`size` bytes, fewer only at the end: a pipe gives what there is. A header may promise anything: memory is taken
+    as the bytes come."""
+    data, done, got = bytearray(min(size, _PIECE)), 0, 1
+    while got and done < size:
+        data.extend(bytes(min(size, done + _PIECE) - len(data)))
+        with memoryview(data) as room:
+            while done < len(data) and (got := stream.readinto(room[done:])):
+                done += got
     del data[done:]
     return data
 
