@@ -253,3 +253,27 @@ def test_a_large_picture_costs_a_small_multiple_of_its_samples(tmp_path, kind, t
     made = subprocess.run([sys.executable, "-c", _READ, str(path)], capture_output=True, text=True, check=True)
     samples = 3 * side * side
     assert int(made.stdout) * 1024 < times * samples + (64 << 20)
+
+
+@pytest.mark.parametrize("kind", ["png", "tif", "tags"])
+def test_libraries_say_nothing_of_their_own(tmp_path, kind, capfd):
+    """libpng and libtiff write to stderr past Python, Pillow warns: our error is to be the only line."""
+    path = tmp_path / f"a.{'png' if kind == 'png' else 'tif'}"
+    samples = np.random.default_rng(0).integers(0, 1 << 16, (48, 64, 3), np.uint16)
+    if kind == "png":
+        rows = b"".join(b"\x09" + row.tobytes() for row in samples)  # there is no filter 9
+        head = struct.pack(">IIBBBBB", 64, 48, 16, 2, 0, 0, 0)
+        chunks = (b"IHDR" + head, b"IDAT" + zlib.compress(rows), b"IEND")
+        parts = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks)
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    else:
+        Image.fromarray((samples >> 8).astype(np.uint8)).save(path, compression="tiff_lzw")
+        data = bytearray(path.read_bytes())
+        if kind == "tags":
+            del data[len(data) - 40 :]
+        else:
+            data[200:1200] = bytes(1000)
+        path.write_bytes(data)
+    with pytest.raises(InputError, match="is damaged or not a picture"):
+        read_still(path)
+    assert capfd.readouterr().err == ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import math
+import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,6 +45,7 @@ SMALLEST = 16
 """Pixels of a side at least: less than that is no picture, and its colour would tint a whole film."""
 
 _MOST_BYTES = 2 << 30
+_HUSHED = threading.Lock()
 _STRIP = 1 << 20  # pixels that are worked on at once
 # Orientation in EXIF to (transpose first, then mirror left-right, then mirror top-bottom).
 _TURNS = {
@@ -103,7 +106,7 @@ def _opened(path: Path, what: str) -> Iterator[Image.Image | None]:
             name for name in _FORMATS if name in Image.OPEN and (name != "TGA" or path.suffix.lower() in _FORMATS[name])
         ]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow about large pictures: ours are bounded
+            warnings.simplefilter("ignore")  # of Pillow about large pictures, ours are bounded; and about broken tags
             try:
                 picture = Image.open(path, formats=formats)
             except Image.UnidentifiedImageError:
@@ -113,10 +116,10 @@ def _opened(path: Path, what: str) -> Iterator[Image.Image | None]:
                 _check_large(*size, what)
                 yield None
                 return
-        with picture:
-            _check_large(*picture.size, what)
-            _check_small(*picture.size, what)
-            yield picture
+            with picture:
+                _check_large(*picture.size, what)
+                _check_small(*picture.size, what)
+                yield picture
     except InputError:
         raise
     except Image.DecompressionBombError as error:
@@ -251,6 +254,7 @@ def _decoded(path: Path, picture: Image.Image | None, lines: int | None, what: s
         scale = 65535 if picture.mode == "I" and picture.format == "PPM" else 1
         if picture.mode == "I" and scale == 1:
             raise InputError(f"{what} has samples of 32 bits: save it with 8 or 16 bits")
+        _load(picture)
         return _Deep(np.asarray(picture, np.float32) / np.float32(scale), None, _orientation(picture))
     raw = str([tile.args for tile in picture.tile])
     if lines is not None and picture.format in ("JPEG", "MPO"):
@@ -263,9 +267,9 @@ def _decoded(path: Path, picture: Image.Image | None, lines: int | None, what: s
         # TIFFs come upright from OpenCV
         orientation = 1 if picture.format == "TIFF" else _orientation(picture)
         return _Deep(samples, convert if changes else None, orientation, multiplied="RGBa" in raw)
+    _load(picture)
     if picture.mode.startswith("I;16"):
         return _Deep(np.asarray(picture).astype(np.uint16), convert if changes else None, _orientation(picture))
-    picture.load()
     return _Eight(picture, convert)
 
 
@@ -301,12 +305,37 @@ def _deep_samples(path: Path) -> np.ndarray | None:
     log = cv2.utils.logging
     level = log.setLogLevel(log.LOG_LEVEL_SILENT)  # OpenCV's own lines about a broken file would come before our error
     try:
-        samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+        with _hushed():
+            samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
     finally:
         log.setLogLevel(level)
     return samples if samples is not None and samples.dtype.kind in "uf" and samples.dtype.itemsize <= 8 else None
+
+
+def _load(picture: Image.Image) -> None:
+    """Decode, where that is still to be done."""
+    with _hushed():
+        picture.load()
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep libpng and libtiff from writing about a broken file to stderr, past Python, before our one line of error.
+    Nothing of ours is said meanwhile; what other threads say in these milliseconds is lost."""
+    with _HUSHED, open(os.devnull, "wb") as nothing:
+        try:
+            kept = os.dup(2)
+        except OSError:  # stderr is closed
+            yield
+            return
+        try:
+            os.dup2(nothing.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _tiff_size(path: Path) -> tuple[int, int] | None:
@@ -323,7 +352,7 @@ def _tiff_size(path: Path) -> tuple[int, int] | None:
 
 def _orientation(picture: Image.Image) -> int:
     """What EXIF says of the way up, once the picture is decoded: it may stand behind it, and TIFFs are turned then."""
-    picture.load()
+    _load(picture)
     return picture.getexif().get(ExifTags.Base.Orientation, 1)
 
 
