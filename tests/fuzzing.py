@@ -516,7 +516,7 @@ def pipes(case: Case, base: Path) -> None:
     else:
         data = data[: rng.randrange(len(data))]
         size = rng.choice(
-            ("64x48", "0x0", "1x1", "32768x32768", "99999x1", f"{SIZE[0]}x{1 << 40}", "1x32768", "64x", "-1x4")
+            ("64x48", "0x0", "5x3", "32768x32768", "99999x1", f"{SIZE[0]}x{1 << 40}", "1x32768", "64x", "-1x4")
         )
         fmt = rng.choice(("gray", "yuv420p", "rgb24", "gray16le", "yuv444p16le", "pal8", "nv12", ""))
         how = ["--format", "raw", "--size", size, "--pix-fmt", fmt]
