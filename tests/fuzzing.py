@@ -680,6 +680,7 @@ def main() -> int:
     results.unlink(missing_ok=True)
     told = [one.split(":") for one in arguments.cases]
     cases = [(kind, seed) for kind, first, *last in told for seed in range(int(first), int(*last or [int(first) + 1]))]
+    cases.sort(key=lambda case: case[1])  # of every kind some, however little time there is
     end = time.monotonic() + 60 * arguments.minutes
     children = []
     for worker in range(arguments.jobs):
