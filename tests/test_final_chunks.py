@@ -254,8 +254,6 @@ def test_a_damaged_chunk_is_made_again(tmp_path, movies, codec):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(data)
-    with pytest.raises(RemasterError, match=rf"{path.name} is damaged.*4 of 5 chunks are kept"):
-        untouched(movies["varies"], output, codec=codec)
     untouched(movies["varies"], output, codec=codec)
     assert heard_and_seen(output) == frames
 

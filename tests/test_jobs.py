@@ -250,8 +250,6 @@ def test_a_chunk_that_is_not_whole_is_made_again(tmp_path, movie, place):
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 0xFF
         path.write_bytes(data)
-        with pytest.raises(RemasterError, match=rf"{path.name} is damaged.*5 of 6 chunks are kept"):
-            job(movie, output, None, colorize=None)
     before = stamps(tmp_path / "job")
     job(movie, output, None, colorize=None)
     after = stamps(tmp_path / "job")

@@ -65,7 +65,8 @@ def record_of(folder: Path, chunk: Chunk) -> Path:
 
 
 def recorded(folder: Path, chunk: Chunk) -> Record | None:
-    """The record of a chunk, whatever it was made by and whether its file is still there; None without."""
+    """The record of a chunk, whatever it was made by and whether its file is still there; None without, or where it is
+    damaged."""
     try:
         told = unsealed(read_bytes(record_of(folder, chunk)))
         told = {"damage": [None] * chunk.frames, **told}  # older records say nothing of it
@@ -229,7 +230,9 @@ class DamagedChunk(RemasterError):
 
 def damaged_chunk(folder: Path, chunk: Chunk) -> DamagedChunk:
     """The error that says so."""
-    return DamagedChunk(f"{file_of(folder, chunk)} is damaged: is the disk sound?")
+    return DamagedChunk(
+        f"{file_of(folder, chunk)} is damaged, is the disk sound? The command of the job makes it again"
+    )
 
 
 def read_chunk(folder: Path, chunk: Chunk, record: Record) -> Iterator[list[np.ndarray]]:

@@ -30,6 +30,10 @@ _TICK = 0.01
 _TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what the systems say of a lock that somebody has
 
 
+class DamagedPlan(InputError):
+    """The file that says what is to be done is not what was written."""
+
+
 class JobFolder:
     """A job's folder.
 
@@ -76,14 +80,18 @@ class JobFolder:
         """What `write_plan` wrote; None before that.
 
         Raises:
-            InputError: it is damaged, or of another version.
+            DamagedPlan: it is not what was written. InputError: it cannot be read, or is of another version.
         """
         try:
             plan = unsealed(read_bytes(self.plan))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self.plan} cannot be read ({error}): remove {self.path} and begin anew") from error
+        except OSError as error:
+            raise InputError(f"cannot read {self.plan}: {error.strerror}") from error
+        except ValueError as error:
+            raise DamagedPlan(
+                f"{self.plan} is damaged ({error}), is the disk sound? The command of the job makes it again"
+            ) from error
         version = plan.get("version")
         if version != VERSION:
             raise InputError(

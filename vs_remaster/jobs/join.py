@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ..encode import JoinedWriter
@@ -11,9 +14,15 @@ from ..errors import RemasterError
 from ..output import Atomic
 from ..planes import Frame
 from ..shares import SharesFile
-from .chunks import DamagedChunk, Record, forget, read_chunk
+from .chunks import DamagedChunk, Record, read_chunk
 from .final import check_headers, read_packets, reorder_of
 from .plan import Chunk, Work
+
+log = logging.getLogger(__name__)
+
+
+class MadeOtherwise(Exception):
+    """A chunk that was made again is not what it was: what has been written of the output is of no use."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,7 @@ class Joiner:
         chunks: all there are.
         records: of each.
         step: called for every frame.
+        again: makes a chunk that was damaged; what it raises ends the work.
 
     Raises:
         RemasterError: a chunk is not there.
@@ -34,6 +44,7 @@ class Joiner:
     chunks: Sequence[Chunk]
     records: Mapping[Chunk, Record]
     step: Callable[[], None]
+    again: Callable[[Chunk], Record]
 
     def __post_init__(self) -> None:
         gone = [chunk for chunk in self.chunks if chunk not in self.records]
@@ -48,7 +59,8 @@ class Joiner:
             shares: told which reference coloured what.
 
         Raises:
-            RemasterError: a chunk is damaged, or does not fit; nothing can be written.
+            RemasterError: a chunk is damaged and cannot be made again, or does not fit; nothing can be written.
+            MadeOtherwise: see there; all is to be joined anew, and will have what was made.
         """
         frames = list(self.work.survey.frames())
         if isinstance(writer, JoinedWriter):
@@ -56,25 +68,33 @@ class Joiner:
             check_headers(writer, self.records, self.work.folder)
         for chunk in self.chunks:
             self._tell(chunk, shares)
-            try:
-                self._put(chunk, frames, writer)
-            except DamagedChunk:
-                forget(self.work.folder, chunk)
-                raise
+            self._put(chunk, frames, writer)
 
     def _put(self, chunk: Chunk, frames: Sequence[Frame], writer: Any) -> None:
-        record, first = self.records[chunk], chunk.first - self.work.survey.start
+        first = chunk.first - self.work.survey.start
         if isinstance(writer, JoinedWriter):
-            for data, place, keyframe in self._stepped(read_packets(self.work.folder, chunk, record)):
+            for data, place, keyframe in self._whole(chunk, read_packets):
                 writer.write_packet(data, first + place, keyframe)
+                self.step()
             return
-        for frame, planes in zip(frames[first:], self._stepped(read_chunk(self.work.folder, chunk, record))):
+        for frame, planes in zip(frames[first:], self._whole(chunk, read_chunk)):
             writer.write(replace(frame, planes=planes))
-
-    def _stepped[Kept](self, coming: Iterator[Kept]) -> Iterator[Kept]:
-        for one in coming:
-            yield one
             self.step()
+
+    def _whole[Kept](self, chunk: Chunk, read: Callable[[Path, Chunk, Record], Iterator[Kept]]) -> Iterator[Kept]:
+        """All that a chunk holds. Where it is damaged, it is made again, and what was given before is left out."""
+        record, given = self.records[chunk], 0
+        try:
+            for one in read(self.work.folder, chunk, record):
+                yield one
+                given += 1
+            return
+        except DamagedChunk as error:
+            log.warning("%s", error)
+        made = self.again(chunk)
+        if replace(made, size=record.size) != record:
+            raise MadeOtherwise
+        yield from itertools.islice(read(self.work.folder, chunk, made), given, None)
 
     def _tell(self, chunk: Chunk, files: Sequence[SharesFile]) -> None:
         place = {name: index for index, name in enumerate(self.work.references)}

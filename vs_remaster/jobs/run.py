@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,10 +29,10 @@ from ..shares import SharesFile
 from ..shots import settle_for_film
 from ..texts import read_text
 from ..video import VideoReader
-from .chunks import Record, finished, forget
-from .folder import JobFolder
+from .chunks import Record, damaged_chunk, finished, forget
+from .folder import DamagedPlan, JobFolder
 from .identity import compare, computation, fingerprint
-from .join import Joiner
+from .join import Joiner, MadeOtherwise
 from .maker import ChunkMaker
 from .options import Chunks, JobOptions
 from .plan import (
@@ -161,13 +161,25 @@ def remaster_job(
                 log.info("%d chunks planned: edit %s, then run without --plan", len(job.chunks), folder.shots)
                 return Done(0, job.survey.truncated)
             with _resumable(job), reserved(output) as give_way:
-                job.make(options, write.codec, watch, look, check)
+                way = _Way(options, write.codec, watch, look, check)
+                job.make(way)
                 give_way()
-                frames = job.join(output, write, shares, watch, check)
+                frames = job.join(output, write, shares, way)
             finished(folder.path)
             if not (options.folder or options.keep):
                 job.finish()
     return Done(frames, job.survey.truncated)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """What chunks are made with, and who is told; see `remaster_job`."""
+
+    options: JobOptions
+    codec: str
+    watch: Watch
+    look: Callable[[Picture], None]
+    check: Callable[[], None]
 
 
 class _Job:
@@ -204,7 +216,7 @@ class _Job:
         restore, colorize = options_of(self._restore), options_of(self._colorize)
         windows = windows_of(restore, colorize)
         told = self._computed = self.identity()
-        plan = self.folder.read_plan()
+        plan = self._plan()
         if plan is None:
             plan = self._survey(told, windows, options, watch, check)
         else:
@@ -233,6 +245,13 @@ class _Job:
             self._coding(),
         )
         self.chunks = plan_chunks(self._work, told["film"], plan["chunks"], settings, given, own)
+
+    def _plan(self) -> dict[str, Any] | None:
+        try:
+            return self.folder.read_plan()
+        except DamagedPlan as error:  # chunks know themselves what they are of
+            log.warning("%s", error)
+            return None
 
     def identity(self) -> dict[str, Any]:
         """What must not change while a job is under way."""
@@ -297,21 +316,18 @@ class _Job:
         found = ((chunk, finished(self.folder.chunks, chunk)) for chunk in self.chunks)
         return {chunk: record for chunk, record in found if record}
 
-    def make(
-        self,
-        options: JobOptions,
-        codec: str,
-        watch: Watch,
-        look: Callable[[Picture], None],
-        check: Callable[[], None],
-    ) -> None:
+    def make(self, way: _Way) -> None:
         """Make every chunk that is not there."""
         done = self.records()
         todo = [chunk for chunk in self.chunks if chunk not in done]
-        frames = sum(chunk.frames for chunk in self.chunks)
         log.info("%s", self._summary(len(done), len(todo)))
-        guess = bytes_a_frame(frame_bytes(self._reader.info, self._out), options.chunks, codec, done)
-        tally = Tally(watch, frames, done, self.folder.path, guess)
+        self._make(todo, done, way)
+
+    def _make(self, todo: Sequence[Chunk], done: dict[Chunk, Record], way: _Way) -> None:
+        options, check = way.options, way.check
+        frames = sum(chunk.frames for chunk in self.chunks)
+        guess = bytes_a_frame(frame_bytes(self._reader.info, self._out), options.chunks, way.codec, done)
+        tally = Tally(way.watch, frames, done, self.folder.path, guess)
         tally.tell()
         if not todo:
             return
@@ -332,7 +348,7 @@ class _Job:
             }
             with ChunkMaker(self._work, **loaded) as maker:
                 for chunk in todo:
-                    record = maker.make(chunk, progress=tally.frames, look=look, check=check)
+                    record = maker.make(chunk, progress=tally.frames, look=way.look, check=check)
                     tally.finished(chunk, record)
 
     def _summary(self, done: int, todo: int) -> str:
@@ -347,19 +363,42 @@ class _Job:
         frames, samples = self.survey.end - self.survey.start, frame_bytes(self._reader.info, self._out)
         return disk_text(frames, samples, chunks, codec, self.records())
 
-    def join(
-        self, output: Path, write: OutputOptions, shares: Path | None, watch: Watch, check: Callable[[], None]
+    def join(self, output: Path, write: OutputOptions, shares: Path | None, way: _Way) -> int:
+        """Give all chunks in order to the encoder; frames written. Those that turn out to be damaged are made again,
+        once each."""
+        mended: set[Chunk] = set()
+
+        def again(chunk: Chunk) -> Record:
+            forget(self.folder.chunks, chunk)
+            if chunk in mended:
+                raise damaged_chunk(self.folder.chunks, chunk)
+            mended.add(chunk)
+            self._make([chunk], self.records(), way)
+            return self.records()[chunk]
+
+        while True:
+            try:
+                return self._join(output, write, shares, way, again)
+            except MadeOtherwise:
+                log.info("frames of a chunk that was made again are others: beginning anew with %s", output)
+
+    def _join(
+        self,
+        output: Path,
+        write: OutputOptions,
+        shares: Path | None,
+        way: _Way,
+        again: Callable[[Chunk], Record],
     ) -> int:
-        """Give all chunks in order to the encoder; frames written."""
         survey, reader = self.survey, self._reader
         reader.cut, reader.end_pts, reader.count = survey.cut, survey.end_pts, survey.end - survey.start
         frames = itertools.count(1)
 
         def step() -> None:
-            check()
-            watch.told("encode", next(frames), reader.count)
+            way.check()
+            way.watch.told("encode", next(frames), reader.count)
 
-        joiner = Joiner(self._work, self.chunks, self.records(), step)
+        joiner = Joiner(self._work, self.chunks, self.records(), step, again)
         references = list(self._work.references.values())
         with (
             open_output(output, reader, self._out, write, self._work.coding is not None) as writer,
