@@ -34,7 +34,7 @@ class Joiner:
         chunks: all there are.
         records: of each.
         step: called for every frame.
-        again: makes a chunk that was damaged; what it raises ends the work.
+        again: makes a chunk that was damaged, but not twice; what it raises ends the work.
 
     Raises:
         RemasterError: a chunk is not there.
@@ -84,17 +84,18 @@ class Joiner:
     def _whole[Kept](self, chunk: Chunk, read: Callable[[Path, Chunk, Record], Iterator[Kept]]) -> Iterator[Kept]:
         """All that a chunk holds. Where it is damaged, it is made again, and what was given before is left out."""
         record, given = self.records[chunk], 0
-        try:
-            for one in read(self.work.folder, chunk, record):
-                yield one
-                given += 1
-            return
-        except DamagedChunk as error:
-            log.warning("%s", error)
-        made = self.again(chunk)
-        if replace(made, size=record.size) != record:
-            raise MadeOtherwise
-        yield from itertools.islice(read(self.work.folder, chunk, made), given, None)
+        while True:
+            try:
+                for one in itertools.islice(read(self.work.folder, chunk, record), given, None):
+                    yield one
+                    given += 1
+                return
+            except DamagedChunk as error:
+                log.warning("%s", error)
+            made = self.again(chunk)
+            if replace(made, size=record.size) != record:
+                raise MadeOtherwise
+            record = made
 
     def _tell(self, chunk: Chunk, files: Sequence[SharesFile]) -> None:
         place = {name: index for index, name in enumerate(self.work.references)}
