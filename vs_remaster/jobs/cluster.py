@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import pickle
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +34,8 @@ _PIECE = 64 << 20  # bytes of a film in one object
 _RESTARTS = 10  # of an actor
 _RETRIES = 3  # of a chunk
 _TICK = 0.5  # seconds between two looks at what is done
+_LONG = 10.0  # seconds after which it is said that no worker has come
+_PATIENCE = 2.0  # seconds that workers have to clean up
 
 _Made = tuple[Chunk, Record, bytes | None]
 
@@ -49,7 +55,8 @@ def make_on_ray(
     Args:
         address: `auto`, `local` (a cluster of this machine alone, for as long as the job runs), `HOST:PORT` or
             `ray://HOST:PORT`.
-        count: workers; None: as many as the cluster has room for.
+        count: workers; None: as many as the cluster has room for, and never more. Those that come begin at once; the
+            others join in when what they need is free.
         work: see `Work`.
         todo: the chunks.
         tally: told what is done, chunk by chunk.
@@ -62,35 +69,69 @@ def make_on_ray(
     """
     try:
         import ray
-        from ray.util import ActorPool
     except ImportError as error:
         raise UnsupportedError("--ray needs Ray: pip install 'vs-remaster[cluster]'") from error
     with _connected(ray, address):
         needs = _needs(ray, work)
-        count = min(_room(ray, needs) if count is None else count, len(todo))
-        shared = ray.put(pickle.dumps(work))
+        room = _room(ray, needs)
+        if count is not None and count > room:
+            log.warning("the Ray cluster has room for %d of %d workers: no more are used", room, count)
+        count = min(room if count is None else count, room, len(todo))
         kind = ray.remote(max_restarts=_RESTARTS, max_task_retries=_RETRIES, **needs)(_Worker)
+        workers = [kind.remote() for _ in range(count)]
         try:
-            actors = [kind.remote() for _ in range(count)]
-            film = None
-            if stream or not all(ray.get([actor.sees_files.remote(shared) for actor in actors])):
-                log.info("film and chunks go through Ray")
-                film = [(name, [ray.put(piece) for piece in pieces]) for name, pieces in _pieces(work.source)]
-            pool = ActorPool(actors)
-            for chunk in todo:
-                pool.submit(lambda actor, chunk: actor.make.remote(shared, film, chunk), chunk)
-            while pool.has_next():
-                check()
-                with contextlib.suppress(TimeoutError):
-                    chunk, record, data = pool.get_next_unordered(timeout=_TICK)
-                    if data is not None:
-                        take_chunk(work.folder, chunk, record, data)
-                    tally.frames(chunk.frames)
-                    tally.finished(chunk, record)
+            for chunk, record, data in _made(ray, workers, work, todo, check, stream):
+                if data is not None:
+                    take_chunk(work.folder, chunk, record, data)
+                tally.frames(chunk.frames)
+                tally.finished(chunk, record)
         except ray.exceptions.RayTaskError as error:
             raise _told(error.cause) from error
         except ray.exceptions.RayError as error:
             raise RemasterError(f"Ray gave up on a worker: {_line(error)}") from error
+        finally:
+            _end(ray, workers)
+
+
+def _made(
+    ray: Any, workers: Sequence[Any], work: Work, todo: Sequence[Chunk], check: Callable[[], None], stream: bool
+) -> Iterator[_Made]:
+    """Chunks as they are made by those workers that have come, and what is made of each; nothing here waits for long
+    without a `check`."""
+    shared = ray.put(pickle.dumps(work))
+    coming = {worker.sees_files.remote(shared): worker for worker in workers}
+    running: dict[Any, Any] = {}
+    film: list[tuple[str, list[Any]]] | None = None
+    left = list(reversed(todo))
+    films: dict[Any, Any] = {}
+    waits = time.monotonic() + _LONG
+    while left or running:
+        ready, _ = ray.wait([*running, *coming], timeout=_TICK)
+        check()
+        if not films and time.monotonic() > waits:
+            log.info("waiting for room on the Ray cluster: what a worker needs is taken")
+            waits = math.inf
+        for one in ready:
+            answer = ray.get(one)
+            if one in running:
+                worker = running.pop(one)
+                yield answer
+            else:
+                worker = coming.pop(one)
+                if (stream or not answer) and film is None:
+                    log.info("film and chunks go through Ray")
+                    film = [(name, [ray.put(piece) for piece in pieces]) for name, pieces in _pieces(work.source)]
+                films[worker] = film if stream or not answer else None
+            if left:
+                running[worker.make.remote(shared, films[worker], left.pop())] = worker
+
+
+def _end(ray: Any, workers: Sequence[Any]) -> None:
+    """Let workers clean up, as far as they are not in the middle of a chunk, and end them; see `_Scratch`."""
+    with contextlib.suppress(Exception):  # of a cluster that is gone, or of workers that are
+        ray.wait([worker.close.remote() for worker in workers], num_returns=len(workers), timeout=_PATIENCE)
+        for worker in workers:
+            ray.kill(worker)
 
 
 class _Worker:
@@ -99,7 +140,7 @@ class _Worker:
     def __init__(self) -> None:
         take_over()
         self._maker: ChunkMaker | None = None
-        self._scratch: tempfile.TemporaryDirectory | None = None
+        self._scratch: _Scratch | None = None
         self._work: Work
 
     def sees_files(self, work: bytes) -> bool:
@@ -121,8 +162,8 @@ class _Worker:
         if self._maker is None:
             self._work = pickle.loads(work)
             if film is not None:
-                self._scratch = tempfile.TemporaryDirectory(prefix="vs-remaster-")
-                place = Path(self._scratch.name)
+                self._scratch = self._scratch or _Scratch()
+                place = self._scratch.path
                 self._work = replace(self._work, source=_fetch(film, place, self._work.source), folder=place)
             self._maker = ChunkMaker(self._work).__enter__()
         record = self._maker.make(chunk)
@@ -132,6 +173,40 @@ class _Worker:
         data = path.read_bytes()
         path.unlink()
         return chunk, record, data
+
+    def close(self) -> None:
+        """Remove what was fetched."""
+        if self._maker is not None:
+            self._maker.__exit__(None, None, None)
+            self._maker = None
+        if self._scratch is not None:
+            self._scratch.close()
+            self._scratch = None
+
+
+class _Scratch:
+    """A folder for a film that was fetched. It goes when this process ends, also when it is killed: a process beside it
+    waits for that.
+
+    Attributes:
+        path: of the folder.
+    """
+
+    _CLEAN = "import shutil, sys; sys.stdin.read(); shutil.rmtree(sys.argv[1], ignore_errors=True)"
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="vs-remaster-film-"))
+        self._cleaner = subprocess.Popen(
+            [sys.executable, "-I", "-c", self._CLEAN, str(self.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # what ends this process and its kin does not end it
+        )
+
+    def close(self) -> None:
+        """Remove it."""
+        self._cleaner.communicate()
 
 
 def _fetch(film: list[tuple[str, list[Any]]], place: Path, source: Path) -> Path:
@@ -201,11 +276,13 @@ def _room(ray: Any, needs: dict[str, Any]) -> int:
     Raises:
         UnsupportedError: none.
     """
-    there = ray.cluster_resources()
     each, name = (needs["num_gpus"], "GPU") if "num_gpus" in needs else (needs["num_cpus"], "CPU")
-    count = int(there.get(name, 0) // each)
+    there = [node["Resources"].get(name, 0) for node in ray.nodes() if node["Alive"]]
+    count = sum(int(free // each) for free in there)
     if not count:
-        raise UnsupportedError(f"a worker needs {each} {name}, the Ray cluster has {there.get(name, 0):g}")
+        raise UnsupportedError(
+            f"a worker needs {each} {name}, the machines of the Ray cluster have {max(there, default=0):g} at most"
+        )
     return count
 
 
