@@ -12,9 +12,11 @@ import logging
 import math
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -250,6 +252,7 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         return
     local = {"include_dashboard": False} if address == "local" else {}
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers of a cluster that it starts
+    terminate = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
@@ -257,6 +260,8 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
             f"no Ray cluster at {address!r} ({_line(error)}): start one with ray start --head"
         ) from error
     try:
+        if threading.current_thread() is threading.main_thread() and terminate is not None:
+            signal.signal(signal.SIGTERM, terminate)  # Ray has put its own there, which knows nothing of our end
         yield
     finally:
         ray.shutdown()
