@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from . import __version__
-from .errors import InputError, RemasterError
+from .errors import InputError, RemasterError, system_text
 from .process import take_over
 from .progress import Lines, Progress
 
@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except RemasterError as error:
         return _fail(str(error), 2)
+    except OSError as error:
+        return _fail(system_text(error), 2)
     except KeyboardInterrupt as stop:
         return _fail(str(stop) or "stopped", 130)
     except (MemoryError, RuntimeError) as error:

@@ -13,3 +13,9 @@ class InputError(RemasterError):
 
 class UnsupportedError(RemasterError):
     """What was asked for is sound, but this version, this machine or this format cannot do it."""
+
+
+def system_text(error: OSError) -> str:
+    """What the system refused, in one line with the name of the file, where it is known."""
+    names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    return f"{names}: {error.strerror or error}" if names else str(error.strerror or error)

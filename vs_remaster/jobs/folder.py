@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,6 +26,7 @@ _PLAN, _SHOTS, _SHARES, _LOCK, _CHUNKS, _ALIGNED = (
     "job.json", "shots.toml", "shares.json", "lock", "chunks", "aligned"
 )  # fmt: skip
 
+_LONGEST, _NAME = 255, 240  # bytes of a name; of it, where not all of it has room
 _PATIENCE = 1.0  # seconds that a lock is waited for: those who look at it have it for some microseconds
 _TICK = 0.01
 _TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what the systems say of a lock that somebody has
@@ -57,7 +59,10 @@ class JobFolder:
     @classmethod
     def beside(cls, output: Path) -> JobFolder:
         """The folder of an output, where no other is asked for."""
-        return cls(output.with_name(f"{output.name}.job"))
+        name, known = output.name, os.fsencode(output.name)
+        if len(known) > _LONGEST - len(".job"):
+            name = f"{known[:_NAME].decode(errors='ignore')}-{zlib.crc32(known):08x}"
+        return cls(output.with_name(f"{name}.job"))
 
     def make(self) -> None:
         """Make it, unless it is there.

@@ -16,7 +16,7 @@ import torch
 from ..codecs import codec_info
 from ..encode import JoinedWriter
 from ..encoding import Encoding
-from ..errors import InputError, RemasterError
+from ..errors import InputError, RemasterError, system_text
 from ..files import reserved
 from ..job import Done, OutputOptions, open_output, to_color
 from ..output import OutputFormat, check_output, output_format, write_whole
@@ -454,6 +454,8 @@ def _resumable(job: _Job) -> Iterator[None]:
         yield
     except RemasterError as error:
         raise type(error)(f"{error}; {kept()}") from error
+    except OSError as error:
+        raise RemasterError(f"{system_text(error)}; {kept()}") from error
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(f"stopped; {kept()}") from error
     except SystemExit:
