@@ -20,11 +20,13 @@ import torch
 
 from tests.job_films import FAST, heard_and_seen, run_and_kill, write_film, write_reference, write_references
 from vs_remaster import cli
-from vs_remaster.errors import InputError
+from vs_remaster.aligning import _stamp as stamp_of_film
+from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.job import OutputOptions, remaster_film
+from vs_remaster.jobs import cluster
 from vs_remaster.jobs.cursor import Cursor
 from vs_remaster.jobs.folder import JobFolder
-from vs_remaster.jobs.identity import digest, together
+from vs_remaster.jobs.identity import digest, fingerprint, together
 from vs_remaster.jobs.looks import ShotLooks
 from vs_remaster.jobs.plan import chunk_table
 from vs_remaster.jobs.run import JobOptions, remaster_job
@@ -170,6 +172,21 @@ def test_pictures_in_and_out(tmp_path, movie):
     files = sorted(f.name for f in (tmp_path / "direct").iterdir())
     assert len(files) == 40
     assert all((tmp_path / "out" / name).read_bytes() == (tmp_path / "direct" / name).read_bytes() for name in files)
+
+
+def test_what_systems_leave_in_folders_is_no_part_of_a_film(tmp_path):
+    folder = tmp_path / "film"
+    folder.mkdir()
+    for i in range(3):
+        (folder / f"{i}.png").write_bytes(bytes([i]))
+    before = fingerprint(folder), stamp_of_film(folder), [name for name, _ in cluster._pieces(folder)]
+    assert before[2] == ["0.png", "1.png", "2.png"]
+    for name in (".DS_Store", "._0.png", "Thumbs.db", "desktop.ini", "notes.txt"):
+        (folder / name).write_bytes(b"left by a system")
+    (folder / "@eaDir").mkdir()
+    assert (fingerprint(folder), stamp_of_film(folder), [name for name, _ in cluster._pieces(folder)]) == before
+    (folder / "3.png").write_bytes(b"new")
+    assert fingerprint(folder) != before[0] and stamp_of_film(folder) != before[1]
 
 
 # --- going on ---

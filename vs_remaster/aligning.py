@@ -23,6 +23,7 @@ from .errors import InputError
 from .files import write_whole
 from .fingerprints import Area, Fingerprints, colourfulness, luma_of, picture_area
 from .manifest import NAME, Entry, Manifest, Origin, check_weight, write_manifest
+from .pictures import files_of
 from .references import FILM_EXTENSIONS, Reference, load_references
 from .remaster import ColorizeOptions, Colorizer
 from .samples import decode_rgb
@@ -203,7 +204,7 @@ def _aligned(path: Path, source: Path, place: Path, colorize: ColorizeOptions | 
 
 def _stamp(path: Path) -> list[int | str]:
     """Tells a film from another one without reading it."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = files_of(path) if path.is_dir() else [path]
     stats = [file.stat() for file in files]
     newest = max((stat.st_mtime_ns for stat in stats), default=0)
     return [str(path.absolute()), len(files), sum(stat.st_size for stat in stats), newest]

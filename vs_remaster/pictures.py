@@ -31,6 +31,12 @@ PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", 
 PICTURE_RATE = Fraction(24)
 
 
+def files_of(folder: Path) -> list[Path]:
+    """The pictures of a folder that is a film, in their order; what else lies there is none of its frames."""
+    found = (f for f in folder.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES and not f.name.startswith("."))
+    return sorted(found, key=_natural)
+
+
 class PictureFolder:
     """The pictures of a folder as the frames of a film."""
 
@@ -38,10 +44,7 @@ class PictureFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.files = sorted(
-            (f for f in path.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES and not f.name.startswith(".")),
-            key=_natural,
-        )
+        self.files = files_of(path)
         if not self.files:
             raise InputError(f"{path} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
         self._layout: PixelLayout | None = None

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RemasterError, UnsupportedError
+from ..pictures import files_of
 from ..process import take_over
 from .chunks import Record, file_of, take_chunk
 from .maker import ChunkMaker
@@ -235,9 +236,8 @@ def _pieces(source: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
     if not source.is_dir():
         yield "", read(source)
         return
-    for path in sorted(source.iterdir()):
-        if path.is_file():
-            yield path.name, read(path)
+    for path in files_of(source):
+        yield path.name, read(path)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from .. import weights
 from ..engines import choose_device, choose_precision
 from ..errors import InputError
 from ..options import AUTOMATIC
+from ..pictures import files_of
 from ..references import Reference
 from ..remaster import ColorizeOptions, RestoreOptions, chosen_model
 
@@ -48,11 +49,11 @@ def fingerprint(path: Path) -> str:
     """Tell a film from another, or from what it was before: the SHA-256 of the file.
 
     For a file of more than 1 GiB, which would take long to read: of its size, its time and 16 MiB each at its start,
-    middle and end. For a folder: of the names, sizes and times of its files.
+    middle and end. For a folder: of the names, sizes and times of its pictures.
     """
     digest = hashlib.sha256()
     if path.is_dir():
-        for file in sorted(path.iterdir()):
+        for file in sorted(files_of(path)):
             stat = file.stat()
             digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
