@@ -263,7 +263,8 @@ def merge_films(
 
             def put(picture: Picture) -> None:
                 nonlocal written
-                writer.write(from_picture(picture, picture.payload, info, out, colored=True, luma_kept=True))
+                # with weight 0 no colour is new
+                writer.write(from_picture(picture, picture.payload, info, out, colored=weight > 0, luma_kept=True))
                 written += 1
                 progress(written, reader.expected)
 

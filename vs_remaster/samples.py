@@ -112,7 +112,8 @@ def encode(
         planes: of the source.
         samples: what they mean.
         out: the samples wanted.
-        colored: chroma is new; otherwise that of the source stays, bit-exact where it was not changed.
+        colored: chroma is new, and reduced where luma cannot show it; otherwise that of the source stays, bit-exact
+            where it was not changed.
 
     Returns:
         Planes for `out`; some may be those that were given.
@@ -129,6 +130,9 @@ def encode(
         made = _encode(decode_luma(planes, samples) if luma is None else luma, out, chroma=False)
     if out.kind == "gray":
         return made
+    if colored and chroma is not None:
+        luma = decode_luma(planes, samples) if luma is None else luma
+        return made + _new_chroma(luma, chroma, out)
     return made + _chroma_planes(chroma, planes, samples, out, colored)
 
 
@@ -192,6 +196,15 @@ def _chroma_planes(
     if not change.any():
         return list(planes[1:])
     return _encode(_decode(planes[1:], samples, chroma=True) + _shrink(change, size, out), out, chroma=True)
+
+
+def _new_chroma(luma: torch.Tensor, chroma: torch.Tensor, out: Samples) -> list[np.ndarray]:
+    """Planes of chroma that luma did not come with: what luma cannot show, as any colour in black, is made paler."""
+    matrix = _linear(out.matrix)
+    fitted = fit_gamut(luma, convert_chroma(chroma, "bt709", matrix), matrix)
+    size = plane_sizes("yuv", luma.shape[-1], luma.shape[-2], out.subsampling)[1]
+    fitted = resize_chroma(fitted, size, out.siting, subsampling=out.subsampling)
+    return _encode(convert_chroma(fitted, matrix, out.matrix), out, chroma=True)
 
 
 def _upsample(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tensor:
