@@ -21,7 +21,7 @@ import torch
 from tests.job_films import FAST, heard_and_seen, run_and_kill, write_film, write_reference, write_references
 from vs_remaster import cli
 from vs_remaster.aligning import _stamp as stamp_of_film
-from vs_remaster.errors import InputError, RemasterError
+from vs_remaster.errors import InputError
 from vs_remaster.job import OutputOptions, remaster_film
 from vs_remaster.jobs import cluster
 from vs_remaster.jobs.cursor import Cursor

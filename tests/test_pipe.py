@@ -25,7 +25,7 @@ from tests.test_video import frames_of, moving, random_planes
 from vs_remaster import cli
 from vs_remaster.chroma import resize_chroma
 from vs_remaster.errors import InputError, RemasterError, UnsupportedError
-from vs_remaster.pipe import _PIECE, EXAMPLE, PipeOptions, _read, remaster_pipe
+from vs_remaster.pipe import EXAMPLE, PipeOptions, _read, remaster_pipe
 from vs_remaster.references import Reference, load_references
 from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
 from vs_remaster.samples import _decode
@@ -549,14 +549,18 @@ def test_options_reach_the_engine(monkeypatch, command, folder):
     assert (seen["restore"], seen["colorize"], seen["options"].full_range) == (None, None, True)
 
 
-def test_memory_is_taken_as_the_bytes_come():
-    """A header may promise frames of gigabytes."""
+@pytest.mark.parametrize("size", [(32768, 32768), (16384, 16384)])
+def test_a_header_of_monstrous_frames_is_refused(size):
+    stream = BytesIO(b"YUV4MPEG2 W%d H%d F24:1 C444p16\n" % size)
+    with pytest.raises(InputError, match=rf"a size of {size[0]}x{size[1]} pixels cannot be right: .* 134 million"):
+        remaster_pipe(stream, BytesIO(), restore=RestoreOptions(), colorize=None)
+
+
+def test_memory_for_a_frame_is_taken_as_its_bytes_come():
+    stream = BytesIO(bytes(1000))
     tracemalloc.start()
-    try:
-        assert _read(BytesIO(bytes(1000)), 6 << 30) == bytes(1000)
-        assert tracemalloc.get_traced_memory()[1] < 3 * _PIECE
-    finally:
-        tracemalloc.stop()
-    data = np.random.default_rng(0).bytes(2 * _PIECE + 5)
-    stream = BytesIO(data + b"rest")
-    assert _read(stream, len(data)) == data and stream.read() == b"rest"
+    assert _read(stream, 800 << 20) == bytes(1000)
+    assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    tracemalloc.stop()
+    data = bytes(range(256)) * (300 << 10)  # more than is waited for at once
+    assert _read(BytesIO(data), len(data)) == data and _read(BytesIO(data), len(data) + 1) == data

@@ -29,7 +29,7 @@ EXAMPLE = "ffmpeg -i FILE -f yuv4mpegpipe -strict -1 - | vs-remaster pipe --refe
 
 _MARK = b"FRAME\n"
 _LONGEST_LINE = 1024  # bytes
-_PIECE = 32 << 20  # bytes that are read at once, more than most frames have
+_PIECE = 32 << 20  # bytes that are waited for at once; a frame of 4096 x 2160 in 4:2:0 of 10 bits has 27 million
 _PATIENCE = 2.0  # seconds for a read or write that is under way when all ends
 # How files begin that are piped in by mistake: (place, bytes, name).
 _LOOKS = (
@@ -249,15 +249,19 @@ class _Reader:
 
 
 def _read(stream: BinaryIO, size: int) -> bytearray:
-    """`size` bytes, fewer only at the end: a pipe gives what there is. A header may promise anything: memory is taken
-    as the bytes come."""
-    data, done, got = bytearray(min(size, _PIECE)), 0, 1
-    while got and done < size:
-        data.extend(bytes(min(size, done + _PIECE) - len(data)))
+    """`size` bytes, fewer only at the end: a pipe gives what there is. Memory is taken as they come, for who says how
+    many there will be may be mistaken."""
+    data = bytearray()
+    while len(data) < size:
+        done = len(data)
+        data += bytes(min(size - done, _PIECE))
+        end = len(data)
         with memoryview(data) as room:
-            while done < len(data) and (got := stream.readinto(room[done:])):
+            while done < end and (got := stream.readinto(room[done:])):
                 done += got
-    del data[done:]
+        if done < end:
+            del data[done:]
+            break
     return data
 
 

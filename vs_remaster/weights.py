@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import re
+import textwrap
 import warnings
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from . import folders
 from .errors import InputError
@@ -33,6 +38,9 @@ _AUTHORS = "github.com/satoshiiizuka/siggraphasia2019_remastering"
 _RTN_AUTHORS = "github.com/raywzy/Bringing-Old-Films-Back-to-Life"
 _RAFT_WANTED = "raft-sintel.pth or raft-things.pth of RAFT's authors (github.com/princeton-vl/RAFT)"
 _NAME = r"[A-Za-z0-9_]+"
+_FACTORIES = (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn)
+_BESIDE = 1 << 24  # numbers of a network that are computed, or stand only for a moment
+_MOST_BYTES = 4 << 30  # of the authors' files, the largest has 0.3
 
 
 def folder() -> Path:
@@ -161,6 +169,42 @@ def _read(path: Path, tensors: bool = True) -> tuple[dict[str, str], dict[str, t
     return header, state
 
 
+def _header(path: Path) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
+    """Header and shapes of the tensors of a weight file; no tensor is read."""
+    header, _ = _read(path, tensors=False)
+    try:
+        with safe_open(str(path), "pt") as file:
+            return header, {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read weights {str(path)!r}: {error}; give a .safetensors file") from error
+
+
+def _settings(stored: str | None, instead: dict[str, int]) -> str | None:
+    """Hyper-parameters as JSON with others in place of some; what is no JSON is for `build` to say."""
+    try:
+        held = json.loads(stored or "{}")
+    except (ValueError, RecursionError):
+        return stored
+    return json.dumps({**held, **instead}) if instead and isinstance(held, dict) else stored
+
+
+class _Room(TorchFunctionMode):
+    """Where networks are built that have as many numbers as a file, or a few more that are none of its weights: a file
+    of some bytes can ask for any number of gigabytes."""
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self._left = numbers + _BESIDE
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if func in _FACTORIES:
+            size = (kwargs or {}).get("size", args[0] if args and not isinstance(args[0], int) else args)
+            self._left -= math.prod(size)
+            if self._left < 0:
+                raise ValueError("it needs more numbers than the file has")
+        return func(*args, **(kwargs or {}))
+
+
 def load_weights(path: Path, network: str | None = None, **config: int) -> nn.Module:
     """Load a weight file into the network that its header names, in float32, ready for inference.
 
@@ -172,19 +216,27 @@ def load_weights(path: Path, network: str | None = None, **config: int) -> nn.Mo
     Raises:
         InputError: not a weight file, another network, or tensors that do not fit.
     """
-    header, state = _read(path)
+    header, shapes = _header(path)
     held = header["network"]
     if network and network not in (held, task(held)):
         raise InputError(f"{str(path)!r} holds a {held}, not a {network}; give weights of a {network}")
     if held == "restorer":  # a file from before there were these parts does not name them
-        parts = {key.split(".")[0] for key in state}
+        parts = {key.split(".")[0] for key in shapes}
         config = {part: 0 for part in ("far", "need", "gate") if part not in parts} | config
-    settings = header.get("config")
-    net = build(held, json.dumps({**json.loads(settings or "{}"), **config}) if config else settings)
+    numbers = sum(math.prod(shape) for shape in shapes.values())
+    with _Room(numbers):
+        net = build(held, _settings(header.get("config"), config))
+    own = sum(value.numel() for value in net.state_dict().values())
+    if numbers > 2 * own:
+        raise InputError(
+            f"weights {str(path)!r} do not fit network {held!r}: they are {numbers} numbers, the network has {own}"
+        )
+    _, state = _read(path)
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        first = textwrap.shorten(first, 300, placeholder=" ...")  # a whole network may be missing
         raise InputError(f"weights {str(path)!r} do not fit network {header['network']!r}: {first}") from error
     return net.eval().requires_grad_(False)
 
@@ -281,14 +333,27 @@ def _check_md5(path: Path) -> None:
 def _unpickle(path: Path, wanted: str) -> dict:
     """What a file of `torch.save` holds, tensors and plain containers only: nothing in it is run."""
     try:
+        if path.stat().st_size > _MOST_BYTES or _swells(path):
+            raise InputError(f"{str(path)!r} is larger than any file of weights that is known; {wanted}")
         with warnings.catch_warnings(action="ignore"):  # what torch thinks of the way it was pickled
             return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}; {wanted}") from error
     except Exception as error:  # whatever a file that is none of ours makes torch or pickle say
         raise InputError(f"{str(path)!r} is no file of torch weights, or it is damaged; {wanted}") from error
 
 
+def _swells(path: Path) -> bool:
+    """Whether a file is an archive that holds more than it has bytes: PyTorch packs nothing."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size
+
+
 def sha256(path: Path) -> str:
     """Hex digest of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,6 +19,8 @@ from .samples import Kind, Samples, plane_sizes
 MAGIC = b"YUV4MPEG2 "
 LARGEST = 32768
 """Pixels of a side; whoever says more is mistaken."""
+MOST_PIXELS = 1 << 27
+"""Of a frame: 16384 x 8192."""
 
 _FORMAT = re.compile(r"mono(?P<mono>\d+)?|(?P<ratio>420|422|444|411)(p(?P<bits>\d+))?|420(?P<siting>jpeg|mpeg2|paldv)")
 _SITINGS = {"420": "center", "jpeg": "center", "mpeg2": "left", "paldv": "topleft"}
@@ -47,6 +49,11 @@ class RawFormat(Samples):
             raise InputError(
                 f"a size of {self.width}x{self.height} pixels cannot be right: "
                 f"frames of 1x1 to {LARGEST}x{LARGEST} are taken"
+            )
+        if self.width * self.height > MOST_PIXELS:
+            raise InputError(
+                f"a size of {self.width}x{self.height} pixels cannot be right: "
+                f"frames of {MOST_PIXELS / 1e6:.0f} million pixels at most are taken"
             )
 
     @property

@@ -68,8 +68,7 @@ NETWORKS: dict[str, tuple[Callable[..., nn.Module], type]] = {
 }
 """What a weight file may hold, by the name in its header: what the network does, after whose network it is."""
 
-
-_MOST = 1 << 14  # of channels, blocks or frames
+_LARGEST_SIZE = 1024  # of anything in a configuration: channels, blocks, frames
 
 
 def task(network: str) -> str:
@@ -88,23 +87,35 @@ def build(network: str, config: str | None = None) -> nn.Module:
     make, settings = NETWORKS[network]
     try:
         values = json.loads(config) if config else {}
+        for name, value in values.items():
+            _check_size(name, value)
         told = settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-        _check(told)
+        _check_kinds(told)
         return make(told)
-    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (TypeError, ValueError, AttributeError, RuntimeError, ZeroDivisionError, IndexError) as error:
+        # RuntimeError: also of brackets without end
+        shown = config if config is None or len(config) < 300 else config[:300] + "..."
         raise InputError(
-            f"cannot build network {network!r} from {config!r}: {error}; the weights need another version"
+            f"cannot build network {network!r} from {shown!r}: {error}; the weights need another version"
         ) from error
 
 
-def _check(told: Any) -> None:
+def _check_size(name: str, value: object) -> None:
+    """No network has sizes beyond these: they come from a file, and would only use up memory or time."""
+    values = value if isinstance(value, list) else [value]
+    numbers = [one for one in values if not isinstance(one, str)]
+    if len(values) > 16 or not all(isinstance(one, int | float) and abs(one) <= _LARGEST_SIZE for one in numbers):
+        raise ValueError(f"{name} must be numbers of {_LARGEST_SIZE} or less, 16 at most")
+
+
+def _check_kinds(told: Any) -> None:
     """Refuse hyper-parameters that are of another kind than the defaults, or no size of a network: one that shapes no
     tensor would be noticed in mid-film only."""
     for one in fields(told):
         value, kind = getattr(told, one.name), type(one.default)
         parts = value if kind is tuple and isinstance(value, tuple) else [value]
         kinds = (int,) if kind is tuple else (int, float) if kind is float else (kind,)
-        sound = all(type(part) in kinds and (kind is str or 0 <= part <= _MOST) for part in parts)
+        sound = all(type(part) in kinds and (kind is str or part >= 0) for part in parts)
         if not sound or (kind is tuple) != isinstance(value, tuple):
             raise ValueError(f"{one.name} = {value!r:.80}")
 
