@@ -9,14 +9,18 @@ import subprocess
 import sys
 import zlib
 
+import av
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from vs_remaster.errors import InputError
+from vs_remaster.pictures import PictureFolder
 from vs_remaster.references import load_references
-from vs_remaster.still import _FORMATS, LARGEST, read_still
+from vs_remaster.samples import MOST_PIXELS
+from vs_remaster.still import _FORMATS, read_still
+from vs_remaster.video import VideoReader
 
 D50 = np.array([0.9642, 1.0, 0.8249])
 SRGB = np.array([[0.4360, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7141]])  # to XYZ of D50
@@ -226,13 +230,14 @@ def header(kind: str, width: int, height: int) -> bytes:
 @pytest.mark.parametrize("size", [(20000, 10000), (32768, 32768), (65000, 60000)])
 def test_monstrous_pictures_are_refused_by_their_header(tmp_path, kind, size):
     (tmp_path / f"a.{kind}").write_bytes(header(kind, *size))
-    with pytest.raises(InputError, match=rf"^reference .*a\.{kind}' has .*more than {LARGEST / 1e6:.0f} million"):
+    with pytest.raises(InputError, match=rf"^reference .*a\.{kind}' has .*more than {MOST_PIXELS / 1e6:.0f} million"):
         load_references(tmp_path)
 
 
 _READ = """
 import resource, sys
 from pathlib import Path
+from vs_remaster.pictures import PictureFolder
 from vs_remaster.references import load_references
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[1:]:
@@ -276,3 +281,28 @@ def test_libraries_say_nothing_of_their_own(tmp_path, kind, capfd):
     with pytest.raises(InputError, match="is damaged or not a picture"):
         read_still(path)
     assert capfd.readouterr().err == ""
+
+
+def test_monstrous_frames_of_a_film_are_refused(tmp_path):
+    (tmp_path / "0.png").write_bytes(flat_png(14000, 10000))
+    with pytest.raises(InputError, match=r"0\.png .* 134 million pixels"):
+        next(PictureFolder(tmp_path).pictures())
+
+
+def test_a_video_whose_frames_grow_monstrous_is_refused(tmp_path):
+    path, packets = tmp_path / "a.avi", []
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mjpeg", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for i in range(3):
+            packets += stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40 * i, np.uint8), "rgb24"))
+        for packet in packets:
+            container.mux(packet)
+    data = path.read_bytes()
+    size = struct.pack(">HH", 48, 64)
+    assert data.count(b"\xff\xc0\x00\x11\x08" + size) == 3
+    path.write_bytes(
+        data.replace(b"\xff\xc0\x00\x11\x08" + size, b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", 60000, 60000))
+    )
+    with pytest.raises(InputError, match="no video frames that can be decoded"), VideoReader(path) as reader:
+        list(reader)

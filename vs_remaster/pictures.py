@@ -22,13 +22,15 @@ from .files import Atomic, Part, named_errors
 from .film import VideoInfo, describe_samples
 from .output import OutputFormat, check_output, picture_stranger
 from .planes import Frame, PixelLayout, pixel_layout, planes_of
-from .samples import plane_sizes
+from .samples import MOST_PIXELS, plane_sizes
 from .timecode import Timecode
 
 log = logging.getLogger(__name__)
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dpx"})
 PICTURE_RATE = Fraction(24)
+BOUNDED = {"max_pixels": str(MOST_PIXELS)}
+"""For decoders of FFmpeg: sizes come from files, and are believed up to here."""
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -60,7 +62,11 @@ class PictureFolder:
     def _read(self, file: Path) -> VideoFrame:
         try:
             # from memory: a name with a % in it would be taken for the pattern of a numbered sequence
-            with av.open(io.BytesIO(file.read_bytes())) as container:
+            with av.open(io.BytesIO(file.read_bytes()), options=BOUNDED) as container:
+                container.streams.video[0].codec_context.options = BOUNDED
+                if not container.streams.video[0].codec_context.width:
+                    most = f"{MOST_PIXELS / 1e6:.0f} million pixels"
+                    raise InputError(f"cannot read picture {file} (it is broken, or has more than {most}): remove it")
                 picture = next(container.decode(video=0), None)
                 self._codec = container.streams.video[0].codec_context.name
                 aspect = container.streams.video[0].codec_context.sample_aspect_ratio

@@ -16,6 +16,9 @@ from .color import code_range, convert_chroma, encode_plane, fit_gamut, resize_c
 
 Kind = Literal["gray", "yuv", "rgb"]
 
+MOST_PIXELS = 1 << 27
+"""Of a frame or a picture, 16384 x 8192: who says more is mistaken, or wants memory."""
+
 
 @dataclass(frozen=True)
 class Samples:

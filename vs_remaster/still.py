@@ -17,6 +17,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from .errors import InputError
+from .samples import MOST_PIXELS
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,6 @@ _FORMATS: dict[str, tuple[str, ...]] = {
 """By Pillow's names: all of its formats that hold photographs and need no other program to be read."""
 EXTENSIONS = tuple(extension for extensions in _FORMATS.values() for extension in extensions)
 """Of files that are taken for pictures, in lower case."""
-LARGEST = 1 << 27
-"""Pixels of a picture at most: 16384 x 8192."""
 SMALLEST = 16
 """Pixels of a side at least: less than that is no picture, and its colour would tint a whole film."""
 
@@ -81,7 +80,7 @@ def read_still(path: Path, lines: int | None = None, *, what: str | None = None)
         profile changes them, the change has that of 8 bits.
 
     Raises:
-        InputError: not a picture, damaged, fully transparent, larger than `LARGEST` or smaller than `SMALLEST`.
+        InputError: not a picture, damaged, fully transparent, larger than `MOST_PIXELS` or smaller than `SMALLEST`.
     """
     what = what or repr(str(path))
     with _opened(path, what) as picture:
@@ -123,7 +122,7 @@ def _opened(path: Path, what: str) -> Iterator[Image.Image | None]:
     except InputError:
         raise
     except Image.DecompressionBombError as error:
-        raise InputError(f"{what} has more than {LARGEST / 1e6:.0f} million pixels: make it smaller") from error
+        raise InputError(f"{what} has more than {MOST_PIXELS / 1e6:.0f} million pixels: make it smaller") from error
     except OSError as error:
         # an error of the system has a number, what Pillow says of a broken file has none
         raise InputError(f"cannot read {what}: {error.strerror}" if error.errno else wrong) from error
@@ -137,9 +136,9 @@ def known() -> list[str]:
 
 
 def _check_large(width: int, height: int, what: str) -> None:
-    if width * height > LARGEST:
+    if width * height > MOST_PIXELS:
         raise InputError(
-            f"{what} has {width}x{height} pixels, more than {LARGEST / 1e6:.0f} million: make it smaller, "
+            f"{what} has {width}x{height} pixels, more than {MOST_PIXELS / 1e6:.0f} million: make it smaller, "
             "2000 lines are plenty"
         )
 

@@ -25,7 +25,7 @@ from .containers import declared_size, media_url, reason
 from .encode import VideoWriter
 from .errors import InputError, UnsupportedError
 from .film import INEXACT_MATRIX, ColorTags, VideoInfo, describe_samples
-from .pictures import PICTURE_RATE, PICTURE_SUFFIXES, PictureFolder
+from .pictures import BOUNDED, PICTURE_RATE, PICTURE_SUFFIXES, PictureFolder
 from .planes import Frame, pixel_layout, planes_of
 from .stretches import Stretch, find_stretches, jumps
 from .timecode import stored_timecode
@@ -277,7 +277,7 @@ class _File:
         self._stamps: list[int] = []  # times of packets whose frames are still to come, a heap
         self.own_times = True
         try:
-            self.container = av.open(media_url(path))
+            self.container = av.open(media_url(path), options=BOUNDED)
         except PermissionError as error:
             raise InputError(f"cannot read {path}: permission denied") from error
         except av.EOFError as error:
@@ -312,6 +312,7 @@ class _File:
                 f"{self.path}: there is no decoder for its video codec: convert it with ffmpeg first"
             )
         stream.thread_type = "AUTO"
+        stream.codec_context.options = BOUNDED
         return stream
 
     def pictures(self) -> Iterator[VideoFrame]:

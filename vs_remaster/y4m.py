@@ -14,13 +14,11 @@ import numpy as np
 from .color import guess_matrix
 from .errors import InputError, UnsupportedError
 from .planes import SUBSAMPLINGS, pixel_layout, planar_format
-from .samples import Kind, Samples, plane_sizes
+from .samples import MOST_PIXELS, Kind, Samples, plane_sizes
 
 MAGIC = b"YUV4MPEG2 "
 LARGEST = 32768
 """Pixels of a side; whoever says more is mistaken."""
-MOST_PIXELS = 1 << 27
-"""Of a frame: 16384 x 8192."""
 
 _FORMAT = re.compile(r"mono(?P<mono>\d+)?|(?P<ratio>420|422|444|411)(p(?P<bits>\d+))?|420(?P<siting>jpeg|mpeg2|paldv)")
 _SITINGS = {"420": "center", "jpeg": "center", "mpeg2": "left", "paldv": "topleft"}
