@@ -159,7 +159,7 @@ def test_the_command_line_picks_and_stamps(movie, tmp_path, capsys):
     assert np.array_equal(cv2.imread(str(first), 0), cv2.imread(str(movie / f"{frame:04}.png"), 0))
 
     held = read_manifest(folder / NAME)
-    write_manifest(folder / NAME, Manifest((held.entries[0],), held.origins))
+    write_manifest(folder / NAME, Manifest((held.entries[0],), held.origins), overwrite=True)
     assert main(["references", "stamp", str(folder)]) == 0
     stamped = read_manifest(folder / NAME).entries
     assert len(stamped) == 2 and all(entry.sha256 for entry in stamped)
