@@ -74,6 +74,7 @@ class StreamCopier:
         self._stretches: Stretches | None = None
         self._searched = False
         self._met: dict[int, tuple[int, Fraction]] = {}  # packets of a stream so far, and the time of the last
+        self._behind: dict[int, Fraction] = {}  # the same time in the film
         if self._wanted and all(stream.type != "audio" for stream in self._wanted):
             self._search()  # subtitles are too few to show where the clock begins anew
 
@@ -169,21 +170,26 @@ class StreamCopier:
         return None
 
     def _place(self, packet: av.Packet) -> bool:
-        """Move a packet to where it belongs when the clock begins anew; False if that is where the next stretch is."""
+        """Move a packet to where it belongs when the clock begins anew; False if that is where another is."""
         index, time = packet.stream.index, _time(packet)
         number, last = self._met.get(index, (0, time))
         self._met[index] = number + 1, time
         if jumps(last, time):
             self._search()
         if self._stretches is None:
+            self._behind[index] = time
             return True
         place = self._stretches.place(index, number)
         base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
         ticks = round(self._stretches.shift(place) / base)
         packet.pts = None if packet.pts is None else packet.pts + ticks
         packet.dts = None if packet.dts is None else packet.dts + ticks
-        limit = self._stretches.limit(index, place)
-        return limit is None or _time(packet) + (packet.duration or 0) * base / 2 < limit
+        limit, begin = self._stretches.limit(index, place), _time(packet)
+        if limit is not None and begin + (packet.duration or 0) * base / 2 >= limit:
+            return False
+        late = index in self._copied and place > 0 and begin <= self._behind.get(index, begin - 1)
+        self._behind[index] = max(begin, self._behind.get(index, begin))
+        return not late
 
     def _search(self) -> None:
         if not self._searched:

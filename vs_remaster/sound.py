@@ -90,7 +90,7 @@ class PcmTrack:
                 apart = 0
         if apart > 0:
             self._fill(apart)
-        elif apart < 0 < self._placed and not self._late:
+        elif self._placed and -apart >= frame.samples and not self._late:
             log.warning("%s: what comes twice or too late in the file is left out", self._name)
             self._late = True
         for part in self._to_kind.resample(frame):

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _BACK = Fraction(1, 10)  # seconds: less than that is a time that is wrong, not another clock
 _FORWARD = 10  # seconds, as in ffmpeg (-dts_delta_threshold)
+_NEAR = 50  # pictures between a join of theirs in the file and that of the sound
 _AROUND = 1  # seconds round a join in which sound may lie on the other side of it in the file
 _ANEW = av.format.Flags.ts_discont.value  # FFmpeg: the clock of such files may begin anew
 
@@ -130,14 +131,23 @@ def _joins(picture: _Track, sounds: Sequence[_Track], anew: bool) -> list[int]:
     """Numbers of the pictures (in the order of decoding) at which a stretch begins."""
     if not anew:  # times of decoding are FFmpeg's guess; but a key frame is shown after all before it
         return _key_joins(picture)
-    times, found, last = picture.times, [], 0
+    return [
+        number
+        for number in _leaps(picture)
+        if picture.times[number] < picture.times[number - 1]
+        or not sounds
+        or any(_sound_leaps(sound, number) for sound in sounds)
+    ]
+
+
+def _leaps(track: _Track) -> list[int]:
+    """Numbers of the packets at which a clock begins anew; one wrong time among right ones is none."""
+    times, base, found, last = track.times, track.base, [], 0
     for number in range(1, len(times)):
-        if jumps(times[last] * picture.base, times[number] * picture.base):
-            after = min(number + 1, len(times) - 1)
-            if after > number and not jumps(times[last] * picture.base, times[after] * picture.base):
-                continue  # one wrong time
-            if times[number] < times[last] or not sounds or any(_sound_jumps(sound, number) for sound in sounds):
-                found.append(number)
+        if jumps(times[last] * base, times[number] * base):
+            if number + 1 < len(times) and not jumps(times[last] * base, times[number + 1] * base):
+                continue
+            found.append(number)
         last = number
     return found
 
@@ -152,12 +162,9 @@ def _key_joins(picture: _Track) -> list[int]:
     return found
 
 
-def _sound_jumps(sound: _Track, picture: int) -> bool:
-    """Whether a sound leaps forward near a picture: else the picture only stood still."""
-    first = bisect_right(sound.pictures, max(0, picture - 50))
-    last = bisect_right(sound.pictures, picture + 50)
-    times = sound.times[max(0, first - 1) : last + 1]
-    return any(jumps(a * sound.base, b * sound.base) for a, b in pairwise(times))
+def _sound_leaps(sound: _Track, picture: int) -> bool:
+    """Whether a sound leaps near a picture as well: else the picture only stood still."""
+    return any(abs(sound.pictures[number] - picture) < _NEAR for number in _leaps(sound))
 
 
 def _runs(picture: _Track, joins: Sequence[int], info: VideoInfo) -> list[Stretch]:
@@ -178,12 +185,15 @@ def _assigned(
 ) -> tuple[list[int], list[Fraction | None]]:
     """`ends` and `firsts` of a stream."""
     firsts: list[Fraction | None] = [None] * len(found.runs)
-    ends, at = [0] * len(found.runs), 0
+    ends, at, own = [0] * len(found.runs), 0, _leaps(track)
     for number, time in enumerate(track.times):
-        at = max(at, _nearest(time * track.base, track.pictures[number], picture, joins))
+        if len(own) == len(joins):
+            at = bisect_right(own, number)
+        else:
+            at = max(at, _nearest(time * track.base, track.pictures[number], picture, joins))
         ends[at:] = [number + 1] * (len(ends) - at)
-        heard = track.shown[number] * track.base + found.shift(at)
-        firsts[at] = heard if firsts[at] is None else min(firsts[at], heard)
+        begin = track.shown[number] * track.base + found.shift(at)
+        firsts[at] = begin if firsts[at] is None else min(firsts[at], begin)
     return ends, firsts
 
 
