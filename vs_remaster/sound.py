@@ -57,6 +57,7 @@ class PcmTrack:
         self._fifo = av.AudioFifo()
         self._placed = 0  # samples of the source behind the first picture so far
         self._written = 0
+        self._last: int | None = None  # time of the last frame
         self._broken = self._late = False
         if context.name not in ("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be") or self._to_rate:
             log.warning(
@@ -81,8 +82,8 @@ class PcmTrack:
             self._broken = True
 
     def _place(self, frame: Any) -> None:
-        apart = 0
-        if frame.pts is not None:
+        apart, last, self._last = 0, self._last, frame.pts
+        if frame.pts is not None and frame.pts != last:  # the same time again is that of a group, not of the frame
             base = Fraction(frame.time_base.numerator, frame.time_base.denominator)
             place = round((frame.pts * base - self._start) * self._source_rate)
             apart = place - self._placed

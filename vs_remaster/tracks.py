@@ -40,6 +40,7 @@ _STALE_TRACK = _STALE | {"bps", "number_of_frames", "number_of_bytes", "handler_
 _TEXT = {"matroska": "subrip", "mp4": "mov_text", "mov": "mov_text"}  # what other text is made into
 _TRIED = 8  # packets of a track that are read back before it is copied
 _MILLISECOND = Fraction(1, 1000)
+_COARSE = Fraction(1, 10)  # seconds that times may go back without being another part of the film
 
 
 def kept_metadata(metadata: dict[str, str], track: bool = False) -> dict[str, str]:
@@ -118,6 +119,7 @@ class _Guarded:
             raise
         self._output = output
         self._refused, self._why = 0, ""
+        self._behind = Fraction(-(1 << 62))  # seconds: the first time that no packet has yet
 
     def add(self, stream: Any, output: Any) -> Any:
         """Add the track to a container."""
@@ -128,6 +130,7 @@ class _Guarded:
         self.mux(packet)
 
     def mux(self, packet: av.Packet) -> None:
+        self._keep_order(packet)
         packet.stream = self._tried
         try:
             self._trial.mux(packet)
@@ -136,6 +139,16 @@ class _Guarded:
             return
         packet.stream = self.target
         self._output.mux(packet)
+
+    def _keep_order(self, packet: av.Packet) -> None:
+        """Move a packet that is a little early, as in files whose times are coarse, just behind the one before."""
+        if packet.dts is None:
+            return
+        base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
+        if self._behind - _COARSE < packet.dts * base < self._behind:
+            packet.dts = -(-self._behind // base)
+            packet.pts = packet.dts if packet.pts is None else max(packet.pts, packet.dts)
+        self._behind = max(self._behind, (packet.dts + 1) * base)
 
     def finish(self) -> None:
         """Say what was refused."""
@@ -213,16 +226,19 @@ def refusal(stream: Any, source: Path, format_name: str) -> str | None:
         with av.open(trial, "w", format=format_name) as container:
             target = copy_stream(stream, container)
             container.start_encoding()
-            if stream.type != "audio" or _is_listed(stream, container):
+            if stream.type != "audio":
                 return None
+            listed = _is_listed(stream, container)
             with av.open(media_url(source)) as film:
-                packets, heard = _first_packets(film, stream.index)
+                packets, heard = _first_packets(film, stream.index, decode=not listed)
                 sent = [bytes(packet) for packet in packets]
                 for packet in packets:
                     packet.stream = target
                     container.mux(packet)
-        with av.open(io.BytesIO(trial.getvalue())) as film:
-            packets, again = _first_packets(film, 0)
+        if listed:
+            return None
+        with av.open(io.BytesIO(trial.getvalue())) as film:  # some are written, and then cannot be decoded
+            packets, again = _first_packets(film, 0, decode=True)
             same = [bytes(packet) for packet in packets] == sent and film.streams[0].name == stream.name
             return None if same and np.array_equal(heard, again) else no
     except (av.FFmpegError, ValueError, OSError, NotImplementedError) as error:
@@ -234,14 +250,14 @@ def _is_listed(stream: Any, container: Any) -> bool:
     return stream.codec_context is not None and stream.codec_context.codec.name in container.supported_codecs
 
 
-def _first_packets(film: Any, index: int) -> tuple[list[av.Packet], np.ndarray]:
+def _first_packets(film: Any, index: int, decode: bool) -> tuple[list[av.Packet], np.ndarray]:
     """The first packets of a track of sound, and the samples in them; none where there is no decoder."""
     for stream in film.streams:
         if stream.index != index:
             stream.discard = av.stream.Discard.all
     track = film.streams[index]
     packets = list(islice((packet for packet in film.demux(track) if packet.size), _TRIED))
-    if track.codec_context is None:
+    if track.codec_context is None or not decode:
         return packets, np.zeros(0)
     samples = [frame.to_ndarray().reshape(-1) for packet in packets for frame in packet.decode()]
     return packets, np.concatenate([np.zeros(0), *samples])
@@ -254,7 +270,6 @@ class TextTrack(_Guarded):
         self._decoder = stream.codec_context
         self._decoder.open(strict=False)
         self._broken = False
-        self._last: int | None = None
         super().__init__(stream, output)
         log.warning("%s is converted to %s: %s cannot hold it", self._name, self.target.name, self._format)
 
@@ -281,9 +296,6 @@ class TextTrack(_Guarded):
         base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
         shown = packet.duration * base if packet.duration else shown
         time = round((packet.pts or 0) * base / _MILLISECOND)
-        if self._last is not None and time <= self._last:  # two at once
-            time = self._last + 1
-        self._last = time
         made.time_base = _MILLISECOND
         made.pts = made.dts = time
         made.duration = round(shown / _MILLISECOND)
