@@ -20,6 +20,7 @@ from .dpx import LOGARITHMIC, encode_dpx, read_header
 from .errors import InputError, RemasterError
 from .files import Atomic, Part, named_errors
 from .film import VideoInfo, describe_samples
+from .kept import warn_of_pictures
 from .output import OutputFormat, check_output, picture_stranger
 from .planes import Frame, PixelLayout, pixel_layout, planes_of
 from .samples import MOST_PIXELS, plane_sizes
@@ -162,8 +163,7 @@ class PictureWriter(Atomic):
         check_output(self.path, codec, overwrite, info.path)
         self._info, self._timecode = info, timecode
         self._extension = codec_info(codec).extension
-        if info.has_audio:
-            log.warning("the sound is left out: a folder of pictures cannot hold it")
+        warn_of_pictures(info, codec)
         if timecode and codec != "dpx":
             log.warning("timecode %s is left out: %s pictures cannot hold it, dpx can", timecode, codec)
         self._sizes = plane_sizes(out.kind, info.width, info.height)
