@@ -131,7 +131,7 @@ def test_timecode_is_carried_advanced_and_set(tmp_path, coded, name, codec):
 def test_timecode_that_cannot_be_kept_is_named(tmp_path, coded, caplog):
     copy(coded, tmp_path / "out", "png", end=1)
     assert "timecode 00:00:59;20 is left out: png pictures cannot hold it, dpx can" in caplog.text
-    assert "the sound is left out: a folder of pictures cannot hold it" in caplog.text
+    assert "2 tracks of sound, the sample aspect ratio 16/15 left out: a folder of pictures cannot hold it" in caplog.text
     with VideoReader(coded) as reader:
         out = output_format(reader.info, "ffv1", False)
         with pytest.raises(InputError, match="does not exist at 30 frames a second"):
@@ -214,7 +214,7 @@ def test_what_mxf_cannot_hold_is_named(tmp_path, ffmpeg, caplog):
     command += ["-metadata:s:a", "language=fra", "-metadata:s:v", "title=Picture"]
     subprocess.run([str(c) for c in [*command, tmp_path / "film.mkv"]], check=True)
     copy(tmp_path / "film.mkv", tmp_path / "out.mxf", "prores")
-    assert "stream 1 (audio, aac, 44100 Hz) is converted to PCM of 24 bits and 48000 Hz" in caplog.text
+    assert "stream 1 (audio, aac, fra), 44100 Hz, is converted to PCM of 24 bits and 48000 Hz" in caplog.text
     assert "stream 2 (subtitle, srt) is left out: mxf cannot hold it" in caplog.text
     assert "1 chapters are left out" in caplog.text
     assert "title of stream 0 left out" in caplog.text
