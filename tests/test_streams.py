@@ -87,7 +87,7 @@ def test_text_is_converted_and_comes_back(tmp_path, ffmpeg, caplog, source, targ
     assert [time for time, _ in words] == pytest.approx([0.1, 0.5], abs=2e-3)
 
 
-def test_covers_stay_covers(tmp_path, ffmpeg):
+def test_covers_stay_covers(tmp_path, ffmpeg, caplog):
     subprocess.run([ffmpeg, "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=s=32x32:d=0.04", tmp_path / "c.png"])
     cover = (tmp_path / "c.png").read_bytes()
     film = made(
@@ -107,6 +107,8 @@ def test_covers_stay_covers(tmp_path, ffmpeg):
             assert len(container.streams.video) == 2
             assert len(pictures) == 1
             assert bytes(next(p for p in container.demux(pictures[0]) if p.size)) == cover
+    copy(tmp_path / "b.mp4", tmp_path / "d.mov")
+    assert "stream 2 (video, png) is left out: mov cannot hold it" in caplog.text
 
 
 def flash_and_beep(ffmpeg: str, path: Path, audio: str | None) -> Path:

@@ -219,7 +219,7 @@ def refusal(stream: Any, source: Path, format_name: str) -> str | None:
     no = f"{format_name} cannot hold it"
     if format_name == "mxf":  # it says so only with a picture beside it
         return no
-    if is_cover(stream) and format_name != "matroska" and stream.name not in ("mjpeg", "png", "bmp"):
+    if is_cover(stream) and (format_name == "mov" or stream.name not in ("mjpeg", "png", "bmp")):  # FFmpeg drops it
         return no
     trial = io.BytesIO()
     try:
