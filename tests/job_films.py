@@ -139,6 +139,11 @@ PLACES = {
     "mux": ("vs_remaster.remux", "StreamCopier._copy", "after"),
     "end": ("vs_remaster.encode", "VideoWriter.close", "before"),
     "ended": ("vs_remaster.encode", "VideoWriter.close", "after"),
+    "pictures": ("vs_remaster.pictures", "PictureWriter.close", "after"),
+    "shares": ("vs_remaster.shares", "SharesFile.__exit__", "after"),
+    "removal": ("vs_remaster.jobs.folder", "JobFolder.remove", "before"),
+    "removing": ("shutil", "rmtree", "after"),
+    "removed": ("vs_remaster.jobs.folder", "JobFolder.forget_outputs", "before"),
 }
 
 _KILLED = """

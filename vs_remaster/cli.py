@@ -281,16 +281,16 @@ def _run(arguments: argparse.Namespace) -> None:
     from .report.command import check_folder, make_report
     from .shares import SharesFile
 
-    if arguments.report:
-        check_folder(arguments.report, arguments.overwrite)
-    if arguments.shares:
-        check_replaceable(arguments.shares, arguments.overwrite)
     options, write = job_options(arguments), _output_options(arguments)
+    folder = options.folder_for(arguments.output)
+    if arguments.report:
+        check_folder(arguments.report, arguments.overwrite or folder.owns(arguments.report))
+    if arguments.shares:
+        check_replaceable(arguments.shares, arguments.overwrite or folder.owns(arguments.shares))
     files = arguments.input, arguments.output
     part = {"start": arguments.start, "end": arguments.end}
     colored = bool(arguments.references or arguments.automatic) and not arguments.no_color
     by_job = bool(arguments.report) or needs_job(*files, write, colored, **part, options=options)
-    folder = options.folder_for(arguments.output)
     with Progress(arguments.quiet, arguments.json) as progress:
         told = functools.partial(progress.told, "align")
         aligns = by_job and any(is_film(path) for path in arguments.references or ())

@@ -80,6 +80,7 @@ class VideoWriter(Atomic):
 
     Attributes:
         encoding: the settings of its encoder.
+        part: where the file lies until it has its name.
 
     Raises:
         InputError: see `check_output`; a crf out of range; a timecode that does not exist; MXF of a film whose rate
@@ -129,13 +130,13 @@ class VideoWriter(Atomic):
         self._done = False
         self._count = 0
         self._output = Part(self.path, overwrite=overwrite)
-        self._part = self._output.place
+        self.part = self._output.place
         try:
             with named_errors(self.path):
                 options = {"max_interleave_delta": "1000000"}
                 if self._format == "mxf":
                     options["strict"] = "unofficial"  # rates of silent film
-                self._container = av.open(media_url(self._part), "w", format=self._format, container_options=options)
+                self._container = av.open(media_url(self.part), "w", format=self._format, container_options=options)
                 self._stream = self._add_picture()
         except BaseException:
             self.abort()
@@ -257,14 +258,14 @@ class VideoWriter(Atomic):
     def _finish_header(self) -> None:
         """Add what FFmpeg or PyAV do not, and name the metadata that a container has dropped silently."""
         info = self.reader.info
-        if self._format == "mxf" and not set_mxf_aspect(self._part, info):
+        if self._format == "mxf" and not set_mxf_aspect(self.part, info):
             log.warning("the sample aspect ratio %s could not be stored in %s", info.sar, self.path)
         if self._format == "matroska":
-            written = info.sar == 1 or set_matroska_aspect(self._part, info.width, info.height, info.sar)
+            written = info.sar == 1 or set_matroska_aspect(self.part, info.width, info.height, info.sar)
             if not written and self.codec not in DEFAULT_CRF:  # those store it in the picture as well
                 log.warning("the sample aspect ratio %s could not be stored in %s", info.sar, self.path)
             return
-        with av.open(media_url(self._part)) as container:
+        with av.open(media_url(self.part)) as container:
             there = {key.lower() for key in container.metadata}
         lost = [key for key in self._copier.metadata if key.lower() not in there] if self._copier else []
         if lost:

@@ -145,6 +145,9 @@ class PictureWriter(Atomic):
         overwrite: replace a folder that holds such pictures and nothing else.
         timecode: of the first frame; only DPX has a place for it.
 
+    Attributes:
+        part: where the pictures lie until the folder has its name.
+
     Raises:
         InputError: see `check_output`; while writing: no space left, permission denied.
     """
@@ -170,14 +173,14 @@ class PictureWriter(Atomic):
         self._count = 0
         self._done = False
         self._output = Part(self.path, folder=True, overwrite=overwrite, strangers=picture_stranger)
-        self._part = self._output.place
+        self.part = self._output.place
 
     def write(self, frame: Frame) -> None:
         """Write one picture; see `VideoWriter.write`."""
         if [plane.shape for plane in frame.planes] != self._sizes:
             raise InputError(f"planes must be {self._sizes}, got {[plane.shape for plane in frame.planes]}")
         with named_errors(self.path):
-            (self._part / f"frame_{frame.index:06d}{self._extension}").write_bytes(self._encode(frame))
+            (self.part / f"frame_{frame.index:06d}{self._extension}").write_bytes(self._encode(frame))
         self._count += 1
 
     def _encode(self, frame: Frame) -> bytes:

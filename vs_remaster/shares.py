@@ -28,12 +28,16 @@ class SharesFile:
         references: those that are coloured from, in their order.
         overwrite: what lies there is replaced.
 
+    Attributes:
+        part: where the file lies until it has its name; None where there is none.
+
     Raises:
         InputError: on entering: the file exists, another run writes it; later: no space left, see also `Part`.
     """
 
     def __init__(self, path: Path | None, references: Sequence[Reference], *, overwrite: bool = False) -> None:
         self.path, self._overwrite = path, overwrite
+        self.part: Path | None = None
         about = [
             {
                 "name": r.name,
@@ -53,9 +57,10 @@ class SharesFile:
         if self.path is None:
             return self
         check_replaceable(self.path, self._overwrite)
-        self._part = Part(self.path, overwrite=self._overwrite)
+        self._output = Part(self.path, overwrite=self._overwrite)
+        self.part = self._output.place
         with named_errors(self.path):
-            self._file = self._part.place.open("w", encoding="utf-8")
+            self._file = self.part.open("w", encoding="utf-8")
             self._file.write(self._head)
         return self
 
@@ -68,7 +73,7 @@ class SharesFile:
         if self._file is None or shares is None:
             return
         line = json.dumps({"frame": frame, "shares": shares})
-        with named_errors(self._part.path):
+        with named_errors(self._output.path):
             self._file.write(f"{',' if self._written else ''}\n  {line}")
         self._written += 1
 
@@ -82,11 +87,11 @@ class SharesFile:
                 with suppress(OSError):
                     self._file.close()
                 return
-            with named_errors(self._part.path), self._file:
+            with named_errors(self._output.path), self._file:
                 self._file.write("\n ]}\n")
-            self._part.settle()
+            self._output.settle()
         finally:
-            self._part.discard()
+            self._output.discard()
 
 
 def read_shares(path: Path) -> tuple[list[dict[str, Any]], dict[int, list[tuple[str, float]]]]:

@@ -22,8 +22,8 @@ from .seal import sealed, unsealed
 VERSION = 1
 """Of what lies in the folder; another one is not read."""
 
-_PLAN, _SHOTS, _SHARES, _LOCK, _CHUNKS, _ALIGNED = (
-    "job.json", "shots.toml", "shares.json", "lock", "chunks", "aligned"
+_PLAN, _SHOTS, _SHARES, _LOCK, _CHUNKS, _ALIGNED, _OUTPUTS = (
+    "job.json", "shots.toml", "shares.json", "lock", "chunks", "aligned", "outputs.json"
 )  # fmt: skip
 
 _LONGEST, _NAME = 255, 240  # bytes of a name; of it, where not all of it has room
@@ -55,6 +55,7 @@ class JobFolder:
         self.plan, self.shots, self.chunks = path / _PLAN, path / _SHOTS, path / _CHUNKS
         self.shares = path / _SHARES
         self.aligned = path / _ALIGNED
+        self._outputs = path / _OUTPUTS
 
     @classmethod
     def beside(cls, output: Path) -> JobFolder:
@@ -75,7 +76,9 @@ class JobFolder:
         ours = self.plan.exists() or self.shots.exists() or not self.path.is_dir()
         with named_errors(self.path):
             there = [] if ours else os.listdir(self.path)
-        strange = [name for name in there if name not in (_LOCK, _CHUNKS, _ALIGNED) and not name.endswith(".part")]
+        strange = [
+            name for name in there if name not in (_LOCK, _CHUNKS, _ALIGNED, _OUTPUTS) and not name.endswith(".part")
+        ]
         if strange:
             raise InputError(f"{self.path} holds other files ({min(strange)}): give --job the name of a new folder")
         with named_errors(self.path):
@@ -108,6 +111,53 @@ class JobFolder:
     def write_plan(self, plan: dict[str, Any]) -> None:
         """Write what is to be done; from then on this is a job that can be resumed."""
         write_whole(self.plan, sealed({"version": VERSION, **plan}))
+
+    def note(self, *parts: Path) -> None:
+        """Remember outputs in the making: a run may be killed between giving them their names and ending the job.
+
+        Args:
+            parts: files and folders, which keep their numbers on the disk when they are renamed.
+        """
+        made = [*self._made(), *([stat.st_dev, stat.st_ino] for stat in map(os.stat, parts))]
+        self._note(outputs=made)
+
+    def owns(self, output: Path) -> bool:
+        """Whether an output is one of those that were noted."""
+        try:
+            stat = output.lstat()
+        except OSError:
+            return False
+        return [stat.st_dev, stat.st_ino] in self._made()
+
+    def forget_outputs(self) -> None:
+        """The job is done and stays, and what was made of it is like any other file."""
+        self._outputs.unlink(missing_ok=True)
+
+    def end(self, *, shots: bool) -> None:
+        """All is done: remove the job, see `remove`; who is killed while doing so leaves that to the next run."""
+        self._note(outputs=self._made(), shots=shots)
+        self.remove(shots=shots)
+
+    def go_on_ending(self) -> bool:
+        """Remove what is left of a job whose `end` was cut short; whether there is one."""
+        shots = self._noted().get("shots")
+        if not isinstance(shots, bool):
+            return False
+        with self.locked():
+            self.remove(shots=shots)
+        return True
+
+    def _made(self) -> list[list[int]]:
+        return list(self._noted().get("outputs", []))
+
+    def _noted(self) -> dict[str, Any]:
+        try:
+            return unsealed(read_bytes(self._outputs))
+        except (OSError, ValueError, InputError):
+            return {}
+
+    def _note(self, **told: Any) -> None:
+        write_whole(self._outputs, sealed(told))
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
@@ -215,6 +265,7 @@ class JobFolder:
         with contextlib.suppress(OSError):  # other files; or Windows, where the lock is in use
             if shots:
                 self.shots.unlink(missing_ok=True)
+            self.forget_outputs()
             (self.path / _LOCK).unlink(missing_ok=True)  # from here on the folder may be another run's
             self.path.rmdir()
 

@@ -17,7 +17,7 @@ from ..codecs import codec_info
 from ..encode import JoinedWriter
 from ..encoding import Encoding
 from ..errors import InputError, RemasterError, system_text
-from ..files import reserved
+from ..files import check_replaceable, reserved
 from ..job import Done, OutputOptions, open_output, to_color
 from ..output import OutputFormat, check_output, output_format, write_whole
 from ..pipeline import Picture
@@ -29,7 +29,7 @@ from ..shares import SharesFile
 from ..shots import settle_for_film
 from ..texts import read_text
 from ..video import VideoReader
-from .chunks import Record, damaged_chunk, finished, forget
+from .chunks import Record, damaged_chunk, finished, forget, packets_of
 from .folder import DamagedPlan, JobFolder
 from .identity import compare, computation, fingerprint
 from .join import Joiner, MadeOtherwise
@@ -69,6 +69,8 @@ def needs_job(
     Raises:
         InputError: see `check_output`.
     """
+    if options.folder_for(output).owns(output):
+        return True  # it was made by a run that was killed before it had ended the job
     check_output(output, write.codec, write.overwrite, source if source.exists() else None)
     if options.asked or JobFolder.beside(output).plan.exists():
         return True
@@ -147,26 +149,40 @@ def remaster_job(
         RemasterError: anything wrong with what was given, no space left, or a job that was begun otherwise.
     """
     colorize = to_color(restore, colorize, references)
-    check_output(output, write.codec, write.overwrite, source if source.exists() else None)
     folder = options.folder_for(output)
+    there = folder.owns(output)
+    if there and folder.go_on_ending():
+        log.info("%s is complete: the run that made it was stopped while it removed the job", output)
+        return Done(_count(output), False)
+    if not there:
+        check_output(output, write.codec, write.overwrite, source if source.exists() else None)
+    if shares is not None and not folder.owns(shares):
+        check_replaceable(shares, write.overwrite)
     with VideoReader(source, start, end) as reader:
         references = settle_for_film(references, scenes, source, reader.info.fps)
         out = output_format(reader.info, write.codec, colorize is not None, write.bits)
         with folder.at_work():
-            encoding = _try_output(output, reader, out, write, options.chunks)
+            trial = folder.path / f"trial{output.suffix}" if there else output
+            encoding = _try_output(trial, reader, out, write, options.chunks)
             job = _Job(folder, source, reader, out, restore, colorize, scenes, references, encoding)
             job.open(options, watch, check)
             log.info("%s", job.disk(options.chunks, write.codec))
             if options.plan:
                 log.info("%d chunks planned: edit %s, then run without --plan", len(job.chunks), folder.shots)
                 return Done(0, job.survey.truncated)
-            with _resumable(job), reserved(output) as give_way:
-                way = _Way(options, write.codec, watch, look, check)
-                job.make(way)
-                give_way()
-                frames = job.join(output, write, shares, way)
+            if there and job.is_whole(output):
+                log.info("%s is complete: the run that made it was stopped before it had ended the job", output)
+                frames = job.frames
+            else:
+                with _resumable(job), reserved(output) as give_way:
+                    way = _Way(options, write.codec, watch, look, check)
+                    job.make(way)
+                    give_way()
+                    frames = job.join(output, write, shares, way)
             finished(folder.path)
-            if not (options.folder or options.keep):
+            if options.folder or options.keep:
+                folder.forget_outputs()
+            else:
                 job.finish()
     return Done(frames, job.survey.truncated)
 
@@ -316,6 +332,17 @@ class _Job:
         found = ((chunk, finished(self.folder.chunks, chunk)) for chunk in self.chunks)
         return {chunk: record for chunk, record in found if record}
 
+    @property
+    def frames(self) -> int:
+        """How many the output has."""
+        return self.survey.end - self.survey.start
+
+    def is_whole(self, output: Path) -> bool:
+        """Whether an output of this job has all its frames, and nothing has to be made anew since."""
+        if len(self.records()) < len(self.chunks):
+            return False
+        return _count(output) == self.frames
+
     def make(self, way: _Way) -> None:
         """Make every chunk that is not there."""
         done = self.records()
@@ -399,21 +426,28 @@ class _Job:
             way.watch.told("encode", next(frames), reader.count)
 
         joiner = Joiner(self._work, self.chunks, self.records(), step, again)
+        ours = shares is not None and self.folder.owns(shares)
         references = list(self._work.references.values())
         with (
             open_output(output, reader, self._out, write, self._work.coding is not None) as writer,
-            SharesFile(shares, references, overwrite=write.overwrite) as told,
+            SharesFile(shares, references, overwrite=write.overwrite or ours) as told,
             SharesFile(self.folder.shares if references else None, references, overwrite=True) as kept,
         ):
+            self.folder.note(writer.part, *([told.part] if told.part else []))
             joiner.join(writer, told, kept)
         return reader.count
 
     def finish(self) -> None:
         """Remove the folder; what a person wrote into it stays."""
         edited = self._shots_text() != self._proposed()
-        self.folder.remove(shots=not edited)
+        self.folder.end(shots=not edited)
         if edited:
             log.info("%s was edited and is kept; the rest of the job is removed", self.folder.shots)
+
+
+def _count(output: Path) -> int:
+    """How many frames a finished output has."""
+    return len(list(output.iterdir())) if output.is_dir() else sum(1 for _ in packets_of(output))
 
 
 def _try_output(

@@ -6,11 +6,11 @@ import argparse
 import json
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, RemasterError
 from ..files import Part, check_no_link, named_errors
 from .album import FOLDER, NAME
 
@@ -85,8 +85,9 @@ def make_report(
     from .facts import collect
     from .page import make_page
 
-    check_folder(folder, overwrite)
     job = MadeFilm(before) if is_job(before) else None
+    overwrite = overwrite or (job is not None and JobFolder(before).owns(folder))
+    check_folder(folder, overwrite)
     if job and after is None:
         job.check()
     elif after is None:
@@ -102,6 +103,9 @@ def make_report(
         given = job.references(lines)
     part = Part(folder, folder=True, overwrite=overwrite, strangers=_stranger)
     try:
+        if job:
+            with suppress(RemasterError):  # of a job on a disk that is only read: then it cannot be gone on with
+                JobFolder(before).note(part.place)
         facts = collect(job or before, after, part.place, given, progress)
         with named_errors(folder):
             (part.place / DATA).write_text(json.dumps(facts.as_dict(), indent=1) + "\n", encoding="utf-8")
