@@ -16,6 +16,8 @@ from .timecode import Timecode
 
 LOGARITHMIC = {1: "printing density", 3: "logarithmic"}
 """Transfer characteristics of the header whose code values are those of a film scan, not of video."""
+LINEAR = 2
+"""The one whose code values are light."""
 
 # Big-endian, as the files of scanners are; 12 bits lie in 16.
 _FORMATS = {("gray", 16): "gray16be", ("rgb", 10): "gbrp10be", ("rgb", 12): "gbrp12be", ("rgb", 16): "rgb48be"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from av.video.frame import VideoFrame
 from .color import SITINGS, guess_matrix, h273_matrix
 from .planes import PixelLayout
 from .samples import Samples
+from .turning import Turn
 
 # Matrices that are not known here, by code point of ITU-T H.273, which FFmpeg uses too; 12 only where its primaries are
 # not known.
@@ -54,15 +55,16 @@ class VideoInfo(Samples):
 
     Attributes:
         path: the file or folder.
-        width: of a frame, in pixels.
+        width: of an upright frame, in pixels, as all that follows.
         height: of a frame, in pixels.
         sar: sample aspect ratio; 1 where the file does not say.
         fps: average frames a second, exact.
         time_base: seconds a tick of `Frame.pts`.
         frames: how many frames the file promises, None if it does not.
-        pix_fmt: FFmpeg's name of the pixel format.
+        pix_fmt: FFmpeg's name of the pixel format in the file.
         tags: the colour description as written in the file.
-        display_matrix: how to turn and flip the picture for display, nine numbers as in FFmpeg, None for upright.
+        display_matrix: how to turn the picture for display, nine numbers as in FFmpeg, where that is by no multiple of
+            90 degrees; None for upright.
         interlaced: fields were coded.
         has_audio: there is sound.
         is_folder: a folder of pictures.
@@ -112,3 +114,17 @@ def describe_samples(picture: VideoFrame, layout: PixelLayout, codec: str) -> di
         "siting": dict(enumerate(SITINGS, 1)).get(tags.siting, "center" if jpeg else "left"),
         "tags": tags,
     }
+
+
+def turned(info: VideoInfo, turn: Turn) -> VideoInfo:
+    """What is known of a film when its pictures have been turned."""
+    size = info.width, info.height
+    width, height = turn.pair(*size)
+    return replace(
+        info,
+        width=width,
+        height=height,
+        sar=1 / info.sar if turn.transposed else info.sar,
+        subsampling=turn.pair(*info.subsampling),
+        siting=turn.siting(info.siting, info.subsampling, size),
+    )

@@ -16,15 +16,17 @@ from av.video.frame import VideoFrame
 
 from .codecs import codec_info
 from .containers import reason
-from .dpx import LOGARITHMIC, encode_dpx, read_header
+from .dpx import LINEAR, LOGARITHMIC, encode_dpx, read_header
 from .errors import InputError, RemasterError
 from .files import Atomic, Part, named_errors
-from .film import VideoInfo, describe_samples
+from .film import VideoInfo, describe_samples, turned
+from .inputs import check_input
 from .kept import warn_of_pictures
 from .output import OutputFormat, check_output, picture_stranger
 from .planes import Frame, PixelLayout, pixel_layout, planes_of
 from .samples import MOST_PIXELS, plane_sizes
 from .timecode import Timecode
+from .turning import UPRIGHT, Turn, display_matrix, turn_of
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,8 @@ class PictureFolder:
     """The pictures of a folder as the frames of a film."""
 
     own_times = True  # a number is enough
+    timed = False
+    rate = None
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,6 +55,7 @@ class PictureFolder:
         if not self.files:
             raise InputError(f"{path} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
         self._layout: PixelLayout | None = None
+        self._turn = UPRIGHT
 
     def pictures(self) -> Iterator[VideoFrame]:
         return self.pictures_from(0)
@@ -61,6 +66,7 @@ class PictureFolder:
             yield self._read(file)
 
     def _read(self, file: Path) -> VideoFrame:
+        check_input(file)
         try:
             # from memory: a name with a % in it would be taken for the pattern of a numbered sequence
             with av.open(io.BytesIO(file.read_bytes()), options=BOUNDED) as container:
@@ -83,8 +89,27 @@ class PictureFolder:
         self._aspect = Fraction(aspect.numerator, aspect.denominator) if known else Fraction(1)
         return picture
 
-    def describe(self, first: VideoFrame) -> VideoInfo:
-        self._layout = pixel_layout(first.format.name)
+    def at(self, start: int, first: VideoFrame) -> VideoFrame:
+        """The picture that a film from number `start` on is described by."""
+        return self._read(self.files[start]) if start < len(self.files) else first
+
+    def like_from(self, low: int, start: int) -> int:
+        """The first picture from `low` on from which all up to `start` are alike."""
+        if not 0 < start < len(self.files):
+            return low
+        wanted = self._read(self.files[start])
+        others = (n for n in range(start - 1, low - 1, -1) if not self._alike(self._read(self.files[n]), wanted))
+        return next(others, low - 1) + 1
+
+    def _alike(self, picture: VideoFrame, wanted: VideoFrame) -> bool:
+        return self.size(picture) == self.size(wanted) and self.fits(picture)
+
+    def size(self, picture: VideoFrame) -> tuple[int, int]:
+        """(width, height) of the upright picture."""
+        return _turn(picture).pair(picture.width, picture.height)
+
+    def describe(self, first: VideoFrame, fps: Fraction | None = None) -> VideoInfo:
+        self._layout, self._turn = pixel_layout(first.format.name), _turn(first)
         rate, timecode, transfer = (None, None, None)
         if self._codec == "dpx":
             rate, timecode, transfer = read_header(self.files[0].read_bytes())
@@ -93,8 +118,13 @@ class PictureFolder:
                 "%s is %s by its header; its code values are taken as they are: convert it to video first if the "
                 "result looks flat", self.files[0], LOGARITHMIC[transfer],
             )  # fmt: skip
-        rate = rate or PICTURE_RATE
-        return VideoInfo(
+        if transfer == LINEAR:
+            log.warning(
+                "%s is linear by its header; its code values are taken as they are, and the film that is made says "
+                "linear too: convert it to video first if the result looks dark", self.files[0],
+            )  # fmt: skip
+        rate = fps or rate or PICTURE_RATE
+        info = VideoInfo(
             path=self.path,
             width=first.width,
             height=first.height,
@@ -106,17 +136,20 @@ class PictureFolder:
             timecode=timecode,
             **describe_samples(first, self._layout, self._codec),
         )
+        return turned(info, self._turn)
 
     def fits(self, picture: VideoFrame) -> bool:
-        """Writers of PNG store a gray frame of a colour film as gray, or with a palette."""
+        """Writers of PNG store a gray frame of a colour film as gray, or with a palette; pictures may be turned each
+        in its own way."""
         layout = pixel_layout(picture.format.name)
         assert self._layout is not None
-        return layout.bits == self._layout.bits and (
+        chroma = _turn(picture).pair(*layout.subsampling) == self._turn.pair(*self._layout.subsampling)
+        return (layout.bits == self._layout.bits and chroma) and (
             layout.kind == self._layout.kind or (layout.kind, self._layout.kind) == ("gray", "rgb")
         )
 
     def planes(self, picture: VideoFrame) -> list[np.ndarray]:
-        planes = planes_of(picture)
+        planes = _turn(picture).planes(planes_of(picture))
         assert self._layout is not None
         return planes * 3 if self._layout.kind == "rgb" and len(planes) == 1 else planes
 
@@ -128,6 +161,11 @@ class PictureFolder:
 
     def close(self) -> None:
         pass
+
+
+def _turn(picture: VideoFrame) -> Turn:
+    """How a picture is turned by its EXIF."""
+    return turn_of(display_matrix(picture)) or UPRIGHT
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:

@@ -7,6 +7,7 @@ what it was then, may begin at a key frame (`VideoReader.decode`).
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import logging
 import re
@@ -24,24 +25,44 @@ from .color import h273_matrix
 from .containers import declared_size, media_url, reason
 from .encode import VideoWriter
 from .errors import InputError, UnsupportedError
-from .film import INEXACT_MATRIX, ColorTags, VideoInfo, describe_samples
+from .film import INEXACT_MATRIX, ColorTags, VideoInfo, describe_samples, turned
+from .inputs import check_input
 from .pictures import BOUNDED, PICTURE_RATE, PICTURE_SUFFIXES, PictureFolder
 from .planes import Frame, pixel_layout, planes_of
 from .stretches import Stretch, find_stretches, jumps
 from .timecode import stored_timecode
+from .turning import UPRIGHT, display_matrix, turn_of
 
 __all__ = ["PICTURE_SUFFIXES", "ColorTags", "Frame", "VideoInfo", "VideoReader", "VideoWriter"]
 
 log = logging.getLogger(__name__)
 
+THREADS = 0
+"""That decode a frame together; 0: one a core. Never several frames at a time: PyAV loses those that are under way
+behind a damaged one when the film ends."""
+_NO_TIMES = av.format.Flags.no_timestamps.value
+_FIELDS = (2, 3, 4, 5)  # of FFmpeg's AVFieldOrder: all but progressive and unknown
+_SLACK = Fraction(1, 5)  # seconds
+_RAW_RATE = Fraction(25)
+_RATES = 1, 1000  # what a rate in the header of a raw stream may be
+_NEAR = Fraction(1, 10_000)  # 24 and 24000/1001 are ten times as far apart
+_HDR = {
+    "MASTERING_DISPLAY_METADATA": "mastering display",
+    "CONTENT_LIGHT_LEVEL": "content light level",
+    "DYNAMIC_HDR_PLUS": "HDR10+",
+    "DOVI_METADATA": "Dolby Vision",
+}
+
 
 class VideoReader:
-    """Reads the frames of a film one after the other; iterate once.
+    """Reads the frames of a film one after the other, upright; iterate once.
 
     Args:
         path: a video, or a folder of pictures of one size (natural order).
         start: first frame of the part that is wanted, counted from 0.
         end: first frame behind that part; None for all there are.
+        fps: frames a second of a film that has no times of its own: a raw stream, a folder of pictures; None: what its
+            header says, or 25, and 24 for pictures.
         notes: warn of what is unusual about the film; False where that has been said.
 
     Attributes:
@@ -49,7 +70,8 @@ class VideoReader:
         start: as given.
         end: as given.
         context: frames to deliver before `start` and after `end` as well, for networks that look at neighbours; to be
-            set before iteration. They do not count below.
+            set before iteration. They do not count below. What has another size or format than the frame at `start` is
+            left out, and what lies beyond it, as if the film began or ended there.
         count: frames delivered so far.
         truncated: the file ends early or is damaged; known when iteration has ended.
         cut: iteration ended because `end` was reached, so there may be more film behind it.
@@ -58,12 +80,20 @@ class VideoReader:
         end_pts: time at which the last delivered frame ends.
 
     Raises:
-        InputError: missing, not a video, no video stream, no frame, an empty range; while iterating: `start` lies
-            behind the end, a picture that cannot be read.
+        InputError: missing, a pipe, not a video, no video stream, no frame, an empty range, a rate for a film that has
+            times; while iterating: `start` lies behind the end, a picture that cannot be read.
         UnsupportedError: no decoder for it, or the size or format changes on the way.
     """
 
-    def __init__(self, path: Path | str, start: int = 0, end: int | None = None, *, notes: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        start: int = 0,
+        end: int | None = None,
+        *,
+        fps: Fraction | None = None,
+        notes: bool = True,
+    ) -> None:
         if start < 0 or (end is not None and end <= start):
             raise InputError(
                 f"no frames from {start} to {end}: start must be 0 or more and end, which is not included, above it"
@@ -76,21 +106,22 @@ class VideoReader:
         self.end_pts = 0
         self.watch: Callable[[int, VideoFrame], None] | None = None
         path = Path(path)
-        if not path.exists():
-            raise InputError(f"no such file or folder: {path}")
+        check_input(path, film=True)
         self._source: _File | PictureFolder = PictureFolder(path) if path.is_dir() else _File(path)
         try:
+            if fps is not None and self._source.timed:
+                raise InputError(f"{path} has times of its own: a rate (--fps) is for films that have none")
             self._pictures = self._source.pictures()
             first = next(self._pictures, None)
             if first is None:
                 raise InputError(f"{path} has no video frames that can be decoded: is the file whole?")
-            self.info = self._source.describe(first)
+            self.info = self._source.describe(self._source.at(start, first), fps)
         except BaseException:
             self.close()
             raise
         self._pending: VideoFrame | None = first
         if notes:
-            self._note_format(first)
+            self._note_format(first, fps)
 
     @property
     def expected(self) -> int | None:
@@ -98,6 +129,16 @@ class VideoReader:
         if self.info.frames is None:
             return None if self.end is None else self.end - self.start
         return max(0, min(self.info.frames, self.info.frames if self.end is None else self.end) - self.start)
+
+    @property
+    def low(self) -> int:
+        """The first frame that iteration will deliver, `context` included."""
+        return self._source.like_from(max(0, self.start - self.context[0]), self.start)
+
+    @property
+    def timed(self) -> bool:
+        """Whether the film has times of its own."""
+        return self._source.timed
 
     @property
     def seekable(self) -> bool:
@@ -123,7 +164,7 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[Frame]:
         clock = _Clock(self.info, self.stream.index if self.stream else None)
-        lead, trail = self.context
+        low, trail = self.low, self.context[1]
         number = 0
         while (picture := self._next()) is not None:
             self.cut = self.end is not None and number >= self.end
@@ -132,7 +173,9 @@ class VideoReader:
             if self.watch:
                 self.watch(number, picture)
             pts, duration = clock.time(picture)
-            if number >= self.start - lead:
+            if number >= low:
+                if self.cut and not self._alike(picture):
+                    return
                 self._check(picture, number)
                 if self.start <= number and not self.cut:
                     self.first_pts = pts if self.first_pts is None else self.first_pts
@@ -186,20 +229,25 @@ class VideoReader:
             of = f" of about {promised}" if promised and promised > number else ""
             log.warning("%s is %s: %d%s whole frames could be read", path, damage, number, of)
 
-    def _check(self, picture: VideoFrame, number: int) -> None:
+    def _alike(self, picture: VideoFrame) -> bool:
         info = self.info
-        if (picture.width, picture.height) != (info.width, info.height):
-            raise UnsupportedError(
-                f"{self._source.name(number)}: the size changes from {info.width}x{info.height} to "
-                f"{picture.width}x{picture.height}: process the parts one by one (--start, --end)"
-            )
-        if picture.format.name != info.pix_fmt and not self._source.fits(picture):
-            raise UnsupportedError(
-                f"{self._source.name(number)}: the pixel format changes from {info.pix_fmt} to {picture.format.name}: "
-                "process the parts one by one (--start, --end)"
-            )
+        size = self._source.size(picture) == (info.width, info.height)
+        return size and (picture.format.name == info.pix_fmt or self._source.fits(picture))
 
-    def _note_format(self, first: VideoFrame) -> None:
+    def _check(self, picture: VideoFrame, number: int) -> None:
+        if self._alike(picture):
+            return
+        info, (width, height) = self.info, self._source.size(picture)
+        changes = f"size changes from {info.width}x{info.height} to {width}x{height}"
+        if (width, height) == (info.width, info.height):
+            changes = f"pixel format changes from {info.pix_fmt} to {picture.format.name}"
+        raise FormatChange(
+            f"{self._source.name(number)}: the {changes}: process the parts one by one, with --end {number} and with "
+            f"--start {number}",
+            number,
+        )
+
+    def _note_format(self, first: VideoFrame, fps: Fraction | None) -> None:
         info, layout = self.info, pixel_layout(self.info.pix_fmt)
         if layout.alpha:
             log.warning("%s has an alpha channel (%s), which is dropped", info.path, info.pix_fmt)
@@ -212,7 +260,31 @@ class VideoReader:
                 "%s is tagged %s, which is taken for %s: colours may be slightly off", info.path, name, info.matrix
             )
         if info.interlaced:
-            log.warning("%s is interlaced; its frames are treated as whole pictures: deinterlace it first", info.path)
+            log.warning(
+                "%s is interlaced; its frames are treated as whole pictures and written as progressive: deinterlace it "
+                "first", info.path,
+            )  # fmt: skip
+        if info.display_matrix:
+            log.warning("%s is turned by an angle that is no multiple of 90 degrees: it is left as it is", info.path)
+        lost = [name for kind, name in _HDR.items() if kind in first.side_data]
+        if lost:
+            log.warning("%s of %s left out: nothing holds it here", " and ".join(lost), info.path)
+        if not (self.timed or info.is_folder or fps or self._source.rate):
+            log.warning(
+                "%s does not say its rate: %s frames a second are taken, --fps gives another", info.path, info.fps
+            )
+
+
+class FormatChange(UnsupportedError):
+    """The size or format of the pictures changes on the way.
+
+    Attributes:
+        frame: number of the first that is another.
+    """
+
+    def __init__(self, message: str, frame: int) -> None:
+        super().__init__(message)
+        self.frame = frame
 
 
 class _Clock:
@@ -275,7 +347,9 @@ class _File:
         self._errors = 0
         self._incomplete = False
         self._stamps: list[int] = []  # times of packets whose frames are still to come, a heap
-        self.own_times = True
+        self._low = 0  # from there on all frames are like the one that the film is described by
+        self._end = 0  # of the frames so far, in ticks
+        self._turn = UPRIGHT
         try:
             self.container = av.open(media_url(path), options=BOUNDED)
         except PermissionError as error:
@@ -288,6 +362,7 @@ class _File:
             raise InputError(f"{path} is not a video that can be read ({why})") from error
         # AVI stores no times of presentation; FFmpeg makes them up, in the wrong order where there are B-frames.
         self._made_up_times = self.container.format.name == "avi"
+        self.timed = self.own_times = not self.container.format.flags & _NO_TIMES
         try:
             self.stream = self._choose()
         except BaseException:
@@ -311,9 +386,67 @@ class _File:
             raise UnsupportedError(
                 f"{self.path}: there is no decoder for its video codec: convert it with ffmpeg first"
             )
-        stream.thread_type = "AUTO"
-        stream.codec_context.options = BOUNDED
+        stream.thread_type, stream.codec_context.thread_count = "SLICE", THREADS
+        # dav1d has threads of its own
+        own = {"max_frame_delay": "1"} if stream.codec_context.name == "libdav1d" else {}
+        stream.codec_context.options = {**BOUNDED, **own}
         return stream
+
+    @property
+    def rate(self) -> Fraction | None:
+        """What the header of a raw stream says."""
+        rate = self.stream.codec_context.framerate
+        known = rate and _RATES[0] <= rate <= _RATES[1]
+        return Fraction(rate.numerator, rate.denominator) if known else None
+
+    def at(self, start: int, first: VideoFrame) -> VideoFrame:
+        """The picture that a film from frame `start` on is described by: that frame, or the first where it is alike.
+
+        Its size may change before. Only where it seems to is the film decoded up to there.
+        """
+        if not start or not self._changes(start, first):
+            return first
+        last = first
+        with contextlib.closing(_File(self.path)) as other:
+            for number, picture in enumerate(other.pictures()):
+                self._low, last = (self._low if _same(picture, last) else number), picture
+                if number == start:
+                    return picture
+        return first  # there is no such frame: said when the film ends
+
+    def _changes(self, start: int, first: VideoFrame) -> bool:
+        """Whether pictures round frame `start`, or the last, differ from the first."""
+        if not self.timed:
+            return True
+        second = 1 / Fraction(self.stream.time_base)
+        near = (first.pts or 0) + start / self._fps() * second
+        with contextlib.closing(_File(self.path)) as other:
+            return not all(
+                _same(picture, first)
+                for begin, end in ((near - second, near + second), (self._declared_end() or near, None))
+                for picture in other.some(begin, end)
+            )
+
+    def some(self, begin: Fraction, end: Fraction | None) -> Iterator[VideoFrame]:
+        """Pictures from a key frame before a time to another time, in ticks; only one where that is None. None where it
+        cannot be found."""
+        try:
+            self.container.seek(int(begin), stream=self.stream)
+        except (av.FFmpegError, OSError) as error:
+            log.debug("%s: seek to %d: %s", self.path, begin, error)
+            return
+        for picture in self._decode():
+            yield picture
+            if end is None or picture.pts is None or picture.pts > end:
+                return
+
+    def like_from(self, low: int, start: int) -> int:
+        """The first frame from `low` on from which all up to `start` are alike."""
+        return max(low, self._low)
+
+    def size(self, picture: VideoFrame) -> tuple[int, int]:
+        """(width, height) of the upright picture."""
+        return self._turn.pair(picture.width, picture.height)
 
     def pictures(self) -> Iterator[VideoFrame]:
         """Decode; a frame that is damaged is delivered unless it is the last, which is only a part of one."""
@@ -366,42 +499,53 @@ class _File:
                 held = packet
             elif packet.size or held is None:
                 yield from self._frames_of(packet)
-        try:
-            yield from (self._timed(picture) for picture in self.stream.decode(None))
-        except (av.FFmpegError, EOFError, ValueError) as error:
-            log.debug("%s: flushing: %s", self.path, error)
+        yield from self._decoded(None)
 
     def _frames_of(self, packet: av.Packet) -> list[VideoFrame]:
         if not packet.size:
             return []
         stamp = packet.dts if packet.pts is None else packet.pts
-        if stamp is not None and (packet.pts is None or self._made_up_times):
+        if stamp is not None and self.timed and (packet.pts is None or self._made_up_times):
             heapq.heappush(self._stamps, stamp)
             self.own_times = False
+        errors = self._errors
+        pictures = self._decoded(packet)
+        if self._errors > errors and stamp in self._stamps:
+            self._stamps.remove(stamp)
+            heapq.heapify(self._stamps)
+        return pictures
+
+    def _decoded(self, packet: av.Packet | None) -> list[VideoFrame]:
+        """What comes of a packet; of None: what the decoder still holds."""
         try:
-            return [self._timed(picture) for picture in packet.decode()]
+            return [self._timed(picture) for picture in self.stream.decode(packet)]
+        except EOFError:  # it has said so before
+            return []
         except (av.FFmpegError, ValueError) as error:  # ValueError: its decoder could not be opened
-            log.debug("%s: packet at %s: %s", self.path, packet.pts, error)
+            log.debug("%s: packet at %s: %s", self.path, packet and packet.pts, error)
             self._errors += 1
-            if stamp in self._stamps:
-                self._stamps.remove(stamp)
-                heapq.heapify(self._stamps)
             return []
 
     def _timed(self, picture: VideoFrame) -> VideoFrame:
         """Where times are those of decoding, the frame that is shown next has the earliest that is left."""
-        if self._stamps and (picture.pts is None or self._made_up_times):
+        if not self.timed:  # what FFmpeg makes up follows no rate
+            picture.pts, picture.duration = None, 0
+        elif self._stamps and (picture.pts is None or self._made_up_times):
             picture.pts = heapq.heappop(self._stamps)
+        self._end = max(self._end, (picture.pts or 0) + (picture.duration or 0))
         return picture
 
     def damage(self) -> str | None:
         promised = declared_size(self.path)
         if self._incomplete or (promised is not None and promised > self.path.stat().st_size):
             return "truncated"
+        end = self._declared_end()
+        if not self._errors and end is not None and (end - self._end) * self.stream.time_base > self._slack():
+            return "damaged or truncated"
         return f"damaged in {self._errors} places" if self._errors > 1 else "damaged" if self._errors else None
 
     def planes(self, picture: VideoFrame) -> list[np.ndarray]:
-        return planes_of(picture)
+        return self._turn.planes(planes_of(picture))
 
     def fits(self, picture: VideoFrame) -> bool:
         return False
@@ -409,16 +553,16 @@ class _File:
     def name(self, number: int) -> str:
         return f"{self.path}, frame {number}"
 
-    def describe(self, first: VideoFrame) -> VideoInfo:
+    def describe(self, first: VideoFrame, fps: Fraction | None = None) -> VideoInfo:
         stream = self.stream
-        fps = next((r for r in (stream.average_rate, stream.guessed_rate, stream.base_rate) if r), PICTURE_RATE)
-        fps = Fraction(fps.numerator, fps.denominator)
-        time_base = Fraction(stream.time_base.numerator, stream.time_base.denominator)
+        fps = fps or self._fps()
+        time_base = Fraction(stream.time_base.numerator, stream.time_base.denominator) if self.timed else 1 / fps
         sar = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-        matrix = stream.codec_context.coded_side_data.get("display_matrix")
         others = (s for s in self.container.streams if s.type == "data")
-        numbers = tuple(int(n) for n in np.frombuffer(matrix, "=i4")) if matrix and len(matrix) == 36 else None
-        return VideoInfo(
+        matrix = display_matrix(first, stream)
+        turn = turn_of(matrix)
+        self._turn = turn or UPRIGHT
+        info = VideoInfo(
             path=self.path,
             width=first.width,
             height=first.height,
@@ -426,19 +570,45 @@ class _File:
             fps=fps,
             time_base=time_base,
             frames=self._promised(fps, time_base),
-            display_matrix=numbers,
-            interlaced=first.interlaced_frame,
+            display_matrix=matrix if turn is None else None,
+            interlaced=first.interlaced_frame or stream.codec_context.field_order in _FIELDS,
             has_audio=bool(self.container.streams.audio),
             timecode=stored_timecode([stream.metadata, self.container.metadata, *(s.metadata for s in others)]),
             **describe_samples(first, pixel_layout(first.format.name), stream.codec_context.name),
         )
+        return turned(info, self._turn)
+
+    def _fps(self) -> Fraction:
+        """Frames a second; files that only have times give an average that is a little off."""
+        if not self.timed:
+            return self.rate or _RAW_RATE
+        stream = self.stream
+        rates = [Fraction(r) for r in (stream.average_rate, stream.guessed_rate, stream.base_rate) if r]
+        if len(rates) > 1 and abs(rates[1] - rates[0]) < rates[0] * _NEAR:
+            return rates[1]
+        return rates[0] if rates else PICTURE_RATE
+
+    def _declared_end(self) -> int | None:
+        """When the film ends by what its file says of these pictures, in ticks; None where it says nothing exact."""
+        base, stream = self.stream.time_base, self.stream
+        if self.container.format.name.startswith("matroska"):
+            seconds = _tagged_duration(stream)
+            return None if seconds is None else int(seconds / base)
+        if self.container.format.name.startswith(("mov", "mxf")) and stream.duration:
+            return (stream.start_time or 0) + stream.duration
+        return None
+
+    def _slack(self) -> Fraction:
+        """Seconds that a film may end before its file says so."""
+        return _SLACK + 2 / self._fps()
 
     def _promised(self, fps: Fraction, time_base: Fraction) -> int | None:
+        if not self.timed:
+            return None
         if self.stream.frames:
             return self.stream.frames
-        tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", self.stream.metadata.get("DURATION", ""))
-        if tag:  # Matroska
-            seconds = int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3])
+        if (seconds := _tagged_duration(self.stream)) is not None:
+            pass
         elif self.stream.duration:
             seconds = self.stream.duration * time_base
         elif self.container.duration:
@@ -449,3 +619,13 @@ class _File:
 
     def close(self) -> None:
         self.container.close()
+
+
+def _tagged_duration(stream: Any) -> Fraction | None:
+    """Seconds from the start of the file to the end of a track of Matroska."""
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    return int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3]) if tag else None
+
+
+def _same(a: VideoFrame, b: VideoFrame) -> bool:
+    return (a.width, a.height, a.format.name) == (b.width, b.height, b.format.name)
