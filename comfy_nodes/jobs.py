@@ -65,7 +65,7 @@ def remaster_video(
     """
     import comfy.model_management as management
 
-    with video.VideoReader(film.path) as reader:
+    with video.VideoReader(film.path, film.start) as reader:
         size = reader.info.height, reader.info.width
     if workers := [worker for worker in (restorer, colorizer) if worker]:
         models.bring(workers, *size)

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -69,6 +70,7 @@ def align_references(
     every: float = 0.0,
     coverage: float = 0.0,
     weight: float = 1.0,
+    fps: Fraction | None = None,
     colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
     progress: Progress = lambda done, total: None,
 ) -> Aligned:
@@ -87,6 +89,7 @@ def align_references(
         every: one picture so many seconds, in place of `count`.
         coverage: see `coverage.cover`. Without any of the three: one or two a shot, and `MOST` at most.
         weight: 0..1000, of all of them, see `manifest.Origin`.
+        fps: of the film, see `VideoReader`.
         colorize: whose features say which frames are worth most.
         progress: called with the frames of both films that were read, and how many there will be.
 
@@ -104,7 +107,7 @@ def align_references(
     colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
     with torch.inference_mode():
         areas = picture_area(source), picture_area(coloured)
-        film, prints, rate, done, total = _look(source, areas[0], coloured, colorizer, progress)
+        film, prints, rate, done, total = _look(source, areas[0], coloured, colorizer, progress, fps)
         others, colours = _prints(coloured, areas[1], done, total, progress)
         found = align(prints, others)
         _say(found, coloured)
@@ -214,7 +217,7 @@ def _stamp(path: Path) -> list[int | str]:
 
 
 def _look(
-    source: Path, area: Area, coloured: Path, colorizer: Colorizer, progress: Progress
+    source: Path, area: Area, coloured: Path, colorizer: Colorizer, progress: Progress, fps: Fraction | None
 ) -> tuple[Described, Fingerprints, float, int, int | None]:
     """The film as the picker sees it, its fingerprints, its rate, frames read, and how many there are in both."""
     prints = Fingerprints()
@@ -222,7 +225,7 @@ def _look(
         if other.info.kind == "gray":
             raise InputError(f"{coloured} has no colour to give ({other.info.pix_fmt})")
         theirs = other.expected
-    with VideoReader(source, notes=False) as reader:
+    with VideoReader(source, fps=fps, notes=False) as reader:
         total = None if theirs is None or reader.expected is None else reader.expected + theirs
 
         def lumas() -> Iterator[Tensor]:

@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     from .jobs.commands import add_commands, add_job
     from .output import CODECS
     from .pipe import EXAMPLE
+    from .rates import add_fps
     from .remaster import ColorizeOptions, RestoreOptions
     from .report.command import add_report
 
@@ -125,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     what = _add_work(run, restore, color)
     _number(what, "--start", int, 0, "first frame")
     what.add_argument("--end", type=int, metavar="N", help="first frame not taken (default: to the end)")
+    add_fps(run, "INPUT")
     what.add_argument(
         "--shares", type=Path, metavar="FILE", help="JSON of how much each reference gave to each frame's colour"
     )
@@ -150,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_output(merge, write, CODECS)
     _number(merge, "--weight", float, 1.0, "0..1; 1 takes the colours of CHROMA, 0 keeps those of LUMA")
     _number(merge, "--offset", int, 0, "frame n of LUMA takes the colours of frame n + OFFSET of CHROMA")
+    add_fps(merge, "LUMA")
 
     cli_references.add(commands, restore, color)
     add_report(commands, Progress)
@@ -288,7 +291,7 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.shares:
         check_replaceable(arguments.shares, arguments.overwrite or folder.owns(arguments.shares))
     files = arguments.input, arguments.output
-    part = {"start": arguments.start, "end": arguments.end}
+    part = {"start": arguments.start, "end": arguments.end, "fps": arguments.fps}
     colored = bool(arguments.references or arguments.automatic) and not arguments.no_color
     by_job = bool(arguments.report) or needs_job(*files, write, colored, **part, options=options)
     with Progress(arguments.quiet, arguments.json) as progress:
@@ -405,6 +408,7 @@ def _merge(arguments: argparse.Namespace) -> None:
             arguments.output,
             weight=arguments.weight,
             offset=arguments.offset,
+            fps=arguments.fps,
             write=_output_options(arguments),
             progress=progress,
         )

@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from .rates import add_fps
+
 log = logging.getLogger(__name__)
 
 _COUNT = 8
@@ -53,6 +55,7 @@ def add(commands: Any, restore: Any, color: Any) -> None:
     amount.add_argument("-n", "--count", type=int, metavar="N", help="how many at most (default: one or two a shot)")
     amount.add_argument("--every", type=float, metavar="SECONDS", help="one every so many seconds of INPUT")
     amount.add_argument("--coverage", type=float, metavar="0..1", help="see pick")
+    add_fps(align, "INPUT")
     align.add_argument("--weight", type=float, default=1.0, metavar="N", help="of all of them (default: %(default)g)")
     _add_how(align, restore)
 
@@ -68,6 +71,7 @@ def add(commands: Any, restore: Any, color: Any) -> None:
     show.add_argument("--frames", type=int, nargs="+", required=True, metavar="N", help="numbers of the frames")
     show.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder for the pictures")
     show.add_argument("--overwrite", action="store_true", help="replace pictures of the same names in DIR")
+    add_fps(show, "INPUT")
     show.add_argument("--color-lines", type=int, default=color.lines, metavar="N", help="see run")
     _add_how(show, restore)
 
@@ -133,6 +137,7 @@ def _align(arguments: argparse.Namespace) -> None:
             arguments.output,
             **{name: value for name, value in amount.items() if value is not None},
             weight=arguments.weight,
+            fps=arguments.fps,
             colorize=ColorizeOptions(model=_model(arguments.model, "colorizer"), **how),
             progress=progress,
         )
@@ -153,8 +158,9 @@ def _show(arguments: argparse.Namespace) -> None:
     told = {"lines": arguments.color_lines, "colorize": ColorizeOptions(**how)}
     references = film_references(arguments.references, arguments.input, **told)
     paths = show_shares(
-        arguments.input, arguments.output, references, arguments.frames, options, overwrite=arguments.overwrite
-    )
+        arguments.input, arguments.output, references, arguments.frames, options, arguments.fps,
+        overwrite=arguments.overwrite,
+    )  # fmt: skip
     log.info("%d pictures written to %s", len(paths), arguments.output)
 
 

@@ -114,7 +114,7 @@ class VideoWriter(Atomic):
         self._rate = reader.info.fps
         if self._format == "mxf":
             self._rate = mxf_rate(reader.info)
-            if reader.stream is not None:
+            if reader.stream is not None and reader.timed:
                 check_constant(reader.info, reader.stream.index, self._rate, reader.start, reader.end)
         self.encoding = Encoding.of(
             reader.info,

@@ -252,5 +252,5 @@ def _glimpses(reader: VideoReader) -> Iterator[list[np.ndarray]]:
             picture = next(iter(container.decode(reader.stream)), None)
         except (av.FFmpegError, OSError, ValueError):
             continue
-        if picture is not None and picture.width == reader.info.width and picture.height == reader.info.height:
+        if picture is not None and reader.alike(picture):
             yield reader.planes(picture)

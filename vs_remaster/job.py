@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -76,6 +77,7 @@ def remaster_film(
     write: OutputOptions = OutputOptions(),
     start: int = 0,
     end: int | None = None,
+    fps: Fraction | None = None,
     progress: Progress = lambda done, total: None,
     look: Callable[[Picture], None] = lambda picture: None,
     check: Callable[[], None] = lambda: None,
@@ -95,6 +97,7 @@ def remaster_film(
         write: see `OutputOptions`.
         start: first frame.
         end: first frame not taken; None: to the end.
+        fps: frames a second of a film that has no times of its own, see `VideoReader`.
         progress: see `Progress`.
         look: shown every picture when it is written; what it or `progress` raises ends the job.
         check: called in the caller's thread for every frame that is taken in, so before and after each block at least;
@@ -105,7 +108,7 @@ def remaster_film(
     """
     colorize = to_color(restore, colorize, references)
     check_output(output, write.codec, write.overwrite, source if source.exists() else None)
-    with VideoReader(source, start, end) as reader:
+    with VideoReader(source, start, end, fps=fps) as reader:
         references = settle_for_film(references, scenes, source, reader.info.fps)
         pipeline = RemasterPipeline(restore, colorize, references, scenes)
         reader.context = context(windows_of(pipeline), start, end)
@@ -217,6 +220,7 @@ def merge_films(
     *,
     weight: float = 1.0,
     offset: int = 0,
+    fps: Fraction | None = None,
     write: OutputOptions = OutputOptions(),
     progress: Progress = lambda done, total: None,
 ) -> Done:
@@ -231,6 +235,7 @@ def merge_films(
         output: see `remaster_film`.
         weight: 0..1; 1 takes the colours, 0 keeps the film's own.
         offset: see above.
+        fps: of `luma`, see `VideoReader`.
         write: see `OutputOptions`.
         progress: see `Progress`.
 
@@ -241,9 +246,9 @@ def merge_films(
     check_weight(weight)
     check_output(output, write.codec, write.overwrite, luma if luma.exists() else None)
     check_output(output, write.codec, write.overwrite, chroma if chroma.exists() else None)
-    with VideoReader(luma) as reader, VideoReader(chroma) as other:
+    with VideoReader(luma, fps=fps) as reader, VideoReader(chroma) as other:
         info, their = reader.info, other.info
-        _check_alike(info, their, offset)
+        _check_alike(info, their, offset, reader.timed and other.timed)
         out = output_format(info, write.codec, True, write.bits)
         with open_output(output, reader, out, write) as writer:
             written = 0
@@ -308,10 +313,10 @@ def _pairs(reader: VideoReader, other: VideoReader, offset: int) -> Iterator[tup
         )
 
 
-def _check_alike(info: VideoInfo, their: VideoInfo, offset: int) -> None:
+def _check_alike(info: VideoInfo, their: VideoInfo, offset: int, timed: bool) -> None:
     if their.kind == "gray":
         raise InputError(f"{their.path} has no colour to give ({their.pix_fmt})")
-    if not (info.is_folder or their.is_folder) and info.fps != their.fps:
+    if timed and info.fps != their.fps:
         raise InputError(
             f"rates differ: {info.path} has {info.fps} frames a second, {their.path} has {their.fps}: "
             "bring both to one rate first"

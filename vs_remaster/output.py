@@ -10,7 +10,7 @@ from .codecs import CODECS, CONTAINERS, TABLE, Codec, check_container, codec_inf
 from .errors import InputError
 from .files import Atomic, check_no_link, named_errors, settle, write_whole
 from .film import VideoInfo
-from .planes import planar_format
+from .planes import has_format, planar_format
 from .samples import Kind, Samples
 
 __all__ = [
@@ -77,7 +77,8 @@ def output_format(info: VideoInfo, codec: str, colored: bool, bits: int | None =
     if codec == "ffv1":
         if info.kind == "gray" and not colored:
             return OutputFormat("gray", bits, (0, 0), info.matrix, full)
-        return OutputFormat("yuv", bits, (0, 0) if colored else info.subsampling, info.matrix, full, info.siting)
+        kept = not colored and has_format("yuv", bits, info.subsampling)
+        return OutputFormat("yuv", bits, info.subsampling if kept else (0, 0), info.matrix, full, info.siting)
     across, down = info.subsampling if info.kind == "yuv" else (1, 1)
     if row.subsampling:
         return OutputFormat("yuv", bits, row.subsampling, row.matrix or info.matrix, full, info.siting)

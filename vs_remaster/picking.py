@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,7 @@ def show_shares(
     references: Sequence[Reference],
     frames: Sequence[int],
     colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
+    fps: Fraction | None = None,
     *,
     overwrite: bool = False,
 ) -> list[Path]:
@@ -111,6 +113,7 @@ def show_shares(
         references: as they were loaded.
         frames: numbers of the frames to show.
         colorize: how they are coloured.
+        fps: see `VideoReader`; references may say a time.
         overwrite: replace pictures that have these names.
 
     Raises:
@@ -124,7 +127,7 @@ def show_shares(
     for path in paths.values():
         check_replaceable(path, overwrite)
     written = []
-    with torch.inference_mode(), VideoReader(source, end=max(frames) + 1) as reader:
+    with torch.inference_mode(), VideoReader(source, end=max(frames) + 1, fps=fps) as reader:
         memory = colorizer.encode_references(settle_for_film(references, "auto", source, reader.info.fps))
         for frame in reader:
             if frame.index in frames:

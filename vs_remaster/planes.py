@@ -145,6 +145,12 @@ def planar_format(kind: Kind, bits: int, subsampling: tuple[int, int] = (0, 0)) 
     return stem if bits == 8 else f"{stem}{bits}le"
 
 
+def has_format(kind: Kind, bits: int, subsampling: tuple[int, int] = (0, 0)) -> bool:
+    """Whether FFmpeg has a planar format for this, see `planar_format`: turned pictures may ask for one that it has
+    not."""
+    return subsampling in SUBSAMPLINGS and planar_format(kind, bits, subsampling) in av.video.format.names
+
+
 def planes_of(frame: VideoFrame) -> list[np.ndarray]:
     """Copy the planes out of a decoded frame.
 

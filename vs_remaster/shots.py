@@ -13,7 +13,7 @@ from .attending import settle
 from .references import Reference
 from .samples import decode_luma
 from .scenes import CutDetector
-from .video import VideoReader
+from .video import FormatChange, VideoReader
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +40,20 @@ def find_shots(source: Path, frames: Iterable[int]) -> dict[int, tuple[int, int]
             left.difference_update(found)
             start = cut
 
-    with VideoReader(source) as reader:
-        length = 0
-        for frame in reader:
-            length = frame.index + 1
-            ended(detector.push(decode_luma(frame.planes, reader.info)))
-            if not left:
-                return found
-        ended([*detector.finish(), length])
+    length = 0
+    while left:
+        try:
+            with VideoReader(source, length, notes=not length) as reader:
+                for frame in reader:
+                    length = frame.index + 1
+                    ended(detector.push(decode_luma(frame.planes, reader.info)))
+                    if not left:
+                        return found
+            break
+        except FormatChange as change:  # as good as a cut: what comes is looked at as another film
+            ended([*detector.finish(), change.frame])
+            detector, length = CutDetector(change.frame), change.frame
+    ended([*detector.finish(), length])
     return found
 
 

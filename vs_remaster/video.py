@@ -174,7 +174,7 @@ class VideoReader:
                 self.watch(number, picture)
             pts, duration = clock.time(picture)
             if number >= low:
-                if self.cut and not self._alike(picture):
+                if self.cut and not self.alike(picture):
                     return
                 self._check(picture, number)
                 if self.start <= number and not self.cut:
@@ -229,13 +229,14 @@ class VideoReader:
             of = f" of about {promised}" if promised and promised > number else ""
             log.warning("%s is %s: %d%s whole frames could be read", path, damage, number, of)
 
-    def _alike(self, picture: VideoFrame) -> bool:
+    def alike(self, picture: VideoFrame) -> bool:
+        """Whether a picture has the size and format of the film."""
         info = self.info
         size = self._source.size(picture) == (info.width, info.height)
         return size and (picture.format.name == info.pix_fmt or self._source.fits(picture))
 
     def _check(self, picture: VideoFrame, number: int) -> None:
-        if self._alike(picture):
+        if self.alike(picture):
             return
         info, (width, height) = self.info, self._source.size(picture)
         changes = f"size changes from {info.width}x{info.height} to {width}x{height}"

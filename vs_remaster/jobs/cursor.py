@@ -10,6 +10,7 @@ import logging
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
@@ -32,15 +33,16 @@ class Cursor:
     Args:
         path: the film.
         survey: what is known of it.
+        fps: see `VideoReader`.
 
     Attributes:
         info: see `VideoInfo`.
         decoded: frames decoded so far, delivered or not.
     """
 
-    def __init__(self, path: Path, survey: Survey) -> None:
+    def __init__(self, path: Path, survey: Survey, fps: Fraction | None = None) -> None:
         self._path, self._survey = path, survey
-        self._reader: VideoReader = VideoReader(path, notes=False)
+        self._reader: VideoReader = VideoReader(path, survey.start, fps=fps, notes=False)
         self.info = self._reader.info
         self.decoded = 0
         self._coming = self._reader.decode()

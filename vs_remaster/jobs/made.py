@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class MadeFilm:
         path: the same.
         source: the film that it was made of.
         start, end: frames of that, the end not included.
+        fps: see `VideoReader`.
         cuts: frames that start a shot.
 
     Raises:
@@ -48,6 +50,7 @@ class MadeFilm:
         self._folder, plan, survey = opened(path)
         self.source = Path(plan["source"])
         self.start, self.end = survey.start, survey.end
+        self.fps = Fraction(plan["job"]["fps"]) if "fps" in plan["job"] else None
         self.cuts = [shot.first for shot in survey.shots[1:]]
         samples = plan["job"]["samples"]
         self._out = OutputFormat(**{**samples, "subsampling": tuple(samples["subsampling"])})

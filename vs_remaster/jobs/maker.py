@@ -39,7 +39,7 @@ class ChunkMaker:
         self._restorer = restorer or (Restorer(work.restore) if work.restore else None)
         self._colorizer = colorizer or (Colorizer(work.colorize) if work.colorize else None)
         self._pipelines: OrderedDict[tuple, RemasterPipeline] = OrderedDict()
-        self._cursor = Cursor(work.source, work.survey)
+        self._cursor = Cursor(work.source, work.survey, work.fps)
         self._threads = torch.get_num_threads()
 
     def __enter__(self) -> ChunkMaker:

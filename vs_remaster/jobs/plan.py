@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,7 @@ class Work:
         survey: of the film.
         threads: of a network on a CPU: another number rounds otherwise.
         coding: None: chunks are kept without loss and encoded when all are there.
+        fps: see `VideoReader`.
     """
 
     source: Path
@@ -134,6 +136,7 @@ class Work:
     survey: Survey
     threads: int
     coding: Coding | None = None
+    fps: Fraction | None = None
 
     def reach(self, first: int, last: int) -> tuple[int, int]:
         """First and last frame (not included) that a run of frames depends on; nothing looks across a cut."""

@@ -7,6 +7,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,7 +63,14 @@ _LOSSLESS = {"chunks": "lossless", "encode": None}  # of jobs that say nothing o
 
 
 def needs_job(
-    source: Path, output: Path, write: OutputOptions, colored: bool, start: int, end: int | None, options: JobOptions
+    source: Path,
+    output: Path,
+    write: OutputOptions,
+    colored: bool,
+    start: int,
+    end: int | None,
+    options: JobOptions,
+    fps: Fraction | None = None,
 ) -> bool:
     """Whether a film is done by way of a job folder: it is long, a job was begun, or an option asks for it.
 
@@ -74,9 +82,7 @@ def needs_job(
     check_output(output, write.codec, write.overwrite, source if source.exists() else None)
     if options.asked or JobFolder.beside(output).plan.exists():
         return True
-    if not source.exists():
-        return False
-    with VideoReader(source, start, end, notes=False) as reader:
+    with VideoReader(source, start, end, fps=fps, notes=False) as reader:
         expected = reader.expected
         out = output_format(reader.info, write.codec, colored, write.bits)
         return expected is not None and expected > chunk_length(reader.info, out, options.chunk)
@@ -121,6 +127,7 @@ def remaster_job(
     write: OutputOptions = OutputOptions(),
     start: int = 0,
     end: int | None = None,
+    fps: Fraction | None = None,
     options: JobOptions = JobOptions(),
     watch: Watch = nobody,
     shares: Path | None = None,
@@ -134,7 +141,7 @@ def remaster_job(
     with the same arguments goes on where it ended.
 
     Args:
-        source, output, restore, colorize, references, scenes, write, start, end: see `remaster_film`.
+        source, output, restore, colorize, references, scenes, write, start, end, fps: see `remaster_film`.
         options: see `JobOptions`.
         watch: told how far the job is, see `Watch`; what it raises ends the job.
         shares: file that says which reference coloured what, see `SharesFile`; None: none is written.
@@ -158,13 +165,13 @@ def remaster_job(
         check_output(output, write.codec, write.overwrite, source if source.exists() else None)
     if shares is not None and not folder.owns(shares):
         check_replaceable(shares, write.overwrite)
-    with VideoReader(source, start, end) as reader:
+    with VideoReader(source, start, end, fps=fps) as reader:
         references = settle_for_film(references, scenes, source, reader.info.fps)
         out = output_format(reader.info, write.codec, colorize is not None, write.bits)
         with folder.at_work():
             trial = folder.path / f"trial{output.suffix}" if there else output
             encoding = _try_output(trial, reader, out, write, options.chunks)
-            job = _Job(folder, source, reader, out, restore, colorize, scenes, references, encoding)
+            job = _Job(folder, source, reader, out, restore, colorize, scenes, references, encoding, fps)
             job.open(options, watch, check)
             log.info("%s", job.disk(options.chunks, write.codec))
             if options.plan:
@@ -218,10 +225,11 @@ class _Job:
         scenes: Literal["auto", "none"] | Sequence[int],
         references: Sequence[Reference],
         encoding: Encoding | None = None,
+        fps: Fraction | None = None,
     ) -> None:
         self.folder, self._source, self._reader, self._out = folder, source, reader, out
         self._restore, self._colorize, self._scenes, self._references = restore, colorize, scenes, references
-        self._encoding = encoding
+        self._encoding, self._fps = encoding, fps
         self._computed: dict[str, Any]
         self.survey: Survey
         self.chunks: list[Chunk]
@@ -259,6 +267,7 @@ class _Job:
             self.survey,
             plan["threads"],
             self._coding(),
+            self._fps,
         )
         self.chunks = plan_chunks(self._work, told["film"], plan["chunks"], settings, given, own)
 
@@ -280,6 +289,7 @@ class _Job:
             "restore": computation("restorer", options_of(self._restore)),
             "colorize": computation("colorizer", options_of(self._colorize)),
             **({"chunks": "final", "encode": self._encoding.to_json()} if self._encoding else {}),
+            **({"fps": str(self._fps)} if self._fps else {}),
         }
 
     def _coding(self) -> Coding | None:
@@ -300,6 +310,7 @@ class _Job:
             self._reader.end,
             windows,
             self._scenes,
+            fps=self._fps,
             progress=lambda done, total: watch.told("survey", done, total),
             check=check,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -108,6 +109,7 @@ def survey_film(
     windows: Sequence[Window],
     scenes: Literal["auto", "none"] | Sequence[int],
     *,
+    fps: Fraction | None = None,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
     check: Callable[[], None] = lambda: None,
 ) -> Survey:
@@ -119,6 +121,7 @@ def survey_film(
         end: see `VideoReader`.
         windows: of the networks, in order.
         scenes: see `RemasterPipeline`.
+        fps: see `VideoReader`.
         progress: called with the frames looked at and how many there will be, None where that is not known.
         check: called for every frame; what it raises ends the work.
 
@@ -133,10 +136,10 @@ def survey_film(
         if picture.key_frame and not picture.is_corrupt and picture.pts is not None:
             keys.append((number, picture.pts))
 
-    with VideoReader(path, start, end, notes=False) as reader:
+    with VideoReader(path, start, end, fps=fps, notes=False) as reader:
         reader.context = context(windows, start, end)
         reader.watch = note
-        low = start - reader.context[0]
+        low = reader.low
         detector = CutDetector(low)
         seen, looks = _Seen(), Looks(reader.info)
         for frame in reader:

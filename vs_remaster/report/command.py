@@ -7,11 +7,13 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, RemasterError
 from ..files import Part, check_no_link, named_errors
+from ..rates import add_fps
 from .album import FOLDER, NAME
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ def add_report(commands: Any, progress: Progress) -> None:
         metavar="DIR|FILE",
         help="pictures that AFTER was coloured from (default: those of the job, where they are still there)",
     )
+    add_fps(parser, "BEFORE")
     parser.add_argument("--overwrite", action="store_true", help="replace a report in FOLDER")
     parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
 
@@ -58,6 +61,7 @@ def make_report(
     references: list[Path] | None = None,
     *,
     overwrite: bool = False,
+    fps: Fraction | None = None,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> None:
     """Write a report; the folder appears when it is complete.
@@ -69,6 +73,7 @@ def make_report(
         references: what it was coloured from: pictures, folders of them, coloured copies of the film; None: those of
             the job.
         overwrite: replace a report that is there.
+        fps: of the source, see `VideoReader`; a job knows it.
         progress: called with the frames done and how many there will be, None where that is not known.
 
     Raises:
@@ -95,7 +100,7 @@ def make_report(
     source, lines = (job.source if job else before), ColorizeOptions().lines
     given: list[Reference] = []
     if references:
-        with VideoReader(source, notes=False) as reader:
+        with VideoReader(source, fps=job.fps if job else fps, notes=False) as reader:
             rate = reader.info.fps
         keep = JobFolder(before).aligned if job else None
         given = settle_for_film(film_references(references, source, lines=lines, keep=keep), "auto", source, rate)
@@ -106,7 +111,7 @@ def make_report(
         if job:
             with suppress(RemasterError):  # of a job on a disk that is only read: then it cannot be gone on with
                 JobFolder(before).note(part.place)
-        facts = collect(job or before, after, part.place, given, progress)
+        facts = collect(job or before, after, part.place, given, progress, fps)
         with named_errors(folder):
             (part.place / DATA).write_text(json.dumps(facts.as_dict(), indent=1) + "\n", encoding="utf-8")
             (part.place / PAGE).write_text(make_page(facts), encoding="utf-8", errors="replace")
@@ -153,6 +158,7 @@ def _report(arguments: argparse.Namespace, progress: Progress) -> None:
             arguments.output,
             arguments.references,
             overwrite=arguments.overwrite,
+            fps=arguments.fps,
             progress=shown,
         )
     log.info("report written to %s", arguments.output / PAGE)

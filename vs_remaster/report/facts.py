@@ -10,6 +10,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +318,7 @@ def collect(
     folder: Path,
     references: Sequence[Reference] = (),
     progress: Callable[[int, int | None], None] = lambda done, total: None,
+    fps: Fraction | None = None,
 ) -> Facts:
     """Collect the facts of two films, frame by frame, and write their pictures.
 
@@ -327,13 +329,14 @@ def collect(
         folder: where the pictures go.
         references: what it was coloured from.
         progress: called with the frames done and how many there will be, None where that is not known.
+        fps: of the source, see `VideoReader`; a job knows it.
 
     Raises:
         InputError: a film that cannot be read; films of different size or length; a job that is not finished.
     """
     job = before if isinstance(before, MadeFilm) else None
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(VideoReader(job.source, job.start, job.end) if job else VideoReader(before))
+        source = stack.enter_context(_source(job) if job else VideoReader(before, fps=fps))
         result = stack.enter_context(VideoReader(after)) if after or not job else None
         info = result.info if result else job.info(source.info)
         _check_alike(source.info, info, source.expected)
@@ -348,6 +351,10 @@ def collect(
             progress(done, source.expected)
         end = (source.end_pts - (source.first_pts or 0)) * source.info.time_base
         return collector.finish(float(end))
+
+
+def _source(job: MadeFilm) -> VideoReader:
+    return VideoReader(job.source, job.start, job.end, fps=job.fps)
 
 
 def _pairs(source: VideoReader, result: Iterable[Frame], path: Path) -> Iterator[tuple[Frame, Frame]]:

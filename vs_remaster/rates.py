@@ -1,0 +1,40 @@
+"""Frames a second as a person gives them."""
+
+from __future__ import annotations
+
+import argparse
+from fractions import Fraction
+
+_LOWEST, _HIGHEST = Fraction(1, 1000), 1000
+_NEAR = Fraction(1, 10_000)  # 24 and 24000/1001 are ten times as far apart
+
+
+def parse_fps(text: str) -> Fraction:
+    """Read `25`, `24000/1001` or `23.976`, which stands for 24000/1001.
+
+    Raises:
+        ArgumentTypeError: it is none of these.
+    """
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not _LOWEST <= rate <= _HIGHEST:
+        raise argparse.ArgumentTypeError(f"must be frames a second, such as 16 or 24000/1001, got {text!r}")
+    exact = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
+    return exact if "." in text and abs(exact - rate) < rate * _NEAR else rate
+
+
+def add_fps(parser: argparse.ArgumentParser, film: str) -> None:
+    """Add the option `--fps`.
+
+    Args:
+        parser: of a command.
+        film: what it calls the film.
+    """
+    parser.add_argument(
+        "--fps",
+        type=parse_fps,
+        metavar="N|N/D",
+        help=f"frames a second of {film}, where it has no times: a folder of pictures, a raw stream",
+    )
