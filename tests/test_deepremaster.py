@@ -446,6 +446,13 @@ def test_import_from_the_command_line(checkpoint, tmp_path, monkeypatch, capsys)
         *("restorer-deepremaster.safetensors", "restorer-mine.safetensors"),
     ]
     assert weights.find("colorizer", "mine").is_file()
+    mine = weights.find("restorer", "mine")
+    mine.write_bytes(b"trained for days")
+    assert cli.main(["weights", "import", str(checkpoint), "--as", "mine"]) == 2
+    assert "imported under the name mine already" in capsys.readouterr().err
+    assert mine.read_bytes() == b"trained for days"
+    assert cli.main(["weights", "import", str(checkpoint), "--as", "mine", "--overwrite"]) == 0
+    assert weights.load_weights(mine)
 
 
 def test_files_that_are_none_of_the_authors(tmp_path, monkeypatch, capsys):

@@ -168,6 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("file", type=Path, metavar="FILE", help="remasternet.pth.tar or net_G_200000.pth")
     take.add_argument("--as", dest="name", metavar="NAME", help="for --model, if not deepremaster or rtn")
     take.add_argument("--flow", type=Path, metavar="FILE", help="raft-sintel.pth, where RTN's file has no optical flow")
+    take.add_argument("--overwrite", action="store_true", help="replace weights that have this name")
     return parser
 
 
@@ -422,7 +423,7 @@ def _report(frames: int, output: object) -> None:
 def _import(arguments: argparse.Namespace) -> None:
     from .weights import import_published
 
-    files = import_published(arguments.file, arguments.name, arguments.flow)
+    files = import_published(arguments.file, arguments.name, arguments.flow, overwrite=arguments.overwrite)
     name = files[0].stem.partition("-")[2]
     log.info("weights for --model %s written to %s", name, " and ".join(map(str, files)))
 

@@ -224,6 +224,19 @@ def give_name(part: Path, path: Path) -> None:
     part.unlink()
 
 
+def new_part(path: Path) -> Path:
+    """An empty file beside a path, under a name that nobody can foretell, for what is not claimed as `Part` does.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    part = _other_name(path, "part")
+    handle = _made(part, folder=False)
+    assert handle is not None
+    os.close(handle)
+    return part
+
+
 def write_whole(path: Path, data: bytes, *, overwrite: bool = True) -> None:
     """Write a file that has its name only when it is complete and on the disk.
 
@@ -236,11 +249,9 @@ def write_whole(path: Path, data: bytes, *, overwrite: bool = True) -> None:
         InputError: the file exists, no space left, permission denied. RemasterError: the disk fails.
     """
     with named_errors(path):
-        part = _other_name(path, "part")
-        handle = _made(part, folder=False)
-        assert handle is not None
+        part = new_part(path)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with part.open("r+b") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -16,12 +16,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from . import folders
 from .errors import InputError
+from .files import write_whole
 from .models import NETWORKS, build, config_json, network_name, task
 from .models.published import RTN, published_state, recognise, rtn_entries
 
@@ -244,18 +245,19 @@ def load_weights(path: Path, network: str | None = None, **config: int) -> nn.Mo
 def save_weights(
     path: Path, net: nn.Module, state: dict[str, torch.Tensor] | None = None, dtype: torch.dtype = torch.float16
 ) -> None:
-    """Write a network (or `state`, such as an EMA of it) in half precision or in `dtype`, atomically."""
+    """Write a network (or `state`, such as an EMA of it) in half precision or in `dtype`, in the place of what is
+    there, whole or not at all."""
     state = state or net.state_dict()
     stored = {
         key: value.detach().to("cpu", dtype if value.is_floating_point() else value.dtype).contiguous()
         for key, value in state.items()
     }
-    part = path.with_suffix(".part")
-    save_file(stored, str(part), {"network": network_name(net), "config": config_json(net)})
-    part.replace(path)
+    write_whole(path, save(stored, {"network": network_name(net), "config": config_json(net)}))
 
 
-def import_published(path: Path, name: str | None = None, flow: Path | None = None) -> list[Path]:
+def import_published(
+    path: Path, name: str | None = None, flow: Path | None = None, *, overwrite: bool = False
+) -> list[Path]:
     """Take over the authors' weights of DeepRemaster or RTN, or others trained with their code, for this user.
 
     Args:
@@ -263,13 +265,14 @@ def import_published(path: Path, name: str | None = None, flow: Path | None = No
             `modelC`, or with `netG`. Which it is shows in what it holds.
         name: what `model` will call them: letters, digits, `_`; None: `deepremaster` or `rtn`.
         flow: weights of RAFT, such as `raft-sintel.pth`, in place of those inside RTN's file.
+        overwrite: replace weights that have been imported under this name.
 
     Returns:
         The files written into `user_folder()`, in float32 as they were: of DeepRemaster two, of RTN one.
 
     Raises:
-        InputError: not such a file, no weights of RAFT, or a name that cannot be used. UnsupportedError: RTN without
-            the package torchvision, which has RAFT.
+        InputError: not such a file, no weights of RAFT, or a name that cannot be used or is taken. UnsupportedError:
+            RTN without the package torchvision, which has RAFT.
     """
     taken = {"auto", *variants("restorer"), *variants("colorizer")}
     if name is not None and (not re.fullmatch(_NAME, name) or name in taken):
@@ -285,14 +288,18 @@ def import_published(path: Path, name: str | None = None, flow: Path | None = No
     if kind == _PUBLISHED and name in (None, _PUBLISHED):
         _check_md5(path)
     target = user_folder()
-    files = []
+    files = [target / f"{task(network_name(net))}-{name or kind}.safetensors" for net, _ in found]
+    if there := [str(file) for file in files if file.exists() and not overwrite]:
+        raise InputError(
+            f"weights are imported under the name {name or kind} already ({there[0]}): give another one (--as NAME), "
+            "or --overwrite"
+        )
     try:
         target.mkdir(parents=True, exist_ok=True)
-        for net, state in found:
-            files.append(target / f"{task(network_name(net))}-{name or kind}.safetensors")
-            save_weights(files[-1], net, state, torch.float32)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise InputError(f"cannot write weights into {target}: {error}") from error
+    for file, (net, state) in zip(files, found, strict=True):
+        save_weights(file, net, state, torch.float32)
     return files
 
 

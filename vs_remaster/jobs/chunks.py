@@ -5,7 +5,6 @@ For chunks in the codec of the output see `final`."""
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -17,8 +16,9 @@ import numpy as np
 
 from ..containers import media_url
 from ..errors import InputError, RemasterError
+from ..files import Atomic, named_errors, new_part, settle, write_whole
 from ..film import VideoInfo
-from ..output import Atomic, OutputFormat, named_errors, settle, write_whole
+from ..output import OutputFormat
 from ..planes import frame_of, planes_of
 from ..texts import read_bytes
 from .plan import Chunk
@@ -139,7 +139,8 @@ class ChunkWriter(Atomic):
         self.damage: list[float | None] = []
         self.count = 0
         self._folder = folder
-        self._part = folder / f".{chunk.name}.{os.getpid()}.part{chunk.suffix}"
+        with named_errors(self.path):
+            self._part = new_part(self.path)
         self._checks: list[int] = []
         self._container: Any = None
         try:
