@@ -50,6 +50,52 @@ def declared_size(path: Path) -> int | None:
     return None
 
 
+def is_joined(path: Path) -> bool:
+    """Whether several whole files lie one behind the other in a file whose format does not allow that: FFmpeg reads the
+    first, or a part of the others, and says nothing.
+
+    Args:
+        path: MP4, MOV, Matroska, WebM or AVI; other formats may be joined, or are not known here.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.read(12)
+        if head[:4] == b"\x1a\x45\xdf\xa3":
+            file.seek(_matroska(file) or size)
+            return file.read(4) == b"\x1a\x45\xdf\xa3"
+        if head[:4] == b"RIFF":
+            return _kinds_of_riff(file, size).count(b"AVI ") > 1
+        return _kinds_of_boxes(file, size).count(b"moov") > 1
+
+
+def _kinds_of_riff(file: BinaryIO, size: int) -> list[bytes]:
+    """The kinds of the outermost chunks; those with more of the same film are `AVIX`."""
+    kinds, at = [], 0
+    while at + 12 <= size:
+        file.seek(at)
+        head = file.read(12)
+        length = int.from_bytes(head[4:8], "little")
+        if head[:4] != b"RIFF" or not length:
+            break
+        kinds.append(head[8:])
+        at += 8 + length + length % 2
+    return kinds
+
+
+def _kinds_of_boxes(file: BinaryIO, size: int) -> list[bytes]:
+    """The kinds of the outermost boxes, see `_boxes`."""
+    kinds, at = [], 0
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(16)
+        length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4], "big")
+        if length < 8 or not head[4:8].isalnum():
+            break
+        kinds.append(head[4:8])
+        at += length
+    return kinds
+
+
 def _boxes(file: BinaryIO, size: int) -> int:
     """ISO/IEC 14496-12, 4.2: boxes one after the other, each with its size in front."""
     at = 0

@@ -22,7 +22,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from .color import h273_matrix
-from .containers import declared_size, media_url, reason
+from .containers import declared_size, is_joined, media_url, reason
 from .encode import VideoWriter
 from .errors import InputError, UnsupportedError
 from .film import INEXACT_MATRIX, ColorTags, VideoInfo, describe_samples, turned
@@ -540,6 +540,8 @@ class _File:
         promised = declared_size(self.path)
         if self._incomplete or (promised is not None and promised > self.path.stat().st_size):
             return "truncated"
+        if is_joined(self.path):
+            return "several files one behind the other, which its format does not allow (ffmpeg's concat joins films)"
         end = self._declared_end()
         if not self._errors and end is not None and (end - self._end) * self.stream.time_base > self._slack():
             return "damaged or truncated"
