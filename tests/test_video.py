@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from vs_remaster.color import convert_chroma, fit_gamut
 from vs_remaster.encode import VideoWriter, open_writer
 from vs_remaster.errors import InputError, RemasterError, UnsupportedError
 from vs_remaster.frames import decode_frame, encode_frame
