@@ -753,21 +753,21 @@ def test_rate_is_exact_between_containers(tmp_path, source, target, rate):
 def test_tags_and_aspect_are_kept_and_pictures_are_turned_upright(tmp_path, target, codec):
     with av.open(str(tmp_path / "film.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=24)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         context = stream.codec_context
         context.sample_aspect_ratio = Fraction(16, 15)
         context.colorspace, context.color_primaries, context.color_trc, context.color_range = 5, 5, 6, 1
         stream.set_display_rotation(90)
         for n in range(3):
-            container.mux(stream.encode(frame_of(moving("yuv420p", 64, 48, n), "yuv420p")))
+            container.mux(stream.encode(frame_of(moving("yuv420p", 96, 64, n), "yuv420p")))
         container.mux(stream.encode(None))
     copy(tmp_path / "film.mp4", tmp_path / target, codec)
     with VideoReader(tmp_path / "film.mp4") as a, VideoReader(tmp_path / target) as b:
-        assert (a.info.width, a.info.height) == (b.info.width, b.info.height) == (48, 64)
+        assert (a.info.width, a.info.height) == (b.info.width, b.info.height) == (64, 96)
         assert b.info.sar == a.info.sar == Fraction(15, 16)
         assert (b.info.tags.matrix, b.info.tags.primaries, b.info.tags.transfer, b.info.tags.range) == (5, 5, 6, 1)
         assert a.info.display_matrix is None and b.info.display_matrix is None
-        assert np.array_equal(next(iter(a)).planes[0].shape, (64, 48))
+        assert np.array_equal(next(iter(a)).planes[0].shape, (96, 64))
     for name, rotation in (("film.mp4", 90), (target, 0)):
         with av.open(str(tmp_path / name)) as container:
             assert next(container.decode(video=0)).rotation == rotation

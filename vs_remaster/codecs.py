@@ -108,6 +108,7 @@ TABLE: dict[str, CodecInfo] = {
         depths=(8, 10, 12),
         options={"preset": "medium", "x265-params": X265_THREADS},
         crf=19.0,
+        smallest=(64, 16),  # narrower ones make it write behind its memory
         chunk_suffix=".nut",
         room=0.1,
         # without its description of itself, which names the processor
