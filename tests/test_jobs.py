@@ -251,7 +251,7 @@ def test_a_number_that_changed_on_the_disk_is_noticed(tmp_path, movie, capsys):
             assert samples(output) == frames
         else:
             assert cli.main(["status", str(folder)]) == 2
-            assert f"{plan} cannot be read (its checksum differs): remove {folder}" in capsys.readouterr().err
+            assert f"{plan} is damaged (its checksum differs)" in capsys.readouterr().err
             path.write_bytes(whole)
 
 

@@ -497,6 +497,7 @@ def test_a_terminal_a_folder_and_a_closed_stream_are_refused(monkeypatch, capsys
     there = os.open(tmp_path, os.O_RDONLY)
 
     class Folder:
+        closed = False
         isatty = staticmethod(lambda: False)
         fileno = staticmethod(lambda: there)
 
