@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import threading
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
-from tests.test_video import copy, film, frames_of, moving, pictures, same
 
+from tests.test_video import film
 from vs_remaster import video
-from vs_remaster.cli import main
-from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.video import VideoReader
 
 NTSC = Fraction(24000, 1001)
@@ -65,7 +59,7 @@ def test_a_damaged_film_is_the_same_with_any_number_of_threads(tmp_path, name, m
     film(source, COUNT, **CODECS[name])
     for damaged in DAMAGED:
         path = tmp_path / name
-        remade(source, path, lambda n, data: bytes(len(data)) if n in damaged else None)
+        remade(source, path, lambda n, data, lost=damaged: bytes(len(data)) if n in lost else None)
         told = []
         for threads in (1, 2, 8, 16, 32):
             monkeypatch.setattr(video, "THREADS", threads)

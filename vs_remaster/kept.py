@@ -12,6 +12,8 @@ from .tracks import is_cover, is_derived, kept_metadata
 
 log = logging.getLogger(__name__)
 
+_USUAL = {1, 2}  # BT.709, and not said: what programs take pictures for
+
 
 def film_has(info: VideoInfo) -> list[str]:
     """What there is in a film beside its pictures, in words; nothing for a folder.
@@ -43,12 +45,14 @@ def warn_of_pictures(info: VideoInfo, codec: str) -> None:
 
     Args:
         info: the film.
-        codec: png, tiff or dpx, which alone has a place for the shape of a pixel.
+        codec: png, tiff or dpx, which alone has a place for the shape of a pixel and for colour tags.
     """
     lost = film_has(info)
     if info.sar != 1 and codec != "dpx":
         lost.append(f"the sample aspect ratio {info.sar}")
     if info.display_matrix:
         lost.append("how the picture is turned for display")
+    if codec != "dpx" and not {info.tags.primaries, info.tags.transfer} <= _USUAL:
+        lost.append("the colour tags")
     if lost:
         log.warning("%s left out: a folder of pictures cannot hold it", ", ".join(lost))

@@ -209,6 +209,8 @@ class PictureWriter(Atomic):
             log.warning("timecode %s is left out: %s pictures cannot hold it, dpx can", timecode, codec)
         self._sizes = plane_sizes(out.kind, info.width, info.height)
         self._count = 0
+        self._first: int | None = None
+        self._even = True  # no frame is shown a frame too early or too late
         self._done = False
         self._output = Part(self.path, folder=True, overwrite=overwrite, strangers=picture_stranger)
         self.part = self._output.place
@@ -219,6 +221,10 @@ class PictureWriter(Atomic):
             raise InputError(f"planes must be {self._sizes}, got {[plane.shape for plane in frame.planes]}")
         with named_errors(self.path):
             (self.part / f"frame_{frame.index:06d}{self._extension}").write_bytes(self._encode(frame))
+        if frame.pts is not None:
+            self._first = frame.pts if self._first is None else self._first
+            away = (frame.pts - self._first) * self._info.time_base * self._info.fps - self._count
+            self._even = self._even and abs(away) < 1
         self._count += 1
 
     def _encode(self, frame: Frame) -> bytes:
@@ -244,6 +250,8 @@ class PictureWriter(Atomic):
             if not self._count:
                 raise InputError(f"no frames for {self.path}: nothing is written")
             self._output.settle()
+            if not self._even:
+                log.warning("frame times that follow no one rate are left out: a folder of pictures cannot hold them")
         except BaseException:
             self.abort()
             raise
