@@ -99,6 +99,7 @@ def test_a_folder_of_pictures_is_replaced_when_told(tmp_path, film):
     output = tmp_path / "out"
     output.mkdir()
     (output / "frame_000099.png").write_bytes(b"old")
+    (output / ".DS_Store").write_bytes(b"somebody has looked at it")
     reader, sink = writer(film, output, "png", overwrite=True)
     fill(reader, sink)
     sink.close()

@@ -178,6 +178,15 @@ def test_damaged_sound_does_not_end_a_film(tmp_path, ffmpeg, caplog):
         assert len(stream_times(tmp_path / target)) == 50
 
 
+def test_times_of_sound_far_behind_the_picture_make_no_silence(tmp_path, ffmpeg, caplog):
+    """ffmpeg's own AVI of G.726 puts the end of a second of sound behind more than a hundred."""
+    film = made(ffmpeg, tmp_path / "film.avi", "-c:a", "g726", "-ac", "1", "-ar", 8000, rate=8000)
+    copy(film, tmp_path / "out.mp4")
+    name, samples = sound(tmp_path / "out.mp4")
+    assert name == "flac" and abs(len(samples) - 8000) < 100
+    assert "its times lie far behind the picture's" in caplog.text
+
+
 def test_what_a_folder_of_pictures_cannot_hold_is_named(tmp_path, ffmpeg, caplog):
     (tmp_path / "s.srt").write_text("1\n00:00:00,100 --> 00:00:00,400\nHello\n")
     (tmp_path / "m.txt").write_text(";FFMETADATA1\ntitle=A\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=900\ntitle=B\n")

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+LEFT_BY_SYSTEMS = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini"})
+"""What systems put into folders that somebody looks at, in lower case; nobody misses it."""
+
 _LONGEST = 255  # bytes of a name, on all file systems in use
 _KIND = r"\.[0-9a-f]{8}\.(part|old)"
 _BYTE_LOCKS = sys.platform == "linux"  # of an open file, not of a process

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .codecs import CODECS, CONTAINERS, TABLE, Codec, check_container, codec_info, either
 from .errors import InputError
-from .files import Atomic, check_no_link, named_errors, settle, write_whole
+from .files import LEFT_BY_SYSTEMS, Atomic, check_no_link, named_errors, settle, write_whole
 from .film import VideoInfo
 from .planes import has_format, planar_format
 from .samples import Kind, Samples
@@ -123,4 +123,5 @@ def check_output(path: Path, codec: str, overwrite: bool, source: Path | None = 
 
 def picture_stranger(folder: Path) -> str | None:
     """The name of something in a folder that is none of the pictures that are written here; None where all are."""
-    return min((f.name for f in folder.iterdir() if not _PICTURE_NAME.fullmatch(f.name)), default=None)
+    found = {f.name for f in folder.iterdir() if f.name.lower() not in LEFT_BY_SYSTEMS}
+    return min((name for name in found if not _PICTURE_NAME.fullmatch(name)), default=None)

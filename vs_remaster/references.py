@@ -14,6 +14,7 @@ import torch
 
 from . import manifest
 from .errors import InputError
+from .files import LEFT_BY_SYSTEMS
 from .manifest import Entry, Manifest, Origin, Scope
 from .still import EXTENSIONS, known, read_still, resized, shrunk_size
 
@@ -24,8 +25,6 @@ FILM_EXTENSIONS = frozenset(
 )
 """Of references that are coloured copies of a film; see `aligning.film_references`."""
 
-SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
-"""What Windows leaves in folders, in lower case; what others leave begins with a dot."""
 _TOLD = 5  # unused files that are named
 _GRAY = 0.02  # a picture whose channels differ by less everywhere has no colour to give
 
@@ -254,7 +253,7 @@ def warn_of_unused(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         kind = path.suffix.lower()
         known_one = kind in EXTENSIONS or path.name == manifest.NAME or path.name.startswith(".")
-        if known_one or path.name.lower() in SYSTEM_FILES or not path.is_file():
+        if known_one or path.name.lower() in LEFT_BY_SYSTEMS or not path.is_file():
             continue
         film = kind in FILM_EXTENSIONS
         unused.append(f"{path.name} ({'a film: run references align' if film else 'no kind of picture that is read'})")

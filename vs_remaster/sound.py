@@ -17,6 +17,7 @@ RATE = 48000
 """Samples a second that FFmpeg's MXF takes."""
 
 _SLACK = Fraction(1, 100)  # seconds that a file's times may be off before silence is put in or sound cut
+_AHEAD = 10  # seconds that sound may lie behind the picture's last frame before its times are not believed
 _PATIENCE = 5  # seconds that sound may lie behind its picture in the file
 
 
@@ -58,7 +59,8 @@ class PcmTrack:
         self._placed = 0  # samples of the source behind the first picture so far
         self._written = 0
         self._last: int | None = None  # time of the last frame
-        self._broken = self._late = False
+        self._shown = 0  # samples of the source that the picture has reached
+        self._broken = self._late = self._astray = False
         if context.name not in ("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be") or self._to_rate:
             log.warning(
                 "%s, %d Hz, is converted to %s of %s bits and %d Hz: %s cannot hold it",
@@ -89,6 +91,10 @@ class PcmTrack:
             apart = place - self._placed
             if self._placed and abs(apart) <= _SLACK * self._source_rate:
                 apart = 0
+            if place > self._shown + _AHEAD * self._source_rate:
+                if not self._astray:
+                    log.warning("%s: its times lie far behind the picture's: it goes on without a gap", self._name)
+                self._astray, apart = True, 0
         if apart > 0:
             self._fill(apart)
         elif self._placed and -apart >= frame.samples and not self._late:
@@ -125,6 +131,7 @@ class PcmTrack:
 
         A muxer holds pictures back until it has their sound: where none came for long, there is silence.
         """
+        self._shown = max(self._shown, round((until - self._start) * self._source_rate))
         silent = round((until - _PATIENCE - self._start) * self._source_rate) - self._placed
         if silent > 0:
             self._fill(silent)

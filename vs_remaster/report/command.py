@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, RemasterError
-from ..files import Part, check_no_link, named_errors
+from ..files import LEFT_BY_SYSTEMS, Part, check_no_link, named_errors
 from ..rates import add_fps
 from .album import FOLDER, NAME
 
@@ -143,7 +143,7 @@ def check_folder(folder: Path, overwrite: bool) -> None:
 
 def _stranger(folder: Path) -> str | None:
     """The name of something in a folder that no report put there."""
-    found = {path.name for path in folder.iterdir()} - {PAGE, DATA}
+    found = {path.name for path in folder.iterdir() if path.name.lower() not in LEFT_BY_SYSTEMS} - {PAGE, DATA}
     if FOLDER in found and (folder / PAGE).is_file() and (folder / DATA).is_file():
         found.remove(FOLDER)
         found |= {f"{FOLDER}/{p.name}" for p in (folder / FOLDER).iterdir() if not NAME.fullmatch(p.name)}
