@@ -317,6 +317,8 @@ def test_pictures_too_small_and_bits_that_do_not_exist(tmp_path):
         with pytest.raises(InputError, match="png holds 8 or 16 bits a sample, not 10"):
             output_format(reader.info, "png", False, 10)
         out = output_format(reader.info, "ffv1", False, 16)
+        assert out.subsampling == (0, 0), "FFmpeg has no 4:1:1 of 16 bits"
+        out = replace(out, subsampling=(2, 0))
         with pytest.raises(UnsupportedError, match="ffv1 cannot take yuv411p16le: try other --bits"):
             VideoWriter(tmp_path / "out.mkv", reader, out, codec="ffv1")
         assert output_format(reader.info, "tiff", False, 16).bits == 16

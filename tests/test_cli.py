@@ -269,6 +269,8 @@ def test_a_variant_that_only_one_network_has_leaves_the_other_its_own():
 
 def test_options_reach_the_engine(tmp_path, capsys, references, monkeypatch):
     seen = {}
+    film(tmp_path / "in.mkv", 2, "gray", SIZE, "ffv1")
+    monkeypatch.chdir(tmp_path)
 
     def record(source, output, **options):
         seen.update(options)
