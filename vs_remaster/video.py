@@ -41,6 +41,8 @@ THREADS = 0
 """That decode a frame together; 0: one a core. Never several frames at a time: PyAV loses those that are under way
 behind a damaged one when the film ends."""
 _NO_TIMES = av.format.Flags.no_timestamps.value
+_A_FRAME_A_PACKET = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "vp9"})
+"""Of these, unless fields are coded, every packet of a container gives a frame."""
 _FIELDS = (2, 3, 4, 5)  # of FFmpeg's AVFieldOrder: all but progressive and unknown
 _SLACK = Fraction(1, 5)  # seconds
 _RAW_RATE = Fraction(25)
@@ -350,7 +352,10 @@ class _File:
         self._stamps: list[int] = []  # times of packets whose frames are still to come, a heap
         self._low = 0  # from there on all frames are like the one that the film is described by
         self._end = 0  # of the frames so far, in ticks
+        self._expected: set[int] = set()  # times of packets that no frame has come of, so far
+        self._first: int | None = None  # time of the first frame
         self._turn = UPRIGHT
+        self._interlaced = False
         try:
             self.container = av.open(media_url(path), options=BOUNDED)
         except PermissionError as error:
@@ -510,10 +515,14 @@ class _File:
             heapq.heappush(self._stamps, stamp)
             self.own_times = False
         errors = self._errors
+        if packet.pts is not None and not packet.is_discard:
+            self._expected.add(packet.pts)
         pictures = self._decoded(packet)
-        if self._errors > errors and stamp in self._stamps:
-            self._stamps.remove(stamp)
-            heapq.heapify(self._stamps)
+        if self._errors > errors:
+            self._expected.discard(packet.pts)
+            if stamp in self._stamps:
+                self._stamps.remove(stamp)
+                heapq.heapify(self._stamps)
         return pictures
 
     def _decoded(self, packet: av.Packet | None) -> list[VideoFrame]:
@@ -534,7 +543,16 @@ class _File:
         elif self._stamps and (picture.pts is None or self._made_up_times):
             picture.pts = heapq.heappop(self._stamps)
         self._end = max(self._end, (picture.pts or 0) + (picture.duration or 0))
+        self._expected.discard(picture.pts)
+        self._first = picture.pts if self._first is None else self._first
         return picture
+
+    def _lost(self) -> int:
+        """Frames that a decoder has left out without an error: MPEG-2's skips what it does not understand. Those before
+        the first that it could show need what was before the film."""
+        if not self.own_times or self.stream.codec_context.name not in _A_FRAME_A_PACKET or self._interlaced:
+            return 0
+        return sum(time > (self._first or 0) for time in self._expected)
 
     def damage(self) -> str | None:
         promised = declared_size(self.path)
@@ -542,6 +560,8 @@ class _File:
             return "truncated"
         if is_joined(self.path):
             return "several files one behind the other, which its format does not allow (ffmpeg's concat joins films)"
+        self._errors += self._lost()
+        self._expected.clear()
         end = self._declared_end()
         if not self._errors and end is not None and (end - self._end) * self.stream.time_base > self._slack():
             return "damaged or truncated"
@@ -565,6 +585,7 @@ class _File:
         matrix = display_matrix(first, stream)
         turn = turn_of(matrix)
         self._turn = turn or UPRIGHT
+        self._interlaced = first.interlaced_frame or stream.codec_context.field_order in _FIELDS
         info = VideoInfo(
             path=self.path,
             width=first.width,
@@ -574,7 +595,7 @@ class _File:
             time_base=time_base,
             frames=self._promised(fps, time_base),
             display_matrix=matrix if turn is None else None,
-            interlaced=first.interlaced_frame or stream.codec_context.field_order in _FIELDS,
+            interlaced=self._interlaced,
             has_audio=bool(self.container.streams.audio),
             timecode=stored_timecode([stream.metadata, self.container.metadata, *(s.metadata for s in others)]),
             **describe_samples(first, pixel_layout(first.format.name), stream.codec_context.name),
