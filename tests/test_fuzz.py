@@ -12,8 +12,8 @@ import pytest
 from tests import fuzzing
 from tests.mutations import FILMS
 
-MINUTES = 1.5
-SEEDS = {"film": 48, "pictures": 10, "references": 12, "settings": 16, "jobs": 10, "pipes": 16, "weights": 16}
+MINUTES = 1.0
+SEEDS = {"film": 24, "pictures": 5, "references": 6, "settings": 8, "jobs": 5, "pipes": 8, "weights": 8}
 
 
 @pytest.mark.skipif(not fuzzing.POSSIBLE, reason="needs fork and Linux's limits")
