@@ -15,6 +15,7 @@ import torch
 from . import manifest
 from .errors import InputError
 from .files import LEFT_BY_SYSTEMS
+from .inputs import check_input
 from .manifest import Entry, Manifest, Origin, Scope
 from .still import EXTENSIONS, known, read_still, resized, shrunk_size
 
@@ -198,6 +199,7 @@ def _files(path: Path) -> list[_File]:
                 "'vs-remaster references align' first, and give the folder that it makes"
             )
         if path.exists():
+            check_input(path)
             return [_File(path)]
         raise InputError(f"reference {str(path)!r} does not exist: give a folder or a picture")
     toml = path / manifest.NAME

@@ -41,6 +41,7 @@ THREADS = 0
 """That decode a frame together; 0: one a core. Never several frames at a time: PyAV loses those that are under way
 behind a damaged one when the film ends."""
 _NO_TIMES = av.format.Flags.no_timestamps.value
+_PICTURES = ("_pipe", "image2")  # pictures one behind the other: FFmpeg counts 25 to a second
 _A_FRAME_A_PACKET = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "vp9"})
 """Of these, unless fields are coded, every packet of a container gives a frame."""
 _FIELDS = (2, 3, 4, 5)  # of FFmpeg's AVFieldOrder: all but progressive and unknown
@@ -368,7 +369,8 @@ class _File:
             raise InputError(f"{path} is not a video that can be read ({why})") from error
         # AVI stores no times of presentation; FFmpeg makes them up, in the wrong order where there are B-frames.
         self._made_up_times = self.container.format.name == "avi"
-        self.timed = self.own_times = not self.container.format.flags & _NO_TIMES
+        kind = self.container.format
+        self.timed = self.own_times = not (kind.flags & _NO_TIMES or kind.name.endswith(_PICTURES))
         try:
             self.stream = self._choose()
         except BaseException:

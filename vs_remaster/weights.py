@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from . import folders
 from .errors import InputError
 from .files import write_whole
+from .inputs import check_input
 from .models import NETWORKS, build, config_json, network_name, task
 from .models.published import RTN, published_state, recognise, rtn_entries
 
@@ -278,6 +279,8 @@ def import_published(
     if name is not None and (not re.fullmatch(_NAME, name) or name in taken):
         shipped = ", ".join(sorted(taken))
         raise InputError(f"cannot name weights {name!r}; use letters, digits and _, but none of {shipped}")
+    for file in (path, *([flow] if flow else [])):
+        check_input(file)
     stored = _unpickle(path, _WANTED)
     kind = recognise(stored)
     if kind == "raft":
