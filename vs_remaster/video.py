@@ -42,7 +42,7 @@ THREADS = 0
 behind a damaged one when the film ends."""
 _NO_TIMES = av.format.Flags.no_timestamps.value
 _PICTURES = ("_pipe", "image2")  # pictures one behind the other: FFmpeg counts 25 to a second
-_A_FRAME_A_PACKET = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "vp9"})
+_A_FRAME_A_PACKET = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "vp9", "av1", "libdav1d"})
 """Of these, unless fields are coded, every packet of a container gives a frame."""
 _FIELDS = (2, 3, 4, 5)  # of FFmpeg's AVFieldOrder: all but progressive and unknown
 _SLACK = Fraction(1, 5)  # seconds
