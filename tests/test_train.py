@@ -530,7 +530,7 @@ def test_degradations_of_the_papers_leave_a_picture(recipe, data, tmp_path):
     made = RECIPES[recipe]["restore"](s)
     generator = torch.Generator().manual_seed(1)
     clean = torch.full((2, 5, 1, 64, 64), 0.5)
-    worn = made.deteriorate(clean, generator)[0] if recipe == "deepremaster" else made.degrade(clean, generator)
+    worn = made.deteriorate(clean, generator)[0] if recipe == "deepremaster" else made.damage(clean, generator).frames
     assert worn.shape == clean.shape and 0 <= float(worn.min()) and float(worn.max()) <= 1
     assert 0.005 < float((worn - clean).abs().mean()) < 0.3
     assert not torch.equal(worn[0, 0], worn[0, 1])
@@ -596,3 +596,16 @@ def test_grain_costs_as_much_under_a_wrong_brightness_as_under_the_right_one():
     gained = cost(clean + grain) - cost(clean)
     assert gained > 0.04
     assert cost(clean + grain + 0.1) - cost(clean + 0.1) > 0.8 * gained
+
+
+def test_batches_may_be_worn_as_rtn_s_authors_do(data):
+    """`--worn 1`: nothing of `export/damage.py`; the mask says where the dirt lies."""
+    s = Settings(data=str(data), lines=96, size=64, frames=3, batch=2, photo=0.0, worn=1.0, validate_minutes=math.inf)
+    recipe = RECIPES["ours"]["restore"](s)
+    made = recipe.batch(torch.Generator().manual_seed(3))
+    assert made.frames.shape == made.target.shape == made.mask.shape == (2, 3, 1, 64, 64)
+    assert 0 <= made.frames.min() and made.frames.max() <= 1 and 0 <= made.mask.min() and made.mask.max() <= 1
+    assert (made.frames - made.target).abs().mean() > 0.01
+    again = recipe.batch(torch.Generator().manual_seed(3))
+    assert torch.equal(made.frames, again.frames)
+    recipe.close()

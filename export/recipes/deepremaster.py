@@ -23,7 +23,7 @@ from vs_remaster.models.deepremaster import DeepMemory
 from .degrade import contrast, fractal_noise, jpeg, soften, textures, view
 from .material import Material, between, damage_templates, integer, rand
 from .ours import Synthesis
-from .recipe import BACKBONE, CRITICS, DAMAGE, DECAY, FLOW, JOINT, REFERENCES, SUPPLY, Recipe, Settings
+from .recipe import BACKBONE, CRITICS, DAMAGE, DECAY, FLOW, JOINT, REFERENCES, SUPPLY, WORN, Recipe, Settings
 from .supply import Pair, Pool, Supplied, Supply
 from .validation import ColorValidation, JointValidation, RestoreValidation
 
@@ -156,7 +156,7 @@ class DeepRestore(_Deep, Supplied):
     """The pre-processing network: L1 on L."""
 
     networks = ("deepremaster-restorer",)
-    ignored = _IGNORED | JOINT | REFERENCES
+    ignored = _IGNORED | JOINT | REFERENCES | WORN
     measured_by = RestoreValidation
 
     def __init__(self, s: Settings) -> None:
@@ -202,7 +202,7 @@ class DeepJoint(_Deep):
     """Both networks end to end (equation 3)."""
 
     networks = ("deepremaster-restorer", "deepremaster-colorizer")
-    ignored = _IGNORED | SUPPLY
+    ignored = _IGNORED | SUPPLY | WORN
     measured_by = JointValidation
 
     def __init__(self, s: Settings) -> None:

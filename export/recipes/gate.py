@@ -16,7 +16,7 @@ from vs_remaster.models.gate import Gate
 from vs_remaster.models.layers import fold, nearby_mean
 
 from .ours import Restore
-from .recipe import BACKBONE, CRITICS, FLOW, JOINT, REFERENCES, Settings
+from .recipe import BACKBONE, CRITICS, FLOW, JOINT, REFERENCES, WORN, Settings
 
 LOOKED_AT = 4  # frames of each clip that are learnt from
 STAYS = 0.4  # share of the frames round it in which there is dirt, where it stays
@@ -28,7 +28,7 @@ class GateRecipe(Restore):
     defaults: ClassVar[dict[str, Any]] = {
         "batch": 12, "frames": 41, "size": 128, "density": 1.0, "scene_lines": 0.0, "learn": "gate"
     }  # fmt: skip
-    ignored = BACKBONE | CRITICS | FLOW | JOINT | REFERENCES
+    ignored = BACKBONE | CRITICS | FLOW | JOINT | REFERENCES | WORN
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)

@@ -23,7 +23,8 @@ from vs_remaster.models.restorer import Lines
 
 from .degrade import add_softness
 from .material import SHRUNK, Material, Sample, damage_templates, draw_samples, film_tone, rand, turn_hue
-from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, REUSE, SUPPLY, Settings
+from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, REUSE, SUPPLY, WORN, Settings
+from .rtn_damage import RtnDamage
 from .supply import Pool, Supplied, Supply
 from .validation import ColorValidation, JointValidation, RestoreValidation
 
@@ -75,12 +76,15 @@ class Restore(Supplied):
             self.perceptual = LPIPS(Path(s.perceptual) if s.perceptual else None).to(s.device)
         self.material = Material.load(s, color=False)
         self.damage = Synthesis(s)
+        self.others = RtnDamage(self.damage.templates, s.density, s.made_on)
         self.batches = Pool(Supply(self.batch, s), s)
         log.info("%d clips, %d photographs", len(self.material.clips), len(self.material.photos))
 
     def batch(self, generator: torch.Generator) -> Damaged:
         """Clips to learn from."""
-        return self.damage(self.material.crops(self.s, generator), generator)
+        clean = self.material.crops(self.s, generator)
+        worn = self.s.worn > 0 and rand(generator) < self.s.worn
+        return self.others(clean, generator) if worn else self.damage(clean, generator)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         frames, target, mask = self.batches(generator)
@@ -155,7 +159,7 @@ class Joint(Colorize):
     """Both networks at once: damaged gray crops are restored, and what comes out is coloured."""
 
     networks = ("restorer", "colorizer")
-    ignored = CRITICS | FLOW | SUPPLY
+    ignored = CRITICS | FLOW | SUPPLY | WORN
     measured_by = JointValidation
     grows = False
 

@@ -24,10 +24,10 @@ from vs_remaster.color import gray_to_lightness, rgb_to_lab, rgb_to_ycbcr
 from vs_remaster.models.flow import load_spynet
 from vs_remaster.models.rtn import AB
 
-from .degrade import contrast, gauss_blur, jpeg, moving_line, soften, textures
-from .material import Material, between, damage_templates, rand
+from .material import Material, damage_templates
 from .ours import Synthesis
-from .recipe import BACKBONE, DAMAGE, DECAY, JOINT, REFERENCES, SUPPLY, Recipe, Settings
+from .recipe import BACKBONE, DAMAGE, DECAY, JOINT, REFERENCES, SUPPLY, WORN, Recipe, Settings
+from .rtn_damage import RtnDamage
 from .supply import Pair, Pool, Supplied, Supply
 from .validation import ColorValidation, RestoreValidation
 
@@ -117,7 +117,7 @@ class RtnRestore(_Rtn, Supplied):
     """Restoration: luma to luma."""
 
     networks = ("rtn-restorer",)
-    ignored = BACKBONE | DECAY | JOINT | REFERENCES | {"learn"}
+    ignored = BACKBONE | DECAY | JOINT | REFERENCES | WORN | {"learn"}
     measured_by = RestoreValidation
     channels = 1
 
@@ -125,14 +125,14 @@ class RtnRestore(_Rtn, Supplied):
         super().__init__(s)
         self.material = Material.load(s, color=False)
         self.ours = Synthesis(s) if s.synthesis == "ours" else None
-        self.templates = None if self.ours else damage_templates(s)
+        self.damage = None if self.ours else RtnDamage(damage_templates(s), s.density, s.made_on)
         self.batches = Pool(Supply(self.batch, s), s)
         log.info("%d clips, %d photographs", *map(len, self.material))
 
     def batch(self, generator: torch.Generator) -> Pair:
         """Clips to learn from."""
         clean = self.material.crops(self.s, generator)
-        return Pair(*self.ours(clean, generator)[:2]) if self.ours else Pair(self.degrade(clean, generator), clean)
+        return Pair(*(self.ours or self.damage)(clean, generator)[:2])
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         worn, clean = self.batches(generator)
@@ -144,58 +144,6 @@ class RtnRestore(_Rtn, Supplied):
                 distance = self.perceptual(made.flatten(0, 1), clean.flatten(0, 1))
             terms["perceptual"] = self.s.perceptual_weight * distance
         return terms
-
-    def degrade(self, clean: Tensor, generator: torch.Generator) -> Tensor:
-        """The degradation model on clips `[B, T, 1, S, S]`."""
-        dirt = textures(clean.flatten(0, 1).shape, generator, self.templates, self.s.density, self.s.made_on)
-        clips = zip(clean, dirt.view(clean.shape))
-        return torch.stack([self.wear(self.soil(clip, texture, generator), generator) for clip, texture in clips])
-
-    def wear(self, clip: Tensor, generator: torch.Generator) -> Tensor:
-        """Loss of quality, dirt and lines included, in a random order; each kind with its probability."""
-        frames = len(clip)
-
-        def noise(x: Tensor) -> Tensor:
-            sigma = jitter(between(generator, 5, 50) / 255, frames, generator).to(x)
-            grain = sigma * torch.randn(x.shape, generator=generator).to(x)
-            return x + (grain * x if rand(generator) < 0.5 else grain)
-
-        def blur(x: Tensor) -> Tensor:
-            across = between(generator, 0.4, 2.0)
-            down = across if rand(generator) < 0.5 else between(generator, 0.4, 2.0)
-            return gauss_blur(x, across, down, between(generator, 0, math.pi))
-
-        def resize(x: Tensor) -> Tensor:
-            return soften(x, between(generator, 1, 3), "bilinear" if rand(generator) < 0.5 else "bicubic")
-
-        def compress(x: Tensor) -> Tensor:
-            return jpeg(x.clamp(0, 1), jitter(between(generator, 40, 100), frames, generator, 0.02).flatten().clamp(40))
-
-        def tone(x: Tensor) -> Tensor:
-            gains = jitter(between(generator, 0.8, 1.2), frames, generator, 0.02).to(x)
-            return contrast((gains * x).clamp(0, 1), between(generator, 0.9, 1.0))
-
-        steps = (noise, blur, resize, compress, tone)
-        for i in torch.randperm(len(steps), generator=generator).tolist():
-            if rand(generator) < 0.6:
-                clip = steps[i](clip)
-        return clip.clamp(0, 1)
-
-    def soil(self, clip: Tensor, texture: Tensor, generator: torch.Generator) -> Tensor:
-        """Blend contaminants in: added, subtracted or multiplied with an opacity of 0.6 to 1; a line in a fifth of
-        the clips."""
-        opacity = jitter(between(generator, 0.6, 1.0), len(clip), generator, 0.02).to(clip)
-        mode = rand(generator)
-        if mode < 1 / 3:
-            clip = clip + opacity * texture
-        elif mode < 2 / 3:
-            clip = clip - opacity * texture
-        else:
-            clip = clip * (1 - opacity * texture)
-        if rand(generator) < 0.2:
-            line = moving_line(len(clip), *clip.shape[-2:], generator).to(clip)
-            clip = clip + line if rand(generator) < 0.5 else clip - line
-        return clip.clamp(0, 1)
 
 
 class RtnColorize(_Rtn):
@@ -223,8 +171,3 @@ class RtnColorize(_Rtn):
         with self.autocast():
             made = nets["colorizer"].predict(light, ab, known)
         return self.objective(made, ab, light)
-
-
-def jitter(value: float, frames: int, generator: torch.Generator, by: float = 0.05) -> Tensor:
-    """A clip's value for each frame, a little different every time: `[T, 1, 1, 1]`."""
-    return value * (1 + by * torch.randn(frames, 1, 1, 1, generator=generator))
