@@ -13,7 +13,7 @@ from tests import fuzzing
 from tests.mutations import FILMS
 
 MINUTES = 1.0
-SEEDS = {"film": 24, "pictures": 5, "references": 6, "settings": 8, "jobs": 5, "pipes": 8, "weights": 8}
+SEEDS = {"film": 16, "pictures": 4, "references": 5, "settings": 6, "jobs": 4, "pipes": 6, "weights": 6}
 
 
 @pytest.mark.skipif(not fuzzing.POSSIBLE, reason="needs fork and Linux's limits")
@@ -48,6 +48,7 @@ def test_what_breaks_the_rule_is_found(tmp_path):
     assert case.problems == ["23 frames of 24, silently", "1 errors while reading, silently"]
 
 
+@pytest.mark.release
 @pytest.mark.skipif(not fuzzing.POSSIBLE, reason="needs fork and Linux's limits")
 def test_a_case_follows_from_its_seed(tmp_path):
     """The same twice, bit for bit, in another process; this is how a failure is repeated."""

@@ -11,8 +11,8 @@ from tests.job_films import FAST, heard_and_seen, run_and_kill, write_film, writ
 from vs_remaster import cli
 
 WAYS = {
-    "lossless": ("out.mkv", [], ["ended", "removed"]),
-    "removal": ("out.mkv", [], ["shares", "removal", "removing"]),
+    "lossless": ("out.mkv", [], ["ended"]),
+    "removal": ("out.mkv", [], ["shares", "removal", "removing", "removed"]),
     "final": ("out.mkv", ["--chunks", "final"], ["ended"]),
     "pictures": ("out", ["--codec", "png"], ["pictures"]),
 }

@@ -31,7 +31,7 @@ from pathlib import Path
 from vs_remaster.errors import RemasterError
 from vs_remaster.jobs.folder import JobFolder
 folder, alone, runs = JobFolder(Path(sys.argv[1])), Path(sys.argv[2]), 0
-while runs < 40:
+while runs < 12:
     try:
         with folder.at_work():
             alone.touch(exist_ok=False)
@@ -52,7 +52,7 @@ def start(code: str, *arguments: Path) -> subprocess.Popen[str]:
 
 
 def test_looking_keeps_nobody_out(tmp_path):
-    """2000 starts while two others look without a pause."""
+    """500 starts while two others look without a pause."""
     folder = JobFolder(tmp_path / "job")
     folder.make()
     assert folder.worker() is None
@@ -61,7 +61,7 @@ def test_looking_keeps_nobody_out(tmp_path):
     try:
         for other in others:
             assert other.stdout is not None and other.stdout.readline() == "ready\n"
-        for _ in range(2000):
+        for _ in range(500):
             with folder.locked():
                 pass
     finally:

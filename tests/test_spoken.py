@@ -36,7 +36,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("name", "how"),
     [
-        ("full", "> /dev/full 2>&1"),
+        pytest.param("full", "> /dev/full 2>&1", marks=pytest.mark.release),
         pytest.param("closed", "--chunk 16 <&- >&- 2>&-", marks=pytest.mark.release),
         ("gone", "--chunk 16 --json --workers 2 | head -1"),
         pytest.param("warned", "--crf 20 --json 2> /dev/full | true", marks=pytest.mark.release),
@@ -63,6 +63,7 @@ def test_errors_keep_their_status(folder, how):
     assert shell(f"$P nonsense {how}", folder).returncode == 2
 
 
+@pytest.mark.release
 def test_files_whose_names_are_no_text(folder):
     """They are shown as bytes."""
     done = shell(f"$P run film.mkv -o $'new\\xff.mkv' --codec ffv1 --chunk 16 {' '.join(FAST)}", folder)
@@ -70,6 +71,7 @@ def test_files_whose_names_are_no_text(folder):
     assert "new\\udcff.mkv" in done.stdout and (folder / os.fsdecode(b"new\xff.mkv")).exists()
 
 
+@pytest.mark.release
 def test_the_film_itself_is_no_message(folder):
     done = shell("printf 'YUV4MPEG2 W64 H48 F24:1 Cmono\\n' | $P pipe >&-", folder)
     assert done.returncode == 2 and "stdout is closed" in done.stderr
