@@ -131,7 +131,7 @@ def test_timecode_is_carried_advanced_and_set(tmp_path, coded, name, codec):
 def test_timecode_that_cannot_be_kept_is_named(tmp_path, coded, caplog):
     copy(coded, tmp_path / "out", "png", end=1)
     assert "timecode 00:00:59;20 is left out: png pictures cannot hold it, dpx can" in caplog.text
-    assert "2 tracks of sound, the sample aspect ratio 16/15 left out: a folder" in caplog.text
+    assert "2 tracks of sound, the sample aspect ratio 16/15, the colour tags left out: a folder" in caplog.text
     with VideoReader(coded) as reader:
         out = output_format(reader.info, "ffv1", False)
         with pytest.raises(InputError, match="does not exist at 30 frames a second"):

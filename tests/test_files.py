@@ -363,3 +363,43 @@ def test_exported_graphs_and_mixed_weights_replace_nothing(tmp_path, monkeypatch
     with pytest.raises(SystemExit, match="output exists"):
         mix.main()
     assert (tmp_path / "mixed.safetensors").read_bytes() == b"mine"
+
+
+def test_shares_are_kept_when_the_name_of_the_film_was_taken(tmp_path):
+    """What was computed is there, under whatever name."""
+    red = Reference("red", torch.ones(3, 4, 4))
+    with pytest.raises(files.OutputTaken), SharesFile(tmp_path / "shares.json", [red]):
+        part = Part(tmp_path / "film.mkv")
+        (tmp_path / "film.mkv").write_text("mine")
+        part.settle()
+    assert names(tmp_path) == {"film.mkv", "film.1.mkv", "shares.json"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run @film -o ''",
+        "run @film -o . --codec png",
+        "run @film -o / --codec png",
+        "run '' -o x.mkv",
+        "references pick @film -o ''",
+        "references stamp ''",
+        "run @film -o x.mkv --start 99999999999999999999",
+        "merge @film @film -o x.mkv --offset 100",
+        "run @film -o x.mkv --scenes @pipe",
+        "run @film -o x.mkv --references @pipe",
+        "run @film -o x.mkv --model @pipe",
+    ],
+)
+def test_names_and_numbers_that_cannot_be_meant_are_one_line(tmp_path, film, capsys, monkeypatch, line):
+    from vs_remaster import cli
+
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / "pipe.png")
+    words = line.replace("@film", str(film)).replace("@pipe", "pipe.png").split()
+    try:
+        status = cli.main(["" if word == "''" else word for word in words])
+    except SystemExit as stop:  # of argparse
+        status = stop.code
+    assert status == 2 and capsys.readouterr().err.strip().count("\n") == 0
+    assert names(tmp_path) == {"pipe.png"}

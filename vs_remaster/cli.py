@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TextIO
 
 from . import __version__
 from .errors import InputError, RemasterError, system_text
+from .inputs import named_path
 from .process import take_over
 from .progress import Lines, Progress
 
@@ -121,17 +122,17 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="restore a film and colour it from reference pictures")
     run.set_defaults(command=_run)
-    run.add_argument("input", type=Path, metavar="INPUT", help="a video, or a folder of pictures")
+    run.add_argument("input", type=named_path, metavar="INPUT", help="a video, or a folder of pictures")
     _add_output(run, write, CODECS)
     what = _add_work(run, restore, color)
     _number(what, "--start", int, 0, "first frame")
     what.add_argument("--end", type=int, metavar="N", help="first frame not taken (default: to the end)")
     add_fps(run, "INPUT")
     what.add_argument(
-        "--shares", type=Path, metavar="FILE", help="JSON of how much each reference gave to each frame's colour"
+        "--shares", type=named_path, metavar="FILE", help="JSON of how much each reference gave to each frame's colour"
     )
     what.add_argument(
-        "--report", type=Path, metavar="FOLDER", help="a page that shows the film before and after, see report"
+        "--report", type=named_path, metavar="FOLDER", help="a page that shows the film before and after, see report"
     )
     add_job(run)
     add_commands(commands)
@@ -147,8 +148,10 @@ def _parser() -> argparse.ArgumentParser:
 
     merge = commands.add_parser("merge", help="give the frames of one film the colours of another")
     merge.set_defaults(command=_merge)
-    merge.add_argument("luma", type=Path, metavar="LUMA", help="the film whose luma, times and sound are kept")
-    merge.add_argument("chroma", type=Path, metavar="CHROMA", help="the film whose colours are taken; of any size")
+    merge.add_argument("luma", type=named_path, metavar="LUMA", help="the film whose luma, times and sound are kept")
+    merge.add_argument(
+        "chroma", type=named_path, metavar="CHROMA", help="the film whose colours are taken; of any size"
+    )
     _add_output(merge, write, CODECS)
     _number(merge, "--weight", float, 1.0, "0..1; 1 takes the colours of CHROMA, 0 keeps those of LUMA")
     _number(merge, "--offset", int, 0, "frame n of LUMA takes the colours of frame n + OFFSET of CHROMA")
@@ -165,9 +168,11 @@ def _parser() -> argparse.ArgumentParser:
         "--model deepremaster or rtn",
     )
     take.set_defaults(command=_import, quiet=False)
-    take.add_argument("file", type=Path, metavar="FILE", help="remasternet.pth.tar or net_G_200000.pth")
+    take.add_argument("file", type=named_path, metavar="FILE", help="remasternet.pth.tar or net_G_200000.pth")
     take.add_argument("--as", dest="name", metavar="NAME", help="for --model, if not deepremaster or rtn")
-    take.add_argument("--flow", type=Path, metavar="FILE", help="raft-sintel.pth, where RTN's file has no optical flow")
+    take.add_argument(
+        "--flow", type=named_path, metavar="FILE", help="raft-sintel.pth, where RTN's file has no optical flow"
+    )
     take.add_argument("--overwrite", action="store_true", help="replace weights that have this name")
     return parser
 
@@ -177,7 +182,7 @@ def _add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
     what = parser.add_argument_group("what is done")
     what.add_argument(
         "--references",
-        type=Path,
+        type=named_path,
         nargs="+",
         metavar="DIR|FILE",
         help="pictures to take the colours from, a references.toml, or (run) a coloured copy of the film, see "
@@ -253,7 +258,7 @@ def _number(group: Any, name: str, kind: type, default: float, text: str) -> Non
 def _add_output(parser: argparse.ArgumentParser, write: Any, codecs: Sequence[str]) -> None:
     group = parser.add_argument_group("output")
     group.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUTPUT", help=".mkv, .mp4, .mov, .mxf, or a folder"
+        "-o", "--output", type=named_path, required=True, metavar="OUTPUT", help=".mkv, .mp4, .mov, .mxf, or a folder"
     )
     group.add_argument("--codec", choices=codecs, help=f"(default: {write.codec}; png where OUTPUT has no extension)")
     group.add_argument("--crf", type=float, metavar="N", help="quality of x264 and x265: lower is better")

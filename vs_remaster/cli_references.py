@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-from pathlib import Path
 from typing import Any
 
+from .inputs import named_path
 from .rates import add_fps
 
 log = logging.getLogger(__name__)
@@ -26,8 +26,10 @@ def add(commands: Any, restore: Any, color: Any) -> None:
         "contact sheet and a references.toml.",
     )
     pick.set_defaults(command=_pick)
-    pick.add_argument("input", type=Path, metavar="INPUT", help="a video, or a folder of pictures")
-    pick.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder without references")
+    pick.add_argument("input", type=named_path, metavar="INPUT", help="a video, or a folder of pictures")
+    pick.add_argument(
+        "-o", "--output", type=named_path, required=True, metavar="DIR", help="a folder without references"
+    )
     pick.add_argument("-n", "--count", type=int, metavar="N", help=f"how many at most (default: {_COUNT})")
     pick.add_argument(
         "--coverage",
@@ -48,9 +50,11 @@ def add(commands: Any, restore: Any, color: Any) -> None:
         "rate, be cropped, faded, begin elsewhere, lack scenes), and write those that are worth most as references.",
     )
     align.set_defaults(command=_align)
-    align.add_argument("input", type=Path, metavar="INPUT", help="a video, or a folder of pictures")
-    align.add_argument("coloured", type=Path, metavar="COLOURED", help="the copy that has colours")
-    align.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder without references")
+    align.add_argument("input", type=named_path, metavar="INPUT", help="a video, or a folder of pictures")
+    align.add_argument("coloured", type=named_path, metavar="COLOURED", help="the copy that has colours")
+    align.add_argument(
+        "-o", "--output", type=named_path, required=True, metavar="DIR", help="a folder without references"
+    )
     amount = align.add_mutually_exclusive_group()
     amount.add_argument("-n", "--count", type=int, metavar="N", help="how many at most (default: one or two a shot)")
     amount.add_argument("--every", type=float, metavar="SECONDS", help="one every so many seconds of INPUT")
@@ -66,10 +70,10 @@ def add(commands: Any, restore: Any, color: Any) -> None:
         "them the references, the more solid the more they give. Frames are looked at as they are, not restored.",
     )
     show.set_defaults(command=_show)
-    show.add_argument("input", type=Path, metavar="INPUT", help="a video, or a folder of pictures")
-    show.add_argument("--references", type=Path, nargs="+", required=True, metavar="DIR|FILE", help="see run")
+    show.add_argument("input", type=named_path, metavar="INPUT", help="a video, or a folder of pictures")
+    show.add_argument("--references", type=named_path, nargs="+", required=True, metavar="DIR|FILE", help="see run")
     show.add_argument("--frames", type=int, nargs="+", required=True, metavar="N", help="numbers of the frames")
-    show.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder for the pictures")
+    show.add_argument("-o", "--output", type=named_path, required=True, metavar="DIR", help="a folder for the pictures")
     show.add_argument("--overwrite", action="store_true", help="replace pictures of the same names in DIR")
     add_fps(show, "INPUT")
     show.add_argument("--color-lines", type=int, default=color.lines, metavar="N", help="see run")
@@ -79,7 +83,7 @@ def add(commands: Any, restore: Any, color: Any) -> None:
         "stamp", help="write into a folder's references.toml what its pictures are now: their names and sha256"
     )
     stamp.set_defaults(command=_stamp, quiet=False)
-    stamp.add_argument("folder", type=Path, metavar="DIR", help="the folder of references")
+    stamp.add_argument("folder", type=named_path, metavar="DIR", help="the folder of references")
 
 
 def _add_how(parser: argparse.ArgumentParser, defaults: Any) -> None:

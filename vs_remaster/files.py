@@ -56,6 +56,10 @@ def named_errors(path: Path) -> Iterator[None]:
         raise RemasterError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
+class OutputTaken(InputError):
+    """What was made is complete and has another name, for somebody else's file has got its own."""
+
+
 class Atomic:
     """A context that completes its output when all went well and removes it otherwise."""
 
@@ -162,18 +166,18 @@ class Part:
             raise
         _remove(old)
 
-    def _kept(self) -> InputError:
+    def _kept(self) -> OutputTaken:
         stem, suffix = (self.path.name, "") if self._folder else (self.path.stem, self.path.suffix)
         room = _LONGEST - len(os.fsencode(suffix)) - 5
         for number in range(1, _SPARE_NAMES):
             other = self.path.with_name(f"{_cut(stem, room)}.{number}{suffix}")
             with contextlib.suppress(FileExistsError):
                 give_name(self.place, other)
-                return InputError(
+                return OutputTaken(
                     f"output exists: {self.path} came while this run was at work, and was left as it is: what was made "
                     f"is complete and has the name {other.name}"
                 )
-        return InputError(f"output exists: {self.path} came while this run was at work")
+        return OutputTaken(f"output exists: {self.path} came while this run was at work")
 
 
 @contextlib.contextmanager

@@ -322,6 +322,11 @@ def _check_alike(info: VideoInfo, their: VideoInfo, offset: int, timed: bool) ->
             "bring both to one rate first"
         )
     if info.frames and their.frames:
+        if offset >= their.frames or -offset >= info.frames:
+            raise InputError(
+                f"with an offset of {offset} no frame of {info.path} has one of {their.path}: they have about "
+                f"{info.frames} and {their.frames} frames"
+            )
         apart = abs(info.frames - their.frames)
         # what a file promises may be a little off; the frames themselves are counted on the way
         if apart > abs(offset) + 24 + min(info.frames, their.frames) // 50:

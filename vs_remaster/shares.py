@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from .errors import InputError
-from .files import Part, check_replaceable, named_errors
+from .files import OutputTaken, Part, check_replaceable, named_errors
 from .pipeline import Picture
 from .references import Reference
 from .texts import parse_json, read_bytes
@@ -83,7 +83,7 @@ class SharesFile:
         if self._file is None:
             return
         try:
-            if kind is not None:
+            if kind is not None and not issubclass(kind, OutputTaken):
                 with suppress(OSError):
                     self._file.close()
                 return

@@ -23,6 +23,8 @@ def read_bytes(path: Path, most: int = _MOST_BYTES) -> bytes:
     Raises:
         InputError: it has more. OSError: it cannot be read.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{str(path)!r} is no file")
     with path.open("rb") as file:
         data = file.read(most + 1)
     if len(data) > most:

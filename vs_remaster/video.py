@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 THREADS = 0
 """That decode a frame together; 0: one a core. Never several frames at a time: PyAV loses those that are under way
 behind a damaged one when the film ends."""
+_MOST_FRAMES = 1 << 31
 _NO_TIMES = av.format.Flags.no_timestamps.value
 _PICTURES = ("_pipe", "image2")  # pictures one behind the other: FFmpeg counts 25 to a second
 _A_FRAME_A_PACKET = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "vp9", "av1", "libdav1d"})
@@ -101,6 +102,8 @@ class VideoReader:
             raise InputError(
                 f"no frames from {start} to {end}: start must be 0 or more and end, which is not included, above it"
             )
+        if start > _MOST_FRAMES:
+            raise InputError(f"no film has a frame {start}: choose an earlier start")
         self.start, self.end = start, end
         self.context = (0, 0)
         self.count = 0
@@ -463,9 +466,9 @@ class _File:
             if held is not None:
                 yield held
             held = picture if picture.is_corrupt else None
+            self._errors += picture.is_corrupt
             if held is None:
                 yield picture
-        self._errors += held is not None
 
     def pictures_from(self, number: int, pts: int, aims: Sequence[int]) -> Iterator[VideoFrame]:
         """Decode from the key frame of a time on; nothing where it is not found. Some seeks lead behind what they were

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..codecs import codec_info
 from ..errors import InputError
+from ..inputs import named_path
 from ..progress import size_text
 from .folder import JobFolder
 from .options import CHUNKS
@@ -25,7 +26,7 @@ def add_job(run: argparse.ArgumentParser) -> None:
     group = run.add_argument_group("film-length jobs")
     group.add_argument(
         "--job",
-        type=Path,
+        type=named_path,
         metavar="DIR",
         help="work by way of this folder and keep it (default: OUTPUT.job for films longer than a chunk, removed when "
         "all is done)",
@@ -76,12 +77,12 @@ def add_commands(commands: Any) -> None:
     """Add the commands that look after a job folder."""
     status = commands.add_parser("status", help="say how far a job is")
     status.set_defaults(command=_status, quiet=False)
-    status.add_argument("folder", type=Path, metavar="DIR", help="the job folder")
+    status.add_argument("folder", type=named_path, metavar="DIR", help="the job folder")
     status.add_argument("--json", action="store_true", help="as JSON")
 
     redo = commands.add_parser("redo", help="let shots of a job be done again")
     redo.set_defaults(command=_redo, quiet=False)
-    redo.add_argument("folder", type=Path, metavar="DIR", help="the job folder")
+    redo.add_argument("folder", type=named_path, metavar="DIR", help="the job folder")
     redo.add_argument("--shot", type=int, nargs="+", required=True, metavar="N", help="their numbers, as in shots.toml")
 
 

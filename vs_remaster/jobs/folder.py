@@ -60,6 +60,8 @@ class JobFolder:
     @classmethod
     def beside(cls, output: Path) -> JobFolder:
         """The folder of an output, where no other is asked for."""
+        if not output.name:
+            raise InputError(f"{str(output)!r} is no name for an output")
         name, known = output.name, os.fsencode(output.name)
         if len(known) > _LONGEST - len(".job"):
             name = f"{known[:_NAME].decode(errors='ignore')}-{zlib.crc32(known):08x}"

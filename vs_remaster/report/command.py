@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import InputError, RemasterError
 from ..files import LEFT_BY_SYSTEMS, Part, check_no_link, named_errors
+from ..inputs import named_path
 from ..rates import add_fps
 from .album import FOLDER, NAME
 
@@ -34,17 +35,21 @@ def add_report(commands: Any, progress: Progress) -> None:
     parser = commands.add_parser("report", help="a page that shows a film before and after, with figures")
     parser.set_defaults(command=lambda arguments: _report(arguments, progress))
     parser.add_argument(
-        "before", type=Path, metavar="BEFORE", help="the source: a video, a folder of pictures, or a job folder"
+        "before", type=named_path, metavar="BEFORE", help="the source: a video, a folder of pictures, or a job folder"
     )
     parser.add_argument(
-        "after", type=Path, nargs="?", metavar="AFTER", help="what was made of it (default: what the job folder holds)"
+        "after",
+        type=named_path,
+        nargs="?",
+        metavar="AFTER",
+        help="what was made of it (default: what the job folder holds)",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help=f"for {PAGE}, {DATA} and pictures"
+        "-o", "--output", type=named_path, required=True, metavar="FOLDER", help=f"for {PAGE}, {DATA} and pictures"
     )
     parser.add_argument(
         "--references",
-        type=Path,
+        type=named_path,
         nargs="+",
         metavar="DIR|FILE",
         help="pictures that AFTER was coloured from (default: those of the job, where they are still there)",
@@ -143,7 +148,9 @@ def check_folder(folder: Path, overwrite: bool) -> None:
 
 def _stranger(folder: Path) -> str | None:
     """The name of something in a folder that no report put there."""
-    found = {path.name for path in folder.iterdir() if path.name.lower() not in LEFT_BY_SYSTEMS} - {PAGE, DATA}
+    found = {path.name for path in folder.iterdir() if path.name.lower() not in LEFT_BY_SYSTEMS}
+    if {PAGE, DATA} <= found:
+        found -= {PAGE, DATA}
     if FOLDER in found and (folder / PAGE).is_file() and (folder / DATA).is_file():
         found.remove(FOLDER)
         found |= {f"{FOLDER}/{p.name}" for p in (folder / FOLDER).iterdir() if not NAME.fullmatch(p.name)}
