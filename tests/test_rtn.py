@@ -511,7 +511,7 @@ def test_files_that_are_not_rtn(home, capsys):
             "junk",
             "junk.pth' is no file of torch weights, or it is damaged; give raft-sintel.pth",
         ),
-        "gone": ({"netG": own}, "none", "cannot read"),
+        "gone": ({"netG": own}, "none", "no such file"),
         "swap": ({"netG": own}, "bare", "bare.pth' is not what was expected: no entry is one of RAFT"),
         "list": ({"netG": [1]}, None, "list.pth' is not what was expected"),
     }

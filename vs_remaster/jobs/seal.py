@@ -1,5 +1,5 @@
-"""What a job writes down, as JSON with a checksum: a bit that turns over on a disk seldom makes it unreadable; it
-gives other frames, or a traceback hours later."""
+"""What a job writes down, as JSON with a checksum: a bit that turns over on a disk seldom makes it unreadable. It makes
+other frames, or a traceback hours later."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from typing import Any
 
 from ..texts import parse_json
 
-_KEY = "crc32"
-
 
 def sealed(told: dict[str, Any]) -> bytes:
-    """What `unsealed` takes."""
-    return _text({**told, _KEY: zlib.crc32(_text(told))})
+    """What `unsealed` takes: a line of JSON, and one with the CRC-32 of that."""
+    text = json.dumps(told, separators=(",", ":")).encode()
+    return text + _seal(text)
 
 
 def unsealed(data: bytes) -> dict[str, Any]:
-    """What was sealed; what has no checksum, which older programs did not write, as it is.
+    """What was sealed; a single line without an end, as older programs wrote it, is taken as it is.
 
     Raises:
         ValueError: it is not JSON, no table, or not what was sealed.
     """
-    told = parse_json(data)
+    text, end, _ = data.partition(b"\n")
+    if end and data != text + _seal(text):
+        raise ValueError("its checksum differs")
+    told = parse_json(text)
     if not isinstance(told, dict):
         raise ValueError(f"a table is missing, it holds {told!r:.40}")
-    seal = told.pop(_KEY, None)
-    if seal is not None and seal != zlib.crc32(_text(told)):
-        raise ValueError("its checksum differs")
     return told
 
 
-def _text(told: dict[str, Any]) -> bytes:
-    return json.dumps(told, separators=(",", ":")).encode()
+def _seal(text: bytes) -> bytes:
+    return b"\n%08x\n" % zlib.crc32(text)
