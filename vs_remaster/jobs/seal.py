@@ -9,27 +9,35 @@ from typing import Any
 
 from ..texts import parse_json
 
+_KEY = "crc32"
+
 
 def sealed(told: dict[str, Any]) -> bytes:
-    """What `unsealed` takes: a line of JSON, and one with the CRC-32 of that."""
-    text = json.dumps(told, separators=(",", ":")).encode()
-    return text + _seal(text)
+    """What `unsealed` takes."""
+    return _text({**told, _KEY: zlib.crc32(_text(told))})
 
 
 def unsealed(data: bytes) -> dict[str, Any]:
-    """What was sealed; a single line without an end, as older programs wrote it, is taken as it is.
+    """What was sealed; what has no checksum, which older programs did not write, as it is.
 
     Raises:
         ValueError: it is not JSON, no table, or not what was sealed.
     """
-    text, end, _ = data.partition(b"\n")
-    if end and data != text + _seal(text):
-        raise ValueError("its checksum differs")
-    told = parse_json(text)
+    told = parse_json(data)
     if not isinstance(told, dict):
         raise ValueError(f"a table is missing, it holds {told!r:.40}")
+    seal = told.pop(_KEY, None)
+    if seal is None and any(_is_nearly(key) for key in told):
+        raise ValueError("its checksum has another name")
+    if seal is not None and seal != zlib.crc32(_text(told)):
+        raise ValueError("its checksum differs")
     return told
 
 
-def _seal(text: bytes) -> bytes:
-    return b"\n%08x\n" % zlib.crc32(text)
+def _is_nearly(key: str) -> bool:
+    """Whether one letter makes the difference between a name and that of the checksum."""
+    return len(key) == len(_KEY) and sum(a != b for a, b in zip(key, _KEY)) == 1
+
+
+def _text(told: dict[str, Any]) -> bytes:
+    return json.dumps(told, separators=(",", ":")).encode()
