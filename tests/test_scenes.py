@@ -237,7 +237,7 @@ def test_a_line_that_is_no_frame_number_is_named(tmp_path, line):
 def test_an_unreadable_scenes_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none\.txt': No such file"):
         scenes.parse_cuts(tmp_path / "none.txt")
-    with pytest.raises(InputError, match="Is a directory"):
+    with pytest.raises(InputError, match="is no file"):
         scenes.parse_cuts(tmp_path)
     (tmp_path / "video.txt").write_bytes(bytes(range(256)))
     with pytest.raises(InputError, match="not UTF-8"):
