@@ -40,7 +40,7 @@ def declared_size(path: Path) -> int | None:
         if head[:4] == b"RIFF":
             return _riff(file, size)
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
-            return _boxes(file, size)
+            return _boxes(file, size)[1]
         if head == _MXF_HEADER:
             return _mxf(file)
         for length in _TS_PACKETS:
@@ -65,7 +65,7 @@ def is_joined(path: Path) -> bool:
             return file.read(4) == b"\x1a\x45\xdf\xa3"
         if head[:4] == b"RIFF":
             return _kinds_of_riff(file, size).count(b"AVI ") > 1
-        return _kinds_of_boxes(file, size).count(b"moov") > 1
+        return _boxes(file, size)[0].count(b"moov") > 1
 
 
 def _kinds_of_riff(file: BinaryIO, size: int) -> list[bytes]:
@@ -82,23 +82,10 @@ def _kinds_of_riff(file: BinaryIO, size: int) -> list[bytes]:
     return kinds
 
 
-def _kinds_of_boxes(file: BinaryIO, size: int) -> list[bytes]:
-    """The kinds of the outermost boxes, see `_boxes`."""
+def _boxes(file: BinaryIO, size: int) -> tuple[list[bytes], int]:
+    """Kinds of the outermost boxes, and the first byte behind them. ISO/IEC 14496-12, 4.2: boxes lie one after the
+    other, each with its size in front."""
     kinds, at = [], 0
-    while at + 8 <= size:
-        file.seek(at)
-        head = file.read(16)
-        length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4], "big")
-        if length < 8 or not head[4:8].isalnum():
-            break
-        kinds.append(head[4:8])
-        at += length
-    return kinds
-
-
-def _boxes(file: BinaryIO, size: int) -> int:
-    """ISO/IEC 14496-12, 4.2: boxes one after the other, each with its size in front."""
-    at = 0
     while at + 8 <= size:
         file.seek(at)
         head = file.read(16)
@@ -107,8 +94,9 @@ def _boxes(file: BinaryIO, size: int) -> int:
             length = int.from_bytes(head[8:16], "big")
         if length < 8 or not head[4:8].isalnum():  # 0: to the end of the file; else no box
             break
+        kinds.append(head[4:8])
         at += length
-    return at
+    return kinds, at
 
 
 def _riff(file: BinaryIO, size: int) -> int:
