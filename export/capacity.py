@@ -26,7 +26,7 @@ from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.jobs.options import CHUNKS
 from vs_remaster.output import CODECS
 from vs_remaster.process import take_over
-from vs_remaster.progress import size_text
+from vs_remaster.sizes import size_text
 
 _PACE_HEAD = [
     "codec, `--chunks`",

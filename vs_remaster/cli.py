@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from . import __version__
 from .errors import InputError, RemasterError, system_text
-from .inputs import named_path
 from .process import take_over
 from .progress import Lines, Progress
+from .rates import named_path
+from .version import __version__
 
 log = logging.getLogger("vs_remaster")
 

@@ -6,8 +6,7 @@ import argparse
 import logging
 from typing import Any
 
-from .inputs import named_path
-from .rates import add_fps
+from .rates import add_fps, named_path
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import stat
 from pathlib import Path
@@ -34,14 +33,3 @@ def check_input(path: Path, *, film: bool = False) -> None:
     if kind:
         other = ", or use vs-remaster pipe, which reads uncompressed film from stdin" if film else ""
         raise InputError(f"{path} is a {kind}, which cannot be read twice: save it as a file first{other}")
-
-
-def named_path(text: str) -> Path:
-    """A path of the command line. An empty one, of a variable that is not set, say, would be the working folder.
-
-    Raises:
-        ArgumentTypeError: it is empty.
-    """
-    if not text.strip():
-        raise argparse.ArgumentTypeError("the name of a file or folder is empty")
-    return Path(text)

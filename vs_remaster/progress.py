@@ -9,6 +9,8 @@ import threading
 import time
 from typing import Any, TextIO
 
+from .sizes import size_text
+
 log = logging.getLogger("vs_remaster")
 
 EVERY = 10.0
@@ -161,15 +163,6 @@ class Progress:
     def _print(told: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
-
-
-def size_text(count: float) -> str:
-    """Bytes for a reader: `3.1 GB`."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 def _disk(needed: int, free: int) -> str:

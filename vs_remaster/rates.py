@@ -1,9 +1,10 @@
-"""Frames a second as a person gives them."""
+"""Values of the command line as a person gives them: names of files, frames per second."""
 
 from __future__ import annotations
 
 import argparse
 from fractions import Fraction
+from pathlib import Path
 
 _LOWEST, _HIGHEST = Fraction(1, 1000), 1000
 _NEAR = Fraction(1, 10_000)  # 24 and 24000/1001 are ten times as far apart
@@ -38,3 +39,14 @@ def add_fps(parser: argparse.ArgumentParser, film: str) -> None:
         metavar="N|N/D",
         help=f"frames a second of {film}, where it has no times: a folder of pictures, a raw stream",
     )
+
+
+def named_path(text: str) -> Path:
+    """A path of the command line. An empty one, of a variable that is not set, say, would be the working folder.
+
+    Raises:
+        ArgumentTypeError: it is empty.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name of a file or folder is empty")
+    return Path(text)

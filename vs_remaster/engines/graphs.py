@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import __version__
 from ..errors import InputError, UnsupportedError
 from ..models import config_json, info, network_name
 from ..models.attention import fine_match
@@ -28,6 +27,7 @@ from ..models.colorizer import ColorizerNet, Features
 from ..models.deepremaster import FRAMES, MEAN_RGB, DeepColorizer, DeepMemory, DeepRestorer
 from ..models.layers import Edges, Halo, rows, scene_within, wide
 from ..models.restorer import THUMBNAIL, Lines, RestorerNet
+from ..version import __version__
 
 OPSET = 18  # what ONNX Runtime 1.14 and TensorRT 8.6 read; none of the operators needs more
 _ROWS = ("keys", "values", "fine_keys", "fine_chroma", "half_keys", "half_chroma", "place", "owner", "gains")

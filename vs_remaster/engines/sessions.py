@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import __version__, folders
+from .. import folders
 from ..errors import UnsupportedError
 from ..models import network_name
+from ..version import __version__
 from .graphs import LISTS, OPSET, facts, fingerprint, graphs, to_onnx
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def cache_folder() -> Path:
 def _code() -> str:
     """Digest of the code that graphs are made from: another version of it makes other graphs."""
     digest = hashlib.sha256()
-    models = (Path(__file__).parents[1] / "models").glob("*.py")
+    models = (Path(__file__).parents[1] / "models").rglob("*.py")
     for path in (*sorted(models), Path(__file__).with_name("graphs.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:8]

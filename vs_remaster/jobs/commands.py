@@ -11,8 +11,8 @@ from typing import Any
 
 from ..codecs import codec_info
 from ..errors import InputError
-from ..inputs import named_path
-from ..progress import size_text
+from ..rates import named_path
+from ..sizes import size_text
 from .folder import JobFolder
 from .options import CHUNKS
 from .plan import CHUNK_FRAMES, Chunk

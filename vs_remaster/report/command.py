@@ -13,8 +13,7 @@ from typing import Any
 
 from ..errors import InputError, RemasterError
 from ..files import LEFT_BY_SYSTEMS, Part, check_no_link, named_errors
-from ..inputs import named_path
-from ..rates import add_fps
+from ..rates import add_fps, named_path
 from .album import FOLDER, NAME
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..errors import InputError
 from ..film import VideoInfo
 from ..frames import decode_frame
@@ -23,6 +22,7 @@ from ..pick import sharpness
 from ..planes import Frame
 from ..references import Reference
 from ..scenes import CutDetector
+from ..version import __version__
 from ..video import VideoReader
 from .album import Album
 from .coverage import COVERED, Describer, Scenes
