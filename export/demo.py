@@ -10,7 +10,7 @@ import numpy as np
 
 from export.data import decode_clip
 from vs_remaster import cli
-from vs_remaster.process import take_over
+from vs_remaster.system.process import take_over
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests" / "data"

@@ -44,7 +44,7 @@ from export.protocols import (
 from export.report import Cache, Report, Result, pictures_of, progress, table
 from vs_remaster.engines import choose_device
 from vs_remaster.errors import RemasterError
-from vs_remaster.process import take_over
+from vs_remaster.system.process import take_over
 
 __all__ = ["evaluate", "main", "measure_clip", "table"]
 

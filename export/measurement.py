@@ -23,10 +23,11 @@ from export.flow import to_gray8
 from vs_remaster.engines import PRECISIONS
 from vs_remaster.errors import RemasterError
 from vs_remaster.job import remaster_film
+from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.pipeline import Picture, RemasterPipeline
-from vs_remaster.process import take_over
 from vs_remaster.references import Reference
-from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
+from vs_remaster.remaster import Colorizer, Restorer
+from vs_remaster.system.process import take_over
 
 TASKS = ("restore", "colour", "both")
 FILM = "film"  # both, from file to file

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from vs_remaster.errors import InputError, RemasterError
-from vs_remaster.files import check_replaceable
 from vs_remaster.models import config_json, network_name
+from vs_remaster.system.files import check_replaceable
 from vs_remaster.weights import load_weights, save_weights
 
 

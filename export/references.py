@@ -30,9 +30,10 @@ from vs_remaster import color
 from vs_remaster.attending import settle
 from vs_remaster.coverage import cover, describe
 from vs_remaster.errors import RemasterError
-from vs_remaster.process import take_over
+from vs_remaster.options import ColorizeOptions
 from vs_remaster.references import Reference
-from vs_remaster.remaster import ColorizeOptions, Colorizer
+from vs_remaster.remaster import Colorizer
+from vs_remaster.system.process import take_over
 
 _ASPECT = 4 / 3
 _RETURNS = 3  # parts of a clip at most

@@ -31,11 +31,11 @@ from vs_remaster.engines.onnx import onnx_engine
 from vs_remaster.engines.pytorch import TorchEngine
 from vs_remaster.engines.sessions import Session
 from vs_remaster.errors import InputError, RemasterError
-from vs_remaster.files import check_replaceable, write_whole
 from vs_remaster.models import NETWORKS, info, network_name, task
 from vs_remaster.models.layers import Halo
 from vs_remaster.models.restorer import thumbnails
 from vs_remaster.samples import decode_luma
+from vs_remaster.system.files import check_replaceable, write_whole
 from vs_remaster.video import VideoReader
 from vs_remaster.weights import load_model
 

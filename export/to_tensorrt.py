@@ -18,8 +18,9 @@ import torch
 
 from vs_remaster.engines.sessions import cache_folder
 from vs_remaster.errors import RemasterError
+from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references import Reference
-from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
+from vs_remaster.remaster import Colorizer, Restorer
 
 
 def megabytes(folder: Path) -> float:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from export.parallel import Group
 from export.recipes import RECIPES, TASKS, Recipe, Settings
 from vs_remaster.errors import InputError, RemasterError
-from vs_remaster.process import take_over
+from vs_remaster.system.process import take_over
 from vs_remaster.weights import save_weights
 
 log = logging.getLogger("train")

@@ -18,9 +18,10 @@ from vs_remaster.engines import make_engine
 from vs_remaster.errors import InputError
 from vs_remaster.models import build
 from vs_remaster.models.layers import NO_HALO, Halo
+from vs_remaster.options import ColorizeOptions
 from vs_remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.references import Reference
-from vs_remaster.remaster import ColorizeOptions, Colorizer
+from vs_remaster.remaster import Colorizer
 
 CPU = {"device": "cpu", "precision": "fp32"}
 

@@ -17,9 +17,9 @@ from vs_remaster.jobs.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.models import build
 from vs_remaster.models.layers import Halo
-from vs_remaster.options import AUTOMATIC
+from vs_remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
 from vs_remaster.pipeline import Picture, RemasterPipeline
-from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions
+from vs_remaster.remaster import Colorizer
 
 
 @pytest.fixture(scope="module")

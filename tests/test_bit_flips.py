@@ -16,9 +16,10 @@ from vs_remaster.jobs.chunks import DamagedChunk, read_chunk, recorded
 from vs_remaster.jobs.commands import chunks_of, opened
 from vs_remaster.jobs.final import read_packets
 from vs_remaster.jobs.folder import DamagedPlan
-from vs_remaster.jobs.run import JobOptions, remaster_job
+from vs_remaster.jobs.options import JobOptions
+from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.seal import sealed, unsealed
-from vs_remaster.remaster import RestoreOptions
+from vs_remaster.options import RestoreOptions
 
 CODECS = {"lossless": "ffv1", "final": "prores"}
 CHUNK = "000016-000032"

@@ -24,8 +24,8 @@ from vs_remaster.errors import InputError
 from vs_remaster.film import VideoInfo
 from vs_remaster.job import OutputOptions
 from vs_remaster.models import build
-from vs_remaster.overlap import overlap
-from vs_remaster.remaster import ColorizeOptions, RestoreOptions
+from vs_remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.system.threads import overlap
 from vs_remaster.video import VideoReader
 from vs_remaster.weights import save_weights
 

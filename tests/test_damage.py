@@ -20,10 +20,10 @@ from export.damage import (
     damage,
     damage_batch,
     load_templates,
-    psnr,
     validation_clip,
 )
 from export.data import load_clips
+from export.metrics import psnr
 from vs_remaster.errors import InputError
 
 FROZEN_PSNR, FROZEN_MASK = 24.074, 0.02142  # of a made-up clip, with made-up masks

@@ -31,8 +31,9 @@ from vs_remaster.models.deepremaster import (
     blend,
 )
 from vs_remaster.models.published import published_name, published_state
+from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references import Reference
-from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
+from vs_remaster.remaster import Colorizer, Restorer
 from vs_remaster.window import Window
 
 SIZE = {"deepremaster-restorer": 9_878_113, "deepremaster-colorizer": 54_282_654}

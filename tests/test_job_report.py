@@ -12,9 +12,10 @@ import pytest
 from tests.job_films import SHOTS, write_film, write_references
 from tests.test_cli import fails, run
 from vs_remaster.job import OutputOptions
-from vs_remaster.jobs.run import JobOptions, remaster_job
+from vs_remaster.jobs.options import JobOptions
+from vs_remaster.jobs.run import remaster_job
+from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references import load_references
-from vs_remaster.remaster import ColorizeOptions, RestoreOptions
 
 CPU = {"device": "cpu", "model": "fast"}
 FIRST, END = 20, 70

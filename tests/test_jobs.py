@@ -28,14 +28,15 @@ from vs_remaster.jobs.cursor import Cursor
 from vs_remaster.jobs.folder import JobFolder
 from vs_remaster.jobs.identity import digest, fingerprint, together
 from vs_remaster.jobs.looks import ShotLooks
+from vs_remaster.jobs.options import JobOptions
 from vs_remaster.jobs.plan import chunk_table
-from vs_remaster.jobs.run import JobOptions, remaster_job
+from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.shots import ShotSettings, parse_shots, shots_toml
 from vs_remaster.jobs.survey import Shot, Survey, survey_film
+from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.output import output_format
 from vs_remaster.pictures import PictureWriter
 from vs_remaster.references import Reference, load_references
-from vs_remaster.remaster import ColorizeOptions, RestoreOptions
 from vs_remaster.shares import SharesFile
 from vs_remaster.video import VideoReader
 from vs_remaster.window import Window

@@ -25,8 +25,9 @@ from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.models import build
 from vs_remaster.models.layers import Halo
 from vs_remaster.models.restorer import Place, thumbnails
+from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references import Reference
-from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
+from vs_remaster.remaster import Colorizer, Restorer
 from vs_remaster.samples import decode_luma
 from vs_remaster.video import VideoReader
 from vs_remaster.weights import load_model

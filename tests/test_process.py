@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from vs_remaster.process import processors
+from vs_remaster.system.process import processors
 
 # Tensors of 64 MB one after the other: does each one's memory have to come from the system again?
 FAULTS = """

@@ -8,17 +8,10 @@ from torch.nn import functional as F
 
 from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.errors import InputError, UnsupportedError
+from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.references import Reference
-from vs_remaster.remaster import (
-    ColorizeOptions,
-    Colorizer,
-    RestoreOptions,
-    Restorer,
-    fit_size,
-    merge_lab,
-    repair_chroma,
-)
+from vs_remaster.remaster import Colorizer, Restorer, fit_size, merge_lab, repair_chroma
 
 CPU = {"model": "fast", "device": "cpu"}
 

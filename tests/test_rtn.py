@@ -22,8 +22,9 @@ from vs_remaster.models.layers import Halo
 from vs_remaster.models.published import published_name, published_state, recognise, rtn_entries
 from vs_remaster.models.restorer import Place
 from vs_remaster.models.rtn import AB, Flows, RtnColorizer, RtnConfig, RtnRestorer
+from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references import Reference
-from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
+from vs_remaster.remaster import Colorizer, Restorer
 
 SMALL = {"hidden": 8, "embedding": 16, "depths": (2,), "heads": (2,), "flow_scale": 4}
 CPU = {"device": "cpu", "precision": "fp32"}

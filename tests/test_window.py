@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from vs_remaster.errors import InputError
 from vs_remaster.models import build
 from vs_remaster.models.layers import Halo
-from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
+from vs_remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster import Colorizer, Restorer
 from vs_remaster.weights import find, load_weights
 from vs_remaster.window import Window
 

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .encode import VideoWriter
     from .errors import InputError, RemasterError, UnsupportedError
+    from .film import VideoInfo
     from .filters import colorize, merge_lab, restore
+    from .options import ColorizeOptions, RestoreOptions
     from .references import Reference, load_references
-    from .remaster import Colored, ColorizeOptions, Colorizer, Restored, RestoreOptions, Restorer
-    from .video import VideoInfo, VideoReader, VideoWriter
+    from .remaster import Colored, Colorizer, Restored, Restorer
+    from .video import VideoReader
 
 _MODULE_OF = {
     "Colored": "remaster",

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from .errors import InputError, RemasterError, system_text
-from .process import take_over
 from .progress import Lines, Progress
 from .rates import named_path
+from .system.process import take_over
 from .version import __version__
 
 log = logging.getLogger("vs_remaster")
@@ -107,12 +107,12 @@ def _fail(message: str, status: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from . import cli_references
+    from .codecs import CODECS
     from .job import OutputOptions
     from .jobs.commands import add_commands, add_job
-    from .output import CODECS
+    from .options import ColorizeOptions, RestoreOptions
     from .pipe import EXAMPLE
     from .rates import add_fps
-    from .remaster import ColorizeOptions, RestoreOptions
     from .report.command import add_report
 
     restore, color, write = RestoreOptions(), ColorizeOptions(), OutputOptions()
@@ -283,12 +283,12 @@ def _output_options(arguments: argparse.Namespace) -> Any:
 
 def _run(arguments: argparse.Namespace) -> None:
     from .aligning import is_film
-    from .files import check_replaceable
     from .job import remaster_film
     from .jobs.commands import job_options
     from .jobs.run import needs_job, remaster_job
     from .report.command import check_folder, make_report
     from .shares import SharesFile
+    from .system.files import check_replaceable
 
     options, write = job_options(arguments), _output_options(arguments)
     folder = options.folder_for(arguments.output)
@@ -345,8 +345,8 @@ def _work(
     """What `run` and `pipe` do to a film; references that are films are laid beside one on disk only, see
     `film_references`."""
     from .aligning import film_references
+    from .options import ColorizeOptions, RestoreOptions
     from .references import load_references
-    from .remaster import ColorizeOptions, RestoreOptions
     from .scenes import parse_cuts
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}

@@ -19,7 +19,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from .color import SITINGS, guess_matrix, h273_code, h273_matrix
+from .chroma import SITINGS
+from .color import guess_matrix, h273_code, h273_matrix
 from .errors import InputError, RemasterError, UnsupportedError
 from .models.layers import Halo
 from .samples import Samples, decode_luma

@@ -14,12 +14,12 @@ from .codecs import CONTAINERS, TABLE, codec_info
 from .containers import media_url, reason, set_matroska_aspect
 from .encoding import Encoding
 from .errors import InputError, UnsupportedError
-from .files import NO_SPACE, Atomic, Part, named_errors
 from .mxf import ConstantTiming, check_constant, mxf_rate, set_mxf_aspect
 from .output import OutputFormat, check_output
 from .pictures import PictureWriter
 from .planes import Frame
 from .remux import StreamCopier, warn_of_lost_tags
+from .system.files import NO_SPACE, Atomic, Part, named_errors
 from .timecode import KEY, first_timecode
 from .tracks import kept_metadata
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from av.video.frame import VideoFrame
 
-from .color import SITINGS, guess_matrix, h273_matrix
+from .chroma import SITINGS
+from .color import guess_matrix, h273_matrix
 from .planes import PixelLayout
 from .samples import Samples
 from .turning import Turn

@@ -35,8 +35,9 @@ from .color import H273_MATRICES
 from .errors import InputError
 from .models.attention import Memory
 from .models.layers import Halo
+from .options import ColorizeOptions, RestoreOptions, check_weight
 from .references import Reference, load_references
-from .remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, check_weight, repair_chroma
+from .remaster import Colorizer, Restorer, repair_chroma
 from .remaster import merge_lab as merge_tensors
 from .samples import Samples, colorless, decode, decode_chroma, decode_rgb, encode
 

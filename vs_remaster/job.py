@@ -14,17 +14,17 @@ from .encode import VideoWriter, open_writer
 from .errors import InputError
 from .film import VideoInfo
 from .frames import decode_frame, from_picture, to_picture
-from .options import AUTOMATIC
+from .options import AUTOMATIC, ColorizeOptions, RestoreOptions, check_weight
 from .output import OutputFormat, check_output, output_format
-from .overlap import overlap
 from .pictures import PictureWriter
 from .pipeline import Picture, RemasterPipeline
 from .planes import Frame
 from .references import Reference
-from .remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, check_weight, merge_lab
+from .remaster import Colorizer, Restorer, merge_lab
 from .samples import Samples
 from .scenes import AFTER, BEFORE
 from .shots import settle_for_film
+from .system.threads import overlap
 from .video import VideoReader
 from .weights import takes_references
 from .window import Window

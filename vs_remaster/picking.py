@@ -15,16 +15,17 @@ from torch import Tensor
 from .contact import SHEET, check_new, filled, make_folder, put, sheet, tile
 from .coverage import AROUND, Cover, Described, check_amount, cover, describe
 from .errors import InputError
-from .files import check_replaceable
 from .frames import to_picture
 from .manifest import NAME, Entry, Manifest, inside, read_manifest, sha256, write_manifest
+from .options import ColorizeOptions, RestoreOptions
 from .overlay import overlay
 from .pick import steady
 from .pipeline import Picture, RemasterPipeline
 from .references import Reference, frame_number, pictures_in, warn_of_unused
-from .remaster import ColorizeOptions, Colorizer, RestoreOptions
+from .remaster import Colorizer
 from .samples import decode_luma
 from .shots import settle_for_film
+from .system.files import check_replaceable
 from .video import VideoReader
 
 log = logging.getLogger(__name__)

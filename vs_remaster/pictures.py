@@ -18,13 +18,13 @@ from .codecs import codec_info
 from .containers import reason
 from .dpx import LINEAR, LOGARITHMIC, encode_dpx, read_header
 from .errors import InputError, RemasterError
-from .files import Atomic, Part, named_errors
 from .film import VideoInfo, describe_samples, turned
-from .inputs import check_input
 from .kept import warn_of_pictures
 from .output import OutputFormat, check_output, picture_stranger
 from .planes import Frame, PixelLayout, pixel_layout, planes_of
 from .samples import MOST_PIXELS, plane_sizes
+from .system.files import Atomic, Part, named_errors
+from .system.inputs import check_input
 from .timecode import Timecode
 from .turning import UPRIGHT, Turn, display_matrix, turn_of
 

@@ -16,11 +16,12 @@ from typing import BinaryIO, Literal, TextIO
 from .color import MATRICES
 from .errors import InputError
 from .job import Progress, plan, remaster_frames, to_color
-from .output import named_errors
+from .options import ColorizeOptions, RestoreOptions
 from .pipeline import RemasterPipeline
 from .planes import Frame, planar_format
 from .references import Reference
-from .remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
+from .remaster import Colorizer, Restorer
+from .system.files import named_errors
 from .y4m import MAGIC, Header, RawFormat, raw_format, y4m_format
 
 log = logging.getLogger(__name__)

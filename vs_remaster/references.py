@@ -14,10 +14,10 @@ import torch
 
 from . import manifest
 from .errors import InputError
-from .files import LEFT_BY_SYSTEMS
-from .inputs import check_input
 from .manifest import Entry, Manifest, Origin, Scope
 from .still import EXTENSIONS, known, read_still, resized, shrunk_size
+from .system.files import LEFT_BY_SYSTEMS
+from .system.inputs import check_input
 
 logger = logging.getLogger(__name__)
 

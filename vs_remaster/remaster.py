@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from . import weights
 from .attending import ReferenceSet, reference_set
-from .color import guided_upsample, rgb_to_ycbcr
+from .chroma import guided_upsample
+from .color import rgb_to_ycbcr
 from .engines import Engine, choose_device, make_engine
 from .errors import InputError, UnsupportedError
 from .models import ModelInfo, info

@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from .color import code_range, convert_chroma, encode_plane, fit_gamut, resize_chroma, rgb_to_ycbcr, ycbcr_to_rgb
+from .chroma import resize_chroma
+from .color import code_range, convert_chroma, encode_plane, fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
 
 Kind = Literal["gray", "yuv", "rgb"]
 

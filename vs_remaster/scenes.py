@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .errors import InputError
-from .texts import read_text
+from .system.texts import read_text
 
 BEFORE = 3
 AFTER = 2

@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from .errors import InputError
-from .files import OutputTaken, Part, check_replaceable, named_errors
 from .pipeline import Picture
 from .references import Reference
-from .texts import parse_json, read_bytes
+from .system.files import OutputTaken, Part, check_replaceable, named_errors
+from .system.texts import parse_json, read_bytes
 
 
 class SharesFile:

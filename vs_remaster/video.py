@@ -26,10 +26,10 @@ from .containers import declared_size, is_joined, media_url, reason
 from .encode import VideoWriter
 from .errors import InputError, UnsupportedError
 from .film import INEXACT_MATRIX, ColorTags, VideoInfo, describe_samples, turned
-from .inputs import check_input
 from .pictures import BOUNDED, PICTURE_RATE, PICTURE_SUFFIXES, PictureFolder
 from .planes import Frame, pixel_layout, planes_of
 from .stretches import Stretch, find_stretches, jumps
+from .system.inputs import check_input
 from .timecode import stored_timecode
 from .turning import UPRIGHT, display_matrix, turn_of
 

@@ -20,12 +20,12 @@ from safetensors.torch import save
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from . import folders
 from .errors import InputError
-from .files import write_whole
-from .inputs import check_input
 from .models import NETWORKS, build, config_json, network_name, task
 from .models.published import RTN, published_state, recognise, rtn_entries
+from .system import folders
+from .system.files import write_whole
+from .system.inputs import check_input
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from export.damage import Templates, load_templates
 from export.data import Clip, cached_pack, load_clips, load_photos, photo_clip, sample_crops
-from vs_remaster.process import processors
+from vs_remaster.system.process import processors
 
 from .recipe import Settings
 

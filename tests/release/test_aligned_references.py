@@ -17,8 +17,9 @@ from export.methods import to_rgb
 from export.references import Film, evenly, score
 from vs_remaster.aligning import align_references
 from vs_remaster.attending import settle
+from vs_remaster.options import ColorizeOptions
 from vs_remaster.references import load_references
-from vs_remaster.remaster import ColorizeOptions, Colorizer
+from vs_remaster.remaster import Colorizer
 
 HEIGHT, WIDTH, FRAMES = 144, 192, 16
 

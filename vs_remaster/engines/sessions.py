@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import folders
 from ..errors import UnsupportedError
 from ..models import network_name
+from ..system import folders
 from ..version import __version__
 from .graphs import LISTS, OPSET, facts, fingerprint, graphs, to_onnx
 

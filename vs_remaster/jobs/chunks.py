@@ -16,11 +16,11 @@ import numpy as np
 
 from ..containers import media_url
 from ..errors import InputError, RemasterError
-from ..files import Atomic, named_errors, new_part, settle, write_whole
 from ..film import VideoInfo
 from ..output import OutputFormat
 from ..planes import frame_of, planes_of
-from ..texts import read_bytes
+from ..system.files import Atomic, named_errors, new_part, settle, write_whole
+from ..system.texts import read_bytes
 from .plan import Chunk
 from .seal import sealed, unsealed
 from .survey import checksum

@@ -25,7 +25,7 @@ from typing import Any
 
 from ..errors import RemasterError, UnsupportedError
 from ..pictures import files_of
-from ..process import take_over
+from ..system.process import take_over
 from .chunks import Record, file_of, take_chunk
 from .maker import ChunkMaker
 from .plan import Chunk, Work

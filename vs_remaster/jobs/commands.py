@@ -12,7 +12,7 @@ from typing import Any
 from ..codecs import codec_info
 from ..errors import InputError
 from ..rates import named_path
-from ..sizes import size_text
+from ..system.sizes import size_text
 from .folder import JobFolder
 from .options import CHUNKS
 from .plan import CHUNK_FRAMES, Chunk
@@ -59,7 +59,7 @@ def add_job(run: argparse.ArgumentParser) -> None:
 
 def job_options(arguments: argparse.Namespace) -> Any:
     """The options that `add_job` added, as `JobOptions`."""
-    from .run import JobOptions
+    from .options import JobOptions
 
     return JobOptions(
         folder=arguments.job,

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import InputError, RemasterError
-from ..output import named_errors, write_whole
-from ..texts import read_bytes
+from ..system.files import named_errors, write_whole
+from ..system.texts import read_bytes
 from .seal import sealed, unsealed
 
 VERSION = 1

@@ -12,10 +12,10 @@ from typing import Any
 from .. import weights
 from ..engines import choose_device, choose_precision
 from ..errors import InputError
-from ..options import AUTOMATIC
+from ..options import AUTOMATIC, ColorizeOptions, RestoreOptions
 from ..pictures import files_of
 from ..references import Reference
-from ..remaster import ColorizeOptions, RestoreOptions, chosen_model
+from ..remaster import chosen_model
 
 _WHOLE_FILE = 1 << 30  # larger films are told apart by parts of them
 _PIECE = 16 << 20

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..encode import JoinedWriter
 from ..errors import RemasterError
-from ..output import Atomic
 from ..planes import Frame
 from ..shares import SharesFile
+from ..system.files import Atomic
 from .chunks import DamagedChunk, Record, read_chunk
 from .final import check_headers, read_packets, reorder_of
 from .plan import Chunk, Work

@@ -10,9 +10,10 @@ from types import TracebackType
 import torch
 
 from ..job import remaster_frames
+from ..options import ColorizeOptions, RestoreOptions
 from ..pipeline import Picture, RemasterPipeline
 from ..planes import Frame
-from ..remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
+from ..remaster import Colorizer, Restorer
 from ..shares import shares_of
 from .chunks import ChunkWriter, Record
 from .cursor import Cursor

@@ -12,18 +12,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from .. import texts, weights
+from .. import weights
 from ..codecs import codec_info
 from ..encoding import Encoding
 from ..errors import InputError
 from ..film import VideoInfo
 from ..job import context, will_color
 from ..models import info as info_of
-from ..options import AUTOMATIC
+from ..options import AUTOMATIC, ColorizeOptions, RestoreOptions
 from ..output import OutputFormat
 from ..references import Reference, load_references
-from ..remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, chosen_model, guesses_beside, window_of
+from ..remaster import Colorizer, Restorer, chosen_model, guesses_beside, window_of
 from ..samples import plane_sizes
+from ..system import texts
 from ..window import Window
 from .identity import computation, digest, together
 from .shots import ShotSettings

@@ -18,9 +18,8 @@ from ..codecs import codec_info
 from ..encode import JoinedWriter
 from ..encoding import Encoding
 from ..errors import InputError, RemasterError, system_text
-from ..files import check_replaceable, reserved
 from ..job import Done, OutputOptions, open_output, to_color
-from ..output import OutputFormat, check_output, output_format, write_whole
+from ..output import OutputFormat, check_output, output_format
 from ..pipeline import Picture
 from ..planes import Frame
 from ..references import Reference
@@ -28,7 +27,8 @@ from ..remaster import Colorizer, Restorer
 from ..samples import plane_sizes
 from ..shares import SharesFile
 from ..shots import settle_for_film
-from ..texts import read_text
+from ..system.files import check_replaceable, reserved, write_whole
+from ..system.texts import read_text
 from ..video import VideoReader
 from .chunks import Record, damaged_chunk, finished, forget, packets_of
 from .folder import DamagedPlan, JobFolder

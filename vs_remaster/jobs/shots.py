@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..texts import parse_toml
+from ..system.texts import parse_toml
 from .survey import Shot
 
 _HEAD = """\

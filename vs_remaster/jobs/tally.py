@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..codecs import codec_info
-from ..sizes import size_text
+from ..system.sizes import size_text
 from .chunks import Record
 from .options import Chunks
 from .plan import Chunk

@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ..errors import RemasterError
-from ..process import take_over
+from ..system.process import take_over
 from .chunks import Record, finished
 from .maker import ChunkMaker
 from .plan import Chunk, Work

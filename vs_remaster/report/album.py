@@ -12,9 +12,9 @@ import numpy as np
 
 from ..errors import RemasterError
 from ..film import VideoInfo
-from ..output import named_errors
 from ..planes import Frame
 from ..samples import colorless, decode_rgb
+from ..system.files import named_errors
 from .measures import resized, shrunk
 
 FOLDER = "pictures"

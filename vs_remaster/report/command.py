@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, RemasterError
-from ..files import LEFT_BY_SYSTEMS, Part, check_no_link, named_errors
 from ..rates import add_fps, named_path
+from ..system.files import LEFT_BY_SYSTEMS, Part, check_no_link, named_errors
 from .album import FOLDER, NAME
 
 log = logging.getLogger(__name__)
@@ -87,8 +87,8 @@ def make_report(
     from ..aligning import film_references
     from ..jobs.folder import JobFolder
     from ..jobs.made import MadeFilm, is_job
+    from ..options import ColorizeOptions
     from ..references import Reference
-    from ..remaster import ColorizeOptions
     from ..shots import settle_for_film
     from ..video import VideoReader
     from .facts import collect

@@ -14,8 +14,9 @@ from torch import Tensor
 from ..attending import rules_of
 from ..color import rgb_to_ycbcr
 from ..models.attention import resemblance
+from ..options import ColorizeOptions
 from ..references import Reference
-from ..remaster import ColorizeOptions, Colorizer
+from ..remaster import Colorizer
 
 COVERED = 0.5
 """Coverage from which a shot counts as shown by a reference. On 14 validation clips frames two seconds apart had 0.41

@@ -20,7 +20,7 @@ from typing import Any
 
 import av
 
-from .errors import InputError, RemasterError
+from ..errors import InputError, RemasterError
 
 if sys.platform == "win32":
     import msvcrt

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from .errors import InputError
+from ..errors import InputError
 
 _MOST_BYTES = 256 << 20  # shares of a film of three hours have a quarter of it
 _MOST_TEXT = 16 << 20  # what people write
