@@ -8,7 +8,6 @@ those of the other.
 if "." in __package__:
     from ..vs_remaster import (
         codecs,
-        color,
         coverage,
         encode,
         engines,
@@ -19,16 +18,16 @@ if "." in __package__:
         planes,
         references,
         remaster,
-        samples,
         scenes,
         video,
         weights,
     )
+    from ..vs_remaster.color import matrices as color
+    from ..vs_remaster.color import samples
     from ..vs_remaster.jobs import run as film_jobs
 else:
     from vs_remaster import (
         codecs,
-        color,
         coverage,
         encode,
         engines,
@@ -39,11 +38,12 @@ else:
         planes,
         references,
         remaster,
-        samples,
         scenes,
         video,
         weights,
     )
+    from vs_remaster.color import matrices as color
+    from vs_remaster.color import samples
     from vs_remaster.jobs import run as film_jobs
 
 __all__ = [

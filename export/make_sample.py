@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from export.damage import VALIDATION, damage
-from vs_remaster.color import encode_plane, rgb_to_ycbcr
+from vs_remaster.color.matrices import encode_plane, rgb_to_ycbcr
 
 FRAMES = range(100, 187)  # of bikes.mp4: the end of one shot and the whole of the next
 REFERENCES = (125, 150)  # one in each shot

@@ -20,7 +20,7 @@ import torch
 
 from export.data import decode_clip
 from export.flow import DenseFlow, compose, to_gray8, warp
-from vs_remaster import color
+from vs_remaster.color import matrices as color
 from vs_remaster.errors import InputError
 from vs_remaster.references import Reference
 

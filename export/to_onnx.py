@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.color.matrices import rgb_to_ycbcr
+from vs_remaster.color.samples import decode_luma
 from vs_remaster.engines.graphs import OPSET, facts, graphs, to_onnx
 from vs_remaster.engines.onnx import onnx_engine
 from vs_remaster.engines.pytorch import TorchEngine
@@ -34,7 +35,6 @@ from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.models import NETWORKS, info, network_name, task
 from vs_remaster.models.layers import Halo
 from vs_remaster.models.restorer import thumbnails
-from vs_remaster.samples import decode_luma
 from vs_remaster.system.files import check_replaceable, write_whole
 from vs_remaster.video import VideoReader
 from vs_remaster.weights import load_model

@@ -16,6 +16,7 @@ import pytest
 
 from tests.test_video import NTSC, copy, film, frames_of, moving, packets, pictures, random_planes, same
 from vs_remaster.codecs import CONTAINERS, TABLE, check_container
+from vs_remaster.color.samples import decode_rgb
 from vs_remaster.containers import declared_size
 from vs_remaster.encode import VideoWriter
 from vs_remaster.errors import InputError, UnsupportedError
@@ -23,7 +24,6 @@ from vs_remaster.frames import decode_frame
 from vs_remaster.output import OutputFormat, output_format
 from vs_remaster.pictures import PictureWriter
 from vs_remaster.planes import Frame
-from vs_remaster.samples import decode_rgb
 from vs_remaster.timecode import Timecode, first_timecode
 from vs_remaster.video import VideoReader
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from comfy_nodes import images
 from vs_remaster import attending
 from vs_remaster.attending import Rule, rules_of, settle
-from vs_remaster.color import rgb_to_ycbcr, ycbcr_to_rgb
+from vs_remaster.color.matrices import rgb_to_ycbcr, ycbcr_to_rgb
 from vs_remaster.engines import make_engine
 from vs_remaster.errors import InputError
 from vs_remaster.models import build

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.random_weights import draw_weights
 from vs_remaster import cli, weights
-from vs_remaster.color import lab_to_rgb, rgb_to_ycbcr
+from vs_remaster.color.matrices import lab_to_rgb, rgb_to_ycbcr
 from vs_remaster.engines.pytorch import lay_out
 from vs_remaster.errors import InputError
 from vs_remaster.models import attention, build, deepremaster, info

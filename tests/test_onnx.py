@@ -16,7 +16,8 @@ if not (find_spec("onnx") and find_spec("onnxruntime")):
     pytest.skip("needs onnx and onnxruntime: pip install 'vs-remaster[onnx]'", allow_module_level=True)
 
 from export.to_onnx import main as export
-from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.color.matrices import rgb_to_ycbcr
+from vs_remaster.color.samples import decode_luma
 from vs_remaster.engines import ENGINES, Engine, make_engine, sessions
 from vs_remaster.engines.graphs import LISTS, fingerprint, graphs
 from vs_remaster.engines.onnx import onnx_engine
@@ -28,7 +29,6 @@ from vs_remaster.models.restorer import Place, thumbnails
 from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references import Reference
 from vs_remaster.remaster import Colorizer, Restorer
-from vs_remaster.samples import decode_luma
 from vs_remaster.video import VideoReader
 from vs_remaster.weights import load_model
 

@@ -23,13 +23,13 @@ from hypothesis import strategies as st
 
 from tests.test_video import frames_of, moving, random_planes
 from vs_remaster import cli
-from vs_remaster.chroma import resize_chroma
+from vs_remaster.color.chroma import resize_chroma
+from vs_remaster.color.samples import _decode
 from vs_remaster.errors import InputError, RemasterError, UnsupportedError
 from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.pipe import EXAMPLE, PipeOptions, _read, remaster_pipe
 from vs_remaster.references import Reference, load_references
 from vs_remaster.remaster import Colorizer, Restorer
-from vs_remaster.samples import _decode
 from vs_remaster.y4m import Header, RawFormat, raw_format, y4m_format
 
 SIZE = (64, 48)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.pipeline import Picture, RemasterPipeline

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from tests.random_weights import draw_weights
 from vs_remaster import cli, weights
-from vs_remaster.color import gray_to_lightness, ycbcr_to_rgb
+from vs_remaster.color.matrices import gray_to_lightness, ycbcr_to_rgb
 from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.models import build, config_json, info
 from vs_remaster.models.flow import Raft, SpyNet, load_spynet, raft_name, spynet_file, spynet_state, warp

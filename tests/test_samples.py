@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vs_remaster.color import MATRICES, encode_plane, fit_gamut
-from vs_remaster.samples import Samples, decode_chroma, decode_rgb, encode, plane_sizes
+from vs_remaster.color.matrices import MATRICES, encode_plane, fit_gamut
+from vs_remaster.color.samples import Samples, decode_chroma, decode_rgb, encode, plane_sizes
 
 BLUE = torch.tensor([0.4, -0.05])[:, None, None]
 
@@ -68,7 +68,7 @@ def test_colours_that_exist_are_left_as_they_are():
 
 
 def encode_ycc(rgb: torch.Tensor) -> torch.Tensor:
-    from vs_remaster.color import rgb_to_ycbcr
+    from vs_remaster.color.matrices import rgb_to_ycbcr
 
     return rgb_to_ycbcr(rgb, "bt709")
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vs_remaster.color.samples import MOST_PIXELS
 from vs_remaster.errors import InputError
 from vs_remaster.pictures import PictureFolder
 from vs_remaster.references import load_references
-from vs_remaster.samples import MOST_PIXELS
 from vs_remaster.still import _FORMATS, read_still
 from vs_remaster.video import VideoReader
 

@@ -27,7 +27,7 @@ from export.recipes.degrade import add_softness, jpeg, view
 from export.recipes.material import Material, draw_samples, from_photo
 from export.recipes.supply import Pool, Supply
 from export.train import parse
-from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.models import build
 from vs_remaster.models.colorizer import ColorizerOutput

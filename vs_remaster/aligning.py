@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from .alignment import Alignment, align
+from .color.samples import decode_rgb
 from .contact import SHEET, check_new, filled, make_folder, put, sheet, tile
 from .coverage import Described, check_amount, cover, cover_shots, describe, stand_ins
 from .errors import InputError
@@ -27,7 +28,6 @@ from .options import ColorizeOptions
 from .pictures import files_of
 from .references import FILM_EXTENSIONS, Reference, load_references
 from .remaster import Colorizer
-from .samples import decode_rgb
 from .system.files import write_whole
 from .system.texts import parse_json, read_bytes
 from .video import VideoReader

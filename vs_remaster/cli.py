@@ -219,7 +219,7 @@ def _add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
 
 
 def _add_format(parser: argparse.ArgumentParser) -> None:
-    from .color import H273_MATRICES
+    from .color.matrices import H273_MATRICES
 
     group = parser.add_argument_group("input and output")
     group.add_argument("--format", choices=("y4m", "raw"), default="y4m", help="of both (default: %(default)s)")

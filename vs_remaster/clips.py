@@ -19,11 +19,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from .chroma import SITINGS
-from .color import guess_matrix, h273_code, h273_matrix
+from .color.chroma import SITINGS
+from .color.matrices import guess_matrix, h273_code, h273_matrix
+from .color.samples import Samples, decode_luma
 from .errors import InputError, RemasterError, UnsupportedError
 from .models.layers import Halo
-from .samples import Samples, decode_luma
 from .scenes import AFTER, BEFORE, HEIGHT, WIDTH, is_cut, thumbnail
 from .window import Window
 

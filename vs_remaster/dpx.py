@@ -9,9 +9,9 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from .color.samples import Samples
 from .film import VideoInfo
 from .planes import frame_of, planar_format
-from .samples import Samples
 from .timecode import Timecode
 
 LOGARITHMIC = {1: "printing density", 3: "logarithmic"}

@@ -11,9 +11,9 @@ from typing import Any
 import av
 import numpy as np
 
-from .chroma import SITINGS
 from .codecs import codec_info, encoder_options
-from .color import h273_code
+from .color.chroma import SITINGS
+from .color.matrices import h273_code
 from .errors import UnsupportedError
 from .film import VideoInfo
 from .mxf import ConstantTiming

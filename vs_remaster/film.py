@@ -9,10 +9,10 @@ from typing import Any
 
 from av.video.frame import VideoFrame
 
-from .chroma import SITINGS
-from .color import guess_matrix, h273_matrix
+from .color.chroma import SITINGS
+from .color.matrices import guess_matrix, h273_matrix
+from .color.samples import Samples
 from .planes import PixelLayout
-from .samples import Samples
 from .turning import Turn
 
 # Matrices that are not known here, by code point of ITU-T H.273, which FFmpeg uses too; 12 only where its primaries are

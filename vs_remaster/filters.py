@@ -31,7 +31,8 @@ from .clips import (
     vs,
     whole_numbers,
 )
-from .color import H273_MATRICES
+from .color.matrices import H273_MATRICES
+from .color.samples import Samples, colorless, decode, decode_chroma, decode_rgb, encode
 from .errors import InputError
 from .models.attention import Memory
 from .models.layers import Halo
@@ -39,7 +40,6 @@ from .options import ColorizeOptions, RestoreOptions, check_weight
 from .references import Reference, load_references
 from .remaster import Colorizer, Restorer, repair_chroma
 from .remaster import merge_lab as merge_tensors
-from .samples import Samples, colorless, decode, decode_chroma, decode_rgb, encode
 
 _RESTORE, _COLORIZE = RestoreOptions(), ColorizeOptions()
 _MOST_REFERENCES = 1000  # of a clip: more is a film, not a choice of frames

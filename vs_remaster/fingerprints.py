@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .color import code_range
+from .color.matrices import code_range
+from .color.samples import decode_luma
 from .film import VideoInfo
-from .samples import decode_luma
 from .video import VideoReader
 
 ROWS, COLUMNS = 24, 32

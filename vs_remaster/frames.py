@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .color.samples import Samples, colorless, decode, encode
 from .pipeline import Picture
 from .planes import Frame
-from .samples import Samples, colorless, decode, encode
 
 
 def to_picture(frame: Frame, info: Samples, *, chroma: bool = True) -> Picture:

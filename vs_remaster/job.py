@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from .color.samples import Samples
 from .encode import VideoWriter, open_writer
 from .errors import InputError
 from .film import VideoInfo
@@ -21,7 +22,6 @@ from .pipeline import Picture, RemasterPipeline
 from .planes import Frame
 from .references import Reference
 from .remaster import Colorizer, Restorer, merge_lab
-from .samples import Samples
 from .scenes import AFTER, BEFORE
 from .shots import settle_for_film
 from .system.threads import overlap

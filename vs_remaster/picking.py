@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .color.samples import decode_luma
 from .contact import SHEET, check_new, filled, make_folder, put, sheet, tile
 from .coverage import AROUND, Cover, Described, check_amount, cover, describe
 from .errors import InputError
@@ -23,7 +24,6 @@ from .pick import steady
 from .pipeline import Picture, RemasterPipeline
 from .references import Reference, frame_number, pictures_in, warn_of_unused
 from .remaster import Colorizer
-from .samples import decode_luma
 from .shots import settle_for_film
 from .system.files import check_replaceable
 from .video import VideoReader

@@ -15,6 +15,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from .codecs import codec_info
+from .color.samples import MOST_PIXELS, plane_sizes
 from .containers import reason
 from .dpx import LINEAR, LOGARITHMIC, encode_dpx, read_header
 from .errors import InputError, RemasterError
@@ -22,7 +23,6 @@ from .film import VideoInfo, describe_samples, turned
 from .kept import warn_of_pictures
 from .output import OutputFormat, check_output, picture_stranger
 from .planes import Frame, PixelLayout, pixel_layout, planes_of
-from .samples import MOST_PIXELS, plane_sizes
 from .system.files import Atomic, Part, named_errors
 from .system.inputs import check_input
 from .timecode import Timecode

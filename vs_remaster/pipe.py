@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Literal, TextIO
 
-from .color import MATRICES
+from .color.matrices import MATRICES
 from .errors import InputError
 from .job import Progress, plan, remaster_frames, to_color
 from .options import ColorizeOptions, RestoreOptions

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from . import weights
 from .attending import ReferenceSet, reference_set
-from .chroma import guided_upsample
-from .color import rgb_to_ycbcr
+from .color.chroma import guided_upsample
+from .color.matrices import rgb_to_ycbcr
 from .engines import Engine, choose_device, make_engine
 from .errors import InputError, UnsupportedError
 from .models import ModelInfo, info

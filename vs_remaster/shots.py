@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from .attending import settle
+from .color.samples import decode_luma
 from .references import Reference
-from .samples import decode_luma
 from .scenes import CutDetector
 from .video import FormatChange, VideoReader
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .chroma import _PLACES as PLACES
-from .chroma import SITINGS
+from .color.chroma import PLACES, SITINGS
 
 _SLANT = 1e-3  # of a matrix whose other entries are of size 1: what is less is rounding
 

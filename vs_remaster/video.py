@@ -21,7 +21,7 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
-from .color import h273_matrix
+from .color.matrices import h273_matrix
 from .containers import declared_size, is_joined, media_url, reason
 from .encode import VideoWriter
 from .errors import InputError, UnsupportedError

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .color import guess_matrix
+from .color.matrices import guess_matrix
+from .color.samples import MOST_PIXELS, Kind, Samples, plane_sizes
 from .errors import InputError, UnsupportedError
 from .planes import SUBSAMPLINGS, pixel_layout, planar_format
-from .samples import MOST_PIXELS, Kind, Samples, plane_sizes
 
 MAGIC = b"YUV4MPEG2 "
 LARGEST = 32768

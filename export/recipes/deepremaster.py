@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vs_remaster.color import gray_to_lightness, pack_lab, rgb_to_lab, rgb_to_ycbcr
+from vs_remaster.color.matrices import gray_to_lightness, pack_lab, rgb_to_lab, rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.models.deepremaster import DeepMemory
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from export.perceptual import Perceptual
-from vs_remaster.color import gray_to_lightness, rgb_to_lab, rgb_to_ycbcr
+from vs_remaster.color.matrices import gray_to_lightness, rgb_to_lab, rgb_to_ycbcr
 from vs_remaster.models.flow import load_spynet
 from vs_remaster.models.rtn import AB
 

@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ..color import code_range
+from ..color.matrices import code_range
+from ..color.samples import decode
 from ..film import VideoInfo
 from ..planes import Frame
-from ..samples import decode
 
 Kind = Literal["gray", "tinted", "coloured", "black"]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from .. import weights
 from ..codecs import codec_info
+from ..color.samples import plane_sizes
 from ..encoding import Encoding
 from ..errors import InputError
 from ..film import VideoInfo
@@ -23,7 +24,6 @@ from ..options import AUTOMATIC, ColorizeOptions, RestoreOptions
 from ..output import OutputFormat
 from ..references import Reference, load_references
 from ..remaster import Colorizer, Restorer, chosen_model, guesses_beside, window_of
-from ..samples import plane_sizes
 from ..system import texts
 from ..window import Window
 from .identity import computation, digest, together

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..codecs import codec_info
+from ..color.samples import plane_sizes
 from ..encode import JoinedWriter
 from ..encoding import Encoding
 from ..errors import InputError, RemasterError, system_text
@@ -24,7 +25,6 @@ from ..pipeline import Picture
 from ..planes import Frame
 from ..references import Reference
 from ..remaster import Colorizer, Restorer
-from ..samples import plane_sizes
 from ..shares import SharesFile
 from ..shots import settle_for_film
 from ..system.files import check_replaceable, reserved, write_whole

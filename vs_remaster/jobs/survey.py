@@ -16,9 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from av.video.frame import VideoFrame
 
+from ..color.samples import decode_luma
 from ..job import context
 from ..planes import Frame
-from ..samples import decode_luma
 from ..scenes import CutDetector, thumbnail
 from ..video import VideoReader
 from ..window import Window

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..color import gray_to_lightness, lightness_to_gray, ycbcr_to_rgb
+from ..color.matrices import gray_to_lightness, lightness_to_gray, ycbcr_to_rgb
 from .attention import attend
 from .layers import NO_HALO, Halo, fold, pad_to_multiple, unfold, wide
 from .results import ColoredWindow, RestoredWindow, changes, chroma_of

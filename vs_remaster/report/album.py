@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..color.samples import colorless, decode_rgb
 from ..errors import RemasterError
 from ..film import VideoInfo
 from ..planes import Frame
-from ..samples import colorless, decode_rgb
 from ..system.files import named_errors
 from .measures import resized, shrunk
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from ..attending import rules_of
-from ..color import rgb_to_ycbcr
+from ..color.matrices import rgb_to_ycbcr
 from ..models.attention import resemblance
 from ..options import ColorizeOptions
 from ..references import Reference

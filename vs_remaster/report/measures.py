@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from ..color.samples import Samples, colorless, decode
 from ..planes import Frame
-from ..samples import Samples, colorless, decode
 
 LINES = 480
 """Shorter edge at which frames are measured; smaller ones as they are."""

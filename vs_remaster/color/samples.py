@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .chroma import resize_chroma
-from .color import code_range, convert_chroma, encode_plane, fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
+from .matrices import code_range, convert_chroma, encode_plane, fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
 
 Kind = Literal["gray", "yuv", "rgb"]
 

@@ -11,8 +11,7 @@ import functools
 
 import torch
 
-from .chroma import SITINGS, Siting, guided_upsample, resize_chroma  # noqa: F401 - colour is one module to its users
-from .errors import InputError, UnsupportedError
+from ..errors import InputError, UnsupportedError
 
 Matrix = str
 """A name in `MATRICES`."""

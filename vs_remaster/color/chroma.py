@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import torch
 
-from .errors import InputError, UnsupportedError
+from ..errors import InputError, UnsupportedError
 
 Siting = Literal["left", "center", "topleft", "top", "bottomleft", "bottom"]
 SITINGS: tuple[Siting, ...] = get_args(Siting)
@@ -19,7 +19,7 @@ SITINGS: tuple[Siting, ...] = get_args(Siting)
 is unspecified."""
 
 # Where in its cell of luma samples a chroma sample lies (across, down): -1 on the first, 0 mid, 1 on the last.
-_PLACES = dict(zip(SITINGS, ((-1, 0), (0, 0), (-1, -1), (0, -1), (-1, 1), (0, 1)), strict=True))
+PLACES = dict(zip(SITINGS, ((-1, 0), (0, 0), (-1, -1), (0, -1), (-1, 1), (0, 1)), strict=True))
 
 
 @functools.lru_cache(maxsize=64)
@@ -89,8 +89,8 @@ def resize_chroma(
     for dim in (-2, -1) if size[0] <= chroma.shape[-2] else (-1, -2):
         axis = 1 if dim == -2 else 0
         ratio, offset = _axis_map(
-            (chroma.shape[dim], source_subsampling[axis], _PLACES[source_siting][axis]),
-            (size[dim], subsampling[axis], _PLACES[siting][axis]),
+            (chroma.shape[dim], source_subsampling[axis], PLACES[source_siting][axis]),
+            (size[dim], subsampling[axis], PLACES[siting][axis]),
         )
         chroma = _resample(chroma, dim, size[dim], ratio, offset)
     return chroma
