@@ -16,7 +16,6 @@ if "." in __package__:
         pick,
         pipeline,
         planes,
-        references,
         remaster,
         scenes,
         video,
@@ -25,6 +24,7 @@ if "." in __package__:
     from ..vs_remaster.color import matrices as color
     from ..vs_remaster.color import samples
     from ..vs_remaster.jobs import run as film_jobs
+    from ..vs_remaster.references import reference as references
 else:
     from vs_remaster import (
         codecs,
@@ -36,7 +36,6 @@ else:
         pick,
         pipeline,
         planes,
-        references,
         remaster,
         scenes,
         video,
@@ -45,6 +44,7 @@ else:
     from vs_remaster.color import matrices as color
     from vs_remaster.color import samples
     from vs_remaster.jobs import run as film_jobs
+    from vs_remaster.references import reference as references
 
 __all__ = [
     "codecs",

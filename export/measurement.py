@@ -25,7 +25,7 @@ from vs_remaster.errors import RemasterError
 from vs_remaster.job import remaster_film
 from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.pipeline import Picture, RemasterPipeline
-from vs_remaster.references import Reference
+from vs_remaster.references.reference import Reference
 from vs_remaster.remaster import Colorizer, Restorer
 from vs_remaster.system.process import take_over
 

@@ -18,11 +18,11 @@ from torch.nn import functional as F
 
 from export import peers
 from export.cases import Case
-from vs_remaster.color import matrices as color
+from vs_remaster import color
 from vs_remaster.errors import InputError
 from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.pipeline import Picture, RemasterPipeline
-from vs_remaster.references import Reference
+from vs_remaster.references.reference import Reference
 from vs_remaster.remaster import Colorizer, Restorer
 
 Method = Callable[[Case], torch.Tensor]

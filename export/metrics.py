@@ -16,7 +16,7 @@ import torch
 
 from export.flow import DenseFlow, to_gray8, trusted, warp
 from export.perceptual import LPIPS
-from vs_remaster.color import matrices as color
+from vs_remaster import color
 from vs_remaster.errors import InputError
 
 BEST = 100.0  # decibels: what stands for a perfect match, so that means stay finite

@@ -15,7 +15,7 @@ from export.measurement import MEMORY_FRAMES, MEMORY_SIZE, film, machine, refere
 from export.report import table
 from vs_remaster.color.samples import Samples, decode_luma
 from vs_remaster.options import ColorizeOptions, RestoreOptions
-from vs_remaster.references import Reference
+from vs_remaster.references.reference import Reference
 from vs_remaster.remaster import Colorizer, Restorer
 
 SIZE = (400, 528)  # height, width

@@ -20,9 +20,9 @@ import torch
 
 from export.data import decode_clip
 from export.flow import DenseFlow, compose, to_gray8, warp
-from vs_remaster.color import matrices as color
+from vs_remaster import color
 from vs_remaster.errors import InputError
-from vs_remaster.references import Reference
+from vs_remaster.references.reference import Reference
 
 NLM_WINDOW = 5  # frames that non-local means looks at
 NLM_STRENGTH = 11  # filter strength h in code values of 255; best of 5, 8, 11, 15, 20 on frames 22-27 of each clip

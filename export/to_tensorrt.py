@@ -19,7 +19,7 @@ import torch
 from vs_remaster.engines.sessions import cache_folder
 from vs_remaster.errors import RemasterError
 from vs_remaster.options import ColorizeOptions, RestoreOptions
-from vs_remaster.references import Reference
+from vs_remaster.references.reference import Reference
 from vs_remaster.remaster import Colorizer, Restorer
 
 

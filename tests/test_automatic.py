@@ -9,7 +9,6 @@ import torch
 
 from tests.job_films import heard_and_seen, write_film
 from tests.test_attending import CPU, RED, film, painted
-from vs_remaster.attending import settle
 from vs_remaster.errors import InputError
 from vs_remaster.job import OutputOptions, remaster_film, to_color, will_color
 from vs_remaster.jobs.identity import computation
@@ -19,6 +18,7 @@ from vs_remaster.models import build
 from vs_remaster.models.layers import Halo
 from vs_remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
 from vs_remaster.pipeline import Picture, RemasterPipeline
+from vs_remaster.references.rules import settle
 from vs_remaster.remaster import Colorizer
 
 

@@ -9,7 +9,7 @@ import skimage.color
 import torch
 import torch.nn.functional as F
 
-from vs_remaster.color import matrices as color
+from vs_remaster import color
 from vs_remaster.errors import InputError, UnsupportedError
 
 LINEAR = [matrix for matrix in color.MATRICES if matrix != "bt2020cl"]

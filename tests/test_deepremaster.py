@@ -32,7 +32,7 @@ from vs_remaster.models.deepremaster import (
 )
 from vs_remaster.models.published import published_name, published_state
 from vs_remaster.options import ColorizeOptions, RestoreOptions
-from vs_remaster.references import Reference
+from vs_remaster.references.reference import Reference
 from vs_remaster.remaster import Colorizer, Restorer
 from vs_remaster.window import Window
 

@@ -21,7 +21,7 @@ from vs_remaster.encode import open_writer
 from vs_remaster.errors import InputError
 from vs_remaster.output import output_format, picture_stranger
 from vs_remaster.planes import Frame
-from vs_remaster.references import Reference
+from vs_remaster.references.reference import Reference
 from vs_remaster.shares import SharesFile
 from vs_remaster.system import files
 from vs_remaster.system.files import Part, give_name, is_locked, reserved, write_whole

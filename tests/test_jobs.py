@@ -36,7 +36,7 @@ from vs_remaster.jobs.survey import Shot, Survey, survey_film
 from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.output import output_format
 from vs_remaster.pictures import PictureWriter
-from vs_remaster.references import Reference, load_references
+from vs_remaster.references.reference import Reference, load_references
 from vs_remaster.shares import SharesFile
 from vs_remaster.video import VideoReader
 from vs_remaster.window import Window

@@ -15,8 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vs_remaster.errors import InputError
-from vs_remaster.manifest import NAME, Entry, Manifest, Origin, read_manifest, sha256, to_toml, write_manifest
-from vs_remaster.references import Reference, load_references, rules_text, with_rules
+from vs_remaster.references.manifest import (
+    NAME,
+    Entry,
+    Manifest,
+    Origin,
+    read_manifest,
+    sha256,
+    to_toml,
+    write_manifest,
+)
+from vs_remaster.references.reference import Reference, load_references, rules_text, with_rules
 
 
 def put(folder: Path, *names: str) -> None:

@@ -19,7 +19,7 @@ from export.flow import DenseFlow, compose, trusted, warp
 from export.peers import from_last_reference, propagate_chroma, temporal_median, transfer_color
 from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError
-from vs_remaster.references import Reference
+from vs_remaster.references.reference import Reference
 
 
 @pytest.fixture(scope="module")

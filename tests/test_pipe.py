@@ -28,7 +28,7 @@ from vs_remaster.color.samples import _decode
 from vs_remaster.errors import InputError, RemasterError, UnsupportedError
 from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.pipe import EXAMPLE, PipeOptions, _read, remaster_pipe
-from vs_remaster.references import Reference, load_references
+from vs_remaster.references.reference import Reference, load_references
 from vs_remaster.remaster import Colorizer, Restorer
 from vs_remaster.y4m import Header, RawFormat, raw_format, y4m_format
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from vs_remaster.errors import InputError
-from vs_remaster.picking import stamp
-from vs_remaster.references import Reference, frame_number, load_references
+from vs_remaster.references.reference import Reference, frame_number, load_references
+from vs_remaster.references.stamping import stamp
 
 
 def picture(height: int = 40, width: int = 60) -> np.ndarray:

@@ -10,7 +10,7 @@ from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.pipeline import Picture, RemasterPipeline
-from vs_remaster.references import Reference
+from vs_remaster.references.reference import Reference
 from vs_remaster.remaster import Colorizer, Restorer, fit_size, merge_lab, repair_chroma
 
 CPU = {"model": "fast", "device": "cpu"}

@@ -23,7 +23,7 @@ from vs_remaster.models.published import published_name, published_state, recogn
 from vs_remaster.models.restorer import Place
 from vs_remaster.models.rtn import AB, Flows, RtnColorizer, RtnConfig, RtnRestorer
 from vs_remaster.options import ColorizeOptions, RestoreOptions
-from vs_remaster.references import Reference
+from vs_remaster.references.reference import Reference
 from vs_remaster.remaster import Colorizer, Restorer
 
 SMALL = {"hidden": 8, "embedding": 16, "depths": (2,), "heads": (2,), "flow_scale": 4}

@@ -18,8 +18,8 @@ from PIL import Image
 from vs_remaster.color.samples import MOST_PIXELS
 from vs_remaster.errors import InputError
 from vs_remaster.pictures import PictureFolder
-from vs_remaster.references import load_references
-from vs_remaster.still import _FORMATS, read_still
+from vs_remaster.references.image_files import _FORMATS, read_still
+from vs_remaster.references.reference import load_references
 from vs_remaster.video import VideoReader
 
 D50 = np.array([0.9642, 1.0, 0.8249])

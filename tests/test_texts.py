@@ -13,9 +13,9 @@ from vs_remaster.errors import InputError
 from vs_remaster.jobs.folder import JobFolder
 from vs_remaster.jobs.plan import find_references
 from vs_remaster.jobs.shots import ShotSettings, parse_shots
-from vs_remaster.manifest import NAME, read_manifest
-from vs_remaster.picking import stamp
-from vs_remaster.references import Reference, load_references
+from vs_remaster.references.manifest import NAME, read_manifest
+from vs_remaster.references.reference import Reference, load_references
+from vs_remaster.references.stamping import stamp
 from vs_remaster.scenes import parse_cuts
 from vs_remaster.shares import read_shares
 

@@ -35,7 +35,7 @@ from vs_remaster.models.flow import SpyNet
 from vs_remaster.models.layers import Halo
 from vs_remaster.models.restorer import RestorerOutput
 from vs_remaster.options import ColorizeOptions, RestoreOptions
-from vs_remaster.references import Reference
+from vs_remaster.references.reference import Reference
 from vs_remaster.remaster import Colorizer, Restorer
 from vs_remaster.weights import load_weights, save_weights
 

@@ -205,7 +205,7 @@ def test_restorer_is_bit_equal_however_the_film_is_pushed(precision):
 
 @pytest.mark.parametrize("model", ["fast", "quality"])
 def test_colorizer_depends_on_its_declared_field_and_no_more(model):
-    from vs_remaster.references import Reference
+    from vs_remaster.references.reference import Reference
 
     colorizer = Colorizer(ColorizeOptions(model=model, device="cpu", precision="fp32", lines=64), block=4)
     memory = colorizer.encode_references([Reference("a", torch.rand(3, 64, 80), None)])
@@ -219,7 +219,7 @@ def test_colorizer_depends_on_its_declared_field_and_no_more(model):
 
 @pytest.mark.parametrize("model", ["fast", "quality"])
 def test_colorizer_in_blocks_equals_the_whole_scene(model):
-    from vs_remaster.references import Reference
+    from vs_remaster.references.reference import Reference
 
     luma = film(20, 64, 80)
     made = []

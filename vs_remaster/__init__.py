@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .film import VideoInfo
     from .filters import colorize, merge_lab, restore
     from .options import ColorizeOptions, RestoreOptions
-    from .references import Reference, load_references
+    from .references.reference import Reference, load_references
     from .remaster import Colored, Colorizer, Restored, Restorer
     from .video import VideoReader
 

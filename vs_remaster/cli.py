@@ -346,7 +346,7 @@ def _work(
     `film_references`."""
     from .aligning import film_references
     from .options import ColorizeOptions, RestoreOptions
-    from .references import load_references
+    from .references.reference import load_references
     from .scenes import parse_cuts
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}

@@ -169,8 +169,8 @@ def _show(arguments: argparse.Namespace) -> None:
 
 
 def _stamp(arguments: argparse.Namespace) -> None:
-    from .manifest import NAME
-    from .picking import stamp
+    from .references.manifest import NAME
+    from .references.stamping import stamp
 
     count = stamp(arguments.folder)
     log.info("%d pictures in %s", count, arguments.folder / NAME)

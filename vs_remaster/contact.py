@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from .errors import InputError
-from .manifest import NAME
-from .references import pictures_in
+from .references.manifest import NAME
+from .references.reference import pictures_in
 from .system.files import Part, check_no_link, write_whole
 
 SHEET = Path("sheet", "contact-sheet.png")

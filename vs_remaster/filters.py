@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import torch
 
-from .attending import settle
 from .clips import (
     Scenes,
     blocks,
@@ -37,7 +36,8 @@ from .errors import InputError
 from .models.attention import Memory
 from .models.layers import Halo
 from .options import ColorizeOptions, RestoreOptions, check_weight
-from .references import Reference, load_references
+from .references.reference import Reference, load_references
+from .references.rules import settle
 from .remaster import Colorizer, Restorer, repair_chroma
 from .remaster import merge_lab as merge_tensors
 

@@ -20,7 +20,7 @@ from .output import OutputFormat, check_output, output_format
 from .pictures import PictureWriter
 from .pipeline import Picture, RemasterPipeline
 from .planes import Frame
-from .references import Reference
+from .references.reference import Reference
 from .remaster import Colorizer, Restorer, merge_lab
 from .scenes import AFTER, BEFORE
 from .shots import settle_for_film

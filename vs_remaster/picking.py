@@ -17,12 +17,12 @@ from .contact import SHEET, check_new, filled, make_folder, put, sheet, tile
 from .coverage import AROUND, Cover, Described, check_amount, cover, describe
 from .errors import InputError
 from .frames import to_picture
-from .manifest import NAME, Entry, Manifest, inside, read_manifest, sha256, write_manifest
 from .options import ColorizeOptions, RestoreOptions
 from .overlay import overlay
 from .pick import steady
 from .pipeline import Picture, RemasterPipeline
-from .references import Reference, frame_number, pictures_in, warn_of_unused
+from .references.manifest import NAME, Entry, Manifest, write_manifest
+from .references.reference import Reference
 from .remaster import Colorizer
 from .shots import settle_for_film
 from .system.files import check_replaceable
@@ -140,27 +140,6 @@ def show_shares(
     if len(written) < len(set(frames)):
         raise InputError(f"{source} has no frame {max(frames)}: the last of it is {reader.count - 1}")
     return written
-
-
-def stamp(folder: Path) -> int:
-    """Bring a folder's `references.toml` up to date: every picture gets an entry and its sha256.
-
-    Returns:
-        How many pictures there are.
-
-    Raises:
-        InputError: no pictures, one that lies elsewhere, or a manifest that is wrong.
-    """
-    toml = folder / NAME
-    held = read_manifest(toml) if toml.is_file() else Manifest()
-    listed = {inside(toml, entry.picture) for entry in held.entries}
-    new = [path for path in pictures_in(folder, required=not listed) if path.resolve() not in listed]
-    warn_of_unused(folder)
-    new.sort(key=lambda path: (frame_number(path.name) is None, frame_number(path.name) or 0, path.name))
-    entries = [*held.entries, *(Entry(picture=path.name, frame=frame_number(path.name)) for path in new)]
-    stamped = tuple(replace(entry, sha256=sha256(inside(toml, entry.picture))) for entry in entries)
-    write_manifest(toml, Manifest(stamped, held.origins), overwrite=True)
-    return len(stamped)
 
 
 def _describe(source: Path, colorizer: Colorizer, progress: Progress) -> Described:

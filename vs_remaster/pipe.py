@@ -19,7 +19,7 @@ from .job import Progress, plan, remaster_frames, to_color
 from .options import ColorizeOptions, RestoreOptions
 from .pipeline import RemasterPipeline
 from .planes import Frame, planar_format
-from .references import Reference
+from .references.reference import Reference
 from .remaster import Colorizer, Restorer
 from .system.files import named_errors
 from .y4m import MAGIC, Header, RawFormat, raw_format, y4m_format

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from .attending import settle
 from .engines.transfer import Transfer
 from .errors import InputError
 from .models.layers import Halo
 from .options import ColorizeOptions, RestoreOptions, frame_numbers
-from .references import Reference
+from .references.reference import Reference
+from .references.rules import settle
 from .remaster import Colorizer, Restorer, repair_chroma
 from .scenes import CutDetector
 from .window import Window

@@ -26,7 +26,7 @@ from .models.colorizer import working_size
 from .models.layers import Halo
 from .models.restorer import Place, thumbnails
 from .options import AUTOMATIC, TILE_OVERLAP, ColorizeOptions, RestoreOptions, check_weight, frame_numbers
-from .references import Reference
+from .references.reference import Reference
 from .window import Window
 
 # Taller sources are restored at this height unless asked otherwise: grain and dirt have then a known size.

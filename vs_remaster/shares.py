@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from .errors import InputError
 from .pipeline import Picture
-from .references import Reference
+from .references.reference import Reference
 from .system.files import OutputTaken, Part, check_replaceable, named_errors
 from .system.texts import parse_json, read_bytes
 

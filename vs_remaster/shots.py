@@ -9,9 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from .attending import settle
 from .color.samples import decode_luma
-from .references import Reference
+from .references.reference import Reference
+from .references.rules import settle
 from .scenes import CutDetector
 from .video import FormatChange, VideoReader
 

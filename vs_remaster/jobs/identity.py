@@ -14,7 +14,7 @@ from ..engines import choose_device, choose_precision
 from ..errors import InputError
 from ..options import AUTOMATIC, ColorizeOptions, RestoreOptions
 from ..pictures import files_of
-from ..references import Reference
+from ..references.reference import Reference
 from ..remaster import chosen_model
 
 _WHOLE_FILE = 1 << 30  # larger films are told apart by parts of them

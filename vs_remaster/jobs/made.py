@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..film import VideoInfo
 from ..output import OutputFormat
 from ..planes import Frame
-from ..references import Reference, load_references
+from ..references.reference import Reference, load_references
 from ..shares import read_shares
 from .chunks import Record, is_there, read_chunk, recorded
 from .commands import chunks_of, opened

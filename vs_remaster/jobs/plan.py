@@ -22,7 +22,7 @@ from ..job import context, will_color
 from ..models import info as info_of
 from ..options import AUTOMATIC, ColorizeOptions, RestoreOptions
 from ..output import OutputFormat
-from ..references import Reference, load_references
+from ..references.reference import Reference, load_references
 from ..remaster import Colorizer, Restorer, chosen_model, guesses_beside, window_of
 from ..system import texts
 from ..window import Window

@@ -23,7 +23,7 @@ from ..job import Done, OutputOptions, open_output, to_color
 from ..output import OutputFormat, check_output, output_format
 from ..pipeline import Picture
 from ..planes import Frame
-from ..references import Reference
+from ..references.reference import Reference
 from ..remaster import Colorizer, Restorer
 from ..shares import SharesFile
 from ..shots import settle_for_film

@@ -88,7 +88,7 @@ def make_report(
     from ..jobs.folder import JobFolder
     from ..jobs.made import MadeFilm, is_job
     from ..options import ColorizeOptions
-    from ..references import Reference
+    from ..references.reference import Reference
     from ..shots import settle_for_film
     from ..video import VideoReader
     from .facts import collect

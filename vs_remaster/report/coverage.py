@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ..attending import rules_of
 from ..color.matrices import rgb_to_ycbcr
 from ..models.attention import resemblance
 from ..options import ColorizeOptions
-from ..references import Reference
+from ..references.reference import Reference
+from ..references.rules import rules_of
 from ..remaster import Colorizer
 
 COVERED = 0.5

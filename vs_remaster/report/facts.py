@@ -20,7 +20,7 @@ from ..frames import decode_frame
 from ..jobs.made import MadeFilm
 from ..pick import sharpness
 from ..planes import Frame
-from ..references import Reference
+from ..references.reference import Reference
 from ..scenes import CutDetector
 from ..version import __version__
 from ..video import VideoReader

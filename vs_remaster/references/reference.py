@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..errors import InputError
+from ..system.files import LEFT_BY_SYSTEMS
+from ..system.inputs import check_input
 from . import manifest
-from .errors import InputError
+from .image_files import EXTENSIONS, known, read_still, resized, shrunk_size
 from .manifest import Entry, Manifest, Origin, Scope
-from .still import EXTENSIONS, known, read_still, resized, shrunk_size
-from .system.files import LEFT_BY_SYSTEMS
-from .system.inputs import check_input
 
 logger = logging.getLogger(__name__)
 

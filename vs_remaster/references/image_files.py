@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
-from .color.samples import MOST_PIXELS
-from .errors import InputError
+from ..color.samples import MOST_PIXELS
+from ..errors import InputError
 
 logger = logging.getLogger(__name__)
 

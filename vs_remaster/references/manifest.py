@@ -26,9 +26,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import InputError
-from .system import texts
-from .system.files import write_whole
+from ..errors import InputError
+from ..system import texts
+from ..system.files import write_whole
 
 NAME = "references.toml"
 MOST_WEIGHT = 1000.0

@@ -1,0 +1,10 @@
+"""The colour pictures that are given, and when each of them acts."""
+
+from __future__ import annotations
+
+from .manifest import Manifest, read_manifest, write_manifest
+from .reference import Reference, load_references
+from .rules import settle
+from .stamping import stamp
+
+__all__ = ["Manifest", "Reference", "load_references", "read_manifest", "settle", "stamp", "write_manifest"]
