@@ -21,16 +21,11 @@ from vs_remaster import cli, weights
 from vs_remaster.color.matrices import lab_to_rgb, rgb_to_ycbcr
 from vs_remaster.engines.pytorch import lay_out
 from vs_remaster.errors import InputError
-from vs_remaster.models import attention, build, deepremaster, info
+from vs_remaster.models import attention, build, info
 from vs_remaster.models.attention import attend
-from vs_remaster.models.deepremaster import (
-    DeepColorizer,
-    DeepMemory,
-    DeepRemasterConfig,
-    DeepRestorer,
-    blend,
-)
-from vs_remaster.models.published import published_name, published_state
+from vs_remaster.models.papers import deepremaster
+from vs_remaster.models.papers.deepremaster import DeepColorizer, DeepMemory, DeepRemasterConfig, DeepRestorer, blend
+from vs_remaster.models.papers.published import published_name, published_state
 from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster import Colorizer, Restorer

@@ -17,11 +17,11 @@ from vs_remaster import cli, weights
 from vs_remaster.color.matrices import gray_to_lightness, ycbcr_to_rgb
 from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.models import build, config_json, info
-from vs_remaster.models.flow import Raft, SpyNet, load_spynet, raft_name, spynet_file, spynet_state, warp
 from vs_remaster.models.layers import Halo
-from vs_remaster.models.published import published_name, published_state, recognise, rtn_entries
+from vs_remaster.models.papers.flow import Raft, SpyNet, load_spynet, raft_name, spynet_file, spynet_state, warp
+from vs_remaster.models.papers.published import published_name, published_state, recognise, rtn_entries
+from vs_remaster.models.papers.rtn import AB, Flows, RtnColorizer, RtnConfig, RtnRestorer
 from vs_remaster.models.restorer import Place
-from vs_remaster.models.rtn import AB, Flows, RtnColorizer, RtnConfig, RtnRestorer
 from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster import Colorizer, Restorer

@@ -31,8 +31,8 @@ from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.models import build
 from vs_remaster.models.colorizer import ColorizerOutput
-from vs_remaster.models.flow import SpyNet
 from vs_remaster.models.layers import Halo
+from vs_remaster.models.papers.flow import SpyNet
 from vs_remaster.models.restorer import RestorerOutput
 from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references.reference import Reference

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from .errors import InputError
 from .models import NETWORKS, build, config_json, network_name, task
-from .models.published import RTN, published_state, recognise, rtn_entries
+from .models.papers.published import RTN, published_state, recognise, rtn_entries
 from .system import folders
 from .system.files import write_whole
 from .system.inputs import check_input

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from vs_remaster.color.matrices import gray_to_lightness, pack_lab, rgb_to_lab, rgb_to_ycbcr
 from vs_remaster.errors import InputError
-from vs_remaster.models.deepremaster import DeepMemory
+from vs_remaster.models.papers.deepremaster import DeepMemory
 
 from .degrade import contrast, fractal_noise, jpeg, soften, textures, view
 from .material import Material, between, damage_templates, integer, rand

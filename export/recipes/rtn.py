@@ -21,8 +21,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from export.perceptual import Perceptual
 from vs_remaster.color.matrices import gray_to_lightness, rgb_to_lab, rgb_to_ycbcr
-from vs_remaster.models.flow import load_spynet
-from vs_remaster.models.rtn import AB
+from vs_remaster.models.papers.flow import load_spynet
+from vs_remaster.models.papers.rtn import AB
 
 from .material import Material, damage_templates
 from .ours import Synthesis

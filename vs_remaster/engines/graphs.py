@@ -24,8 +24,8 @@ from ..errors import InputError, UnsupportedError
 from ..models import config_json, info, network_name
 from ..models.attention import fine_match
 from ..models.colorizer import ColorizerNet, Features
-from ..models.deepremaster import FRAMES, MEAN_RGB, DeepColorizer, DeepMemory, DeepRestorer
 from ..models.layers import Edges, Halo, rows, scene_within, wide
+from ..models.papers.deepremaster import FRAMES, MEAN_RGB, DeepColorizer, DeepMemory, DeepRestorer
 from ..models.restorer import THUMBNAIL, Lines, RestorerNet
 from ..version import __version__
 

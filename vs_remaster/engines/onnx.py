@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..models.attention import Memory, join, places
 from ..models.colorizer import ColorizerNet
-from ..models.deepremaster import DeepColorizer, DeepMemory, DeepRestorer
 from ..models.layers import Halo, pad_to_multiple
+from ..models.papers.deepremaster import DeepColorizer, DeepMemory, DeepRestorer
 from ..models.restorer import Place, RestorerNet
 from .sessions import Session, graph_folder, load_graphs, runtime
 

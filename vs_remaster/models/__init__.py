@@ -12,10 +12,10 @@ from torch import nn
 from ..errors import InputError
 from .attention import Memory
 from .colorizer import ColorizerConfig, ColorizerNet
-from .deepremaster import DeepColorizer, DeepMemory, DeepRemasterConfig, DeepRestorer
 from .palette import NoReferences, PaletteColorizer, PaletteConfig
+from .papers.deepremaster import DeepColorizer, DeepMemory, DeepRemasterConfig, DeepRestorer
+from .papers.rtn import RtnColorizer, RtnConfig, RtnReferences, RtnRestorer
 from .restorer import RestorerConfig, RestorerNet
-from .rtn import RtnColorizer, RtnConfig, RtnReferences, RtnRestorer
 
 
 @dataclass(frozen=True)

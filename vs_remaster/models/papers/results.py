@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..color.matrices import lab_to_rgb, rgb_to_ycbcr, unpack_lab
+from ...color.matrices import lab_to_rgb, rgb_to_ycbcr, unpack_lab
 
 
 class RestoredWindow(NamedTuple):

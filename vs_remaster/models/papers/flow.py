@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import InputError, UnsupportedError
-from .layers import pad_to_multiple
+from ...errors import InputError, UnsupportedError
+from ..layers import pad_to_multiple
 
 FLOWS = ("spynet", "raft")
 _LEVELS = 6

@@ -23,11 +23,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..color.matrices import gray_to_lightness, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
-from ..errors import InputError
+from ...color.matrices import gray_to_lightness, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
+from ...errors import InputError
+from ..layers import NO_HALO, Halo, fold, pad_to_multiple, unfold, wide
+from ..restorer import Place, thumbnails
 from .flow import FLOWS, make_flow, warp
-from .layers import NO_HALO, Halo, fold, pad_to_multiple, unfold, wide
-from .restorer import Place, thumbnails
 from .results import ColoredWindow, RestoredWindow, changes, chroma_of
 from .swin import WINDOW, SwinGroup, convolve
 

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..color.matrices import gray_to_lightness, lightness_to_gray, ycbcr_to_rgb
-from .attention import attend
-from .layers import NO_HALO, Halo, fold, pad_to_multiple, unfold, wide
+from ...color.matrices import gray_to_lightness, lightness_to_gray, ycbcr_to_rgb
+from ..attention import attend
+from ..layers import NO_HALO, Halo, fold, pad_to_multiple, unfold, wide
 from .results import ColoredWindow, RestoredWindow, changes, chroma_of
 
 MEAN_L, MEAN_RGB = 0.4462414, 0.48  # taken off the luma and off the references
