@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vs_remaster.codecs import codec_info
 from vs_remaster.errors import InputError
 from vs_remaster.job import OutputOptions
 from vs_remaster.jobs.commands import status_of
@@ -20,6 +19,7 @@ from vs_remaster.jobs.options import Chunks, JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.watch import Nobody
 from vs_remaster.options import RestoreOptions
+from vs_remaster.output.codecs import codec_info
 
 
 @dataclass(frozen=True, kw_only=True)

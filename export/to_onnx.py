@@ -36,7 +36,7 @@ from vs_remaster.models import NETWORKS, info, network_name, task
 from vs_remaster.models.layers import Halo
 from vs_remaster.models.restorer import thumbnails
 from vs_remaster.system.files import check_replaceable, write_whole
-from vs_remaster.video import VideoReader
+from vs_remaster.video.reader import VideoReader
 from vs_remaster.weights import load_model
 
 SIZES = ((96, 128), (144, 176), (208, 272))  # height, width; multiples of 16

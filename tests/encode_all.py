@@ -15,12 +15,12 @@ from pathlib import Path
 
 import av
 
-from vs_remaster.codecs import codec_info
-from vs_remaster.encode import open_writer
 from vs_remaster.frames import decode_frame, encode_frame
-from vs_remaster.output import output_format
-from vs_remaster.planes import Frame
-from vs_remaster.video import VideoReader
+from vs_remaster.output.codecs import codec_info
+from vs_remaster.output.formats import output_format
+from vs_remaster.output.writer import open_writer
+from vs_remaster.video.planes import Frame
+from vs_remaster.video.reader import VideoReader
 
 
 def write(film: Path, target: Path, codec: str, bits: int) -> None:

@@ -13,7 +13,7 @@ import av
 import cv2
 import numpy as np
 
-from vs_remaster.planes import frame_of, planes_of
+from vs_remaster.video.planes import frame_of, planes_of
 
 SIZE = (96, 64)
 SHOTS = (20, 37, 9, 60, 14)
@@ -135,11 +135,11 @@ PLACES = {
     "named": ("os", "replace", "after"),
     "record": ("vs_remaster.jobs.chunks", "_write_record", "before"),
     "recorded": ("vs_remaster.jobs.chunks", "_write_record", "after"),
-    "encode": ("vs_remaster.encode", "VideoWriter.write", "after"),
-    "mux": ("vs_remaster.remux", "StreamCopier._copy", "after"),
-    "end": ("vs_remaster.encode", "VideoWriter.close", "before"),
-    "ended": ("vs_remaster.encode", "VideoWriter.close", "after"),
-    "pictures": ("vs_remaster.pictures", "PictureWriter.close", "after"),
+    "encode": ("vs_remaster.output.writer", "VideoWriter.write", "after"),
+    "mux": ("vs_remaster.output.copying", "StreamCopier._copy", "after"),
+    "end": ("vs_remaster.output.writer", "VideoWriter.close", "before"),
+    "ended": ("vs_remaster.output.writer", "VideoWriter.close", "after"),
+    "pictures": ("vs_remaster.video.folder", "PictureWriter.close", "after"),
     "shares": ("vs_remaster.shares", "SharesFile.__exit__", "after"),
     "removal": ("vs_remaster.jobs.folder", "JobFolder.remove", "before"),
     "removing": ("shutil", "rmtree", "after"),

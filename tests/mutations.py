@@ -14,9 +14,9 @@ import av
 import cv2
 import numpy as np
 
-from vs_remaster.dpx import encode_dpx
-from vs_remaster.film import VideoInfo
-from vs_remaster.output import OutputFormat
+from vs_remaster.output.formats import OutputFormat
+from vs_remaster.video.dpx import encode_dpx
+from vs_remaster.video.info import VideoInfo
 
 SIZE = (64, 48)
 FRAMES = 24

@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 
 from tests.test_video import NTSC, copy, film, frames_of, moving, packets, pictures, random_planes, same
-from vs_remaster.codecs import CONTAINERS, TABLE, check_container
 from vs_remaster.color.samples import decode_rgb
-from vs_remaster.containers import declared_size
-from vs_remaster.encode import VideoWriter
 from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.frames import decode_frame
-from vs_remaster.output import OutputFormat, output_format
-from vs_remaster.pictures import PictureWriter
-from vs_remaster.planes import Frame
-from vs_remaster.timecode import Timecode, first_timecode
-from vs_remaster.video import VideoReader
+from vs_remaster.output.codecs import CONTAINERS, TABLE, check_container
+from vs_remaster.output.formats import OutputFormat, output_format
+from vs_remaster.output.pictures import PictureWriter
+from vs_remaster.output.writer import VideoWriter
+from vs_remaster.video.containers import declared_size
+from vs_remaster.video.planes import Frame
+from vs_remaster.video.reader import VideoReader
+from vs_remaster.video.timecode import Timecode, first_timecode
 
 LARGE = (256, 144)  # DNxHR takes nothing smaller
 DROP = Fraction(30000, 1001)

@@ -21,12 +21,12 @@ import pytest
 from tests.test_video import film, frames_of, moving, pictures, same, stream_times
 from vs_remaster import __version__, cli, progress
 from vs_remaster.errors import InputError
-from vs_remaster.film import VideoInfo
 from vs_remaster.job import OutputOptions
 from vs_remaster.models import build
 from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.system.threads import overlap
-from vs_remaster.video import VideoReader
+from vs_remaster.video.info import VideoInfo
+from vs_remaster.video.reader import VideoReader
 from vs_remaster.weights import save_weights
 
 SIZE = (64, 48)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.test_video import copy
 from vs_remaster.errors import RemasterError
-from vs_remaster.video import VideoReader
+from vs_remaster.video.reader import VideoReader
 
 TABLE = Path(__file__).parents[1] / "examples" / "containers.md"
 OUTPUTS = {

@@ -28,7 +28,7 @@ from vs_remaster.job import OutputOptions, merge_films, remaster_film  # noqa: E
 from vs_remaster.options import ColorizeOptions, RestoreOptions  # noqa: E402
 from vs_remaster.references.manifest import NAME, Entry, Manifest, write_manifest  # noqa: E402
 from vs_remaster.references.reference import load_references  # noqa: E402
-from vs_remaster.video import VideoReader  # noqa: E402
+from vs_remaster.video.reader import VideoReader  # noqa: E402
 
 core = vs.core
 EXACT = {"device": "cpu", "precision": "fp32"}

@@ -18,18 +18,18 @@ import pytest
 
 from tests.job_films import FAST, heard_and_seen, run_and_kill, shot, write_film
 from vs_remaster import cli
-from vs_remaster.codecs import TABLE
-from vs_remaster.encode import decode_times
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.job import OutputOptions, open_output, remaster_frames
 from vs_remaster.jobs.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.seal import sealed, unsealed
 from vs_remaster.options import RestoreOptions
-from vs_remaster.output import output_format
+from vs_remaster.output.codecs import TABLE
+from vs_remaster.output.formats import output_format
+from vs_remaster.output.writer import decode_times
 from vs_remaster.pipeline import RemasterPipeline
-from vs_remaster.planes import planes_of
-from vs_remaster.video import VideoReader
+from vs_remaster.video.planes import planes_of
+from vs_remaster.video.reader import VideoReader
 
 RESTORE = RestoreOptions(device="cpu", model="fast")
 SHOTS = (20, 33, 17, 40)

@@ -14,7 +14,7 @@ from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.references.reference import Reference, load_references
 from vs_remaster.remaster import Colorizer, Restorer
-from vs_remaster.video import VideoReader
+from vs_remaster.video.reader import VideoReader
 
 pytestmark = pytest.mark.gpu
 

@@ -34,11 +34,11 @@ from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.shots import ShotSettings, parse_shots, shots_toml
 from vs_remaster.jobs.survey import Shot, Survey, survey_film
 from vs_remaster.options import ColorizeOptions, RestoreOptions
-from vs_remaster.output import output_format
-from vs_remaster.pictures import PictureWriter
+from vs_remaster.output.formats import output_format
+from vs_remaster.output.pictures import PictureWriter
 from vs_remaster.references.reference import Reference, load_references
 from vs_remaster.shares import SharesFile
-from vs_remaster.video import VideoReader
+from vs_remaster.video.reader import VideoReader
 from vs_remaster.window import Window
 
 RESTORE = RestoreOptions(device="cpu", model="fast")

@@ -52,7 +52,7 @@ def test_names_that_are_too_long(folder, capsys, monkeypatch, line):
     def read(*given):
         pytest.fail("a frame was read before the name was looked at")
 
-    monkeypatch.setattr("vs_remaster.video.VideoReader.planes", read)
+    monkeypatch.setattr("vs_remaster.video.reader.VideoReader.planes", read)
     before = sorted(path.name for path in folder.iterdir())
     status, said = run(capsys, folder, line)
     assert status == 2 and len([one for one in said if "warning" not in one]) == 1, said

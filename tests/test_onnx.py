@@ -29,7 +29,7 @@ from vs_remaster.models.restorer import Place, thumbnails
 from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster import Colorizer, Restorer
-from vs_remaster.video import VideoReader
+from vs_remaster.video.reader import VideoReader
 from vs_remaster.weights import load_model
 
 NOTHING = Halo(0, 0)

@@ -30,7 +30,7 @@ from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.pipe import EXAMPLE, PipeOptions, _read, remaster_pipe
 from vs_remaster.references.reference import Reference, load_references
 from vs_remaster.remaster import Colorizer, Restorer
-from vs_remaster.y4m import Header, RawFormat, raw_format, y4m_format
+from vs_remaster.video.rawvideo import Header, RawFormat, raw_format, y4m_format
 
 SIZE = (64, 48)
 FAST = ["--device", "cpu", "--color-lines", "64"]

@@ -16,8 +16,6 @@ import pytest
 import torch
 
 from tests.test_cli import fails, run
-from vs_remaster.film import VideoInfo
-from vs_remaster.planes import Frame
 from vs_remaster.references.reference import Reference, frame_number
 from vs_remaster.report import album, facts
 from vs_remaster.report.album import Album
@@ -28,6 +26,8 @@ from vs_remaster.report.facts import Collector, Facts
 from vs_remaster.report.measures import Curve, Flicker, Glance, glance, local_change, tiles
 from vs_remaster.report.page import make_page
 from vs_remaster.report.plots import Axis, Line, clock, plot
+from vs_remaster.video.info import VideoInfo
+from vs_remaster.video.planes import Frame
 
 SIZE = (128, 96)
 FPS = 10

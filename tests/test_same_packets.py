@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from vs_remaster.codecs import TABLE
-from vs_remaster.planes import frame_of
+from vs_remaster.output.codecs import TABLE
+from vs_remaster.video.planes import frame_of
 
 ROOT = Path(__file__).parents[1]
 DEPTHS = [f"{codec}:{bits}" for codec, row in TABLE.items() for bits in row.depths if codec != "dpx" or bits == 16]
@@ -76,7 +76,10 @@ def test_twenty_runs_of_every_codec(tmp_path, size):
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="of Intel's and AMD's processors")
 @pytest.mark.parametrize("torch_has", [None, "default"])  # what its kernels use may be limited by the environment
 def test_x264_without_avx512(torch_has):
-    code = "from vs_remaster.codecs import encoder_options; print(encoder_options('x264', joined=False)['x264-params'])"
+    code = (
+        "from vs_remaster.output.codecs import encoder_options\n"
+        "print(encoder_options('x264', joined=False)['x264-params'])"
+    )
     env = {**os.environ, **({"ATEN_CPU_CAPABILITY": torch_has} if torch_has else {})}
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     newest = "avx2" if not torch_has and torch.backends.cpu.get_cpu_capability().startswith("AVX") else "ssse3"

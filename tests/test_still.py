@@ -17,10 +17,10 @@ from PIL import Image
 
 from vs_remaster.color.samples import MOST_PIXELS
 from vs_remaster.errors import InputError
-from vs_remaster.pictures import PictureFolder
 from vs_remaster.references.image_files import _FORMATS, read_still
 from vs_remaster.references.reference import load_references
-from vs_remaster.video import VideoReader
+from vs_remaster.video.folder import PictureFolder
+from vs_remaster.video.reader import VideoReader
 
 D50 = np.array([0.9642, 1.0, 0.8249])
 SRGB = np.array([[0.4360, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7141]])  # to XYZ of D50

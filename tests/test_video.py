@@ -16,13 +16,13 @@ import torch
 
 from vs_remaster.color.matrices import convert_chroma, fit_gamut
 from vs_remaster.color.samples import plane_sizes
-from vs_remaster.encode import VideoWriter, open_writer
 from vs_remaster.errors import InputError, RemasterError, UnsupportedError
 from vs_remaster.frames import decode_frame, encode_frame
-from vs_remaster.output import OutputFormat, check_output, output_format
-from vs_remaster.pictures import PictureWriter
-from vs_remaster.planes import Frame, frame_of, pixel_layout, planes_of
-from vs_remaster.video import VideoReader
+from vs_remaster.output.formats import OutputFormat, check_output, output_format
+from vs_remaster.output.pictures import PictureWriter
+from vs_remaster.output.writer import VideoWriter, open_writer
+from vs_remaster.video.planes import Frame, frame_of, pixel_layout, planes_of
+from vs_remaster.video.reader import VideoReader
 
 NTSC = Fraction(24000, 1001)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vs_remaster.video import VideoReader
+from vs_remaster.video.reader import VideoReader
 
 vs = pytest.importorskip("vapoursynth", reason="needs VapourSynth: pip install 'vs-remaster[vapoursynth]'")
 

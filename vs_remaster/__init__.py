@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .encode import VideoWriter
     from .errors import InputError, RemasterError, UnsupportedError
-    from .film import VideoInfo
     from .filters import colorize, merge_lab, restore
     from .options import ColorizeOptions, RestoreOptions
+    from .output.writer import VideoWriter
     from .references.reference import Reference, load_references
     from .remaster import Colored, Colorizer, Restored, Restorer
-    from .video import VideoReader
+    from .video.info import VideoInfo
+    from .video.reader import VideoReader
 
 _MODULE_OF = {
     "Colored": "remaster",
@@ -33,7 +33,7 @@ _MODULE_OF = {
     "UnsupportedError": "errors",
     "VideoInfo": "video",
     "VideoReader": "video",
-    "VideoWriter": "video",
+    "VideoWriter": "output",
     "colorize": "filters",
     "load_references": "references",
     "merge_lab": "filters",

@@ -24,13 +24,13 @@ from .coverage import Described, check_amount, cover, cover_shots, describe, sta
 from .errors import InputError
 from .fingerprints import Area, Fingerprints, colourfulness, luma_of, picture_area
 from .options import ColorizeOptions
-from .pictures import files_of
 from .references.manifest import NAME, Entry, Manifest, Origin, check_weight, write_manifest
 from .references.reference import FILM_EXTENSIONS, Reference, load_references
 from .remaster import Colorizer
 from .system.files import write_whole
 from .system.texts import parse_json, read_bytes
-from .video import VideoReader
+from .video.folder import files_of
+from .video.reader import VideoReader
 
 log = logging.getLogger(__name__)
 

@@ -107,10 +107,10 @@ def _fail(message: str, status: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from . import cli_references
-    from .codecs import CODECS
     from .job import OutputOptions
     from .jobs.commands import add_commands, add_job
     from .options import ColorizeOptions, RestoreOptions
+    from .output.codecs import CODECS
     from .pipe import EXAMPLE
     from .rates import add_fps
     from .report.command import add_report

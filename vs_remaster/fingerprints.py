@@ -20,8 +20,8 @@ from torch import Tensor
 
 from .color.matrices import code_range
 from .color.samples import decode_luma
-from .film import VideoInfo
-from .video import VideoReader
+from .video.info import VideoInfo
+from .video.reader import VideoReader
 
 ROWS, COLUMNS = 24, 32
 

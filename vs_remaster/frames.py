@@ -7,7 +7,7 @@ import torch
 
 from .color.samples import Samples, colorless, decode, encode
 from .pipeline import Picture
-from .planes import Frame
+from .video.planes import Frame
 
 
 def to_picture(frame: Frame, info: Samples, *, chroma: bool = True) -> Picture:

@@ -11,24 +11,24 @@ from pathlib import Path
 from typing import Literal
 
 from .color.samples import Samples
-from .encode import VideoWriter, open_writer
 from .errors import InputError
-from .film import VideoInfo
 from .frames import decode_frame, from_picture, to_picture
 from .options import AUTOMATIC, ColorizeOptions, RestoreOptions, check_weight
-from .output import OutputFormat, check_output, output_format
-from .pictures import PictureWriter
+from .output.formats import OutputFormat, check_output, output_format
+from .output.pictures import PictureWriter
+from .output.writer import VideoWriter, open_writer
 from .pipeline import Picture, RemasterPipeline
-from .planes import Frame
 from .references.reference import Reference
 from .remaster import Colorizer, Restorer, merge_lab
 from .scenes import AFTER, BEFORE
 from .shots import settle_for_film
 from .system.threads import overlap
-from .video import VideoReader
+from .video.info import VideoInfo
+from .video.planes import Frame
+from .video.rawvideo import RawFormat
+from .video.reader import VideoReader
 from .weights import takes_references
 from .window import Window
-from .y4m import RawFormat
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from .references.reference import Reference
 from .remaster import Colorizer
 from .shots import settle_for_film
 from .system.files import check_replaceable
-from .video import VideoReader
+from .video.reader import VideoReader
 
 log = logging.getLogger(__name__)
 

@@ -18,11 +18,11 @@ from .errors import InputError
 from .job import Progress, plan, remaster_frames, to_color
 from .options import ColorizeOptions, RestoreOptions
 from .pipeline import RemasterPipeline
-from .planes import Frame, planar_format
 from .references.reference import Reference
 from .remaster import Colorizer, Restorer
 from .system.files import named_errors
-from .y4m import MAGIC, Header, RawFormat, raw_format, y4m_format
+from .video.planes import Frame, planar_format
+from .video.rawvideo import MAGIC, Header, RawFormat, raw_format, y4m_format
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from .color.samples import decode_luma
 from .references.reference import Reference
 from .references.rules import settle
 from .scenes import CutDetector
-from .video import FormatChange, VideoReader
+from .video.reader import FormatChange, VideoReader
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from vs_remaster.color.matrices import fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
 from vs_remaster.job import OutputOptions, remaster_film
 from vs_remaster.remaster import merge_lab, repair_chroma
 from vs_remaster.scenes import detect_cuts, thumbnail
-from vs_remaster.video import VideoReader
+from vs_remaster.video.reader import VideoReader
 
 STEP = 1 / 65535
 WORKFLOWS = sorted((Path(__file__).parents[2] / "example_workflows").glob("*.json"))

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RemasterError, UnsupportedError
-from ..pictures import files_of
 from ..system.process import take_over
+from ..video.folder import files_of
 from .chunks import Record, file_of, take_chunk
 from .maker import ChunkMaker
 from .plan import Chunk, Work

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..codecs import codec_info
 from ..errors import InputError
+from ..output.codecs import codec_info
 from ..rates import named_path
 from ..system.sizes import size_text
 from .folder import JobFolder

@@ -17,8 +17,8 @@ from types import TracebackType
 import numpy as np
 
 from ..errors import InputError
-from ..planes import Frame
-from ..video import VideoReader
+from ..video.planes import Frame
+from ..video.reader import VideoReader
 from .survey import Survey, checksum
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from typing import Any
 import av
 import numpy as np
 
-from ..encode import IN_ORDER, JoinedWriter
 from ..errors import RemasterError, UnsupportedError
-from ..film import VideoInfo
-from ..output import OutputFormat
+from ..output.formats import OutputFormat
+from ..output.writer import IN_ORDER, JoinedWriter
+from ..video.info import VideoInfo
 from .chunks import ChunkWriter, Record, damaged_chunk, file_of, forget, packets_of
 from .plan import Chunk, Coding
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..encode import JoinedWriter
 from ..errors import RemasterError
-from ..planes import Frame
+from ..output.writer import JoinedWriter
 from ..shares import SharesFile
 from ..system.files import Atomic
+from ..video.planes import Frame
 from .chunks import DamagedChunk, Record, read_chunk
 from .final import check_headers, read_packets, reorder_of
 from .plan import Chunk, Work

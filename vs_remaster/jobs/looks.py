@@ -13,8 +13,8 @@ import torch
 
 from ..color.matrices import code_range
 from ..color.samples import decode
-from ..film import VideoInfo
-from ..planes import Frame
+from ..video.info import VideoInfo
+from ..video.planes import Frame
 
 Kind = Literal["gray", "tinted", "coloured", "black"]
 

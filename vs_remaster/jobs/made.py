@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..film import VideoInfo
-from ..output import OutputFormat
-from ..planes import Frame
+from ..output.formats import OutputFormat
 from ..references.reference import Reference, load_references
 from ..shares import read_shares
+from ..video.info import VideoInfo
+from ..video.planes import Frame
 from .chunks import Record, is_there, read_chunk, recorded
 from .commands import chunks_of, opened
 from .folder import JobFolder

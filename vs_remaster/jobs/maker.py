@@ -12,9 +12,9 @@ import torch
 from ..job import remaster_frames
 from ..options import ColorizeOptions, RestoreOptions
 from ..pipeline import Picture, RemasterPipeline
-from ..planes import Frame
 from ..remaster import Colorizer, Restorer
 from ..shares import shares_of
+from ..video.planes import Frame
 from .chunks import ChunkWriter, Record
 from .cursor import Cursor
 from .final import FinalChunkWriter

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..codecs import either
 from ..errors import InputError
+from ..output.codecs import either
 from .folder import JobFolder
 from .plan import CHUNK_FRAMES
 

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from .. import weights
-from ..codecs import codec_info
 from ..color.samples import plane_sizes
-from ..encoding import Encoding
 from ..errors import InputError
-from ..film import VideoInfo
 from ..job import context, will_color
 from ..models import info as info_of
 from ..options import AUTOMATIC, ColorizeOptions, RestoreOptions
-from ..output import OutputFormat
+from ..output.codecs import codec_info
+from ..output.encoding import Encoding
+from ..output.formats import OutputFormat
 from ..references.reference import Reference, load_references
 from ..remaster import Colorizer, Restorer, chosen_model, guesses_beside, window_of
 from ..system import texts
+from ..video.info import VideoInfo
 from ..window import Window
 from .identity import computation, digest, together
 from .shots import ShotSettings

@@ -14,22 +14,22 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ..codecs import codec_info
 from ..color.samples import plane_sizes
-from ..encode import JoinedWriter
-from ..encoding import Encoding
 from ..errors import InputError, RemasterError, system_text
 from ..job import Done, OutputOptions, open_output, to_color
-from ..output import OutputFormat, check_output, output_format
+from ..output.codecs import codec_info
+from ..output.encoding import Encoding
+from ..output.formats import OutputFormat, check_output, output_format
+from ..output.writer import JoinedWriter
 from ..pipeline import Picture
-from ..planes import Frame
 from ..references.reference import Reference
 from ..remaster import Colorizer, Restorer
 from ..shares import SharesFile
 from ..shots import settle_for_film
 from ..system.files import check_replaceable, reserved, write_whole
 from ..system.texts import read_text
-from ..video import VideoReader
+from ..video.planes import Frame
+from ..video.reader import VideoReader
 from .chunks import Record, damaged_chunk, finished, forget, packets_of
 from .folder import DamagedPlan, JobFolder
 from .identity import compare, computation, fingerprint

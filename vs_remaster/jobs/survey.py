@@ -18,9 +18,9 @@ from av.video.frame import VideoFrame
 
 from ..color.samples import decode_luma
 from ..job import context
-from ..planes import Frame
 from ..scenes import CutDetector, thumbnail
-from ..video import VideoReader
+from ..video.planes import Frame
+from ..video.reader import VideoReader
 from ..window import Window
 from .looks import Looks, ShotLooks
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..codecs import codec_info
+from ..output.codecs import codec_info
 from ..system.sizes import size_text
 from .chunks import Record
 from .options import Chunks

@@ -12,9 +12,9 @@ import numpy as np
 
 from ..color.samples import colorless, decode_rgb
 from ..errors import RemasterError
-from ..film import VideoInfo
-from ..planes import Frame
 from ..system.files import named_errors
+from ..video.info import VideoInfo
+from ..video.planes import Frame
 from .measures import resized, shrunk
 
 FOLDER = "pictures"

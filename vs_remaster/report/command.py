@@ -90,7 +90,7 @@ def make_report(
     from ..options import ColorizeOptions
     from ..references.reference import Reference
     from ..shots import settle_for_film
-    from ..video import VideoReader
+    from ..video.reader import VideoReader
     from .facts import collect
     from .page import make_page
 

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..film import VideoInfo
 from ..frames import decode_frame
 from ..jobs.made import MadeFilm
 from ..pick import sharpness
-from ..planes import Frame
 from ..references.reference import Reference
 from ..scenes import CutDetector
 from ..version import __version__
-from ..video import VideoReader
+from ..video.info import VideoInfo
+from ..video.planes import Frame
+from ..video.reader import VideoReader
 from .album import Album
 from .coverage import COVERED, Describer, Scenes
 from .drift import thumbnail

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ..color.samples import Samples, colorless, decode
-from ..planes import Frame
+from ..video.planes import Frame
 
 LINES = 480
 """Shorter edge at which frames are measured; smaller ones as they are."""

@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 from torch import Tensor
 
-from ..planes import Frame
+from ..video.planes import Frame
 from .drift import Drift, Thumbnail
 from .measures import Curve, Flicker
 

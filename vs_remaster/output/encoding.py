@@ -11,14 +11,14 @@ from typing import Any
 import av
 import numpy as np
 
+from ..color.chroma import SITINGS
+from ..color.matrices import h273_code
+from ..errors import UnsupportedError
+from ..video.info import VideoInfo
+from ..video.planes import Frame, frame_of
 from .codecs import codec_info, encoder_options
-from .color.chroma import SITINGS
-from .color.matrices import h273_code
-from .errors import UnsupportedError
-from .film import VideoInfo
+from .formats import OutputFormat
 from .mxf import ConstantTiming
-from .output import OutputFormat
-from .planes import Frame, frame_of
 
 
 @dataclass(frozen=True, kw_only=True)

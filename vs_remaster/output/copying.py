@@ -9,10 +9,10 @@ from typing import Any
 
 import av
 
-from .containers import media_url, reason
-from .film import VideoInfo
+from ..video.containers import media_url, reason
+from ..video.info import VideoInfo
+from ..video.stretches import Stretches, find_stretches, jumps
 from .sound import PcmTrack
-from .stretches import Stretches, find_stretches, jumps
 from .tracks import (
     CopiedTrack,
     TextTrack,

@@ -13,8 +13,8 @@ import av
 import numpy as np
 from av.bitstream import BitStreamFilterContext
 
-from .containers import media_url, reason
-from .timecode import KEY
+from ..video.containers import media_url, reason
+from ..video.timecode import KEY
 
 log = logging.getLogger(__name__)
 

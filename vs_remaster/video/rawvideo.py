@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .color.matrices import guess_matrix
-from .color.samples import MOST_PIXELS, Kind, Samples, plane_sizes
-from .errors import InputError, UnsupportedError
+from ..color.matrices import guess_matrix
+from ..color.samples import MOST_PIXELS, Kind, Samples, plane_sizes
+from ..errors import InputError, UnsupportedError
 from .planes import SUBSAMPLINGS, pixel_layout, planar_format
 
 MAGIC = b"YUV4MPEG2 "

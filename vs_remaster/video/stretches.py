@@ -18,7 +18,7 @@ from typing import Any
 import av
 
 from .containers import media_url
-from .film import VideoInfo
+from .info import VideoInfo
 
 log = logging.getLogger(__name__)
 

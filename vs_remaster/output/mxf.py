@@ -11,11 +11,11 @@ from pathlib import Path
 
 import av
 
-from .containers import media_url
-from .errors import InputError
-from .film import VideoInfo
-from .planes import Frame
-from .stretches import find_stretches
+from ..errors import InputError
+from ..video.containers import media_url
+from ..video.info import VideoInfo
+from ..video.planes import Frame
+from ..video.stretches import find_stretches
 
 log = logging.getLogger(__name__)
 

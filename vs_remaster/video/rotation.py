@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .color.chroma import PLACES, SITINGS
+from ..color.chroma import PLACES, SITINGS
 
 _SLANT = 1e-3  # of a matrix whose other entries are of size 1: what is less is rounding
 

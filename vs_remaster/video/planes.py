@@ -14,8 +14,8 @@ import numpy as np
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
-from .color.samples import Kind, plane_sizes
-from .errors import InputError, UnsupportedError
+from ..color.samples import Kind, plane_sizes
+from ..errors import InputError, UnsupportedError
 
 SUBSAMPLINGS: dict[tuple[int, int], str] = {
     (0, 0): "444",

@@ -6,8 +6,8 @@ import logging
 
 import av
 
-from .containers import media_url
-from .film import VideoInfo
+from ..video.containers import media_url
+from ..video.info import VideoInfo
 from .tracks import is_cover, is_derived, kept_metadata
 
 log = logging.getLogger(__name__)

@@ -21,17 +21,17 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
-from .color.matrices import h273_matrix
+from ..color.matrices import h273_matrix
+from ..errors import InputError, UnsupportedError
+from ..output.writer import VideoWriter
+from ..system.inputs import check_input
 from .containers import declared_size, is_joined, media_url, reason
-from .encode import VideoWriter
-from .errors import InputError, UnsupportedError
-from .film import INEXACT_MATRIX, ColorTags, VideoInfo, describe_samples, turned
-from .pictures import BOUNDED, PICTURE_RATE, PICTURE_SUFFIXES, PictureFolder
+from .folder import BOUNDED, PICTURE_RATE, PICTURE_SUFFIXES, PictureFolder
+from .info import INEXACT_MATRIX, ColorTags, VideoInfo, describe_samples, turned
 from .planes import Frame, pixel_layout, planes_of
+from .rotation import UPRIGHT, display_matrix, turn_of
 from .stretches import Stretch, find_stretches, jumps
-from .system.inputs import check_input
 from .timecode import stored_timecode
-from .turning import UPRIGHT, display_matrix, turn_of
 
 __all__ = ["PICTURE_SUFFIXES", "ColorTags", "Frame", "VideoInfo", "VideoReader", "VideoWriter"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from .errors import InputError
+from ..errors import InputError
 
 Codec = Literal["x264", "x265", "ffv1", "prores", "prores4444", "dnxhr", "dnxhr444", "png", "tiff", "dpx"]
 CODECS: tuple[str, ...] = get_args(Codec)

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
+from ..errors import InputError, UnsupportedError
+from ..system.files import NO_SPACE, Atomic, Part, named_errors
+from ..video.containers import media_url, reason, set_matroska_aspect
+from ..video.planes import Frame
+from ..video.timecode import KEY, first_timecode
 from .codecs import CONTAINERS, TABLE, codec_info
-from .containers import media_url, reason, set_matroska_aspect
+from .copying import StreamCopier, warn_of_lost_tags
 from .encoding import Encoding
-from .errors import InputError, UnsupportedError
+from .formats import OutputFormat, check_output
 from .mxf import ConstantTiming, check_constant, mxf_rate, set_mxf_aspect
-from .output import OutputFormat, check_output
 from .pictures import PictureWriter
-from .planes import Frame
-from .remux import StreamCopier, warn_of_lost_tags
-from .system.files import NO_SPACE, Atomic, Part, named_errors
-from .timecode import KEY, first_timecode
 from .tracks import kept_metadata
 
 if TYPE_CHECKING:
-    from .video import VideoReader
+    from ..video.reader import VideoReader
 
 log = logging.getLogger(__name__)
 

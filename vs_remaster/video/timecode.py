@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from .errors import InputError
+from ..errors import InputError
 
 if TYPE_CHECKING:
-    from .film import VideoInfo
+    from .info import VideoInfo
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from av.video.frame import VideoFrame
 
-from .color.chroma import SITINGS
-from .color.matrices import guess_matrix, h273_matrix
-from .color.samples import Samples
+from ..color.chroma import SITINGS
+from ..color.matrices import guess_matrix, h273_matrix
+from ..color.samples import Samples
 from .planes import PixelLayout
-from .turning import Turn
+from .rotation import Turn
 
 # Matrices that are not known here, by code point of ITU-T H.273, which FFmpeg uses too; 12 only where its primaries are
 # not known.

@@ -9,8 +9,8 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from .color.samples import Samples
-from .film import VideoInfo
+from ..color.samples import Samples
+from .info import VideoInfo
 from .planes import frame_of, planar_format
 from .timecode import Timecode
 

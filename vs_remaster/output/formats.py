@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..color.samples import Kind, Samples
+from ..errors import InputError
+from ..system.files import LEFT_BY_SYSTEMS, Atomic, check_no_link, named_errors, settle, write_whole
+from ..video.info import VideoInfo
+from ..video.planes import has_format, planar_format
 from .codecs import CODECS, CONTAINERS, TABLE, Codec, check_container, codec_info, either
-from .color.samples import Kind, Samples
-from .errors import InputError
-from .film import VideoInfo
-from .planes import has_format, planar_format
-from .system.files import LEFT_BY_SYSTEMS, Atomic, check_no_link, named_errors, settle, write_whole
 
 __all__ = [
     "CODECS",

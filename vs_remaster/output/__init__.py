@@ -1,0 +1,9 @@
+"""Writing a film: codecs, containers, and the streams that are carried over."""
+
+from __future__ import annotations
+
+from .formats import OutputFormat, check_output, output_format
+from .pictures import PictureWriter
+from .writer import VideoWriter, open_writer
+
+__all__ = ["OutputFormat", "PictureWriter", "VideoWriter", "check_output", "open_writer", "output_format"]
