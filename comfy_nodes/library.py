@@ -6,23 +6,25 @@ those of the other.
 """
 
 if "." in __package__:
-    from ..vs_remaster import coverage, engines, errors, job, pick, pipeline, remaster, scenes, weights
+    from ..vs_remaster import coverage, engines, errors, job, pick, remaster, weights
     from ..vs_remaster.color import matrices as color
     from ..vs_remaster.color import samples
     from ..vs_remaster.jobs import run as film_jobs
     from ..vs_remaster.output import codecs
     from ..vs_remaster.output import writer as encode
     from ..vs_remaster.references import reference as references
+    from ..vs_remaster.remaster import pipeline, scenes
     from ..vs_remaster.video import planes
     from ..vs_remaster.video import reader as video
 else:
-    from vs_remaster import coverage, engines, errors, job, pick, pipeline, remaster, scenes, weights
+    from vs_remaster import coverage, engines, errors, job, pick, remaster, weights
     from vs_remaster.color import matrices as color
     from vs_remaster.color import samples
     from vs_remaster.jobs import run as film_jobs
     from vs_remaster.output import codecs
     from vs_remaster.output import writer as encode
     from vs_remaster.references import reference as references
+    from vs_remaster.remaster import pipeline, scenes
     from vs_remaster.video import planes
     from vs_remaster.video import reader as video
 

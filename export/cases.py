@@ -16,7 +16,7 @@ from export.report import progress
 from vs_remaster import color
 from vs_remaster.errors import InputError
 from vs_remaster.references.reference import Reference
-from vs_remaster.scenes import detect_cuts, thumbnail
+from vs_remaster.remaster.scenes import detect_cuts, thumbnail
 
 COLOR_LINES = 320
 REFERENCE_EVERY = 60  # frames, DeepRemaster's five references for 300 frames

@@ -23,10 +23,11 @@ from export.flow import to_gray8
 from vs_remaster.engines import PRECISIONS
 from vs_remaster.errors import RemasterError
 from vs_remaster.job import remaster_film
-from vs_remaster.options import ColorizeOptions, RestoreOptions
-from vs_remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.references.reference import Reference
-from vs_remaster.remaster import Colorizer, Restorer
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.pipeline import Picture, RemasterPipeline
+from vs_remaster.remaster.restorer import Restorer
 from vs_remaster.system.process import take_over
 
 TASKS = ("restore", "colour", "both")

@@ -20,10 +20,11 @@ from export import peers
 from export.cases import Case
 from vs_remaster import color
 from vs_remaster.errors import InputError
-from vs_remaster.options import ColorizeOptions, RestoreOptions
-from vs_remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.references.reference import Reference
-from vs_remaster.remaster import Colorizer, Restorer
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.pipeline import Picture, RemasterPipeline
+from vs_remaster.remaster.restorer import Restorer
 
 Method = Callable[[Case], torch.Tensor]
 

@@ -14,9 +14,10 @@ import torch
 from export.measurement import MEMORY_FRAMES, MEMORY_SIZE, film, machine, references, resident_megabytes, timed
 from export.report import table
 from vs_remaster.color.samples import Samples, decode_luma
-from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references.reference import Reference
-from vs_remaster.remaster import Colorizer, Restorer
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.restorer import Restorer
 
 SIZE = (400, 528)  # height, width
 

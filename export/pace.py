@@ -18,8 +18,8 @@ from vs_remaster.jobs.commands import status_of
 from vs_remaster.jobs.options import Chunks, JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.watch import Nobody
-from vs_remaster.options import RestoreOptions
 from vs_remaster.output.codecs import codec_info
+from vs_remaster.remaster.options import RestoreOptions
 
 
 @dataclass(frozen=True, kw_only=True)

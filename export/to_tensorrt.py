@@ -18,9 +18,10 @@ import torch
 
 from vs_remaster.engines.sessions import cache_folder
 from vs_remaster.errors import RemasterError
-from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references.reference import Reference
-from vs_remaster.remaster import Colorizer, Restorer
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.restorer import Restorer
 
 
 def megabytes(folder: Path) -> float:

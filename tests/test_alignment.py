@@ -17,10 +17,10 @@ from vs_remaster.alignment import Alignment, align
 from vs_remaster.cli import main
 from vs_remaster.errors import InputError
 from vs_remaster.fingerprints import Fingerprints, Geometry, picture_area
-from vs_remaster.options import ColorizeOptions
 from vs_remaster.references.manifest import NAME, read_manifest
 from vs_remaster.references.reference import load_references
-from vs_remaster.remaster import Colorizer
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions
 
 SIZE = (160, 120)
 SHOTS = (60, 45, 80, 37, 52, 90)

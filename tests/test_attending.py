@@ -11,17 +11,17 @@ import torch
 from torch.nn import functional as F
 
 from comfy_nodes import images
-from vs_remaster import attending
 from vs_remaster.color.matrices import rgb_to_ycbcr, ycbcr_to_rgb
 from vs_remaster.engines import make_engine
 from vs_remaster.errors import InputError
 from vs_remaster.models import build
 from vs_remaster.models.layers import NO_HALO, Halo
-from vs_remaster.options import ColorizeOptions
-from vs_remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.references.reference import Reference
 from vs_remaster.references.rules import Rule, rules_of, settle
-from vs_remaster.remaster import Colorizer
+from vs_remaster.remaster import memory as attending
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions
+from vs_remaster.remaster.pipeline import Picture, RemasterPipeline
 
 CPU = {"device": "cpu", "precision": "fp32"}
 

@@ -16,10 +16,10 @@ from vs_remaster.jobs.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.models import build
 from vs_remaster.models.layers import Halo
-from vs_remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
-from vs_remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.references.rules import settle
-from vs_remaster.remaster import Colorizer
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.pipeline import Picture, RemasterPipeline
 
 
 @pytest.fixture(scope="module")

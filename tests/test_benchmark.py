@@ -12,8 +12,8 @@ from export import benchmark, cost, measurement
 from export.measurement import Job, Measured, in_child, latency, passage, resident_megabytes, run
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.models import build
-from vs_remaster.options import RestoreOptions
-from vs_remaster.pipeline import RemasterPipeline
+from vs_remaster.remaster.options import RestoreOptions
+from vs_remaster.remaster.pipeline import RemasterPipeline
 from vs_remaster.weights import save_weights
 
 JOB = Job(

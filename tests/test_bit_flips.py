@@ -19,7 +19,7 @@ from vs_remaster.jobs.folder import DamagedPlan
 from vs_remaster.jobs.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.seal import sealed, unsealed
-from vs_remaster.options import RestoreOptions
+from vs_remaster.remaster.options import RestoreOptions
 
 CODECS = {"lossless": "ffv1", "final": "prores"}
 CHUNK = "000016-000032"

@@ -23,7 +23,7 @@ from vs_remaster import __version__, cli, progress
 from vs_remaster.errors import InputError
 from vs_remaster.job import OutputOptions
 from vs_remaster.models import build
-from vs_remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.system.threads import overlap
 from vs_remaster.video.info import VideoInfo
 from vs_remaster.video.reader import VideoReader

@@ -16,12 +16,13 @@ from vs_remaster.cli import main
 from vs_remaster.contact import SHEET
 from vs_remaster.coverage import Described, cover, describe, nearness
 from vs_remaster.errors import InputError
-from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.pick import Survey
 from vs_remaster.picking import pick_references
 from vs_remaster.references.manifest import NAME, Entry, Manifest, read_manifest, write_manifest
 from vs_remaster.references.reference import load_references
-from vs_remaster.remaster import Colorizer, Restorer
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.restorer import Restorer
 
 CPU = {"device": "cpu", "precision": "fp32"}
 

@@ -26,10 +26,11 @@ from vs_remaster.models.attention import attend
 from vs_remaster.models.papers import deepremaster
 from vs_remaster.models.papers.deepremaster import DeepColorizer, DeepMemory, DeepRemasterConfig, DeepRestorer, blend
 from vs_remaster.models.papers.published import published_name, published_state
-from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references.reference import Reference
-from vs_remaster.remaster import Colorizer, Restorer
-from vs_remaster.window import Window
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.restorer import Restorer
+from vs_remaster.remaster.window import Window
 
 SIZE = {"deepremaster-restorer": 9_878_113, "deepremaster-colorizer": 54_282_654}
 ENCODER = (2, 1, 1, 2, 1, 1, 2, 1, 1)  # strides

@@ -25,9 +25,9 @@ import vs_remaster  # noqa: E402
 from vs_remaster import clips, filters  # noqa: E402
 from vs_remaster.color.matrices import fit_gamut, rgb_to_ycbcr  # noqa: E402
 from vs_remaster.job import OutputOptions, merge_films, remaster_film  # noqa: E402
-from vs_remaster.options import ColorizeOptions, RestoreOptions  # noqa: E402
 from vs_remaster.references.manifest import NAME, Entry, Manifest, write_manifest  # noqa: E402
 from vs_remaster.references.reference import load_references  # noqa: E402
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions  # noqa: E402
 from vs_remaster.video.reader import VideoReader  # noqa: E402
 
 core = vs.core

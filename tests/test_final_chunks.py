@@ -23,11 +23,11 @@ from vs_remaster.job import OutputOptions, open_output, remaster_frames
 from vs_remaster.jobs.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.seal import sealed, unsealed
-from vs_remaster.options import RestoreOptions
 from vs_remaster.output.codecs import TABLE
 from vs_remaster.output.formats import output_format
 from vs_remaster.output.writer import decode_times
-from vs_remaster.pipeline import RemasterPipeline
+from vs_remaster.remaster.options import RestoreOptions
+from vs_remaster.remaster.pipeline import RemasterPipeline
 from vs_remaster.video.planes import planes_of
 from vs_remaster.video.reader import VideoReader
 

@@ -10,10 +10,11 @@ import torch
 
 from vs_remaster.color.samples import decode_luma
 from vs_remaster.engines.transfer import Transfer
-from vs_remaster.options import ColorizeOptions, RestoreOptions
-from vs_remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.references.reference import Reference, load_references
-from vs_remaster.remaster import Colorizer, Restorer
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.pipeline import Picture, RemasterPipeline
+from vs_remaster.remaster.restorer import Restorer
 from vs_remaster.video.reader import VideoReader
 
 pytestmark = pytest.mark.gpu

@@ -14,8 +14,8 @@ from tests.test_cli import fails, run
 from vs_remaster.job import OutputOptions
 from vs_remaster.jobs.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
-from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references.reference import load_references
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
 
 CPU = {"device": "cpu", "model": "fast"}
 FIRST, END = 20, 70

@@ -33,13 +33,13 @@ from vs_remaster.jobs.plan import chunk_table
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.shots import ShotSettings, parse_shots, shots_toml
 from vs_remaster.jobs.survey import Shot, Survey, survey_film
-from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.output.formats import output_format
 from vs_remaster.output.pictures import PictureWriter
 from vs_remaster.references.reference import Reference, load_references
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.window import Window
 from vs_remaster.shares import SharesFile
 from vs_remaster.video.reader import VideoReader
-from vs_remaster.window import Window
 
 RESTORE = RestoreOptions(device="cpu", model="fast")
 COLORIZE = ColorizeOptions(device="cpu", model="fast", lines=64)

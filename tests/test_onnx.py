@@ -26,9 +26,10 @@ from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.models import build
 from vs_remaster.models.layers import Halo
 from vs_remaster.models.restorer import Place, thumbnails
-from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references.reference import Reference
-from vs_remaster.remaster import Colorizer, Restorer
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.restorer import Restorer
 from vs_remaster.video.reader import VideoReader
 from vs_remaster.weights import load_model
 

@@ -26,10 +26,11 @@ from vs_remaster import cli
 from vs_remaster.color.chroma import resize_chroma
 from vs_remaster.color.samples import _decode
 from vs_remaster.errors import InputError, RemasterError, UnsupportedError
-from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.pipe import EXAMPLE, PipeOptions, _read, remaster_pipe
 from vs_remaster.references.reference import Reference, load_references
-from vs_remaster.remaster import Colorizer, Restorer
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.restorer import Restorer
 from vs_remaster.video.rawvideo import Header, RawFormat, raw_format, y4m_format
 
 SIZE = (64, 48)

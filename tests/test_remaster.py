@@ -8,10 +8,12 @@ from torch.nn import functional as F
 
 from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError, UnsupportedError
-from vs_remaster.options import ColorizeOptions, RestoreOptions
-from vs_remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.references.reference import Reference
-from vs_remaster.remaster import Colorizer, Restorer, fit_size, merge_lab, repair_chroma
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.merging import fit_size, merge_lab, repair_chroma
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.pipeline import Picture, RemasterPipeline
+from vs_remaster.remaster.restorer import Restorer
 
 CPU = {"model": "fast", "device": "cpu"}
 

@@ -22,9 +22,10 @@ from vs_remaster.models.papers.flow import Raft, SpyNet, load_spynet, raft_name,
 from vs_remaster.models.papers.published import published_name, published_state, recognise, rtn_entries
 from vs_remaster.models.papers.rtn import AB, Flows, RtnColorizer, RtnConfig, RtnRestorer
 from vs_remaster.models.restorer import Place
-from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references.reference import Reference
-from vs_remaster.remaster import Colorizer, Restorer
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.restorer import Restorer
 
 SMALL = {"hidden": 8, "embedding": 16, "depths": (2,), "heads": (2,), "flow_scale": 4}
 CPU = {"device": "cpu", "precision": "fp32"}

@@ -10,8 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vs_remaster import scenes
 from vs_remaster.errors import InputError
+from vs_remaster.remaster import scenes
 
 LENGTH = 12
 

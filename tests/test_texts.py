@@ -16,7 +16,7 @@ from vs_remaster.jobs.shots import ShotSettings, parse_shots
 from vs_remaster.references.manifest import NAME, read_manifest
 from vs_remaster.references.reference import Reference, load_references
 from vs_remaster.references.stamping import stamp
-from vs_remaster.scenes import parse_cuts
+from vs_remaster.remaster.scenes import parse_cuts
 from vs_remaster.shares import read_shares
 
 

@@ -34,9 +34,10 @@ from vs_remaster.models.colorizer import ColorizerOutput
 from vs_remaster.models.layers import Halo
 from vs_remaster.models.papers.flow import SpyNet
 from vs_remaster.models.restorer import RestorerOutput
-from vs_remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.references.reference import Reference
-from vs_remaster.remaster import Colorizer, Restorer
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.restorer import Restorer
 from vs_remaster.weights import load_weights, save_weights
 
 ROOT = Path(__file__).parent.parent

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from vs_remaster.errors import InputError
 from vs_remaster.models import build
 from vs_remaster.models.layers import Halo
-from vs_remaster.options import ColorizeOptions, RestoreOptions
-from vs_remaster.remaster import Colorizer, Restorer
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.restorer import Restorer
+from vs_remaster.remaster.window import Window
 from vs_remaster.weights import find, load_weights
-from vs_remaster.window import Window
 
 LENGTHS = (1, 2, 3, 15, 16, 17, 40)
 

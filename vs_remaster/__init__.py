@@ -13,10 +13,11 @@ from .version import __version__
 if TYPE_CHECKING:
     from .errors import InputError, RemasterError, UnsupportedError
     from .filters import colorize, merge_lab, restore
-    from .options import ColorizeOptions, RestoreOptions
     from .output.writer import VideoWriter
     from .references.reference import Reference, load_references
-    from .remaster import Colored, Colorizer, Restored, Restorer
+    from .remaster.colorizer import Colored, Colorizer
+    from .remaster.options import ColorizeOptions, RestoreOptions
+    from .remaster.restorer import Restored, Restorer
     from .video.info import VideoInfo
     from .video.reader import VideoReader
 

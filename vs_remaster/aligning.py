@@ -23,10 +23,10 @@ from .contact import SHEET, check_new, filled, make_folder, put, sheet, tile
 from .coverage import Described, check_amount, cover, cover_shots, describe, stand_ins
 from .errors import InputError
 from .fingerprints import Area, Fingerprints, colourfulness, luma_of, picture_area
-from .options import ColorizeOptions
 from .references.manifest import NAME, Entry, Manifest, Origin, check_weight, write_manifest
 from .references.reference import FILM_EXTENSIONS, Reference, load_references
-from .remaster import Colorizer
+from .remaster.colorizer import Colorizer
+from .remaster.options import ColorizeOptions
 from .system.files import write_whole
 from .system.texts import parse_json, read_bytes
 from .video.folder import files_of

@@ -109,10 +109,10 @@ def _parser() -> argparse.ArgumentParser:
     from . import cli_references
     from .job import OutputOptions
     from .jobs.commands import add_commands, add_job
-    from .options import ColorizeOptions, RestoreOptions
     from .output.codecs import CODECS
     from .pipe import EXAMPLE
     from .rates import add_fps
+    from .remaster.options import ColorizeOptions, RestoreOptions
     from .report.command import add_report
 
     restore, color, write = RestoreOptions(), ColorizeOptions(), OutputOptions()
@@ -345,9 +345,9 @@ def _work(
     """What `run` and `pipe` do to a film; references that are films are laid beside one on disk only, see
     `film_references`."""
     from .aligning import film_references
-    from .options import ColorizeOptions, RestoreOptions
     from .references.reference import load_references
-    from .scenes import parse_cuts
+    from .remaster.options import ColorizeOptions, RestoreOptions
+    from .remaster.scenes import parse_cuts
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
     restore = RestoreOptions(

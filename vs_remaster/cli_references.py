@@ -96,9 +96,9 @@ def _add_how(parser: argparse.ArgumentParser, defaults: Any) -> None:
 def _pick(arguments: argparse.Namespace) -> None:
     from .cli import _model
     from .contact import SHEET
-    from .options import ColorizeOptions, RestoreOptions
     from .picking import pick_references
     from .progress import Progress
+    from .remaster.options import ColorizeOptions, RestoreOptions
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
     restore = RestoreOptions(model=_model(arguments.model, "restorer"), strength=arguments.strength, **how)
@@ -126,8 +126,8 @@ def _align(arguments: argparse.Namespace) -> None:
     from .aligning import align_references
     from .cli import _model
     from .errors import InputError
-    from .options import ColorizeOptions
     from .progress import Progress
+    from .remaster.options import ColorizeOptions
 
     amount = {name: getattr(arguments, name) for name in ("count", "every", "coverage")}
     for name, value in amount.items():
@@ -154,8 +154,8 @@ def _align(arguments: argparse.Namespace) -> None:
 def _show(arguments: argparse.Namespace) -> None:
     from .aligning import film_references
     from .cli import _model
-    from .options import ColorizeOptions
     from .picking import show_shares
+    from .remaster.options import ColorizeOptions
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
     options = ColorizeOptions(model=_model(arguments.model, "colorizer"), lines=arguments.color_lines, **how)

@@ -24,8 +24,8 @@ from .color.matrices import guess_matrix, h273_code, h273_matrix
 from .color.samples import Samples, decode_luma
 from .errors import InputError, RemasterError, UnsupportedError
 from .models.layers import Halo
-from .scenes import AFTER, BEFORE, HEIGHT, WIDTH, is_cut, thumbnail
-from .window import Window
+from .remaster.scenes import AFTER, BEFORE, HEIGHT, WIDTH, is_cut, thumbnail
+from .remaster.window import Window
 
 try:
     import vapoursynth as vs

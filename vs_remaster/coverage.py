@@ -16,8 +16,8 @@ from torch import Tensor
 
 from .errors import InputError
 from .pick import EDGE, Survey, sharpness, steady
-from .remaster import Colorizer
-from .scenes import CutDetector
+from .remaster.colorizer import Colorizer
+from .remaster.scenes import CutDetector
 
 LINES = 192
 """Height at which frames are compared."""

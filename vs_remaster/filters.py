@@ -35,11 +35,13 @@ from .color.samples import Samples, colorless, decode, decode_chroma, decode_rgb
 from .errors import InputError
 from .models.attention import Memory
 from .models.layers import Halo
-from .options import ColorizeOptions, RestoreOptions, check_weight
 from .references.reference import Reference, load_references
 from .references.rules import settle
-from .remaster import Colorizer, Restorer, repair_chroma
-from .remaster import merge_lab as merge_tensors
+from .remaster.colorizer import Colorizer
+from .remaster.merging import merge_lab as merge_tensors
+from .remaster.merging import repair_chroma
+from .remaster.options import ColorizeOptions, RestoreOptions, check_weight
+from .remaster.restorer import Restorer
 
 _RESTORE, _COLORIZE = RestoreOptions(), ColorizeOptions()
 _MOST_REFERENCES = 1000  # of a clip: more is a film, not a choice of frames

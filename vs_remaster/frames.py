@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from .color.samples import Samples, colorless, decode, encode
-from .pipeline import Picture
+from .remaster.pipeline import Picture
 from .video.planes import Frame
 
 

@@ -13,14 +13,17 @@ from typing import Literal
 from .color.samples import Samples
 from .errors import InputError
 from .frames import decode_frame, from_picture, to_picture
-from .options import AUTOMATIC, ColorizeOptions, RestoreOptions, check_weight
 from .output.formats import OutputFormat, check_output, output_format
 from .output.pictures import PictureWriter
 from .output.writer import VideoWriter, open_writer
-from .pipeline import Picture, RemasterPipeline
 from .references.reference import Reference
-from .remaster import Colorizer, Restorer, merge_lab
-from .scenes import AFTER, BEFORE
+from .remaster.colorizer import Colorizer
+from .remaster.merging import merge_lab
+from .remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions, check_weight
+from .remaster.pipeline import Picture, RemasterPipeline
+from .remaster.restorer import Restorer
+from .remaster.scenes import AFTER, BEFORE
+from .remaster.window import Window
 from .shots import settle_for_film
 from .system.threads import overlap
 from .video.info import VideoInfo
@@ -28,7 +31,6 @@ from .video.planes import Frame
 from .video.rawvideo import RawFormat
 from .video.reader import VideoReader
 from .weights import takes_references
-from .window import Window
 
 log = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ from .contact import SHEET, check_new, filled, make_folder, put, sheet, tile
 from .coverage import AROUND, Cover, Described, check_amount, cover, describe
 from .errors import InputError
 from .frames import to_picture
-from .options import ColorizeOptions, RestoreOptions
 from .overlay import overlay
 from .pick import steady
-from .pipeline import Picture, RemasterPipeline
 from .references.manifest import NAME, Entry, Manifest, write_manifest
 from .references.reference import Reference
-from .remaster import Colorizer
+from .remaster.colorizer import Colorizer
+from .remaster.options import ColorizeOptions, RestoreOptions
+from .remaster.pipeline import Picture, RemasterPipeline
 from .shots import settle_for_film
 from .system.files import check_replaceable
 from .video.reader import VideoReader

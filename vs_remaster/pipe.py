@@ -16,10 +16,11 @@ from typing import BinaryIO, Literal, TextIO
 from .color.matrices import MATRICES
 from .errors import InputError
 from .job import Progress, plan, remaster_frames, to_color
-from .options import ColorizeOptions, RestoreOptions
-from .pipeline import RemasterPipeline
 from .references.reference import Reference
-from .remaster import Colorizer, Restorer
+from .remaster.colorizer import Colorizer
+from .remaster.options import ColorizeOptions, RestoreOptions
+from .remaster.pipeline import RemasterPipeline
+from .remaster.restorer import Restorer
 from .system.files import named_errors
 from .video.planes import Frame, planar_format
 from .video.rawvideo import MAGIC, Header, RawFormat, raw_format, y4m_format

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from .errors import InputError
-from .pipeline import Picture
 from .references.reference import Reference
+from .remaster.pipeline import Picture
 from .system.files import OutputTaken, Part, check_replaceable, named_errors
 from .system.texts import parse_json, read_bytes
 

@@ -12,7 +12,7 @@ from typing import Literal
 from .color.samples import decode_luma
 from .references.reference import Reference
 from .references.rules import settle
-from .scenes import CutDetector
+from .remaster.scenes import CutDetector
 from .video.reader import FormatChange, VideoReader
 
 log = logging.getLogger(__name__)

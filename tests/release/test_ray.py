@@ -16,7 +16,7 @@ from tests.job_films import FAST, heard_and_seen, write_film
 from vs_remaster.job import OutputOptions, remaster_film
 from vs_remaster.jobs.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
-from vs_remaster.options import RestoreOptions
+from vs_remaster.remaster.options import RestoreOptions
 
 ray = pytest.importorskip("ray")
 

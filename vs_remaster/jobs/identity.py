@@ -12,9 +12,9 @@ from typing import Any
 from .. import weights
 from ..engines import choose_device, choose_precision
 from ..errors import InputError
-from ..options import AUTOMATIC, ColorizeOptions, RestoreOptions
 from ..references.reference import Reference
-from ..remaster import chosen_model
+from ..remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
+from ..remaster.worker import chosen_model
 from ..video.folder import files_of
 
 _WHOLE_FILE = 1 << 30  # larger films are told apart by parts of them

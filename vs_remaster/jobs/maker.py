@@ -10,9 +10,10 @@ from types import TracebackType
 import torch
 
 from ..job import remaster_frames
-from ..options import ColorizeOptions, RestoreOptions
-from ..pipeline import Picture, RemasterPipeline
-from ..remaster import Colorizer, Restorer
+from ..remaster.colorizer import Colorizer
+from ..remaster.options import ColorizeOptions, RestoreOptions
+from ..remaster.pipeline import Picture, RemasterPipeline
+from ..remaster.restorer import Restorer
 from ..shares import shares_of
 from ..video.planes import Frame
 from .chunks import ChunkWriter, Record

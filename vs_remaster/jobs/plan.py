@@ -17,15 +17,17 @@ from ..color.samples import plane_sizes
 from ..errors import InputError
 from ..job import context, will_color
 from ..models import info as info_of
-from ..options import AUTOMATIC, ColorizeOptions, RestoreOptions
 from ..output.codecs import codec_info
 from ..output.encoding import Encoding
 from ..output.formats import OutputFormat
 from ..references.reference import Reference, load_references
-from ..remaster import Colorizer, Restorer, chosen_model, guesses_beside, window_of
+from ..remaster.colorizer import Colorizer
+from ..remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
+from ..remaster.restorer import Restorer
+from ..remaster.window import Window
+from ..remaster.worker import chosen_model, guesses_beside, window_of
 from ..system import texts
 from ..video.info import VideoInfo
-from ..window import Window
 from .identity import computation, digest, together
 from .shots import ShotSettings
 from .survey import Shot, Survey

@@ -21,9 +21,10 @@ from ..output.codecs import codec_info
 from ..output.encoding import Encoding
 from ..output.formats import OutputFormat, check_output, output_format
 from ..output.writer import JoinedWriter
-from ..pipeline import Picture
 from ..references.reference import Reference
-from ..remaster import Colorizer, Restorer
+from ..remaster.colorizer import Colorizer
+from ..remaster.pipeline import Picture
+from ..remaster.restorer import Restorer
 from ..shares import SharesFile
 from ..shots import settle_for_film
 from ..system.files import check_replaceable, reserved, write_whole

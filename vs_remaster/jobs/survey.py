@@ -18,10 +18,10 @@ from av.video.frame import VideoFrame
 
 from ..color.samples import decode_luma
 from ..job import context
-from ..scenes import CutDetector, thumbnail
+from ..remaster.scenes import CutDetector, thumbnail
+from ..remaster.window import Window
 from ..video.planes import Frame
 from ..video.reader import VideoReader
-from ..window import Window
 from .looks import Looks, ShotLooks
 
 

@@ -87,8 +87,8 @@ def make_report(
     from ..aligning import film_references
     from ..jobs.folder import JobFolder
     from ..jobs.made import MadeFilm, is_job
-    from ..options import ColorizeOptions
     from ..references.reference import Reference
+    from ..remaster.options import ColorizeOptions
     from ..shots import settle_for_film
     from ..video.reader import VideoReader
     from .facts import collect

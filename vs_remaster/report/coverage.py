@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..color.matrices import rgb_to_ycbcr
 from ..models.attention import resemblance
-from ..options import ColorizeOptions
 from ..references.reference import Reference
 from ..references.rules import rules_of
-from ..remaster import Colorizer
+from ..remaster.colorizer import Colorizer
+from ..remaster.options import ColorizeOptions
 
 COVERED = 0.5
 """Coverage from which a shot counts as shown by a reference. On 14 validation clips frames two seconds apart had 0.41

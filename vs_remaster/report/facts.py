@@ -19,7 +19,7 @@ from ..frames import decode_frame
 from ..jobs.made import MadeFilm
 from ..pick import sharpness
 from ..references.reference import Reference
-from ..scenes import CutDetector
+from ..remaster.scenes import CutDetector
 from ..version import __version__
 from ..video.info import VideoInfo
 from ..video.planes import Frame

@@ -23,17 +23,14 @@ from av.video.frame import VideoFrame
 
 from ..color.matrices import h273_matrix
 from ..errors import InputError, UnsupportedError
-from ..output.writer import VideoWriter
 from ..system.inputs import check_input
 from .containers import declared_size, is_joined, media_url, reason
-from .folder import BOUNDED, PICTURE_RATE, PICTURE_SUFFIXES, PictureFolder
-from .info import INEXACT_MATRIX, ColorTags, VideoInfo, describe_samples, turned
+from .folder import BOUNDED, PICTURE_RATE, PictureFolder
+from .info import INEXACT_MATRIX, VideoInfo, describe_samples, turned
 from .planes import Frame, pixel_layout, planes_of
 from .rotation import UPRIGHT, display_matrix, turn_of
 from .stretches import Stretch, find_stretches, jumps
 from .timecode import stored_timecode
-
-__all__ = ["PICTURE_SUFFIXES", "ColorTags", "Frame", "VideoInfo", "VideoReader", "VideoWriter"]
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,15 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from .engines.transfer import Transfer
-from .errors import InputError
-from .models.layers import Halo
+from ..engines.transfer import Transfer
+from ..errors import InputError
+from ..models.layers import Halo
+from ..references.reference import Reference
+from ..references.rules import settle
+from .colorizer import Colorizer
+from .merging import repair_chroma
 from .options import ColorizeOptions, RestoreOptions, frame_numbers
-from .references.reference import Reference
-from .references.rules import settle
-from .remaster import Colorizer, Restorer, repair_chroma
+from .restorer import Restorer
 from .scenes import CutDetector
 from .window import Window
 

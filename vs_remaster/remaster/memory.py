@@ -18,9 +18,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .models import EncodedReferences
-from .references.reference import Reference
-from .references.rules import Rule, rules_of
+from ..models import EncodedReferences
+from ..references.reference import Reference
+from ..references.rules import Rule, rules_of
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import InputError
+from ..errors import InputError
 
 AUTOMATIC = "automatic"
 """The shipped colorizer that takes no references."""

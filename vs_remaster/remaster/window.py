@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .errors import InputError
-from .models.layers import Halo
+from ..errors import InputError
+from ..models.layers import Halo
 
 
 @dataclass(frozen=True)

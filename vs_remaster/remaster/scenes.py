@@ -24,8 +24,8 @@ import torch
 import torch.nn.functional as F
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .errors import InputError
-from .system.texts import read_text
+from ..errors import InputError
+from ..system.texts import read_text
 
 BEFORE = 3
 AFTER = 2

@@ -1,0 +1,173 @@
+"""Restorer, Colorizer and merge_lab on tensors: the one door that every host goes through.
+
+Luma is Y' as float `[T, 1, H, W]`, 0..1; chroma is Cb, Cr of BT.709 as float `[T, 2, H, W]`, -0.5..0.5. Networks make
+chroma only, so luma is kept by construction; a host that has the source's code values need not even convert them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..color.matrices import rgb_to_ycbcr
+from ..errors import InputError, UnsupportedError
+from ..models.colorizer import working_size
+from ..models.layers import Halo
+from ..references.reference import Reference
+from .memory import ReferenceSet, reference_set
+from .merging import fit_size
+from .options import AUTOMATIC, ColorizeOptions, frame_numbers
+from .worker import _check_luma, _resize, _stack, _Worker, guesses_beside, window_of
+
+
+class Colored(NamedTuple):
+    """Chroma `[T, 2, H, W]`, and `shares` `[T, R]`: how much of a frame's colour each reference gave, 0..1; what is
+    left to 1 came from none of them."""
+
+    chroma: Tensor
+    shares: Tensor
+
+
+class Colorizer(_Worker):
+    """Colours luma from reference pictures.
+
+    Args:
+        options: see `ColorizeOptions`.
+        block: frames made at once; None: as the network likes.
+
+    Attributes:
+        guesser: colours what no reference acts on; None where that stays gray.
+
+    Raises:
+        InputError: no such model. UnsupportedError: no such device.
+    """
+
+    def __init__(self, options: ColorizeOptions = ColorizeOptions(), *, block: int | None = None) -> None:
+        super().__init__("colorizer", options, block)
+        self.guesser: Colorizer | None = None
+        if guesses_beside(self.info, options):
+            engine = options.engine if options.engine == "compile" else "torch"
+            how = replace(options, model=AUTOMATIC, automatic=False, engine=engine, saturation=1.0)
+            self.guesser = Colorizer(how, block=block)
+            self.window = window_of(self.info, self.guesser.info, block=block)
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """The size (lines, columns) at which a `height` x `width` picture is coloured."""
+        return working_size(height, width, self.info.lines or self.options.lines, self.info.multiple_of)
+
+    def encode_references(self, references: Sequence[Reference]) -> ReferenceSet:
+        """Encode reference pictures once; the result is good for any number of clips.
+
+        Raises:
+            InputError: there is none, and the network needs some; there are some, and it takes none; or one acts in a
+                shot that is not known, see `attending.settle`.
+        """
+        if not references and self.guesser:
+            return self.guesser.encode_references(())
+        if not references and self.info.needs_references:
+            raise InputError("no references to colour from; give at least one colour picture, or colour automatically")
+        if references and not self.info.takes_references:
+            raise InputError(f"model {self.model} takes no references, got {len(references)}; leave the model to auto")
+
+        def picture(reference: Reference) -> tuple[Tensor, Tensor]:
+            rgb = reference.rgb[None].float().cpu()
+            if not self.info.scales_references:
+                rgb = _resize(rgb, self.size(*rgb.shape[-2:]))
+            return rgb_to_ycbcr(rgb).split([1, 2], 1)
+
+        encoded = self.engine.encode(picture(reference) for reference in references)
+        return reference_set(encoded, references, self.info.weighs_references, self.model)
+
+    def describe(self, luma: Tensor, lines: int) -> Tensor:
+        """What a frame `[1, H, W]` looks like as a whole at a height of about `lines`: `[areas, D]` unit vectors.
+
+        Raises:
+            UnsupportedError: the network has no such features.
+        """
+        if not self.info.weighs_references:
+            raise UnsupportedError(f"the colorizer of model {self.model} cannot compare frames; use a shipped model")
+        size = working_size(*luma.shape[-2:], lines, self.info.multiple_of)
+        return self.engine.describe(_stack([luma], self.engine.home, size))[0]
+
+    def share_map(self, luma: Tensor, memory: ReferenceSet, number: int = 0) -> Tensor:
+        """Which reference the colours of a frame `[1, H, W]`, the film's frame `number`, come from, place by place.
+
+        Returns:
+            `[R, h, w]` shares at 1/8 of the size at which colour is computed; what is left to 1 came from none. Of more
+            references than are attended at once, those that resemble this very frame count.
+
+        Raises:
+            UnsupportedError: the network or the engine does not tell.
+        """
+        if not self.info.weighs_references or not hasattr(self.engine, "share_map"):
+            raise UnsupportedError(
+                f"model {self.model} does not tell place by place which reference gave a colour, or not in this "
+                "engine: use a shipped model and engine torch"
+            )
+        low = _stack([luma], self.engine.home, self.size(*luma.shape[-2:]))
+        (run,) = memory.runs(number, 1)
+        chosen = memory.chosen(run.acting, low, lambda some: memory.whole.likeness(self.engine.describe(some)))
+        out = torch.zeros(len(memory.rules), low.shape[-2] // 8, low.shape[-1] // 8)
+        if chosen:
+            out[list(chosen)] = self.engine.share_map(low, memory.memory(chosen))[0].float().cpu()
+        return out
+
+    def colorize(self, luma: Tensor, memory: ReferenceSet, cuts: Sequence[int] = ()) -> Colored:
+        """Colour a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""
+        _check_luma(luma)
+        starts = frame_numbers(cuts)
+
+        def process(part: Sequence[tuple[int, Tensor]], halo: Halo) -> list[tuple[Tensor, Tensor]]:
+            return self.process([frame for _, frame in part], memory, halo, part[0][0])
+
+        frames = (((i, frame), i in starts) for i, frame in enumerate(luma))
+        chroma, shares = zip(*self.window.run(frames, process))
+        return Colored(torch.stack(chroma), torch.stack(shares))
+
+    def process(
+        self, frames: Sequence[Tensor], memory: ReferenceSet, halo: Halo, first: int = 0
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Colour one window: frames `[1, H, W]` with their halo; (chroma `[2, H, W]`, shares `[R]`) for each frame that
+        is no halo, on the device that the frames lie on. `first`: number of the first frame given; where references
+        begin or cease to act, the window ends as at a cut."""
+        kept, made = halo.kept(len(frames)), []
+        for run in memory.runs(first, len(frames)):
+            start, stop = max(run.start, kept.start), min(run.stop, kept.stop)
+            if start < stop:
+                own = Halo(start - run.start, run.stop - stop)
+                made += self._colored(frames[run.start : run.stop], memory, own, run.acting, first + run.start)
+        return made
+
+    def _colored(
+        self, frames: Sequence[Tensor], memory: ReferenceSet, halo: Halo, acting: tuple[int, ...], first: int
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Colour a window all of whose frames have the same references in scope; where there are none, gray or a
+        guess."""
+        if not acting and self.guesser:
+            return self._guessed(frames, memory, halo, first)
+        own = Halo(min(halo.before, self.info.before), min(halo.after, self.info.after))
+        inner = slice(halo.before - own.before, len(frames) - (halo.after - own.after))
+        low = _stack(frames[inner], self.engine.home, self.size(*frames[0].shape[-2:]))
+        kept = own.kept(len(low))
+        chosen = memory.chosen(acting, low[kept], lambda some: memory.whole.likeness(self.engine.describe(some)))
+        if not chosen and self.guesser:
+            return self._guessed(frames, memory, halo, first)
+        made = frames[halo.kept(len(frames))]
+        if not chosen and memory.rules:
+            return memory.gray(made, first + halo.before)
+        chroma, shares = self.engine.colorize(low, memory.memory(chosen), own)
+        shares = memory.spread(shares, chosen)
+        full = self.options.saturation * fit_size(chroma, low[kept], _stack(made, self.engine.home))
+        return list(zip(full.to(frames[0].device), shares.to(frames[0].device)))
+
+    def _guessed(
+        self, frames: Sequence[Tensor], memory: ReferenceSet, halo: Halo, first: int
+    ) -> list[tuple[Tensor, Tensor]]:
+        """A window by the network that guesses; none of the references in `memory` has a share in it."""
+        guess = self.guesser._colored(frames, self.guesser.encode_references(()), halo, (), first)
+        none = guess[0][0].new_zeros(len(memory.rules))
+        return [(self.options.saturation * chroma, none) for chroma, _ in guess]

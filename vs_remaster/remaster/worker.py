@@ -1,0 +1,77 @@
+"""What restoring and colouring share: a loaded network, its temporal window and its device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .. import weights
+from ..engines import Engine, choose_device, make_engine
+from ..errors import InputError
+from ..models import ModelInfo, info
+from .options import AUTOMATIC, ColorizeOptions, RestoreOptions
+from .window import Window
+
+
+def chosen_model(network: str, options: RestoreOptions | ColorizeOptions) -> str:
+    if options.model != "auto":
+        return options.model
+    shipped = [name for name in weights.variants(network) if name != AUTOMATIC]
+    wanted = "quality" if choose_device(options.device) != "cpu" else "fast"
+    return wanted if wanted in shipped or not shipped else shipped[0]
+
+
+def window_of(facts: ModelInfo, *beside: ModelInfo, block: int | None = None) -> Window:
+    """The window of a network, wide enough for those that work beside it."""
+    every = [facts, *beside]
+    before, after = max(one.before for one in every), max(one.after for one in every)
+    return Window(before=before, after=after, block=facts.block if block is None else block)
+
+
+def guesses_beside(facts: ModelInfo, options: RestoreOptions | ColorizeOptions) -> bool:
+    """Whether a second network guesses what no reference acts on."""
+    return isinstance(options, ColorizeOptions) and options.automatic and facts.takes_references
+
+
+class _Worker:
+    """A loaded network with its window; another block size changes speed, and the picture by rounding only."""
+
+    def __init__(self, network: str, options: RestoreOptions | ColorizeOptions, block: int | None) -> None:
+        self.options = options
+        self.model = chosen_model(network, options)
+        net = weights.load_model(network, self.model)
+        self.info = info(net)
+        if self.info.fixed_block and block not in (None, self.info.block):
+            raise InputError(f"block must be {self.info.block} for {self.model}, whose blocks overlap, got {block!r}")
+        self.engine: Engine = make_engine(net, options.engine, options.device, options.precision)
+        self.window: Window = window_of(self.info, block=block)
+
+
+def _check_luma(luma: Tensor) -> None:
+    if luma.ndim != 4 or luma.shape[1] != 1 or not luma.numel() or not luma.is_floating_point():
+        raise InputError(
+            f"luma must be a float tensor [T, 1, H, W] with at least one frame, got {tuple(luma.shape)} {luma.dtype}"
+        )
+
+
+def _stack(frames: Sequence[Tensor], device: str, size: tuple[int, int] | None = None) -> Tensor:
+    """Frames `[1, H, W]` as one float32 tensor `[T, 1, H, W]` on a device, resized one by one."""
+    sound = (_sound(frame, device) for frame in frames)
+    return torch.cat([frame if size is None else _resize(frame, size) for frame in sound])
+
+
+def _sound(frame: Tensor, device: str) -> Tensor:
+    """A frame `[1, H, W]` as float32 `[1, 1, H, W]` on a device; what is not a number becomes black, so that it cannot
+    spread."""
+    return frame[None].to(device).float().nan_to_num(0.0, 1.0, 0.0)
+
+
+def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, antialiased when made smaller."""
+    if x.shape[-2:] == size:
+        return x
+    smaller = size[0] < x.shape[-2] or size[1] < x.shape[-1]
+    return F.interpolate(x, size, mode="bilinear", antialias=smaller, align_corners=False)
