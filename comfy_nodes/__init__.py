@@ -1,4 +1,4 @@
-"""The ComfyUI nodes, over `vs_remaster.remaster` and `vs_remaster.job`.
+"""The ComfyUI nodes, over `vs_remaster.remaster` and `vs_remaster.film.remastering`.
 
 Nothing of ComfyUI is imported before it asks for the nodes, so that the modules beneath can be used without it.
 """

@@ -6,9 +6,10 @@ those of the other.
 """
 
 if "." in __package__:
-    from ..vs_remaster import coverage, engines, errors, job, pick, remaster, weights
+    from ..vs_remaster import coverage, engines, errors, pick, remaster, weights
     from ..vs_remaster.color import matrices as color
     from ..vs_remaster.color import samples
+    from ..vs_remaster.film import remastering as job
     from ..vs_remaster.jobs import run as film_jobs
     from ..vs_remaster.output import codecs
     from ..vs_remaster.output import writer as encode
@@ -17,9 +18,10 @@ if "." in __package__:
     from ..vs_remaster.video import planes
     from ..vs_remaster.video import reader as video
 else:
-    from vs_remaster import coverage, engines, errors, job, pick, remaster, weights
+    from vs_remaster import coverage, engines, errors, pick, remaster, weights
     from vs_remaster.color import matrices as color
     from vs_remaster.color import samples
+    from vs_remaster.film import remastering as job
     from vs_remaster.jobs import run as film_jobs
     from vs_remaster.output import codecs
     from vs_remaster.output import writer as encode

@@ -52,7 +52,7 @@ from export.measurement import (
 from export.report import progress, table
 from vs_remaster.engines import ENGINES, PRECISIONS, choose_device
 from vs_remaster.errors import InputError, RemasterError
-from vs_remaster.job import remaster_film
+from vs_remaster.film.remastering import remaster_film
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.system.process import take_over
 

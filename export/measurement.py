@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from export.flow import to_gray8
 from vs_remaster.engines import PRECISIONS
 from vs_remaster.errors import RemasterError
-from vs_remaster.job import remaster_film
+from vs_remaster.film.remastering import remaster_film
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions

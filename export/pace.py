@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vs_remaster.errors import InputError
-from vs_remaster.job import OutputOptions
+from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs.commands import status_of
 from vs_remaster.jobs.options import Chunks, JobOptions
 from vs_remaster.jobs.run import remaster_job

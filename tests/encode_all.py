@@ -15,7 +15,7 @@ from pathlib import Path
 
 import av
 
-from vs_remaster.frames import decode_frame, encode_frame
+from vs_remaster.film.frames import decode_frame, encode_frame
 from vs_remaster.output.codecs import codec_info
 from vs_remaster.output.formats import output_format
 from vs_remaster.output.writer import open_writer

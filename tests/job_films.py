@@ -140,7 +140,7 @@ PLACES = {
     "end": ("vs_remaster.output.writer", "VideoWriter.close", "before"),
     "ended": ("vs_remaster.output.writer", "VideoWriter.close", "after"),
     "pictures": ("vs_remaster.video.folder", "PictureWriter.close", "after"),
-    "shares": ("vs_remaster.shares", "SharesFile.__exit__", "after"),
+    "shares": ("vs_remaster.film.shares", "SharesFile.__exit__", "after"),
     "removal": ("vs_remaster.jobs.folder", "JobFolder.remove", "before"),
     "removing": ("shutil", "rmtree", "after"),
     "removed": ("vs_remaster.jobs.folder", "JobFolder.forget_outputs", "before"),

@@ -17,7 +17,7 @@ import pytest
 from tests.test_video import NTSC, copy, film, frames_of, moving, packets, pictures, random_planes, same
 from vs_remaster.color.samples import decode_rgb
 from vs_remaster.errors import InputError, UnsupportedError
-from vs_remaster.frames import decode_frame
+from vs_remaster.film.frames import decode_frame
 from vs_remaster.output.codecs import CONTAINERS, TABLE, check_container
 from vs_remaster.output.formats import OutputFormat, output_format
 from vs_remaster.output.pictures import PictureWriter

@@ -10,7 +10,8 @@ import torch
 from tests.job_films import heard_and_seen, write_film
 from tests.test_attending import CPU, RED, film, painted
 from vs_remaster.errors import InputError
-from vs_remaster.job import OutputOptions, remaster_film, to_color, will_color
+from vs_remaster.film.remastering import remaster_film, to_color, will_color
+from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs.identity import computation
 from vs_remaster.jobs.options import JobOptions
 from vs_remaster.jobs.run import remaster_job

@@ -11,7 +11,7 @@ import pytest
 from tests.job_films import heard_and_seen, write_film
 from vs_remaster import cli
 from vs_remaster.errors import RemasterError
-from vs_remaster.job import OutputOptions
+from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs.chunks import DamagedChunk, read_chunk, recorded
 from vs_remaster.jobs.commands import chunks_of, opened
 from vs_remaster.jobs.final import read_packets

@@ -21,7 +21,7 @@ import pytest
 from tests.test_video import film, frames_of, moving, pictures, same, stream_times
 from vs_remaster import __version__, cli, progress
 from vs_remaster.errors import InputError
-from vs_remaster.job import OutputOptions
+from vs_remaster.film.writing import OutputOptions
 from vs_remaster.models import build
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.system.threads import overlap
@@ -276,7 +276,7 @@ def test_options_reach_the_engine(tmp_path, capsys, references, monkeypatch):
         seen.update(options)
         raise InputError("stop here")
 
-    monkeypatch.setattr("vs_remaster.job.remaster_film", record)
+    monkeypatch.setattr("vs_remaster.film.remastering.remaster_film", record)
     fails(
         capsys, "run", "in.mkv", "-o", "out.mov", "--references", references, "--strength", ".5", "--saturation", "1.5",
         "--model", "fast", "--device", "cpu", "--precision", "fp32", "--codec", "prores", "--crf", "12", "--start", "3",

@@ -32,7 +32,8 @@ from vs_remaster import (
     cli,
 )
 from vs_remaster.color.matrices import fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
-from vs_remaster.job import OutputOptions, remaster_film
+from vs_remaster.film.remastering import remaster_film
+from vs_remaster.film.writing import OutputOptions
 from vs_remaster.remaster.merging import merge_lab, repair_chroma
 from vs_remaster.video.reader import VideoReader
 

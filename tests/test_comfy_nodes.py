@@ -31,7 +31,8 @@ from comfy_nodes import films, images, jobs, settings
 from tests.test_comfy import NODES, STEP, apart, batch_of, clip, components, planes
 from tests.test_video import film, frames_of, same
 from vs_remaster import ColorizeOptions, Colorizer, Reference, RestoreOptions, Restorer, cli, weights
-from vs_remaster.job import OutputOptions, remaster_film
+from vs_remaster.film.remastering import remaster_film
+from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs import run as film_jobs
 from vs_remaster.jobs.maker import ChunkMaker
 from vs_remaster.remaster.merging import repair_chroma

@@ -17,11 +17,11 @@ import torch
 from tests.job_films import write_film
 from vs_remaster.color.samples import plane_sizes
 from vs_remaster.errors import InputError
+from vs_remaster.film.shares import SharesFile
 from vs_remaster.output.codecs import TABLE
 from vs_remaster.output.formats import output_format, picture_stranger
 from vs_remaster.output.writer import open_writer
 from vs_remaster.references.reference import Reference
-from vs_remaster.shares import SharesFile
 from vs_remaster.system import files
 from vs_remaster.system.files import Part, give_name, is_locked, reserved, write_whole
 from vs_remaster.video.planes import Frame

@@ -19,7 +19,8 @@ import pytest
 from tests.job_films import FAST, heard_and_seen, run_and_kill, shot, write_film
 from vs_remaster import cli
 from vs_remaster.errors import InputError, RemasterError
-from vs_remaster.job import OutputOptions, open_output, remaster_frames
+from vs_remaster.film.remastering import remaster_frames
+from vs_remaster.film.writing import OutputOptions, open_output
 from vs_remaster.jobs.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.seal import sealed, unsealed

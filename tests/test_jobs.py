@@ -22,7 +22,9 @@ from tests.job_films import FAST, heard_and_seen, run_and_kill, write_film, writ
 from vs_remaster import cli
 from vs_remaster.aligning import _stamp as stamp_of_film
 from vs_remaster.errors import InputError
-from vs_remaster.job import OutputOptions, remaster_film
+from vs_remaster.film.remastering import remaster_film
+from vs_remaster.film.shares import SharesFile
+from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs import cluster
 from vs_remaster.jobs.cursor import Cursor
 from vs_remaster.jobs.folder import JobFolder
@@ -38,7 +40,6 @@ from vs_remaster.output.pictures import PictureWriter
 from vs_remaster.references.reference import Reference, load_references
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.remaster.window import Window
-from vs_remaster.shares import SharesFile
 from vs_remaster.video.reader import VideoReader
 
 RESTORE = RestoreOptions(device="cpu", model="fast")

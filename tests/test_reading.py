@@ -19,8 +19,8 @@ from PIL import Image
 from tests.test_video import copy, film, frames_of, moving, pictures, same
 from vs_remaster.cli import main
 from vs_remaster.errors import InputError, UnsupportedError
-from vs_remaster.frames import decode_frame
-from vs_remaster.shots import find_shots
+from vs_remaster.film.frames import decode_frame
+from vs_remaster.film.shots import find_shots
 from vs_remaster.video import reader as video
 from vs_remaster.video.planes import frame_of
 from vs_remaster.video.reader import VideoReader

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from vs_remaster.errors import InputError
+from vs_remaster.film.shares import read_shares
 from vs_remaster.jobs.folder import JobFolder
 from vs_remaster.jobs.plan import find_references
 from vs_remaster.jobs.shots import ShotSettings, parse_shots
@@ -17,7 +18,6 @@ from vs_remaster.references.manifest import NAME, read_manifest
 from vs_remaster.references.reference import Reference, load_references
 from vs_remaster.references.stamping import stamp
 from vs_remaster.remaster.scenes import parse_cuts
-from vs_remaster.shares import read_shares
 
 
 def put_picture(path: Path, value: int = 90) -> Path:

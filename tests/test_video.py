@@ -17,7 +17,7 @@ import torch
 from vs_remaster.color.matrices import convert_chroma, fit_gamut
 from vs_remaster.color.samples import plane_sizes
 from vs_remaster.errors import InputError, RemasterError, UnsupportedError
-from vs_remaster.frames import decode_frame, encode_frame
+from vs_remaster.film.frames import decode_frame, encode_frame
 from vs_remaster.output.formats import OutputFormat, check_output, output_format
 from vs_remaster.output.pictures import PictureWriter
 from vs_remaster.output.writer import VideoWriter, open_writer

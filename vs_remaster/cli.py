@@ -107,7 +107,7 @@ def _fail(message: str, status: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from . import cli_references
-    from .job import OutputOptions
+    from .film.writing import OutputOptions
     from .jobs.commands import add_commands, add_job
     from .output.codecs import CODECS
     from .pipe import EXAMPLE
@@ -273,7 +273,7 @@ def _add_output(parser: argparse.ArgumentParser, write: Any, codecs: Sequence[st
 
 
 def _output_options(arguments: argparse.Namespace) -> Any:
-    from .job import OutputOptions
+    from .film.writing import OutputOptions
 
     folder = arguments.output.is_dir() or not arguments.output.suffix
     codec = arguments.codec or ("png" if folder else OutputOptions().codec)
@@ -283,11 +283,11 @@ def _output_options(arguments: argparse.Namespace) -> Any:
 
 def _run(arguments: argparse.Namespace) -> None:
     from .aligning import is_film
-    from .job import remaster_film
+    from .film.remastering import remaster_film
+    from .film.shares import SharesFile
     from .jobs.commands import job_options
     from .jobs.run import needs_job, remaster_job
     from .report.command import check_folder, make_report
-    from .shares import SharesFile
     from .system.files import check_replaceable
 
     options, write = job_options(arguments), _output_options(arguments)
@@ -405,7 +405,7 @@ def _model(name: str, network: str) -> str:
 
 
 def _merge(arguments: argparse.Namespace) -> None:
-    from .job import merge_films
+    from .film.merging import merge_films
 
     with Progress(arguments.quiet) as progress:
         done = merge_films(

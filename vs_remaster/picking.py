@@ -16,7 +16,8 @@ from .color.samples import decode_luma
 from .contact import SHEET, check_new, filled, make_folder, put, sheet, tile
 from .coverage import AROUND, Cover, Described, check_amount, cover, describe
 from .errors import InputError
-from .frames import to_picture
+from .film.frames import to_picture
+from .film.shots import settle_for_film
 from .overlay import overlay
 from .pick import steady
 from .references.manifest import NAME, Entry, Manifest, write_manifest
@@ -24,7 +25,6 @@ from .references.reference import Reference
 from .remaster.colorizer import Colorizer
 from .remaster.options import ColorizeOptions, RestoreOptions
 from .remaster.pipeline import Picture, RemasterPipeline
-from .shots import settle_for_film
 from .system.files import check_replaceable
 from .video.reader import VideoReader
 

@@ -15,7 +15,8 @@ from typing import BinaryIO, Literal, TextIO
 
 from .color.matrices import MATRICES
 from .errors import InputError
-from .job import Progress, plan, remaster_frames, to_color
+from .film.remastering import plan, remaster_frames, to_color
+from .film.writing import Progress
 from .references.reference import Reference
 from .remaster.colorizer import Colorizer
 from .remaster.options import ColorizeOptions, RestoreOptions

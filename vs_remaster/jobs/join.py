@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RemasterError
+from ..film.shares import SharesFile
 from ..output.writer import JoinedWriter
-from ..shares import SharesFile
 from ..system.files import Atomic
 from ..video.planes import Frame
 from .chunks import DamagedChunk, Record, read_chunk

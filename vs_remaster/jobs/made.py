@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..film.shares import read_shares
 from ..output.formats import OutputFormat
 from ..references.reference import Reference, load_references
-from ..shares import read_shares
 from ..video.info import VideoInfo
 from ..video.planes import Frame
 from .chunks import Record, is_there, read_chunk, recorded

@@ -9,12 +9,12 @@ from types import TracebackType
 
 import torch
 
-from ..job import remaster_frames
+from ..film.remastering import remaster_frames
+from ..film.shares import shares_of
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import ColorizeOptions, RestoreOptions
 from ..remaster.pipeline import Picture, RemasterPipeline
 from ..remaster.restorer import Restorer
-from ..shares import shares_of
 from ..video.planes import Frame
 from .chunks import ChunkWriter, Record
 from .cursor import Cursor

@@ -15,7 +15,7 @@ from typing import Any
 from .. import weights
 from ..color.samples import plane_sizes
 from ..errors import InputError
-from ..job import context, will_color
+from ..film.remastering import context, will_color
 from ..models import info as info_of
 from ..output.codecs import codec_info
 from ..output.encoding import Encoding

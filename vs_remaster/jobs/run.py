@@ -16,7 +16,10 @@ import torch
 
 from ..color.samples import plane_sizes
 from ..errors import InputError, RemasterError, system_text
-from ..job import Done, OutputOptions, open_output, to_color
+from ..film.remastering import to_color
+from ..film.shares import SharesFile
+from ..film.shots import settle_for_film
+from ..film.writing import Done, OutputOptions, open_output
 from ..output.codecs import codec_info
 from ..output.encoding import Encoding
 from ..output.formats import OutputFormat, check_output, output_format
@@ -25,8 +28,6 @@ from ..references.reference import Reference
 from ..remaster.colorizer import Colorizer
 from ..remaster.pipeline import Picture
 from ..remaster.restorer import Restorer
-from ..shares import SharesFile
-from ..shots import settle_for_film
 from ..system.files import check_replaceable, reserved, write_whole
 from ..system.texts import read_text
 from ..video.planes import Frame

@@ -17,7 +17,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from ..color.samples import decode_luma
-from ..job import context
+from ..film.remastering import context
 from ..remaster.scenes import CutDetector, thumbnail
 from ..remaster.window import Window
 from ..video.planes import Frame

@@ -85,11 +85,11 @@ def make_report(
             there; no space left.
     """
     from ..aligning import film_references
+    from ..film.shots import settle_for_film
     from ..jobs.folder import JobFolder
     from ..jobs.made import MadeFilm, is_job
     from ..references.reference import Reference
     from ..remaster.options import ColorizeOptions
-    from ..shots import settle_for_film
     from ..video.reader import VideoReader
     from .facts import collect
     from .page import make_page

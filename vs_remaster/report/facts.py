@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..frames import decode_frame
+from ..film.frames import decode_frame
 from ..jobs.made import MadeFilm
 from ..pick import sharpness
 from ..references.reference import Reference

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .color.samples import Samples, colorless, decode, encode
-from .remaster.pipeline import Picture
-from .video.planes import Frame
+from ..color.samples import Samples, colorless, decode, encode
+from ..remaster.pipeline import Picture
+from ..video.planes import Frame
 
 
 def to_picture(frame: Frame, info: Samples, *, chroma: bool = True) -> Picture:

@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from .errors import InputError
-from .references.reference import Reference
-from .remaster.pipeline import Picture
-from .system.files import OutputTaken, Part, check_replaceable, named_errors
-from .system.texts import parse_json, read_bytes
+from ..errors import InputError
+from ..references.reference import Reference
+from ..remaster.pipeline import Picture
+from ..system.files import OutputTaken, Part, check_replaceable, named_errors
+from ..system.texts import parse_json, read_bytes
 
 
 class SharesFile:

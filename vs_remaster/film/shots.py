@@ -9,11 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from .color.samples import decode_luma
-from .references.reference import Reference
-from .references.rules import settle
-from .remaster.scenes import CutDetector
-from .video.reader import FormatChange, VideoReader
+from ..color.samples import decode_luma
+from ..references.reference import Reference
+from ..references.rules import settle
+from ..remaster.scenes import CutDetector
+from ..video.reader import FormatChange, VideoReader
 
 log = logging.getLogger(__name__)
 
