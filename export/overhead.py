@@ -48,7 +48,7 @@ def measure_overhead(options: argparse.Namespace, device: str) -> dict[str, floa
     Returns:
         For each task the median of how much longer the filter took, as a share.
     """
-    from vs_remaster import filters
+    from vs_remaster.filters import definitions as filters
 
     codes = [(picture.luma[0].numpy() * 65535).round().astype(np.uint16) for picture in film(options.frames, SIZE)]
     clip, source = torch.stack([decode(code) for code in codes]), vapoursynth_clip(codes, options.frames)
@@ -114,7 +114,7 @@ def measure_script_memory(options: argparse.Namespace, device: str) -> float:
     Returns:
         Growth between the two frames of `MEMORY_FRAMES`, in MB.
     """
-    from vs_remaster import filters
+    from vs_remaster.filters import definitions as filters
 
     early, late = MEMORY_FRAMES
     codes = [(picture.luma[0].numpy() * 65535).round().astype(np.uint16) for picture in film(200, MEMORY_SIZE)]

@@ -120,7 +120,7 @@ def test_defaults_are_those_of_the_command_line():
 
 def test_defaults_are_those_of_the_vapoursynth_filters():
     pytest.importorskip("vapoursynth")
-    from vs_remaster import filters
+    from vs_remaster.filters import definitions as filters
 
     restore = inspect.signature(filters.restore).parameters
     colorize = inspect.signature(filters.colorize).parameters

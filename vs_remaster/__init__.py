@@ -12,7 +12,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .errors import InputError, RemasterError, UnsupportedError
-    from .filters import colorize, merge_lab, restore
+    from .filters.definitions import colorize, merge_lab, restore
     from .output.writer import VideoWriter
     from .references.reference import Reference, load_references
     from .remaster.colorizer import Colored, Colorizer

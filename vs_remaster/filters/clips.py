@@ -10,22 +10,17 @@ core's business, within bounds set here.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
-from .color.chroma import SITINGS
-from .color.matrices import guess_matrix, h273_code, h273_matrix
-from .color.samples import Samples, decode_luma
-from .errors import InputError, RemasterError, UnsupportedError
-from .models.layers import Halo
-from .remaster.scenes import AFTER, BEFORE, HEIGHT, WIDTH, is_cut, thumbnail
-from .remaster.window import Window
+from ..color.chroma import SITINGS
+from ..color.matrices import guess_matrix, h273_code, h273_matrix
+from ..color.samples import Samples, decode_luma
+from ..errors import InputError, RemasterError, UnsupportedError
 
 try:
     import vapoursynth as vs
@@ -35,20 +30,14 @@ except ImportError as error:
         "pip install 'vs-remaster[vapoursynth]'; on tensors use vs_remaster.remaster"
     ) from error
 
-Scenes = Literal["detect", "props"] | None | Sequence[int]
 """Where scenes begin: found by the filter, given by other filters' `_SceneChangePrev` and `_SceneChangeNext`, nowhere,
 or frame numbers."""
 
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
-START, NUMBER = "RemasterSceneStart", "RemasterSceneFrame"
 """Properties that `detect` leaves on frames for the filters that follow: 1 where a scene starts, and the frame's number
 at that time, which tells whether it still follows the frame before it."""
 
 _FAMILIES = {vs.GRAY: "gray", vs.YUV: "yuv", vs.RGB: "rgb"}
-_TRIM_EVERY = 4  # blocks
-_BLOCKS_KEPT = 3  # a filter that follows asks for frames of as many at once
-_MARGIN = 16  # thumbnails kept beyond what one frame needs
 
 
 @contextlib.contextmanager
@@ -180,119 +169,10 @@ def describe(frame: vs.VideoFrame, samples: Samples) -> None:
         props.pop("_ChromaLocation", None)
 
 
-def blocks(
-    clip: vs.VideoNode,
-    fmt: int,
-    window: Window,
-    scenes: Scenes,
-    process: Callable[[Sequence[vs.VideoFrame], Halo, vs.VideoFrame, int], Sequence[vs.VideoFrame]],
-    name: str,
-    first: vs.VideoNode | None = None,
-) -> vs.VideoNode:
-    """A clip made block by block.
-
-    Args:
-        clip: the source; its frames are handed to `process`.
-        fmt: format of the result.
-        window: how far the network looks, and how many frames it makes at once.
-        scenes: see `Scenes`.
-        process: from the frames of a window, its halo, a blank frame of the result's format and the number of the
-            first frame to the frames made.
-        name: of the filter, for messages.
-        first: a clip of one frame that has to be computed before the first block.
-
-    Returns:
-        A clip of the length and rate of `clip`.
-
-    Raises:
-        InputError: `scenes` is none of what it may be.
-    """
-    length, block = clip.num_frames, window.block
-    count = -(-length // block)
-    source, starts_scene = _with_scenes(clip, scenes, name)
-    keep_frames(source, window.before + block + window.after)
-    padded = source + source[-1] * (count * block + window.after - length or 1)
-    if window.before:
-        padded = source[0] * window.before + padded
-    _pass(padded)
-    blank = vs.core.std.BlankClip(None, clip.width, clip.height, fmt, count, keep=True)
-    inputs = [blank]
-    if first is not None:
-        inputs.append(first.std.Loop(count))
-    extra = len(inputs)
-    for offset in range(window.before + block + window.after):
-        inputs.append(_pass(padded[offset:].std.SelectEvery(block, 0, modify_duration=False)[:count]))
-
-    def make(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        template = f[0]
-        origin = n * block - window.before  # number of the first frame that was fetched, also before the film's start
-        low, high = window.reach(n, length)
-        frames = {i: f[extra + i - origin] for i in range(low, high)}
-        made: list[vs.VideoFrame] = []
-        with errors_of(name):
-            cuts = [i for i in range(low + 1, high) if starts_scene(i, frames[i - 1].props, frames[i].props)]
-            for span in window.spans(n, length, cuts):
-                made += process([frames[i] for i in range(span.first, span.last)], span.halo, template, span.first)
-        carrier = template.copy()
-        carrier.props["RemasterBlock"] = made
-        if n % _TRIM_EVERY == 0:
-            _give_back()
-        return carrier
-
-    made = blank.std.ModifyFrame(inputs, make)
-    keep_frames(made, _BLOCKS_KEPT)
-    spread = _pass(vs.core.std.Interleave([made] * block, modify_duration=False)[:length])
-    shape = of_format(clip, fmt)
-    return _pass(shape.std.ModifyFrame([spread], lambda n, f: _taken(f.props["RemasterBlock"], n % block)))
-
-
 def of_format(clip: vs.VideoNode, fmt: int) -> vs.VideoNode:
     """A clip of a format with the size, length and rate of `clip`, for a ModifyFrame that makes its frames: `clip`
     itself or a blank one."""
     return clip if clip.format.id == fmt else clip.std.BlankClip(format=fmt, keep=True)
-
-
-def _taken(frames: Any, index: int) -> vs.VideoFrame:
-    """One of the frames that a property holds; where it holds only one, that is what is read."""
-    return frames if isinstance(frames, vs.VideoFrame) else frames[index]
-
-
-def _give_back() -> None:
-    """Return freed memory to the system where the C library is glibc.
-
-    It does not always find a freed frame's memory again for the next, for frames are aligned, and a long clip would
-    slowly fill the memory with holes. Costs about 1 % of the time.
-    """
-    trim = getattr(_LIBC, "malloc_trim", None)
-    if trim is not None:
-        trim(ctypes.c_size_t(0))
-
-
-def keep_frames(clip: vs.VideoNode, frames: int) -> None:
-    """Let the core keep this many frames of a clip, neither fewer nor, as it may by default, many more."""
-    clip.std.SetVideoCache(mode=1, fixedsize=1, maxsize=frames)
-
-
-def _pass(clip: vs.VideoNode) -> vs.VideoNode:
-    """Let the core keep nothing of a clip that only passes frames on: they, and whole blocks, would live on in it."""
-    clip.std.SetVideoCache(mode=0)
-    return clip
-
-
-def _with_scenes(clip: vs.VideoNode, scenes: Scenes, name: str) -> tuple[vs.VideoNode, Callable[[int, Any, Any], bool]]:
-    """A clip to read from, and a function that says whether frame n starts a scene, by n, the properties of the frame
-    before and its own."""
-    if isinstance(scenes, str) and scenes == "detect":
-        return _mark_scenes(clip, name), lambda n, before, own: bool(own[START])
-    if isinstance(scenes, str) and scenes == "props":
-        return clip.std.CopyFrameProps(clip), lambda n, before, own: bool(
-            own.get("_SceneChangePrev", 0) or before.get("_SceneChangeNext", 0)
-        )
-    numbers = [] if scenes is None else whole_numbers(scenes)
-    if numbers is None:
-        raise InputError(f"scenes must be 'detect', 'props', None or a list of frame numbers, got {scenes!r}")
-    starts = frozenset(numbers)
-    return clip.std.CopyFrameProps(clip), lambda n, before, own: n in starts
 
 
 def whole_numbers(values: Any) -> list[int] | None:
@@ -316,44 +196,3 @@ def shifted(clip: vs.VideoNode, offset: int, length: int) -> vs.VideoNode:
     if clip.num_frames < length:
         clip = clip + clip[-1] * (length - clip.num_frames)
     return clip[:length]
-
-
-def _mark_scenes(clip: vs.VideoNode, name: str) -> vs.VideoNode:
-    """The clip with `START` and `NUMBER` on every frame; between frames that a filter before has marked one after the
-    other its finding stands."""
-    length = clip.num_frames
-    blank = vs.core.std.BlankClip(None, WIDTH, HEIGHT, vs.GRAYS, length, keep=True)
-    dot = vs.core.std.BlankClip(None, 1, 1, vs.GRAY8, length, keep=True)
-
-    def shrink(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        out = f[0].copy()
-        with errors_of(name):
-            np.copyto(np.asarray(out[0]), thumbnail(luma_of(f[1])).numpy())
-        for mark in (START, NUMBER):
-            if mark in f[1].props:
-                out.props[mark] = f[1].props[mark]
-        return out
-
-    def decide(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        out, thumbs = f[0].copy(), f[1:]
-        own, before = thumbs[BEFORE].props, thumbs[BEFORE - 1].props
-        if n == 0:
-            found = True
-        elif START in own and isinstance(before.get(NUMBER), int) and own.get(NUMBER) == before[NUMBER] + 1:
-            found = bool(own[START])
-        else:
-            near = range(max(0, n - BEFORE), min(length, n + AFTER + 1))
-            pictures = np.stack([np.asarray(thumbs[i - n + BEFORE][0]) for i in near])
-            found = is_cut(torch.from_numpy(pictures), min(n, BEFORE))
-        out.props[START] = int(found)
-        return out
-
-    def mark(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        out = f[0].copy()
-        out.props[START], out.props[NUMBER] = f[1].props[START], n
-        return out
-
-    thumbs = blank.std.ModifyFrame([blank, clip], shrink)
-    keep_frames(thumbs, BEFORE + AFTER + 1 + 2 * _MARGIN)
-    decided = dot.std.ModifyFrame([dot, *(shifted(thumbs, k, length) for k in range(-BEFORE, AFTER + 1))], decide)
-    return clip.std.ModifyFrame([clip, decided], mark)

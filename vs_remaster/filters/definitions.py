@@ -13,14 +13,24 @@ from dataclasses import replace
 
 import torch
 
+from ..color.matrices import H273_MATRICES
+from ..color.samples import Samples, colorless, decode, decode_chroma, decode_rgb, encode
+from ..errors import InputError
+from ..models.attention import Memory
+from ..models.layers import Halo
+from ..references.reference import Reference, load_references
+from ..references.rules import settle
+from ..remaster.colorizer import Colorizer
+from ..remaster.merging import merge_lab as merge_tensors
+from ..remaster.merging import repair_chroma
+from ..remaster.options import ColorizeOptions, RestoreOptions, check_weight
+from ..remaster.restorer import Restorer
+from .blocks import blocks, keep_frames
 from .clips import (
-    Scenes,
-    blocks,
     check_clip,
     describe,
     errors_of,
     frame_with,
-    keep_frames,
     luma_of,
     of_format,
     planes_of,
@@ -30,18 +40,7 @@ from .clips import (
     vs,
     whole_numbers,
 )
-from .color.matrices import H273_MATRICES
-from .color.samples import Samples, colorless, decode, decode_chroma, decode_rgb, encode
-from .errors import InputError
-from .models.attention import Memory
-from .models.layers import Halo
-from .references.reference import Reference, load_references
-from .references.rules import settle
-from .remaster.colorizer import Colorizer
-from .remaster.merging import merge_lab as merge_tensors
-from .remaster.merging import repair_chroma
-from .remaster.options import ColorizeOptions, RestoreOptions, check_weight
-from .remaster.restorer import Restorer
+from .scene_marks import Scenes
 
 _RESTORE, _COLORIZE = RestoreOptions(), ColorizeOptions()
 _MOST_REFERENCES = 1000  # of a clip: more is a film, not a choice of frames
