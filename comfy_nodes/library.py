@@ -6,7 +6,7 @@ those of the other.
 """
 
 if "." in __package__:
-    from ..vs_remaster import coverage, engines, errors, pick, remaster, weights
+    from ..vs_remaster import engines, errors, remaster, weights
     from ..vs_remaster.color import matrices as color
     from ..vs_remaster.color import samples
     from ..vs_remaster.film import remastering as job
@@ -15,10 +15,12 @@ if "." in __package__:
     from ..vs_remaster.output import writer as encode
     from ..vs_remaster.references import reference as references
     from ..vs_remaster.remaster import pipeline, scenes
+    from ..vs_remaster.stills import coverage
+    from ..vs_remaster.stills import sharpness as pick
     from ..vs_remaster.video import planes
     from ..vs_remaster.video import reader as video
 else:
-    from vs_remaster import coverage, engines, errors, pick, remaster, weights
+    from vs_remaster import engines, errors, remaster, weights
     from vs_remaster.color import matrices as color
     from vs_remaster.color import samples
     from vs_remaster.film import remastering as job
@@ -27,6 +29,8 @@ else:
     from vs_remaster.output import writer as encode
     from vs_remaster.references import reference as references
     from vs_remaster.remaster import pipeline, scenes
+    from vs_remaster.stills import coverage
+    from vs_remaster.stills import sharpness as pick
     from vs_remaster.video import planes
     from vs_remaster.video import reader as video
 

@@ -27,12 +27,12 @@ from export.cases import Source, covering, read_clip
 from export.methods import to_rgb
 from export.report import progress, table
 from vs_remaster import color
-from vs_remaster.coverage import cover, describe
 from vs_remaster.errors import RemasterError
 from vs_remaster.references.reference import Reference
 from vs_remaster.references.rules import settle
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions
+from vs_remaster.stills.coverage import cover, describe
 from vs_remaster.system.process import take_over
 
 _ASPECT = 4 / 3

@@ -11,16 +11,16 @@ import cv2
 import numpy as np
 import pytest
 
-from vs_remaster import aligning
-from vs_remaster.aligning import align_references
-from vs_remaster.alignment import Alignment, align
 from vs_remaster.cli import main
 from vs_remaster.errors import InputError
-from vs_remaster.fingerprints import Fingerprints, Geometry, picture_area
 from vs_remaster.references.manifest import NAME, read_manifest
 from vs_remaster.references.reference import load_references
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions
+from vs_remaster.stills import copies as aligning
+from vs_remaster.stills.alignment import Alignment, align
+from vs_remaster.stills.copies import align_references
+from vs_remaster.stills.fingerprints import Fingerprints, Geometry, picture_area
 
 SIZE = (160, 120)
 SHOTS = (60, 45, 80, 37, 52, 90)
@@ -138,7 +138,7 @@ def test_coarse_steps_lead_to_the_same_frames(film, monkeypatch):
     """Films of more frames than the first search looks at."""
     shows, there = retimed(len(film), 25 / 24)
     ours, theirs = prints(film), prints([degraded(film[n]) if n >= 0 else texture(500, 160)[:128] for n in shows])
-    monkeypatch.setattr("vs_remaster.alignment._ANCHORS", 64)
+    monkeypatch.setattr("vs_remaster.stills.alignment._ANCHORS", 64)
     found = align(ours, theirs)
     assert (errors(found, shows)[there] <= 1).mean() > 0.97 and (found.frames[~there] < 0).all()
 

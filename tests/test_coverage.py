@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vs_remaster import coverage
 from vs_remaster.cli import main
-from vs_remaster.contact import SHEET
-from vs_remaster.coverage import Described, cover, describe, nearness
 from vs_remaster.errors import InputError
-from vs_remaster.pick import Survey
-from vs_remaster.picking import pick_references
 from vs_remaster.references.manifest import NAME, Entry, Manifest, read_manifest, write_manifest
 from vs_remaster.references.reference import load_references
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.remaster.restorer import Restorer
+from vs_remaster.stills import coverage
+from vs_remaster.stills.contact_sheet import SHEET
+from vs_remaster.stills.coverage import Described, cover, describe, nearness
+from vs_remaster.stills.picking import pick_references
+from vs_remaster.stills.sharpness import Survey
 
 CPU = {"device": "cpu", "precision": "fp32"}
 

@@ -20,7 +20,6 @@ import torch
 
 from tests.job_films import FAST, heard_and_seen, run_and_kill, write_film, write_reference, write_references
 from vs_remaster import cli
-from vs_remaster.aligning import _stamp as stamp_of_film
 from vs_remaster.errors import InputError
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.film.shares import SharesFile
@@ -40,6 +39,7 @@ from vs_remaster.output.pictures import PictureWriter
 from vs_remaster.references.reference import Reference, load_references
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.remaster.window import Window
+from vs_remaster.stills.copies import _stamp as stamp_of_film
 from vs_remaster.video.reader import VideoReader
 
 RESTORE = RestoreOptions(device="cpu", model="fast")

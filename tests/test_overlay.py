@@ -14,11 +14,11 @@ from tests.test_attending import BLUE, CPU, RED, film, gray, painted
 from vs_remaster.cli import main
 from vs_remaster.errors import InputError
 from vs_remaster.film.shots import find_shots, settle_for_film
-from vs_remaster.overlay import hue, reference_row, tinted
 from vs_remaster.references.reference import Reference
 from vs_remaster.references.rules import settle
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions
+from vs_remaster.stills.overlays import hue, reference_row, tinted
 
 
 def test_places_have_the_hue_of_their_reference_and_keep_their_light():

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from vs_remaster.errors import InputError
-from vs_remaster.pick import Survey, choose, sharpness, survey
+from vs_remaster.stills.sharpness import Survey, choose, sharpness, survey
 
 
 def picture(seed: int, height: int = 96, width: int = 128) -> torch.Tensor:

@@ -282,12 +282,12 @@ def _output_options(arguments: argparse.Namespace) -> Any:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from .aligning import is_film
     from .film.remastering import remaster_film
     from .film.shares import SharesFile
     from .jobs.commands import job_options
     from .jobs.run import needs_job, remaster_job
     from .report.command import check_folder, make_report
+    from .stills.copies import is_film
     from .system.files import check_replaceable
 
     options, write = job_options(arguments), _output_options(arguments)
@@ -344,10 +344,10 @@ def _work(
 ) -> dict[str, Any]:
     """What `run` and `pipe` do to a film; references that are films are laid beside one on disk only, see
     `film_references`."""
-    from .aligning import film_references
     from .references.reference import load_references
     from .remaster.options import ColorizeOptions, RestoreOptions
     from .remaster.scenes import parse_cuts
+    from .stills.copies import film_references
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
     restore = RestoreOptions(

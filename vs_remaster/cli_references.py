@@ -95,10 +95,10 @@ def _add_how(parser: argparse.ArgumentParser, defaults: Any) -> None:
 
 def _pick(arguments: argparse.Namespace) -> None:
     from .cli import _model
-    from .contact import SHEET
-    from .picking import pick_references
     from .progress import Progress
     from .remaster.options import ColorizeOptions, RestoreOptions
+    from .stills.contact_sheet import SHEET
+    from .stills.picking import pick_references
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
     restore = RestoreOptions(model=_model(arguments.model, "restorer"), strength=arguments.strength, **how)
@@ -123,11 +123,11 @@ def _pick(arguments: argparse.Namespace) -> None:
 
 
 def _align(arguments: argparse.Namespace) -> None:
-    from .aligning import align_references
     from .cli import _model
     from .errors import InputError
     from .progress import Progress
     from .remaster.options import ColorizeOptions
+    from .stills.copies import align_references
 
     amount = {name: getattr(arguments, name) for name in ("count", "every", "coverage")}
     for name, value in amount.items():
@@ -152,10 +152,10 @@ def _align(arguments: argparse.Namespace) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from .aligning import film_references
     from .cli import _model
-    from .picking import show_shares
     from .remaster.options import ColorizeOptions
+    from .stills.copies import film_references
+    from .stills.shares import show_shares
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
     options = ColorizeOptions(model=_model(arguments.model, "colorizer"), lines=arguments.color_lines, **how)

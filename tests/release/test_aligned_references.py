@@ -15,11 +15,11 @@ from export import metrics
 from export.cases import covering, read_clip
 from export.methods import to_rgb
 from export.references import Film, evenly, score
-from vs_remaster.aligning import align_references
 from vs_remaster.references.reference import load_references
 from vs_remaster.references.rules import settle
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions
+from vs_remaster.stills.copies import align_references
 
 HEIGHT, WIDTH, FRAMES = 144, 192, 16
 

@@ -84,12 +84,12 @@ def make_report(
         InputError: films that cannot be read, or differ in size or length; a job that is not finished; a folder that is
             there; no space left.
     """
-    from ..aligning import film_references
     from ..film.shots import settle_for_film
     from ..jobs.folder import JobFolder
     from ..jobs.made import MadeFilm, is_job
     from ..references.reference import Reference
     from ..remaster.options import ColorizeOptions
+    from ..stills.copies import film_references
     from ..video.reader import VideoReader
     from .facts import collect
     from .page import make_page

@@ -17,9 +17,9 @@ from typing import Any
 from ..errors import InputError
 from ..film.frames import decode_frame
 from ..jobs.made import MadeFilm
-from ..pick import sharpness
 from ..references.reference import Reference
 from ..remaster.scenes import CutDetector
+from ..stills.sharpness import sharpness
 from ..version import __version__
 from ..video.info import VideoInfo
 from ..video.planes import Frame

@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .errors import InputError
-from .references.manifest import NAME
-from .references.reference import pictures_in
-from .system.files import Part, check_no_link, write_whole
+from ..errors import InputError
+from ..references.manifest import NAME
+from ..references.reference import pictures_in
+from ..system.files import Part, check_no_link, write_whole
 
 SHEET = Path("sheet", "contact-sheet.png")
 """Where the contact sheet lies: in a folder of its own, or it would be taken for a reference."""

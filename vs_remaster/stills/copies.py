@@ -17,20 +17,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..color.samples import decode_rgb
+from ..errors import InputError
+from ..references.manifest import NAME, Entry, Manifest, Origin, check_weight, write_manifest
+from ..references.reference import FILM_EXTENSIONS, Reference, load_references
+from ..remaster.colorizer import Colorizer
+from ..remaster.options import ColorizeOptions
+from ..system.files import write_whole
+from ..system.texts import parse_json, read_bytes
+from ..video.folder import files_of
+from ..video.reader import VideoReader
 from .alignment import Alignment, align
-from .color.samples import decode_rgb
-from .contact import SHEET, check_new, filled, make_folder, put, sheet, tile
+from .contact_sheet import SHEET, check_new, filled, make_folder, put, sheet, tile
 from .coverage import Described, check_amount, cover, cover_shots, describe, stand_ins
-from .errors import InputError
 from .fingerprints import Area, Fingerprints, colourfulness, luma_of, picture_area
-from .references.manifest import NAME, Entry, Manifest, Origin, check_weight, write_manifest
-from .references.reference import FILM_EXTENSIONS, Reference, load_references
-from .remaster.colorizer import Colorizer
-from .remaster.options import ColorizeOptions
-from .system.files import write_whole
-from .system.texts import parse_json, read_bytes
-from .video.folder import files_of
-from .video.reader import VideoReader
 
 log = logging.getLogger(__name__)
 

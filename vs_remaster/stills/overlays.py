@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import InputError
-from .references.reference import Reference
+from ..errors import InputError
+from ..references.reference import Reference
 
 _GOLDEN = (math.sqrt(5) - 1) / 2  # steps round the circle of hues by this part never come close to an earlier one
 _TINT = 0.6  # of a place whose colour is known for certain

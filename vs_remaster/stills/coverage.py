@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .errors import InputError
-from .pick import EDGE, Survey, sharpness, steady
-from .remaster.colorizer import Colorizer
-from .remaster.scenes import CutDetector
+from ..errors import InputError
+from ..remaster.colorizer import Colorizer
+from ..remaster.scenes import CutDetector
+from .sharpness import EDGE, Survey, sharpness, steady
 
 LINES = 192
 """Height at which frames are compared."""

@@ -14,8 +14,8 @@ from itertools import pairwise
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import InputError
-from .remaster.scenes import CutDetector
+from ..errors import InputError
+from ..remaster.scenes import CutDetector
 
 _LINES = 256  # grain is averaged away at this height, blur is not
 _LIMIT = 0.1  # of the Laplacian, in parts of white: a speck or a scratch counts no more than an edge of the scene

@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 from torch import Tensor
 
-from .errors import InputError
+from ..errors import InputError
 from .fingerprints import Fingerprints, Geometry, details, find_geometry
 
 _ANCHORS = 4096  # frames of the first search

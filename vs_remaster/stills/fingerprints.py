@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .color.matrices import code_range
-from .color.samples import decode_luma
-from .video.info import VideoInfo
-from .video.reader import VideoReader
+from ..color.matrices import code_range
+from ..color.samples import decode_luma
+from ..video.info import VideoInfo
+from ..video.reader import VideoReader
 
 ROWS, COLUMNS = 24, 32
 

@@ -1,0 +1,9 @@
+"""Where references come from: frames that are picked, coloured copies that are aligned, contact sheets."""
+
+from __future__ import annotations
+
+from .copies import align_references, film_references
+from .picking import pick_references
+from .shares import show_shares
+
+__all__ = ["align_references", "film_references", "pick_references", "show_shares"]
