@@ -23,11 +23,11 @@ vs = pytest.importorskip("vapoursynth", reason="needs VapourSynth: pip install '
 
 import vs_remaster  # noqa: E402
 from vs_remaster.color.matrices import fit_gamut, rgb_to_ycbcr  # noqa: E402
-from vs_remaster.film.merging import merge_films
-from vs_remaster.film.remastering import remaster_film
+from vs_remaster.film.merging import merge_films  # noqa: E402
+from vs_remaster.film.remastering import remaster_film  # noqa: E402
 from vs_remaster.film.writing import OutputOptions  # noqa: E402
 from vs_remaster.filters import clips  # noqa: E402
-from vs_remaster.filters import definitions as filters
+from vs_remaster.filters import definitions as filters  # noqa: E402
 from vs_remaster.references.manifest import NAME, Entry, Manifest, write_manifest  # noqa: E402
 from vs_remaster.references.reference import load_references  # noqa: E402
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions  # noqa: E402

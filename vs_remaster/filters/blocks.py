@@ -1,4 +1,11 @@
-"""Block clips: frames that are computed together, once, and handed out in any order."""
+"""Results made block by block, without any state between calls.
+
+A network makes a block of frames at once. A *block clip* has one frame for each block; its callback is handed every
+frame the block depends on (the core fetches them, so nothing waits for a frame inside a callback), computes the block
+and hangs the results on its frame as a property. Another callback takes them out one by one. Frame n is therefore a
+pure function of the clip and n, whatever is asked for and in whatever order; what is kept and for how long is the
+core's business, within bounds set here.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +14,15 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import vapoursynth as vs
+
 from ..models.layers import Halo
 from ..remaster.window import Window
-from .clips import errors_of, of_format
-from .scene_marks import Scenes, _with_scenes
+from .clips import errors_of, keep_frames, of_format
+from .scene_marks import Scenes, with_scenes
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-
 _TRIM_EVERY = 4  # blocks
-
 _BLOCKS_KEPT = 3  # a filter that follows asks for frames of as many at once
 
 
@@ -48,7 +55,7 @@ def blocks(
     """
     length, block = clip.num_frames, window.block
     count = -(-length // block)
-    source, starts_scene = _with_scenes(clip, scenes, name)
+    source, starts_scene = with_scenes(clip, scenes, name)
     keep_frames(source, window.before + block + window.after)
     padded = source + source[-1] * (count * block + window.after - length or 1)
     if window.before:
@@ -99,11 +106,6 @@ def _give_back() -> None:
     trim = getattr(_LIBC, "malloc_trim", None)
     if trim is not None:
         trim(ctypes.c_size_t(0))
-
-
-def keep_frames(clip: vs.VideoNode, frames: int) -> None:
-    """Let the core keep this many frames of a clip, neither fewer nor, as it may by default, many more."""
-    clip.std.SetVideoCache(mode=1, fixedsize=1, maxsize=frames)
 
 
 def _pass(clip: vs.VideoNode) -> vs.VideoNode:

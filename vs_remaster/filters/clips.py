@@ -1,11 +1,4 @@
-"""VapourSynth clips: what their frames mean, and results made block by block without any state between calls.
-
-A network makes a block of frames at once. A *block clip* has one frame for each block; its callback is handed every
-frame the block depends on (the core fetches them, so nothing waits for a frame inside a callback), computes the block
-and hangs the results on its frame as a property. Another callback takes them out one by one. Frame n is therefore a
-pure function of the clip and n, whatever is asked for and in whatever order; what is kept and for how long is the
-core's business, within bounds set here.
-"""
+"""VapourSynth clips and frames: what their samples mean, and frames made of planes."""
 
 from __future__ import annotations
 
@@ -16,26 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+import vapoursynth as vs
 
 from ..color.chroma import SITINGS
 from ..color.matrices import guess_matrix, h273_code, h273_matrix
 from ..color.samples import Samples, decode_luma
 from ..errors import InputError, RemasterError, UnsupportedError
-
-try:
-    import vapoursynth as vs
-except ImportError as error:
-    raise ImportError(
-        "restore, colorize and merge_lab are VapourSynth filters, and VapourSynth is not installed: "
-        "pip install 'vs-remaster[vapoursynth]'; on tensors use vs_remaster.remaster"
-    ) from error
-
-"""Where scenes begin: found by the filter, given by other filters' `_SceneChangePrev` and `_SceneChangeNext`, nowhere,
-or frame numbers."""
-
-
-"""Properties that `detect` leaves on frames for the filters that follow: 1 where a scene starts, and the frame's number
-at that time, which tells whether it still follows the frame before it."""
 
 _FAMILIES = {vs.GRAY: "gray", vs.YUV: "yuv", vs.RGB: "rgb"}
 
@@ -173,6 +152,11 @@ def of_format(clip: vs.VideoNode, fmt: int) -> vs.VideoNode:
     """A clip of a format with the size, length and rate of `clip`, for a ModifyFrame that makes its frames: `clip`
     itself or a blank one."""
     return clip if clip.format.id == fmt else clip.std.BlankClip(format=fmt, keep=True)
+
+
+def keep_frames(clip: vs.VideoNode, frames: int) -> None:
+    """Let the core keep this many frames of a clip, neither fewer nor, as it may by default, many more."""
+    clip.std.SetVideoCache(mode=1, fixedsize=1, maxsize=frames)
 
 
 def whole_numbers(values: Any) -> list[int] | None:

@@ -1,4 +1,4 @@
-"""Marks the first frame of every scene in a clip's frame properties."""
+"""Where the scenes of a clip begin, as frame properties say or as is found."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import vapoursynth as vs
 
 from ..errors import InputError
 from ..remaster.scenes import AFTER, BEFORE, HEIGHT, WIDTH, is_cut, thumbnail
-from .blocks import keep_frames
-from .clips import errors_of, luma_of, shifted, whole_numbers
+from .clips import errors_of, keep_frames, luma_of, shifted, whole_numbers
 
 Scenes = Literal["detect", "props"] | None | Sequence[int]
+"""Where scenes begin: found by the filter, given by other filters' `_SceneChangePrev` and `_SceneChangeNext`, nowhere,
+or frame numbers."""
 
 START, NUMBER = "RemasterSceneStart", "RemasterSceneFrame"
+"""Properties that `detect` leaves on frames for the filters that follow: 1 where a scene starts, and the frame's number
+at that time, which tells whether it still follows the frame before it."""
 
 _MARGIN = 16  # thumbnails kept beyond what one frame needs
 
 
-def _with_scenes(clip: vs.VideoNode, scenes: Scenes, name: str) -> tuple[vs.VideoNode, Callable[[int, Any, Any], bool]]:
+def with_scenes(clip: vs.VideoNode, scenes: Scenes, name: str) -> tuple[vs.VideoNode, Callable[[int, Any, Any], bool]]:
     """A clip to read from, and a function that says whether frame n starts a scene, by n, the properties of the frame
     before and its own."""
     if isinstance(scenes, str) and scenes == "detect":
