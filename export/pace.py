@@ -14,10 +14,10 @@ from typing import Any
 
 from vs_remaster.errors import InputError
 from vs_remaster.film.writing import OutputOptions
-from vs_remaster.jobs.commands import status_of
+from vs_remaster.jobs.making.watch import Nobody
 from vs_remaster.jobs.options import Chunks, JobOptions
 from vs_remaster.jobs.run import remaster_job
-from vs_remaster.jobs.watch import Nobody
+from vs_remaster.jobs.status import status_of
 from vs_remaster.output.codecs import codec_info
 from vs_remaster.remaster.options import RestoreOptions
 

@@ -34,7 +34,7 @@ from vs_remaster import ColorizeOptions, Colorizer, Reference, RestoreOptions, R
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs import run as film_jobs
-from vs_remaster.jobs.maker import ChunkMaker
+from vs_remaster.jobs.making.maker import ChunkMaker
 from vs_remaster.remaster.merging import repair_chroma
 
 

@@ -24,11 +24,11 @@ from vs_remaster.errors import InputError
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.film.shares import SharesFile
 from vs_remaster.film.writing import OutputOptions
-from vs_remaster.jobs import cluster
-from vs_remaster.jobs.cursor import Cursor
 from vs_remaster.jobs.folder import JobFolder
 from vs_remaster.jobs.identity import digest, fingerprint, together
 from vs_remaster.jobs.looks import ShotLooks
+from vs_remaster.jobs.making import cluster
+from vs_remaster.jobs.making.cursor import Cursor
 from vs_remaster.jobs.options import JobOptions
 from vs_remaster.jobs.plan import chunk_table
 from vs_remaster.jobs.run import remaster_job

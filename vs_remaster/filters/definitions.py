@@ -25,12 +25,13 @@ from ..remaster.merging import merge_lab as merge_tensors
 from ..remaster.merging import repair_chroma
 from ..remaster.options import ColorizeOptions, RestoreOptions, check_weight
 from ..remaster.restorer import Restorer
-from .blocks import blocks, keep_frames
+from .blocks import blocks
 from .clips import (
     check_clip,
     describe,
     errors_of,
     frame_with,
+    keep_frames,
     luma_of,
     of_format,
     planes_of,

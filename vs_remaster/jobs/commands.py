@@ -6,17 +6,14 @@ import argparse
 import json
 import logging
 import sys
-from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..output.codecs import codec_info
 from ..rates import named_path
 from ..system.sizes import size_text
-from .folder import JobFolder
 from .options import CHUNKS
-from .plan import CHUNK_FRAMES, Chunk
-from .survey import Survey
+from .plan import CHUNK_FRAMES
+from .status import _told, chunks_of, opened
 
 log = logging.getLogger(__name__)
 
@@ -86,26 +83,6 @@ def add_commands(commands: Any) -> None:
     redo.add_argument("--shot", type=int, nargs="+", required=True, metavar="N", help="their numbers, as in shots.toml")
 
 
-def opened(path: Path) -> tuple[JobFolder, dict[str, Any], Survey]:
-    """A job folder and its plan.
-
-    Raises:
-        InputError: it is none, or it has no plan yet.
-    """
-    folder = JobFolder(path)
-    plan = folder.read_plan()
-    if plan is None:
-        raise InputError(f"{path} holds no job: give the folder, such as film.mkv.job")
-    return folder, plan, Survey.from_json(plan["survey"])
-
-
-def chunks_of(plan: dict[str, Any]) -> list[Chunk]:
-    """The chunks by their frames only: what else they depend on is known when the job runs."""
-    encode = plan["job"].get("encode")
-    suffix = codec_info(encode["codec"]).chunk_suffix if encode else Chunk.suffix
-    return [Chunk(first, last, (), "", suffix) for first, last in plan["chunks"]]
-
-
 def _status(arguments: argparse.Namespace) -> None:
     folder, plan, survey = opened(arguments.folder)
     told = _told(folder, plan, survey)
@@ -128,45 +105,8 @@ def _status(arguments: argparse.Namespace) -> None:
     log.info("%s", f"at work: {told['worker']}" if told["worker"] else "nobody is at work: run its command to go on")
 
 
-def status_of(path: Path) -> dict[str, Any]:
-    """What `status --json` says of a job folder.
-
-    Raises:
-        InputError: it is none, or it has no plan yet.
-    """
-    return _told(*opened(path))
-
-
-def _told(folder: JobFolder, plan: dict[str, Any], survey: Survey) -> dict[str, Any]:
-    from .chunks import file_of, record_of
-    from .tally import bytes_a_frame
-
-    chunks = chunks_of(plan)
-    there = [chunk for chunk in chunks if record_of(folder.chunks, chunk).exists()]
-    files = [file_of(folder.chunks, chunk) for chunk in there]
-    used = sum(file.stat().st_size for file in files if file.exists())
-    done, total = sum(chunk.frames for chunk in there), survey.end - survey.start
-    encode = plan["job"].get("encode")
-    guess = bytes_a_frame(plan["frame_bytes"], "final" if encode else "lossless", encode["codec"] if encode else "ffv1")
-    each = used / done if done else guess
-    kinds = [shot.looks.kind for shot in survey.shots]
-    return {
-        "film": plan["source"],
-        "done": done,
-        "total": total,
-        "chunks_done": len(there),
-        "chunks": len(chunks),
-        "kept": "final" if encode else "lossless",
-        "disk_used": used,
-        "disk_needed": round((total - done) * each),
-        "shots": {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
-        "duplicates": sum(shot.looks.duplicates for shot in survey.shots),
-        "worker": folder.worker(),
-    }
-
-
 def _redo(arguments: argparse.Namespace) -> None:
-    from .chunks import forget
+    from .making.chunks import forget
 
     folder, plan, survey = opened(arguments.folder)
     wrong = [number for number in arguments.shot if not 1 <= number <= len(survey.shots)]

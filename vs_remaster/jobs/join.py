@@ -14,8 +14,8 @@ from ..film.shares import SharesFile
 from ..output.writer import JoinedWriter
 from ..system.files import Atomic
 from ..video.planes import Frame
-from .chunks import DamagedChunk, Record, read_chunk
-from .final import check_headers, read_packets, reorder_of
+from .making.chunks import DamagedChunk, Record, read_chunk
+from .making.final import check_headers, read_packets, reorder_of
 from .plan import Chunk, Work
 
 log = logging.getLogger(__name__)

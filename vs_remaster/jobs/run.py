@@ -32,11 +32,13 @@ from ..system.files import check_replaceable, reserved, write_whole
 from ..system.texts import read_text
 from ..video.planes import Frame
 from ..video.reader import VideoReader
-from .chunks import Record, damaged_chunk, finished, forget, packets_of
 from .folder import DamagedPlan, JobFolder
 from .identity import compare, computation, fingerprint
 from .join import Joiner, MadeOtherwise
-from .maker import ChunkMaker
+from .making.chunks import Record, damaged_chunk, finished, forget, packets_of
+from .making.maker import ChunkMaker
+from .making.tally import Tally, bytes_a_frame, disk_text
+from .making.watch import Watch, nobody
 from .options import Chunks, JobOptions
 from .plan import (
     Chunk,
@@ -54,8 +56,6 @@ from .plan import (
 )
 from .shots import parse_shots, shots_toml
 from .survey import Survey, survey_film
-from .tally import Tally, bytes_a_frame, disk_text
-from .watch import Watch, nobody
 
 log = logging.getLogger(__name__)
 
@@ -374,11 +374,11 @@ class _Job:
         for chunk in todo:
             forget(self.folder.chunks, chunk)
         if options.ray is not None:
-            from .cluster import make_on_ray
+            from .making.cluster import make_on_ray
 
             make_on_ray(options.ray, options.workers, self._work, todo, tally, check, stream=options.ray_stream)
         elif (options.workers or 1) > 1:
-            from .workers import make_in_processes
+            from .making.workers import make_in_processes
 
             make_in_processes(options.workers, self._work, todo, tally, check)
         else:

@@ -86,7 +86,7 @@ def make_report(
     """
     from ..film.shots import settle_for_film
     from ..jobs.folder import JobFolder
-    from ..jobs.made import MadeFilm, is_job
+    from ..jobs.result import MadeFilm, is_job
     from ..references.reference import Reference
     from ..remaster.options import ColorizeOptions
     from ..stills.copies import film_references

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..film.frames import decode_frame
-from ..jobs.made import MadeFilm
+from ..jobs.result import MadeFilm
 from ..references.reference import Reference
 from ..remaster.scenes import CutDetector
 from ..stills.sharpness import sharpness

@@ -15,12 +15,12 @@ from typing import Any
 import av
 import numpy as np
 
-from ..errors import RemasterError, UnsupportedError
-from ..output.formats import OutputFormat
-from ..output.writer import IN_ORDER, JoinedWriter
-from ..video.info import VideoInfo
+from ...errors import RemasterError, UnsupportedError
+from ...output.formats import OutputFormat
+from ...output.writer import IN_ORDER, JoinedWriter
+from ...video.info import VideoInfo
+from ..plan import Chunk, Coding
 from .chunks import ChunkWriter, Record, damaged_chunk, file_of, forget, packets_of
-from .plan import Chunk, Coding
 
 
 class FinalChunkWriter(ChunkWriter):

@@ -9,17 +9,17 @@ from types import TracebackType
 
 import torch
 
-from ..film.remastering import remaster_frames
-from ..film.shares import shares_of
-from ..remaster.colorizer import Colorizer
-from ..remaster.options import ColorizeOptions, RestoreOptions
-from ..remaster.pipeline import Picture, RemasterPipeline
-from ..remaster.restorer import Restorer
-from ..video.planes import Frame
+from ...film.remastering import remaster_frames
+from ...film.shares import shares_of
+from ...remaster.colorizer import Colorizer
+from ...remaster.options import ColorizeOptions, RestoreOptions
+from ...remaster.pipeline import Picture, RemasterPipeline
+from ...remaster.restorer import Restorer
+from ...video.planes import Frame
+from ..plan import Chunk, Segment, Work
 from .chunks import ChunkWriter, Record
 from .cursor import Cursor
 from .final import FinalChunkWriter
-from .plan import Chunk, Segment, Work
 
 _PIPELINES = 4  # kept with their encoded references
 

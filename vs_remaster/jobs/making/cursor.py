@@ -16,10 +16,10 @@ from types import TracebackType
 
 import numpy as np
 
-from ..errors import InputError
-from ..video.planes import Frame
-from ..video.reader import VideoReader
-from .survey import Survey, checksum
+from ...errors import InputError
+from ...video.planes import Frame
+from ...video.reader import VideoReader
+from ..survey import Survey, checksum
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..output.codecs import codec_info
-from ..system.sizes import size_text
+from ...output.codecs import codec_info
+from ...system.sizes import size_text
+from ..options import Chunks
+from ..plan import Chunk
 from .chunks import Record
-from .options import Chunks
-from .plan import Chunk
 from .watch import Watch
 
 Done = Mapping[Chunk, Record]

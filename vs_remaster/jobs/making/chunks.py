@@ -14,16 +14,16 @@ from typing import Any
 import av
 import numpy as np
 
-from ..errors import InputError, RemasterError
-from ..output.formats import OutputFormat
-from ..system.files import Atomic, named_errors, new_part, settle, write_whole
-from ..system.texts import read_bytes
-from ..video.containers import media_url
-from ..video.info import VideoInfo
-from ..video.planes import frame_of, planes_of
-from .plan import Chunk
-from .seal import sealed, unsealed
-from .survey import checksum
+from ...errors import InputError, RemasterError
+from ...output.formats import OutputFormat
+from ...system.files import Atomic, named_errors, new_part, settle, write_whole
+from ...system.texts import read_bytes
+from ...video.containers import media_url
+from ...video.info import VideoInfo
+from ...video.planes import frame_of, planes_of
+from ..plan import Chunk
+from ..seal import sealed, unsealed
+from ..survey import checksum
 
 Shares = Sequence[tuple[int, float]] | None
 

@@ -23,12 +23,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import RemasterError, UnsupportedError
-from ..system.process import take_over
-from ..video.folder import files_of
+from ...errors import RemasterError, UnsupportedError
+from ...system.process import take_over
+from ...video.folder import files_of
+from ..plan import Chunk, Work
 from .chunks import Record, file_of, take_chunk
 from .maker import ChunkMaker
-from .plan import Chunk, Work
 from .tally import Tally
 
 log = logging.getLogger(__name__)

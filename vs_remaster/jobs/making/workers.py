@@ -18,11 +18,11 @@ from multiprocessing.connection import wait as wait_for
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from ..errors import RemasterError
-from ..system.process import take_over
+from ...errors import RemasterError
+from ...system.process import take_over
+from ..plan import Chunk, Work
 from .chunks import Record, finished
 from .maker import ChunkMaker
-from .plan import Chunk, Work
 from .tally import Tally
 
 log = logging.getLogger(__name__)
