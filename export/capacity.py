@@ -23,7 +23,7 @@ from export.measurement import FILM, machine
 from export.pace import Pace, kept_in, measure
 from export.report import progress, table
 from vs_remaster.errors import InputError, RemasterError
-from vs_remaster.jobs.options import CHUNKS
+from vs_remaster.jobs.planning.options import CHUNKS
 from vs_remaster.output.codecs import CODECS
 from vs_remaster.system.process import take_over
 from vs_remaster.system.sizes import size_text

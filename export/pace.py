@@ -15,7 +15,7 @@ from typing import Any
 from vs_remaster.errors import InputError
 from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs.making.watch import Nobody
-from vs_remaster.jobs.options import Chunks, JobOptions
+from vs_remaster.jobs.planning.options import Chunks, JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.status import status_of
 from vs_remaster.output.codecs import codec_info

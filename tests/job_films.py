@@ -126,8 +126,8 @@ def heard_and_seen(path: Path) -> tuple[list[Any], list[Any]]:
 
 # What is killed: a function that is called in that part of the work, and whether before or after it has worked.
 PLACES = {
-    "survey": ("vs_remaster.jobs.survey", "checksum", "before"),
-    "plan": ("vs_remaster.jobs.folder", "JobFolder.write_plan", "after"),
+    "survey": ("vs_remaster.jobs.planning.survey", "checksum", "before"),
+    "plan": ("vs_remaster.jobs.planning.folder", "JobFolder.write_plan", "after"),
     "decode": ("vs_remaster.jobs.making.cursor", "Cursor._read", "before"),
     "network": ("vs_remaster.remaster", "Restorer.process", "after"),
     "chunk": ("vs_remaster.jobs.making.chunks", "ChunkWriter.write", "after"),
@@ -141,9 +141,9 @@ PLACES = {
     "ended": ("vs_remaster.output.writer", "VideoWriter.close", "after"),
     "pictures": ("vs_remaster.video.folder", "PictureWriter.close", "after"),
     "shares": ("vs_remaster.film.shares", "SharesFile.__exit__", "after"),
-    "removal": ("vs_remaster.jobs.folder", "JobFolder.remove", "before"),
+    "removal": ("vs_remaster.jobs.planning.folder", "JobFolder.remove", "before"),
     "removing": ("shutil", "rmtree", "after"),
-    "removed": ("vs_remaster.jobs.folder", "JobFolder.forget_outputs", "before"),
+    "removed": ("vs_remaster.jobs.planning.folder", "JobFolder.forget_outputs", "before"),
 }
 
 _KILLED = """

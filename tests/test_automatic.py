@@ -12,8 +12,8 @@ from tests.test_attending import CPU, RED, film, painted
 from vs_remaster.errors import InputError
 from vs_remaster.film.remastering import remaster_film, to_color, will_color
 from vs_remaster.film.writing import OutputOptions
-from vs_remaster.jobs.identity import computation
-from vs_remaster.jobs.options import JobOptions
+from vs_remaster.jobs.planning.identity import computation
+from vs_remaster.jobs.planning.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.models import build
 from vs_remaster.models.layers import Halo

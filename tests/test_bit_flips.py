@@ -12,12 +12,12 @@ from tests.job_films import heard_and_seen, write_film
 from vs_remaster import cli
 from vs_remaster.errors import RemasterError
 from vs_remaster.film.writing import OutputOptions
-from vs_remaster.jobs.folder import DamagedPlan
 from vs_remaster.jobs.making.chunks import DamagedChunk, read_chunk, recorded
 from vs_remaster.jobs.making.final import read_packets
-from vs_remaster.jobs.options import JobOptions
+from vs_remaster.jobs.planning.checksums import sealed, unsealed
+from vs_remaster.jobs.planning.folder import DamagedPlan
+from vs_remaster.jobs.planning.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
-from vs_remaster.jobs.seal import sealed, unsealed
 from vs_remaster.jobs.status import chunks_of, opened
 from vs_remaster.remaster.options import RestoreOptions
 

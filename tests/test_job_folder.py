@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vs_remaster.errors import InputError
-from vs_remaster.jobs.folder import JobFolder
+from vs_remaster.jobs.planning.folder import JobFolder
 
 ROOT = Path(__file__).parents[1]
 

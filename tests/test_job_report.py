@@ -12,7 +12,7 @@ import pytest
 from tests.job_films import SHOTS, write_film, write_references
 from tests.test_cli import fails, run
 from vs_remaster.film.writing import OutputOptions
-from vs_remaster.jobs.options import JobOptions
+from vs_remaster.jobs.planning.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.references.reference import load_references
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions

@@ -24,16 +24,16 @@ from vs_remaster.errors import InputError
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.film.shares import SharesFile
 from vs_remaster.film.writing import OutputOptions
-from vs_remaster.jobs.folder import JobFolder
-from vs_remaster.jobs.identity import digest, fingerprint, together
-from vs_remaster.jobs.looks import ShotLooks
 from vs_remaster.jobs.making import cluster
 from vs_remaster.jobs.making.cursor import Cursor
-from vs_remaster.jobs.options import JobOptions
-from vs_remaster.jobs.plan import chunk_table
+from vs_remaster.jobs.planning.chunking import chunk_table
+from vs_remaster.jobs.planning.folder import JobFolder
+from vs_remaster.jobs.planning.identity import digest, fingerprint, together
+from vs_remaster.jobs.planning.looks import ShotLooks
+from vs_remaster.jobs.planning.options import JobOptions
+from vs_remaster.jobs.planning.shot_settings import ShotSettings, parse_shots, shots_toml
+from vs_remaster.jobs.planning.survey import Shot, Survey, survey_film
 from vs_remaster.jobs.run import remaster_job
-from vs_remaster.jobs.shots import ShotSettings, parse_shots, shots_toml
-from vs_remaster.jobs.survey import Shot, Survey, survey_film
 from vs_remaster.output.formats import output_format
 from vs_remaster.output.pictures import PictureWriter
 from vs_remaster.references.reference import Reference, load_references

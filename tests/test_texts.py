@@ -11,9 +11,9 @@ from PIL import Image
 
 from vs_remaster.errors import InputError
 from vs_remaster.film.shares import read_shares
-from vs_remaster.jobs.folder import JobFolder
-from vs_remaster.jobs.plan import find_references
-from vs_remaster.jobs.shots import ShotSettings, parse_shots
+from vs_remaster.jobs.planning.chunking import find_references
+from vs_remaster.jobs.planning.folder import JobFolder
+from vs_remaster.jobs.planning.shot_settings import ShotSettings, parse_shots
 from vs_remaster.references.manifest import NAME, read_manifest
 from vs_remaster.references.reference import Reference, load_references
 from vs_remaster.references.stamping import stamp

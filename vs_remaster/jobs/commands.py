@@ -11,8 +11,8 @@ from typing import Any
 from ..errors import InputError
 from ..rates import named_path
 from ..system.sizes import size_text
-from .options import CHUNKS
-from .plan import CHUNK_FRAMES
+from .planning.chunking import CHUNK_FRAMES
+from .planning.options import CHUNKS
 from .status import _told, chunks_of, opened
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def add_job(run: argparse.ArgumentParser) -> None:
 
 def job_options(arguments: argparse.Namespace) -> Any:
     """The options that `add_job` added, as `JobOptions`."""
-    from .options import JobOptions
+    from .planning.options import JobOptions
 
     return JobOptions(
         folder=arguments.job,

@@ -16,7 +16,7 @@ from ..system.files import Atomic
 from ..video.planes import Frame
 from .making.chunks import DamagedChunk, Record, read_chunk
 from .making.final import check_headers, read_packets, reorder_of
-from .plan import Chunk, Work
+from .planning.chunking import Chunk, Work
 
 log = logging.getLogger(__name__)
 

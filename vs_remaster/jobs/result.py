@@ -15,9 +15,9 @@ from ..output.formats import OutputFormat
 from ..references.reference import Reference, load_references
 from ..video.info import VideoInfo
 from ..video.planes import Frame
-from .folder import JobFolder
 from .making.chunks import Record, is_there, read_chunk, recorded
-from .plan import Chunk
+from .planning.chunking import Chunk
+from .planning.folder import JobFolder
 from .status import chunks_of, opened
 
 log = logging.getLogger(__name__)

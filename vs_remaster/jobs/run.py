@@ -32,15 +32,12 @@ from ..system.files import check_replaceable, reserved, write_whole
 from ..system.texts import read_text
 from ..video.planes import Frame
 from ..video.reader import VideoReader
-from .folder import DamagedPlan, JobFolder
-from .identity import compare, computation, fingerprint
 from .join import Joiner, MadeOtherwise
 from .making.chunks import Record, damaged_chunk, finished, forget, packets_of
 from .making.maker import ChunkMaker
 from .making.tally import Tally, bytes_a_frame, disk_text
 from .making.watch import Watch, nobody
-from .options import Chunks, JobOptions
-from .plan import (
+from .planning.chunking import (
     Chunk,
     Coding,
     Colorize,
@@ -54,8 +51,11 @@ from .plan import (
     plan_chunks,
     windows_of,
 )
-from .shots import parse_shots, shots_toml
-from .survey import Survey, survey_film
+from .planning.folder import DamagedPlan, JobFolder
+from .planning.identity import compare, computation, fingerprint
+from .planning.options import Chunks, JobOptions
+from .planning.shot_settings import parse_shots, shots_toml
+from .planning.survey import Survey, survey_film
 
 log = logging.getLogger(__name__)
 

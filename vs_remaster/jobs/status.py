@@ -7,9 +7,9 @@ from typing import Any
 
 from ..errors import InputError
 from ..output.codecs import codec_info
-from .folder import JobFolder
-from .plan import Chunk
-from .survey import Survey
+from .planning.chunking import Chunk
+from .planning.folder import JobFolder
+from .planning.survey import Survey
 
 
 def opened(path: Path) -> tuple[JobFolder, dict[str, Any], Survey]:

@@ -85,7 +85,7 @@ def make_report(
             there; no space left.
     """
     from ..film.shots import settle_for_film
-    from ..jobs.folder import JobFolder
+    from ..jobs.planning.folder import JobFolder
     from ..jobs.result import MadeFilm, is_job
     from ..references.reference import Reference
     from ..remaster.options import ColorizeOptions

@@ -21,9 +21,9 @@ from ...system.texts import read_bytes
 from ...video.containers import media_url
 from ...video.info import VideoInfo
 from ...video.planes import frame_of, planes_of
-from ..plan import Chunk
-from ..seal import sealed, unsealed
-from ..survey import checksum
+from ..planning.checksums import sealed, unsealed
+from ..planning.chunking import Chunk
+from ..planning.survey import checksum
 
 Shares = Sequence[tuple[int, float]] | None
 

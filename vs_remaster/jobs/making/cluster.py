@@ -26,7 +26,7 @@ from typing import Any
 from ...errors import RemasterError, UnsupportedError
 from ...system.process import take_over
 from ...video.folder import files_of
-from ..plan import Chunk, Work
+from ..planning.chunking import Chunk, Work
 from .chunks import Record, file_of, take_chunk
 from .maker import ChunkMaker
 from .tally import Tally

@@ -19,7 +19,7 @@ import numpy as np
 from ...errors import InputError
 from ...video.planes import Frame
 from ...video.reader import VideoReader
-from ..survey import Survey, checksum
+from ..planning.survey import Survey, checksum
 
 log = logging.getLogger(__name__)
 

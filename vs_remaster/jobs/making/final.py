@@ -19,7 +19,7 @@ from ...errors import RemasterError, UnsupportedError
 from ...output.formats import OutputFormat
 from ...output.writer import IN_ORDER, JoinedWriter
 from ...video.info import VideoInfo
-from ..plan import Chunk, Coding
+from ..planning.chunking import Chunk, Coding
 from .chunks import ChunkWriter, Record, damaged_chunk, file_of, forget, packets_of
 
 

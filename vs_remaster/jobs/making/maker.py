@@ -16,7 +16,7 @@ from ...remaster.options import ColorizeOptions, RestoreOptions
 from ...remaster.pipeline import Picture, RemasterPipeline
 from ...remaster.restorer import Restorer
 from ...video.planes import Frame
-from ..plan import Chunk, Segment, Work
+from ..planning.chunking import Chunk, Segment, Work
 from .chunks import ChunkWriter, Record
 from .cursor import Cursor
 from .final import FinalChunkWriter

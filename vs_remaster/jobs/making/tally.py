@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ...output.codecs import codec_info
 from ...system.sizes import size_text
-from ..options import Chunks
-from ..plan import Chunk
+from ..planning.chunking import Chunk
+from ..planning.options import Chunks
 from .chunks import Record
 from .watch import Watch
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from ...errors import RemasterError
 from ...system.process import take_over
-from ..plan import Chunk, Work
+from ..planning.chunking import Chunk, Work
 from .chunks import Record, finished
 from .maker import ChunkMaker
 from .tally import Tally

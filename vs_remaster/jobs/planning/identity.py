@@ -9,13 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .. import weights
-from ..engines import choose_device, choose_precision
-from ..errors import InputError
-from ..references.reference import Reference
-from ..remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
-from ..remaster.worker import chosen_model
-from ..video.folder import files_of
+from ... import weights
+from ...engines import choose_device, choose_precision
+from ...errors import InputError
+from ...references.reference import Reference
+from ...remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
+from ...remaster.worker import chosen_model
+from ...video.folder import files_of
 
 _WHOLE_FILE = 1 << 30  # larger films are told apart by parts of them
 _PIECE = 16 << 20

@@ -12,24 +12,24 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from .. import weights
-from ..color.samples import plane_sizes
-from ..errors import InputError
-from ..film.remastering import context, will_color
-from ..models import info as info_of
-from ..output.codecs import codec_info
-from ..output.encoding import Encoding
-from ..output.formats import OutputFormat
-from ..references.reference import Reference, load_references
-from ..remaster.colorizer import Colorizer
-from ..remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
-from ..remaster.restorer import Restorer
-from ..remaster.window import Window
-from ..remaster.worker import chosen_model, guesses_beside, window_of
-from ..system import texts
-from ..video.info import VideoInfo
+from ... import weights
+from ...color.samples import plane_sizes
+from ...errors import InputError
+from ...film.remastering import context, will_color
+from ...models import info as info_of
+from ...output.codecs import codec_info
+from ...output.encoding import Encoding
+from ...output.formats import OutputFormat
+from ...references.reference import Reference, load_references
+from ...remaster.colorizer import Colorizer
+from ...remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
+from ...remaster.restorer import Restorer
+from ...remaster.window import Window
+from ...remaster.worker import chosen_model, guesses_beside, window_of
+from ...system import texts
+from ...video.info import VideoInfo
 from .identity import computation, digest, together
-from .shots import ShotSettings
+from .shot_settings import ShotSettings
 from .survey import Shot, Survey
 
 CHUNK_FRAMES = 500

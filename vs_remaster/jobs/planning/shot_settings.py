@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..system.texts import parse_toml
+from ...errors import InputError
+from ...system.texts import parse_toml
 from .survey import Shot
 
 _HEAD = """\

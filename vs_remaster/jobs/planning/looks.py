@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ..color.matrices import code_range
-from ..color.samples import decode
-from ..video.info import VideoInfo
-from ..video.planes import Frame
+from ...color.matrices import code_range
+from ...color.samples import decode
+from ...video.info import VideoInfo
+from ...video.planes import Frame
 
 Kind = Literal["gray", "tinted", "coloured", "black"]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..errors import InputError
-from ..output.codecs import either
+from ...errors import InputError
+from ...output.codecs import either
+from .chunking import CHUNK_FRAMES
 from .folder import JobFolder
-from .plan import CHUNK_FRAMES
 
 Chunks = Literal["lossless", "final"]
 CHUNKS: tuple[str, ...] = get_args(Chunks)

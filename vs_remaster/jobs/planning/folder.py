@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..errors import InputError, RemasterError
-from ..system.files import named_errors, write_whole
-from ..system.texts import read_bytes
-from .seal import sealed, unsealed
+from ...errors import InputError, RemasterError
+from ...system.files import named_errors, write_whole
+from ...system.texts import read_bytes
+from .checksums import sealed, unsealed
 
 VERSION = 1
 """Of what lies in the folder; another one is not read."""

@@ -16,12 +16,12 @@ from typing import Any, Literal
 import numpy as np
 from av.video.frame import VideoFrame
 
-from ..color.samples import decode_luma
-from ..film.remastering import context
-from ..remaster.scenes import CutDetector, thumbnail
-from ..remaster.window import Window
-from ..video.planes import Frame
-from ..video.reader import VideoReader
+from ...color.samples import decode_luma
+from ...film.remastering import context
+from ...remaster.scenes import CutDetector, thumbnail
+from ...remaster.window import Window
+from ...video.planes import Frame
+from ...video.reader import VideoReader
 from .looks import Looks, ShotLooks
 
 

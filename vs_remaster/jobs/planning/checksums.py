@@ -7,7 +7,7 @@ import json
 import zlib
 from typing import Any
 
-from ..system.texts import parse_json
+from ...system.texts import parse_json
 
 _KEY = "crc32"
 
