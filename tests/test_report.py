@@ -19,10 +19,10 @@ from tests.test_cli import fails, run
 from vs_remaster.references.reference import Reference, frame_number
 from vs_remaster.report import album, facts
 from vs_remaster.report.album import Album
-from vs_remaster.report.command import make_report
 from vs_remaster.report.coverage import COVERED, Scenes
 from vs_remaster.report.drift import Drift, thumbnail
 from vs_remaster.report.facts import Collector, Facts
+from vs_remaster.report.make import make_report
 from vs_remaster.report.measures import Curve, Flicker, Glance, glance, local_change, tiles
 from vs_remaster.report.page import make_page
 from vs_remaster.report.plots import Axis, Line, clock, plot

@@ -107,13 +107,13 @@ def _fail(message: str, status: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from . import cli_references
+    from .cli.report import add_report
     from .film.writing import OutputOptions
     from .jobs.commands import add_commands, add_job
     from .output.codecs import CODECS
     from .pipe import EXAMPLE
     from .rates import add_fps
     from .remaster.options import ColorizeOptions, RestoreOptions
-    from .report.command import add_report
 
     restore, color, write = RestoreOptions(), ColorizeOptions(), OutputOptions()
     parser = _Parser(prog="vs-remaster", description="Remaster old black-and-white film.")
@@ -286,7 +286,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from .film.shares import SharesFile
     from .jobs.commands import job_options
     from .jobs.run import needs_job, remaster_job
-    from .report.command import check_folder, make_report
+    from .report.make import check_folder, make_report
     from .stills.copies import is_film
     from .system.files import check_replaceable
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vs_remaster.report.command import make_report
+from vs_remaster.report.make import make_report
 
 SAMPLE = Path(__file__).parents[1] / "data"
 
