@@ -13,8 +13,7 @@ from comfy_api.latest import InputImpl, io, ui
 
 from . import films, host, jobs, models, settings
 from . import images as batches
-from .library import coverage as covering
-from .library import errors, job
+from .library import errors, filming, stills
 from .sockets import CATEGORY, model, number, rules, scenes
 
 
@@ -62,8 +61,8 @@ class RemasterPickReferences(io.ComfyNode):
             name, images = "video", video.get_components().images
         choose = films.sharp_ones(count)
         if coverage:
-            colorizer = models.colorizer(model, lines=covering.LINES)
-            models.bring([colorizer], covering.LINES, covering.LINES * 16 // 9)
+            colorizer = models.colorizer(model, lines=stills.coverage.LINES)
+            models.bring([colorizer], stills.coverage.LINES, stills.coverage.LINES * 16 // 9)
             choose = films.covering(count, coverage, colorizer)
         done = host.Progress(None, cls.hidden.unique_id).done
         if images is not None:
@@ -167,7 +166,10 @@ class RemasterVideo(io.ComfyNode):
             output, subfolder = host.output_file(filename_prefix, suffix)
             restoring = models.restorer(restorer, strength=strength, grain=grain) if restore else None
             coloring = models.colorizer(colorizer, saturation=saturation, lines=color_lines) if colorize else None
-            how = {"scenes": settings.SCENES[scenes], "write": job.OutputOptions(codec=codec, crf=settings.crf_of(crf))}
+            how = {
+                "scenes": settings.SCENES[scenes],
+                "write": filming.OutputOptions(codec=codec, crf=settings.crf_of(crf)),
+            }
             output = jobs.output_begun(film, output, restore=restoring, colorize=coloring, references=given, **how)
             text = jobs.remaster_video(
                 film, output, cls.hidden.unique_id, restorer=restoring, colorizer=coloring, given=given, **how

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .images import Check, checked, pictures, rgb_of
-from .library import color, coverage, errors, job, pick, planes, remaster, samples, video
+from .library import color, errors, filming, remaster, stills, video
 
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _SOUND = {".mp4": "aac", ".mov": "pcm_s24le", ".mkv": "pcm_s24le"}
@@ -104,7 +104,7 @@ def write_components(parts: Any, path: Path, sound: str, bits: int) -> None:
         track = _add_sound(container, parts.audio, sound) if parts.audio else None
         for image in images:
             codes = color.encode_plane(rgb_of(image), bits, True).numpy().astype(np.uint8 if bits == 8 else np.uint16)
-            container.mux(stream.encode(planes.frame_of(list(codes), pix_fmt)))
+            container.mux(stream.encode(video.frame_of(list(codes), pix_fmt)))
         container.mux(stream.encode(None))
         if track:
             _write_sound(container, track, parts.audio, len(images) / rate)
@@ -131,22 +131,22 @@ Choose = Callable[[Iterable[Tensor]], list[int]]
 
 
 def sharp_ones(count: int) -> Choose:
-    """A sharp frame of each shot, see `pick.choose`."""
-    return lambda lumas: pick.choose(pick.survey(lumas), count)
+    """A sharp frame of each shot, see `stills.choose`."""
+    return lambda lumas: stills.choose(stills.survey(lumas), count)
 
 
 def covering(count: int, share: float, colorizer: remaster.Colorizer) -> Choose:
-    """Frames that cover the film so well, `count` at most (0: as many as it takes), see `coverage.cover`."""
+    """Frames that cover the film so well, `count` at most (0: as many as it takes), see `stills.cover`."""
 
     def choose(lumas: Iterable[Tensor]) -> list[int]:
         with torch.inference_mode():
-            film = coverage.describe(lumas, colorizer)
-            return coverage.sharpest(film, coverage.cover(film, count, share).frames)
+            film = stills.describe(lumas, colorizer)
+            return stills.sharpest(film, stills.cover(film, count, share).frames)
 
     return choose
 
 
-def pick_from_film(film: Film, choose: Choose, check: Check, done: job.Progress) -> tuple[Tensor, list[int]]:
+def pick_from_film(film: Film, choose: Choose, check: Check, done: filming.Progress) -> tuple[Tensor, list[int]]:
     """Pick frames of a film: IMAGE, and their numbers. The film is read twice; only what is picked is kept.
 
     Args:
@@ -156,7 +156,7 @@ def pick_from_film(film: Film, choose: Choose, check: Check, done: job.Progress)
         done: called with the frames read so far and how many there will be, in the first reading.
     """
 
-    def frames() -> Iterator[planes.Frame]:
+    def frames() -> Iterator[video.Frame]:
         nonlocal info, expected
         with video.VideoReader(film.path, film.start, film.end) as reader:
             info, expected = reader.info, reader.expected
@@ -166,7 +166,7 @@ def pick_from_film(film: Film, choose: Choose, check: Check, done: job.Progress)
 
     def lumas() -> Iterator[Tensor]:
         for frame in frames():
-            yield samples.decode_luma(frame.planes, info)
+            yield color.decode_luma(frame.planes, info)
             done(frame.index - film.start + 1, expected)
 
     info: Any = None
@@ -182,15 +182,15 @@ def pick_from_film(film: Film, choose: Choose, check: Check, done: job.Progress)
     return out, chosen
 
 
-def _rgb(frame: planes.Frame, info: Any) -> Tensor:
+def _rgb(frame: video.Frame, info: Any) -> Tensor:
     if info.kind == "gray":
-        rgb = samples.decode_luma(frame.planes, info).expand(3, -1, -1)
+        rgb = color.decode_luma(frame.planes, info).expand(3, -1, -1)
     else:
-        rgb = samples.decode_rgb(frame.planes, info)
+        rgb = color.decode_rgb(frame.planes, info)
     return rgb.clamp(0, 1).permute(1, 2, 0)
 
 
-def pick_from_images(images: Tensor, choose: Choose, check: Check, done: job.Progress) -> tuple[Tensor, list[int]]:
+def pick_from_images(images: Tensor, choose: Choose, check: Check, done: filming.Progress) -> tuple[Tensor, list[int]]:
     """Pick frames of a checked batch: IMAGE, and their numbers."""
 
     def lumas() -> Iterator[Tensor]:

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from .images import to_rgb
-from .library import errors, pipeline
+from .library import errors, remaster
 
 _EVERY = 0.5  # seconds between two previews
 _PREVIEW = 512  # pixels, its longer side
@@ -76,7 +76,7 @@ class Progress:
         self.frames, self.total = frames, total or self.total
         self._update(max(frames, self.total or 1))
 
-    def look(self, picture: pipeline.Picture) -> None:
+    def look(self, picture: remaster.Picture) -> None:
         """Show a picture, unless one was shown just now."""
         now = time.monotonic()
         if now - self._shown >= _EVERY:
@@ -88,7 +88,7 @@ class Progress:
         self._context.run(self._bar.update_absolute, self.frames, total, preview)
 
 
-def _thumbnail(picture: pipeline.Picture) -> Any:
+def _thumbnail(picture: remaster.Picture) -> Any:
     from PIL import Image
 
     height, width = picture.luma.shape[-2:]

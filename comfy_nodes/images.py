@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .library import color, errors, pipeline, references, remaster
-from .library import scenes as detecting
+from .library import color, errors, references, remaster
 
 Check = Callable[[], None]
 """Called for every frame that is taken; what it raises ends the work."""
@@ -84,12 +83,12 @@ def to_rgb(luma: Tensor, chroma: Tensor | None) -> Tensor:
     return color.ycbcr_to_rgb(whole).clamp(0, 1).permute(1, 2, 0)
 
 
-def pictures(images: Tensor, check: Check = _nothing) -> Iterator[pipeline.Picture]:
+def pictures(images: Tensor, check: Check = _nothing) -> Iterator[remaster.Picture]:
     """The frames of a checked IMAGE as pictures with BT.709 luma and chroma."""
     for i, frame in enumerate(images):
         check()
         luma, chroma = color.rgb_to_ycbcr(rgb_of(frame)).split([1, 2])
-        yield pipeline.Picture(luma, chroma, i)
+        yield remaster.Picture(luma, chroma, i)
 
 
 def restore(
@@ -98,7 +97,7 @@ def restore(
     """Restore a batch: IMAGE `[B, H, W, 3]` and MASK `[B, H, W]`, 1 where damage was repaired."""
     images = checked(images, "images")
     out, mask = _room(images), torch.empty(images.shape[:3])
-    for picture in pipeline.RemasterPipeline(restorer, scenes=scenes).process(pictures(images, check)):
+    for picture in remaster.RemasterPipeline(restorer, scenes=scenes).process(pictures(images, check)):
         out[picture.index] = to_rgb(picture.luma, picture.chroma)
         mask[picture.index] = picture.mask[0]
         done(picture.index + 1)
@@ -118,7 +117,7 @@ def colorize(
     out, shares = _room(images), []
     if scenes == "auto" and any(one.scope == "shot" and one.shot is None for one in given):
         scenes = _cuts(images, check)
-    film = pipeline.RemasterPipeline(None, colorizer, given, scenes).process(pictures(images, check))
+    film = remaster.RemasterPipeline(None, colorizer, given, scenes).process(pictures(images, check))
     for picture in film:
         out[picture.index] = to_rgb(picture.luma, picture.chroma)
         shares.append([round(share, 6) for share in picture.shares.tolist()])
@@ -219,7 +218,7 @@ def one_size(given: Sequence[references.Reference]) -> Tensor:
 
 def _cuts(images: Tensor, check: Check) -> list[int]:
     """All cuts of a batch, for references that act in their shot."""
-    detector = detecting.CutDetector()
+    detector = remaster.CutDetector()
     for picture in pictures(images, check):
         detector.push(picture.luma)
     detector.finish()

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import host, models
 from .films import Film
-from .library import film_jobs, job, references, remaster, video
+from .library import film_jobs, filming, references, remaster, video
 
 
 def output_begun(film: Film, output: Path, **job_of_it: Any) -> Path:
@@ -43,7 +43,7 @@ def remaster_video(
     colorizer: remaster.Colorizer | None,
     given: Sequence[references.Reference],
     scenes: str,
-    write: job.OutputOptions,
+    write: filming.OutputOptions,
 ) -> str:
     """Restore and colour a film; an interrupt ends it within one block.
 
@@ -73,7 +73,7 @@ def remaster_video(
     part = {"start": film.start, "end": film.end, "options": film_jobs.JobOptions()}
     # a file that was only made for this run will be another the next time
     lasts = Path(host.scratch_folder()) not in film.path.parents
-    colored = job.will_color(colorizer, given)
+    colored = filming.will_color(colorizer, given)
     long = lasts and film_jobs.needs_job(film.path, output, write, colored, **part)
     try:
         with _Warnings() as warnings:
@@ -82,7 +82,7 @@ def remaster_video(
             if long:
                 done = film_jobs.remaster_job(film.path, output, watch=_Watch(progress), **work)
             else:
-                done = job.remaster_film(film.path, output, progress=progress.done, **work)
+                done = filming.remaster_film(film.path, output, progress=progress.done, **work)
     except management.InterruptProcessingException:
         of = f" of {progress.total}" if progress.total else ""
         then = "What is done is kept: run again to go on." if long else "No file was left; the next run begins anew."
@@ -117,7 +117,7 @@ class _Warnings(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.lines: list[str] = []
-        self._logger = logging.getLogger(job.__name__.rpartition(".")[0])
+        self._logger = logging.getLogger(filming.__name__.rpartition(".")[0])
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())

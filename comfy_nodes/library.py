@@ -6,50 +6,26 @@ those of the other.
 """
 
 if "." in __package__:
-    from ..vs_remaster import engines, errors, remaster, weights
-    from ..vs_remaster.color import matrices as color
-    from ..vs_remaster.color import samples
-    from ..vs_remaster.film import remastering as job
-    from ..vs_remaster.jobs import run as film_jobs
-    from ..vs_remaster.output import codecs
-    from ..vs_remaster.output import writer as encode
-    from ..vs_remaster.references import reference as references
-    from ..vs_remaster.remaster import pipeline, scenes
-    from ..vs_remaster.stills import coverage
-    from ..vs_remaster.stills import sharpness as pick
-    from ..vs_remaster.video import planes
-    from ..vs_remaster.video import reader as video
+    from ..vs_remaster import color, engines, errors, references, remaster, stills, video, weights
+    from ..vs_remaster import film as filming
+    from ..vs_remaster import jobs as film_jobs
+    from ..vs_remaster import output as writing
 else:
-    from vs_remaster import engines, errors, remaster, weights
-    from vs_remaster.color import matrices as color
-    from vs_remaster.color import samples
-    from vs_remaster.film import remastering as job
-    from vs_remaster.jobs import run as film_jobs
-    from vs_remaster.output import codecs
-    from vs_remaster.output import writer as encode
-    from vs_remaster.references import reference as references
-    from vs_remaster.remaster import pipeline, scenes
-    from vs_remaster.stills import coverage
-    from vs_remaster.stills import sharpness as pick
-    from vs_remaster.video import planes
-    from vs_remaster.video import reader as video
+    from vs_remaster import color, engines, errors, references, remaster, stills, video, weights
+    from vs_remaster import film as filming
+    from vs_remaster import jobs as film_jobs
+    from vs_remaster import output as writing
 
 __all__ = [
-    "codecs",
     "color",
-    "coverage",
-    "encode",
     "engines",
     "errors",
     "film_jobs",
-    "job",
-    "pick",
-    "pipeline",
-    "planes",
+    "filming",
     "references",
     "remaster",
-    "samples",
-    "scenes",
+    "stills",
     "video",
     "weights",
+    "writing",
 ]

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .library import codecs, coverage, encode, engines, job, pick, pipeline, remaster
+from .library import engines, filming, remaster, stills, writing
 
-_RESTORE, _COLORIZE, _OUTPUT = remaster.RestoreOptions(), remaster.ColorizeOptions(), job.OutputOptions()
+_RESTORE, _COLORIZE, _OUTPUT = remaster.RestoreOptions(), remaster.ColorizeOptions(), filming.OutputOptions()
 
 
 def _default(function: Callable, name: str) -> Any:
@@ -88,7 +88,7 @@ WEIGHT = Number(
     tooltip="1 takes the colours of `chroma`, 0 keeps those that `luma` has; between them they are mixed.",
 )
 COUNT = Number(
-    default=_default(pick.choose, "count"),
+    default=_default(stills.choose, "count"),
     low=0,
     high=1000,
     step=1,
@@ -96,7 +96,7 @@ COUNT = Number(
     "more: several of the longer ones.",
 )
 COVERAGE = Number(
-    default=_default(coverage.cover, "coverage"),
+    default=_default(stills.cover, "coverage"),
     low=0.0,
     high=1.0,
     step=0.05,
@@ -111,7 +111,7 @@ CRF = Number(
     high=51.0,
     step=0.5,
     tooltip="Quality of x264 and x265, lower is better and larger. -1: automatic, "
-    + ", ".join(f"{crf:g} for {codec}" for codec, crf in encode.DEFAULT_CRF.items())
+    + ", ".join(f"{crf:g} for {codec}" for codec, crf in writing.DEFAULT_CRF.items())
     + ". The other codecs ignore it.",
 )
 
@@ -119,11 +119,11 @@ DEVICES = ("auto", "cpu")
 PRECISIONS = ("auto", *engines.PRECISIONS)
 SCENES = {"detect": "auto", "none": "none"}
 """What nodes call it as the filters do, and what the library is told."""
-SCENES_DEFAULT = next(name for name, told in SCENES.items() if told == _default(pipeline.RemasterPipeline, "scenes"))
+SCENES_DEFAULT = next(name for name, told in SCENES.items() if told == _default(remaster.RemasterPipeline, "scenes"))
 CODEC = _OUTPUT.codec
 # Nodes give back a VIDEO, which is no folder, and are used with pictures of any size.
-CODECS = tuple(name for name, row in codecs.TABLE.items() if not row.is_folder and row.smallest == (1, 1))
-SUFFIXES = {codec: codecs.TABLE[codec].suffixes[0] for codec in CODECS}
+CODECS = tuple(name for name, row in writing.TABLE.items() if not row.is_folder and row.smallest == (1, 1))
+SUFFIXES = {codec: writing.TABLE[codec].suffixes[0] for codec in CODECS}
 """What a codec is written into: .mp4 wherever it can be, for that is what the page plays."""
 
 

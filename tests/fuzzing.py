@@ -167,7 +167,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 def run(argv: list[str], folder: Path, stdin: Path | None = None, stdout: Path | None = None) -> Outcome:
     """Run a command of `vs-remaster` in a fork of this process."""
-    from vs_remaster.cli import main
+    from vs_remaster.cli.entry import main
 
     return forked(lambda: main(argv), folder, stdin, stdout, argv)
 

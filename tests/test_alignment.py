@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vs_remaster.cli import main
+from vs_remaster.cli.entry import main
 from vs_remaster.errors import InputError
 from vs_remaster.references.manifest import NAME, read_manifest
 from vs_remaster.references.reference import load_references

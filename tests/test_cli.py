@@ -19,7 +19,10 @@ import numpy as np
 import pytest
 
 from tests.test_video import film, frames_of, moving, pictures, same, stream_times
-from vs_remaster import __version__, cli, progress
+from vs_remaster import __version__, cli
+from vs_remaster.cli import progress
+from vs_remaster.cli.arguments import model_for, output_options
+from vs_remaster.cli.entry import make_parser
 from vs_remaster.errors import InputError
 from vs_remaster.film.writing import OutputOptions
 from vs_remaster.models import build
@@ -238,7 +241,7 @@ def test_quiet_says_nothing_and_otherwise_progress_is_reported(tmp_path, capsys,
 
 
 def test_defaults_are_those_of_the_dataclasses():
-    arguments = vars(cli._parser().parse_args(["run", "in.mkv", "-o", "out.mkv"]))
+    arguments = vars(make_parser().parse_args(["run", "in.mkv", "-o", "out.mkv"]))
     renamed = {"lines": "restore_lines"}
     for field in fields(RestoreOptions):
         assert arguments[renamed.get(field.name, field.name)] == field.default
@@ -246,23 +249,23 @@ def test_defaults_are_those_of_the_dataclasses():
         ColorizeOptions().saturation,
         ColorizeOptions().lines,
     )
-    assert cli._output_options(cli._parser().parse_args(["run", "in.mkv", "-o", "out.mkv"])) == OutputOptions()
+    assert output_options(make_parser().parse_args(["run", "in.mkv", "-o", "out.mkv"])) == OutputOptions()
 
 
 def test_a_model_for_each_network(tmp_path):
-    both = [cli._model("fast,quality", network) for network in ("restorer", "colorizer")]
+    both = [model_for("fast,quality", network) for network in ("restorer", "colorizer")]
     assert both == ["fast", "quality"]
     with pytest.raises(InputError, match=r"RESTORER,COLORIZER; got 'a,b,c'"):
-        cli._model("a,b,c", "restorer")
+        model_for("a,b,c", "restorer")
     path = tmp_path / "a,b.safetensors"
     save_weights(path, build("restorer"))
-    assert cli._model(str(path), "restorer") == str(path)
+    assert model_for(str(path), "restorer") == str(path)
 
 
 def test_a_variant_that_only_one_network_has_leaves_the_other_its_own():
-    models = {network: cli._model("automatic", network) for network in ("restorer", "colorizer")}
+    models = {network: model_for("automatic", network) for network in ("restorer", "colorizer")}
     assert models == {"restorer": "auto", "colorizer": "automatic"}
-    assert [cli._model(name, "restorer") for name in ("fast", "quality", "none such")] == [
+    assert [model_for(name, "restorer") for name in ("fast", "quality", "none such")] == [
         "fast", "quality", "none such"
     ]  # fmt: skip
 

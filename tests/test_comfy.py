@@ -29,8 +29,8 @@ from vs_remaster import (
     RestoreOptions,
     Restorer,
     UnsupportedError,
-    cli,
 )
+from vs_remaster.cli.entry import make_parser
 from vs_remaster.color.matrices import fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.film.writing import OutputOptions
@@ -101,7 +101,7 @@ def given() -> list[Reference]:
 
 
 def test_defaults_are_those_of_the_command_line():
-    told = vars(cli._parser().parse_args(["run", "in.mkv", "-o", "out.mkv"]))
+    told = vars(make_parser().parse_args(["run", "in.mkv", "-o", "out.mkv"]))
     for name, number in (
         ("strength", settings.STRENGTH),
         ("grain", settings.GRAIN),
@@ -114,7 +114,7 @@ def test_defaults_are_those_of_the_command_line():
     assert settings.SCENES[settings.SCENES_DEFAULT] == told["scenes"]
     assert settings.crf_of(settings.CRF.default) is told["crf"] is None
     assert (settings.DEVICES[0], settings.PRECISIONS[0]) == (told["device"], told["precision"])
-    assert settings.WEIGHT.default == cli._parser().parse_args(["merge", "a", "b", "-o", "c"]).weight
+    assert settings.WEIGHT.default == make_parser().parse_args(["merge", "a", "b", "-o", "c"]).weight
     assert settings.CODEC == OutputOptions().codec
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vs_remaster.cli import main
+from vs_remaster.cli.entry import main
 from vs_remaster.errors import InputError
 from vs_remaster.references.manifest import NAME, Entry, Manifest, read_manifest, write_manifest
 from vs_remaster.references.reference import load_references

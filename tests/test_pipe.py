@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from tests.test_video import frames_of, moving, random_planes
 from vs_remaster import cli
+from vs_remaster.cli.entry import make_parser
 from vs_remaster.color.chroma import resize_chroma
 from vs_remaster.color.samples import _decode
 from vs_remaster.errors import InputError, RemasterError, UnsupportedError
@@ -522,8 +523,8 @@ def test_a_full_disk_is_one_clear_error(untouched):
 
 
 def test_options_are_those_of_run():
-    arguments = vars(cli._parser().parse_args(["pipe"]))
-    run = vars(cli._parser().parse_args(["run", "in.mkv", "-o", "out.mkv"]))
+    arguments = vars(make_parser().parse_args(["pipe"]))
+    run = vars(make_parser().parse_args(["run", "in.mkv", "-o", "out.mkv"]))
     own = {"format", "pix_fmt", "size", "matrix", "range", "command"}
     assert {name: value for name, value in arguments.items() if name not in own} == {
         name: run[name] for name in arguments if name not in own

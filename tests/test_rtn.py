@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from tests.random_weights import draw_weights
 from vs_remaster import cli, weights
+from vs_remaster.cli.arguments import model_for
 from vs_remaster.color.matrices import gray_to_lightness, ycbcr_to_rgb
 from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.models import build, config_json, info
@@ -496,8 +497,8 @@ def test_import_of_rtn(home, capsys):
     made = Restorer(RestoreOptions(model="rtn", **CPU)).restore(noise(2, 1, 64, 80)).luma
     assert made.shape == (2, 1, 64, 80) and made.std() > 0.1
     # The authors published no colorizer: a run with --model rtn takes its own for the colours.
-    assert (cli._model("rtn", "restorer"), cli._model("rtn", "colorizer")) == ("rtn", "auto")
-    assert cli._model("unknown", "colorizer") == "unknown"
+    assert (model_for("rtn", "restorer"), model_for("rtn", "colorizer")) == ("rtn", "auto")
+    assert model_for("unknown", "colorizer") == "unknown"
 
 
 def test_files_that_are_not_rtn(home, capsys):

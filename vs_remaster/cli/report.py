@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import logging
 from typing import Any
 
-from ..rates import add_fps, named_path
-from ..report.make import DATA, PAGE, log, make_report
+from ..report.make import DATA, PAGE, make_report
+from .progress import Progress
+from .values import add_fps, named_path
 
-Progress = Callable[[bool], AbstractContextManager[Callable[[int, int | None], None]]]
+log = logging.getLogger(__name__)
 
 
-def add_report(commands: Any, progress: Progress) -> None:
-    """Register the command.
-
-    Args:
-        commands: what `add_subparsers` returned.
-        progress: shows it.
-    """
+def add_report(commands: Any) -> None:
+    """Add the command to the others, `commands`: what `add_subparsers` returned."""
     parser = commands.add_parser("report", help="a page that shows a film before and after, with figures")
-    parser.set_defaults(command=lambda arguments: _report(arguments, progress))
+    parser.set_defaults(command=_report)
     parser.add_argument(
         "before", type=named_path, metavar="BEFORE", help="the source: a video, a folder of pictures, or a job folder"
     )
@@ -47,8 +42,8 @@ def add_report(commands: Any, progress: Progress) -> None:
     parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
 
 
-def _report(arguments: argparse.Namespace, progress: Progress) -> None:
-    with progress(arguments.quiet) as shown:
+def _report(arguments: argparse.Namespace) -> None:
+    with Progress(arguments.quiet) as shown:
         make_report(
             arguments.before,
             arguments.after,

@@ -26,7 +26,7 @@ from .matrices import (
     unpack_lab,
     ycbcr_to_rgb,
 )
-from .samples import Samples
+from .samples import Samples, decode_luma, decode_rgb
 
 __all__ = [
     "H273_MATRICES",
@@ -37,7 +37,9 @@ __all__ = [
     "Siting",
     "code_range",
     "convert_chroma",
+    "decode_luma",
     "decode_plane",
+    "decode_rgb",
     "encode_plane",
     "fit_gamut",
     "gray_to_lightness",

@@ -34,9 +34,6 @@ log = logging.getLogger(__name__)
 _WAITING_BYTES = 256 << 20  # what may wait between two stages
 
 
-"""Called with the frames written so far and how many there will be, None where that is not known."""
-
-
 def remaster_film(
     source: Path,
     output: Path,

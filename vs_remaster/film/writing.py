@@ -40,6 +40,7 @@ class Done:
 
 
 Progress = Callable[[int, int | None], None]
+"""Called with the frames written so far and how many there will be, None where that is not known."""
 
 
 def open_output(

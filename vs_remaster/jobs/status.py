@@ -38,10 +38,10 @@ def status_of(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it is none, or it has no plan yet.
     """
-    return _told(*opened(path))
+    return facts_of(*opened(path))
 
 
-def _told(folder: JobFolder, plan: dict[str, Any], survey: Survey) -> dict[str, Any]:
+def facts_of(folder: JobFolder, plan: dict[str, Any], survey: Survey) -> dict[str, Any]:
     from .making.chunks import file_of, record_of
     from .making.tally import bytes_a_frame
 

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from .codecs import CODECS, TABLE
 from .formats import OutputFormat, check_output, output_format
 from .pictures import PictureWriter
-from .writer import VideoWriter, open_writer
+from .writer import DEFAULT_CRF, VideoWriter, open_writer
 
-__all__ = ["OutputFormat", "PictureWriter", "VideoWriter", "check_output", "open_writer", "output_format"]
+__all__ = [
+    "CODECS",
+    "DEFAULT_CRF",
+    "TABLE",
+    "OutputFormat",
+    "PictureWriter",
+    "VideoWriter",
+    "check_output",
+    "open_writer",
+    "output_format",
+]

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from .manifest import Manifest, read_manifest, write_manifest
-from .reference import Reference, load_references
+from .reference import Reference, load_references, rules_text, with_rules
 from .rules import settle
 from .stamping import stamp
 
-__all__ = ["Manifest", "Reference", "load_references", "read_manifest", "settle", "stamp", "write_manifest"]
+__all__ = [
+    "Manifest",
+    "Reference",
+    "load_references",
+    "read_manifest",
+    "rules_text",
+    "settle",
+    "stamp",
+    "with_rules",
+    "write_manifest",
+]

@@ -1,4 +1,4 @@
-"""The command `report` and what it writes."""
+"""A report: a folder with a page that shows a film before and after, with figures."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from .album import FOLDER, NAME
 log = logging.getLogger(__name__)
 
 PAGE, DATA = "index.html", "report.json"
-
-"""Made with whether to be quiet; then called with the frames done and how many there will be."""
 
 
 def make_report(

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from .copies import align_references, film_references
+from .coverage import cover, describe, sharpest
 from .picking import pick_references
 from .shares import show_shares
+from .sharpness import choose, survey
 
-__all__ = ["align_references", "film_references", "pick_references", "show_shares"]
+__all__ = [
+    "align_references",
+    "choose",
+    "cover",
+    "describe",
+    "film_references",
+    "pick_references",
+    "sharpest",
+    "show_shares",
+    "survey",
+]

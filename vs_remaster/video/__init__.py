@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .info import ColorTags, VideoInfo
-from .planes import Frame
+from .planes import Frame, frame_of, planes_of
 from .reader import VideoReader
 
-__all__ = ["ColorTags", "Frame", "VideoInfo", "VideoReader"]
+__all__ = ["ColorTags", "Frame", "VideoInfo", "VideoReader", "frame_of", "planes_of"]

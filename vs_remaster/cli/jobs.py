@@ -9,11 +9,11 @@ import sys
 from typing import Any
 
 from ..errors import InputError
-from ..rates import named_path
+from ..jobs.planning.chunking import CHUNK_FRAMES
+from ..jobs.planning.options import CHUNKS
+from ..jobs.status import chunks_of, facts_of, opened
 from ..system.sizes import size_text
-from .planning.chunking import CHUNK_FRAMES
-from .planning.options import CHUNKS
-from .status import _told, chunks_of, opened
+from .values import named_path
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def add_job(run: argparse.ArgumentParser) -> None:
 
 def job_options(arguments: argparse.Namespace) -> Any:
     """The options that `add_job` added, as `JobOptions`."""
-    from .planning.options import JobOptions
+    from ..jobs.planning.options import JobOptions
 
     return JobOptions(
         folder=arguments.job,
@@ -85,7 +85,7 @@ def add_commands(commands: Any) -> None:
 
 def _status(arguments: argparse.Namespace) -> None:
     folder, plan, survey = opened(arguments.folder)
-    told = _told(folder, plan, survey)
+    told = facts_of(folder, plan, survey)
     if arguments.json:
         sys.stdout.write(json.dumps(told) + "\n")
         return
@@ -106,7 +106,7 @@ def _status(arguments: argparse.Namespace) -> None:
 
 
 def _redo(arguments: argparse.Namespace) -> None:
-    from .making.chunks import forget
+    from ..jobs.making.chunks import forget
 
     folder, plan, survey = opened(arguments.folder)
     wrong = [number for number in arguments.shot if not 1 <= number <= len(survey.shots)]

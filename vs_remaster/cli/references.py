@@ -6,14 +6,14 @@ import argparse
 import logging
 from typing import Any
 
-from .rates import add_fps, named_path
+from .values import add_fps, named_path
 
 log = logging.getLogger(__name__)
 
 _COUNT = 8
 
 
-def add(commands: Any, restore: Any, color: Any) -> None:
+def add_references(commands: Any, restore: Any, color: Any) -> None:
     """Add the command to the others; `restore` and `color` hold the defaults."""
     group = commands.add_parser("references", help="frames worth colouring, and the manifest of references")
     group = group.add_subparsers(required=True, metavar="pick|align|show|stamp")
@@ -94,14 +94,14 @@ def _add_how(parser: argparse.ArgumentParser, defaults: Any) -> None:
 
 
 def _pick(arguments: argparse.Namespace) -> None:
-    from .cli import _model
+    from ..remaster.options import ColorizeOptions, RestoreOptions
+    from ..stills.contact_sheet import SHEET
+    from ..stills.picking import pick_references
+    from .arguments import model_for
     from .progress import Progress
-    from .remaster.options import ColorizeOptions, RestoreOptions
-    from .stills.contact_sheet import SHEET
-    from .stills.picking import pick_references
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
-    restore = RestoreOptions(model=_model(arguments.model, "restorer"), strength=arguments.strength, **how)
+    restore = RestoreOptions(model=model_for(arguments.model, "restorer"), strength=arguments.strength, **how)
     count = arguments.count if arguments.count is not None else 0 if arguments.coverage else _COUNT
     with Progress(arguments.quiet) as progress:
         picked, covered = pick_references(
@@ -110,7 +110,7 @@ def _pick(arguments: argparse.Namespace) -> None:
             count=count,
             coverage=arguments.coverage,
             restore=None if arguments.no_restore else restore,
-            colorize=ColorizeOptions(model=_model(arguments.model, "colorizer"), **how),
+            colorize=ColorizeOptions(model=model_for(arguments.model, "colorizer"), **how),
             progress=progress,
         )
     for one in picked:
@@ -123,11 +123,11 @@ def _pick(arguments: argparse.Namespace) -> None:
 
 
 def _align(arguments: argparse.Namespace) -> None:
-    from .cli import _model
-    from .errors import InputError
+    from ..errors import InputError
+    from ..remaster.options import ColorizeOptions
+    from ..stills.copies import align_references
+    from .arguments import model_for
     from .progress import Progress
-    from .remaster.options import ColorizeOptions
-    from .stills.copies import align_references
 
     amount = {name: getattr(arguments, name) for name in ("count", "every", "coverage")}
     for name, value in amount.items():
@@ -142,7 +142,7 @@ def _align(arguments: argparse.Namespace) -> None:
             **{name: value for name, value in amount.items() if value is not None},
             weight=arguments.weight,
             fps=arguments.fps,
-            colorize=ColorizeOptions(model=_model(arguments.model, "colorizer"), **how),
+            colorize=ColorizeOptions(model=model_for(arguments.model, "colorizer"), **how),
             progress=progress,
         )
     log.info(
@@ -152,13 +152,13 @@ def _align(arguments: argparse.Namespace) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from .cli import _model
-    from .remaster.options import ColorizeOptions
-    from .stills.copies import film_references
-    from .stills.shares import show_shares
+    from ..remaster.options import ColorizeOptions
+    from ..stills.copies import film_references
+    from ..stills.shares import show_shares
+    from .arguments import model_for
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
-    options = ColorizeOptions(model=_model(arguments.model, "colorizer"), lines=arguments.color_lines, **how)
+    options = ColorizeOptions(model=model_for(arguments.model, "colorizer"), lines=arguments.color_lines, **how)
     told = {"lines": arguments.color_lines, "colorize": ColorizeOptions(**how)}
     references = film_references(arguments.references, arguments.input, **told)
     paths = show_shares(
@@ -169,8 +169,8 @@ def _show(arguments: argparse.Namespace) -> None:
 
 
 def _stamp(arguments: argparse.Namespace) -> None:
-    from .references.manifest import NAME
-    from .references.stamping import stamp
+    from ..references.manifest import NAME
+    from ..references.stamping import stamp
 
     count = stamp(arguments.folder)
     log.info("%d pictures in %s", count, arguments.folder / NAME)

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any, TextIO
 
-from .system.sizes import size_text
+from ..system.sizes import size_text
 
 log = logging.getLogger("vs_remaster")
 

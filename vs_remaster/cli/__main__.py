@@ -1,0 +1,5 @@
+"""`python -m vs_remaster.cli`."""
+
+from . import program
+
+program()

@@ -1,0 +1,180 @@
+"""The options that commands share, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .values import named_path
+
+
+def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
+    """What `run` and `pipe` share; returns the group that says what is done."""
+    what = parser.add_argument_group("what is done")
+    what.add_argument(
+        "--references",
+        type=named_path,
+        nargs="+",
+        metavar="DIR|FILE",
+        help="pictures to take the colours from, a references.toml, or (run) a coloured copy of the film, see "
+        "references align",
+    )
+    what.add_argument("--no-restore", action="store_true", help="leave the luma as it is")
+    what.add_argument("--automatic", action="store_true", help="guess the colours of frames that no reference acts on")
+    what.add_argument("--no-color", action="store_true", help="leave the colours as they are")
+    add_number(what, "--strength", float, restore.strength, "of the restoration, 0..1; 0 leaves the source untouched")
+    add_number(what, "--grain", float, restore.grain, "how much of the film's own grain is put back, 0..1")
+    add_number(what, "--saturation", float, color.saturation, "1: as predicted, 0: gray")
+    what.add_argument(
+        "--scenes",
+        default="auto",
+        metavar="auto|none|FILE",
+        help="where the cuts are; a file holds the number of each scene's first frame, one a line (default: auto)",
+    )
+    how = parser.add_argument_group("how it is computed")
+    how.add_argument(
+        "--model",
+        default=restore.model,
+        metavar="MODEL|RESTORER,COLORIZER",
+        help="fast, quality, hairs, deepremaster or a weight file, for both networks or each (default: %(default)s)",
+    )
+    how.add_argument(
+        "--device", default=restore.device, metavar="auto|cpu|cuda[:n]", help="where (default: %(default)s)"
+    )
+    how.add_argument("--precision", default=restore.precision, choices=("auto", "fp32", "bf16", "fp16"))
+    how.add_argument("--engine", default=restore.engine, help="what runs the networks (default: %(default)s)")
+    add_number(how, "--tile", int, restore.tile, "largest side of the pieces a frame is cut into; 0: automatic")
+    add_number(how, "--restore-lines", int, restore.lines, "height at which the restorer sees the film; 0: automatic")
+    add_number(how, "--color-lines", int, color.lines, "height at which colour is computed")
+    return what
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    from ..color.matrices import H273_MATRICES
+
+    group = parser.add_argument_group("input and output")
+    group.add_argument("--format", choices=("y4m", "raw"), default="y4m", help="of both (default: %(default)s)")
+    group.add_argument(
+        "--pix-fmt",
+        metavar="NAME",
+        help="of y4m: what is written, such as 420p10 or 444p16 (default: as it comes; gray that is coloured becomes "
+        "4:4:4 of its depth); of raw frames: what they are by ffmpeg's name, such as gray16le, yuv420p10le or rgb24",
+    )
+    group.add_argument("--size", type=_size, metavar="WxH", help="of raw frames, in pixels")
+    group.add_argument(
+        "--matrix",
+        choices=tuple(dict.fromkeys(H273_MATRICES.values())),
+        metavar="bt601|bt709|...",
+        help="of the colours (default: bt601 up to 576 lines, else bt709)",
+    )
+    group.add_argument(
+        "--range",
+        choices=("limited", "full"),
+        help="of the code values (default: what y4m says; else full for gray and RGB, limited for YUV)",
+    )
+    group.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError(f"must be WxH, such as 720x576, got {text!r}")
+    return int(width), int(height)
+
+
+def add_number(group: Any, name: str, kind: type, default: float, text: str) -> None:
+    group.add_argument(name, type=kind, default=default, metavar="N", help=f"{text} (default: {default:g})")
+
+
+def add_output(parser: argparse.ArgumentParser, write: Any, codecs: Sequence[str]) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "-o", "--output", type=named_path, required=True, metavar="OUTPUT", help=".mkv, .mp4, .mov, .mxf, or a folder"
+    )
+    group.add_argument("--codec", choices=codecs, help=f"(default: {write.codec}; png where OUTPUT has no extension)")
+    group.add_argument("--crf", type=float, metavar="N", help="quality of x264 and x265: lower is better")
+    group.add_argument("--bits", type=int, metavar="N", help="bits a sample (default: those of INPUT, or the next)")
+    group.add_argument(
+        "--timecode",
+        metavar="HH:MM:SS:FF",
+        help="of the first frame written, HH:MM:SS;FF for drop-frame (default: INPUT's)",
+    )
+    group.add_argument("--overwrite", action="store_true", help="replace OUTPUT")
+    group.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+
+
+def output_options(arguments: argparse.Namespace) -> Any:
+    from ..film.writing import OutputOptions
+
+    folder = arguments.output.is_dir() or not arguments.output.suffix
+    codec = arguments.codec or ("png" if folder else OutputOptions().codec)
+    wanted = {name: getattr(arguments, name) for name in ("crf", "bits", "timecode", "overwrite")}
+    return OutputOptions(codec=codec, **wanted)
+
+
+def work_of(
+    arguments: argparse.Namespace, film: Path | None = None, keep: Path | None = None, progress: Any = None
+) -> dict[str, Any]:
+    """What `run` and `pipe` do to a film; references that are films are laid beside one on disk only, see
+    `film_references`."""
+    from ..references.reference import load_references
+    from ..remaster.options import ColorizeOptions, RestoreOptions
+    from ..remaster.scenes import parse_cuts
+    from ..stills.copies import film_references
+
+    how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
+    restore = RestoreOptions(
+        model=model_for(arguments.model, "restorer"),
+        strength=arguments.strength,
+        grain=arguments.grain,
+        lines=arguments.restore_lines,
+        tile=arguments.tile,
+        **how,
+    )
+    colorize = ColorizeOptions(
+        model=model_for(arguments.model, "colorizer"),
+        saturation=arguments.saturation,
+        lines=arguments.color_lines,
+        automatic=arguments.automatic,
+        **how,
+    )
+    scenes = arguments.scenes if arguments.scenes in ("auto", "none") else parse_cuts(arguments.scenes)
+    references: Sequence[Any] = ()
+    if arguments.references and not arguments.no_color:
+        lines = arguments.color_lines
+        if film is None:
+            references = load_references(arguments.references, lines=lines)
+        else:
+            told = {"lines": lines, "keep": keep, "colorize": ColorizeOptions(**how), "progress": progress}
+            references = film_references(arguments.references, film, **told)
+    return {
+        "restore": None if arguments.no_restore else restore,
+        "colorize": None if arguments.no_color else colorize,
+        "references": references,
+        "scenes": scenes,
+    }
+
+
+def model_for(name: str, network: str) -> str:
+    """What `--model` means for a network: a weight file, imported weights and a shipped variant are for the networks
+    that they hold; the other takes its own. With a comma it names one for each.
+
+    Raises:
+        InputError: it names more than two.
+    """
+    from ..weights import imported, network_of, variants
+
+    path = Path(name)
+    if "," in name and not path.is_file():
+        each = name.split(",")
+        if len(each) != 2:
+            raise InputError(f"--model takes one model, or RESTORER,COLORIZER; got {name!r}")
+        return each[network == "colorizer"]
+    if path.is_file():
+        return name if network_of(path) == network else "auto"
+    holds = [known.partition("-")[0] for known in imported() if known.partition("-")[2] == name]
+    holds += [known for known in ("restorer", "colorizer") if name in variants(known)]
+    return "auto" if holds and network not in holds else name
