@@ -26,7 +26,7 @@ from vs_remaster.color.matrices import fit_gamut, rgb_to_ycbcr  # noqa: E402
 from vs_remaster.film.merging import merge_films  # noqa: E402
 from vs_remaster.film.remastering import remaster_film  # noqa: E402
 from vs_remaster.film.writing import OutputOptions  # noqa: E402
-from vs_remaster.filters import clips  # noqa: E402
+from vs_remaster.filters import clips, scene_marks  # noqa: E402
 from vs_remaster.filters import definitions as filters  # noqa: E402
 from vs_remaster.references.manifest import NAME, Entry, Manifest, write_manifest  # noqa: E402
 from vs_remaster.references.reference import load_references  # noqa: E402
@@ -385,15 +385,15 @@ def test_without_scenes_a_cut_is_looked_across():
 
 def test_scenes_are_found_once_and_marked():
     out = vs_remaster.restore(film(40, cut=20), **EXACT)
-    starts = [f.props[clips.START] for f in out.frames()]
+    starts = [f.props[scene_marks.START] for f in out.frames()]
     assert [n for n, start in enumerate(starts) if start] == [0, 20]
     # A second filter takes over what was found, as far as frames still follow each other ...
     blank = out.std.BlankClip().std.CopyFrameProps(out)
     again = vs_remaster.restore(blank, **EXACT)
-    assert [n for n, f in enumerate(again.frames()) if f.props[clips.START]] == [0, 20]
+    assert [n for n, f in enumerate(again.frames()) if f.props[scene_marks.START]] == [0, 20]
     # ... and looks for itself where they do not.
     joined = vs_remaster.restore(out[5:15] + out[25:35], **EXACT)
-    assert [n for n, f in enumerate(joined.frames()) if f.props[clips.START]] == [0, 10]
+    assert [n for n, f in enumerate(joined.frames()) if f.props[scene_marks.START]] == [0, 10]
 
 
 def test_calls_do_not_know_of_each_other(stills):
@@ -701,7 +701,7 @@ def test_a_hole_in_the_picture_does_not_hide_a_cut():
         return picture
 
     out = vs_remaster.restore(made_of(make, vs.GRAYS, length=30), **EXACT)
-    assert [n for n, f in enumerate(out.frames()) if f.props[clips.START]] == [0, 20]
+    assert [n for n, f in enumerate(out.frames()) if f.props[scene_marks.START]] == [0, 20]
 
 
 # ---- errors
