@@ -158,7 +158,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path, folder):
     code = f"""
         import os, signal
         from pathlib import Path
-        from vs_remaster.files import Part
+        from vs_remaster.system.files import Part
         part = Part(Path({str(output)!r}), folder={folder})
         (part.place / "x" if {folder} else part.place).write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)

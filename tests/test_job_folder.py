@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 LOOK = """
 import sys
 from pathlib import Path
-from vs_remaster.jobs.folder import JobFolder
+from vs_remaster.jobs.planning.folder import JobFolder
 folder = JobFolder(Path(sys.argv[1]))
 print("ready", flush=True)
 while True:
@@ -29,7 +29,7 @@ RUNS = """
 import sys
 from pathlib import Path
 from vs_remaster.errors import RemasterError
-from vs_remaster.jobs.folder import JobFolder
+from vs_remaster.jobs.planning.folder import JobFolder
 folder, alone, runs = JobFolder(Path(sys.argv[1])), Path(sys.argv[2]), 0
 while runs < 12:
     try:

@@ -15,7 +15,7 @@ FAULTS = """
 import resource, sys
 sys.argv = ["vs-remaster", "--version"]
 if {ours}:
-    from vs_remaster.process import take_over
+    from vs_remaster.system.process import take_over
     take_over()
 import numpy as np
 for _ in range(3):

@@ -237,7 +237,7 @@ def test_monstrous_pictures_are_refused_by_their_header(tmp_path, kind, size):
 _READ = """
 import resource, sys
 from pathlib import Path
-from vs_remaster.pictures import PictureFolder
+from vs_remaster.video.folder import PictureFolder
 from vs_remaster.references import load_references
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[1:]:

@@ -997,11 +997,11 @@ def test_a_full_disk_is_one_clear_error(tmp_path):
 import os
 os.chdir({str(tmp_path)!r})
 import sys
-from vs_remaster.video import VideoReader
-from vs_remaster.encode import open_writer
-from vs_remaster.output import output_format
-from vs_remaster.frames import decode_frame, encode_frame
-from vs_remaster.planes import Frame
+from vs_remaster.video.reader import VideoReader
+from vs_remaster.output.writer import open_writer
+from vs_remaster.output.formats import output_format
+from vs_remaster.film.frames import decode_frame, encode_frame
+from vs_remaster.video.planes import Frame
 from vs_remaster.errors import InputError
 for name, codec in (("out.mkv", "ffv1"), ("out.mp4", "x264"), ("out", "png")):
     try:

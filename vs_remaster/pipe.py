@@ -90,7 +90,7 @@ def remaster_pipe(
 ) -> int:
     """Restore and colour a film that comes in a pipe; each frame goes out as soon as it is made.
 
-    Luma that is not restored keeps its very code values, and frames are those of `job.remaster_film`. When nobody takes
+    Luma that is not restored keeps its very code values, and frames are those of `film.remaster_film`. When nobody takes
     the frames any more, it ends as if the film did.
 
     Args:
@@ -101,7 +101,7 @@ def remaster_pipe(
         colorize: see `RemasterPipeline`.
         references: to colour from; without any, the film is restored only, or coloured automatically.
         scenes: see `RemasterPipeline`.
-        progress: see `job.Progress`; nobody knows how many frames there will be.
+        progress: see `film.Progress`; nobody knows how many frames there will be.
 
     Returns:
         Frames written.

@@ -17,7 +17,7 @@ from ..system.texts import parse_json, read_bytes
 
 
 class SharesFile:
-    """Takes pictures as they are finished, see `job.remaster_film`; the file appears when the film is complete.
+    """Takes pictures as they are finished, see `film.remaster_film`; the file appears when the film is complete.
 
     The file holds an object: `references`, what is known of each, and `frames`, for each frame its number and `shares`,
     pairs of a reference's number and its share of the frame's colour, 0..1. References that are not listed there were

@@ -63,7 +63,7 @@ def settle_for_film(
     source: Path,
     fps: Fraction | float,
 ) -> list[Reference]:
-    """`attending.settle` for a film on disk: shots that nobody has named are looked for in it.
+    """`references.settle` for a film on disk: shots that nobody has named are looked for in it.
 
     Args:
         references: as they were loaded.
@@ -72,7 +72,7 @@ def settle_for_film(
         fps: frames a second.
 
     Raises:
-        InputError: see `attending.settle`.
+        InputError: see `references.settle`.
     """
     if not isinstance(scenes, str) or scenes == "none":
         return settle(references, () if isinstance(scenes, str) else scenes, fps)

@@ -17,7 +17,7 @@ class OutputOptions:
     """How to write.
 
     Attributes:
-        codec: one of `codecs.CODECS`.
+        codec: one of `output.CODECS`.
         crf: quality of x264 and x265, lower is better; None: 17 and 19.
         overwrite: replace an output that exists.
         bits: a sample; None: as many as the film has, or the next that the codec takes.

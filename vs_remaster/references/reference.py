@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 FILM_EXTENSIONS = frozenset(
     ".mkv .mp4 .m4v .mov .mxf .avi .mpg .mpeg .vob .m2v .ts .m2ts .mts .webm .ogv .wmv .flv .3gp .y4m".split()
 )
-"""Of references that are coloured copies of a film; see `aligning.film_references`."""
+"""Of references that are coloured copies of a film; see `stills.film_references`."""
 
 _TOLD = 5  # unused files that are named
 _GRAY = 0.02  # a picture whose channels differ by less everywhere has no colour to give
@@ -43,7 +43,7 @@ class Reference:
         time: seconds from the film's first frame to the one it shows, where that is said instead of `frame`.
         shot: first frame and end of the shot that its frame lies in, None when unknown.
         origin: where it comes from.
-        likeness: 0..1; it is left out where a frame resembles it less than that. None: `attending.STRANGE` where it
+        likeness: 0..1; it is left out where a frame resembles it less than that. None: `remaster.memory.STRANGE` where it
             shows no frame of the film and others do, else 0.
         path: of the file that it was read from, None where there was none.
     """
@@ -79,7 +79,7 @@ def load_references(
 ) -> list[Reference]:
     """Load reference pictures.
 
-    Files are read as `still.read_still` says: by their colour profile, upright, without what is transparent.
+    Files are read as `image_files.read_still` says: by their colour profile, upright, without what is transparent.
 
     A folder with a `references.toml` is read with what that says of its pictures; those that it does not name are as if
     it were not there. Pictures that are named one by one are never looked up in it.

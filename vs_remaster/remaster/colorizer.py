@@ -64,7 +64,7 @@ class Colorizer(_Worker):
 
         Raises:
             InputError: there is none, and the network needs some; there are some, and it takes none; or one acts in a
-                shot that is not known, see `attending.settle`.
+                shot that is not known, see `references.settle`.
         """
         if not references and self.guesser:
             return self.guesser.encode_references(())

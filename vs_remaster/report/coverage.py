@@ -30,7 +30,7 @@ class Describer:
     """Describes pictures by the matching features of the shipped colorizer.
 
     Args:
-        references: pictures to compare with, settled (see `attending.settle`); may be empty.
+        references: pictures to compare with, settled (see `references.settle`); may be empty.
     """
 
     def __init__(self, references: Sequence[Reference] = ()) -> None:
