@@ -8,10 +8,12 @@ from itertools import pairwise
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from comfy_nodes import images
-from vs_remaster.color.matrices import rgb_to_ycbcr, ycbcr_to_rgb
+from tests.support.colored_scenes import BLUE, CPU, GREEN, RED, film, gray, painted
+from vs_remaster import attending
+from vs_remaster.attending import Rule, rules_of, settle
+from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.engines import make_engine
 from vs_remaster.errors import InputError
 from vs_remaster.models import build
@@ -22,30 +24,6 @@ from vs_remaster.remaster import memory as attending
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions
 from vs_remaster.remaster.pipeline import Picture, RemasterPipeline
-
-CPU = {"device": "cpu", "precision": "fp32"}
-
-
-def gray(seed: int, height: int = 64, width: int = 96) -> torch.Tensor:
-    """A scene with edges, `[1, H, W]`; another one for each seed."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = F.interpolate(torch.rand(1, 1, 8, 12, generator=generator), (height, width), mode="bicubic")[0]
-    return (0.3 + 0.3 * coarse).clamp(0, 1)
-
-
-def painted(luma: torch.Tensor, chroma: tuple[float, float], **more) -> Reference:
-    """The scene in one colour (Cb, Cr); its luma stays."""
-    plane = torch.tensor(chroma)[:, None, None].expand(2, *luma.shape[1:])
-    return Reference("one colour", ycbcr_to_rgb(torch.cat([luma, plane])).clamp(0, 1).contiguous(), **more)
-
-
-def film(count: int = 40, cut: int = 20) -> torch.Tensor:
-    """Two shots, slowly moving, `[T, 1, H, W]`."""
-    shots = [gray(1, 64, 160), gray(2, 64, 160)]
-    return torch.stack([shots[n >= cut][..., n % 20 : n % 20 + 96] for n in range(count)])
-
-
-RED, BLUE, GREEN = (-0.08, 0.15), (0.15, -0.06), (-0.1, -0.1)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.job_films import heard_and_seen, write_film
+from tests.support.job_films import heard_and_seen, write_film
 from vs_remaster import cli
 from vs_remaster.errors import RemasterError
 from vs_remaster.film.writing import OutputOptions

@@ -18,11 +18,9 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.test_video import film, frames_of, moving, pictures, same, stream_times
-from vs_remaster import __version__, cli
-from vs_remaster.cli import progress
-from vs_remaster.cli.arguments import model_for, output_options
-from vs_remaster.cli.entry import make_parser
+from tests.support.command_line import fails, run
+from tests.support.films import film, frames_of, moving, pictures, same, stream_times
+from vs_remaster import __version__, cli, progress
 from vs_remaster.errors import InputError
 from vs_remaster.film.writing import OutputOptions
 from vs_remaster.models import build
@@ -44,30 +42,6 @@ def references(tmp_path_factory) -> Path:
         picture[:, ::4] //= 2
         (folder / f"ref_{n * 6}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
     return folder
-
-
-def run(capsys, *arguments: object) -> tuple[int, str]:
-    """Run the program in this process: exit status and what it wrote to stdout and stderr."""
-    status, out, err = run_apart(capsys, *arguments)
-    return status, out + err
-
-
-def run_apart(capsys, *arguments: object) -> tuple[int, str, str]:
-    capsys.readouterr()
-    try:
-        status = cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        status = stop.code
-    return status, *capsys.readouterr()
-
-
-def fails(capsys, *arguments: object) -> str:
-    """The only line that a failing run writes to stderr."""
-    status, _, err = run_apart(capsys, *arguments)
-    assert status == 2, err
-    assert len(err.splitlines()) == 1, err
-    assert err.startswith("vs-remaster: ")
-    return err
 
 
 # --- what is written ---

@@ -28,8 +28,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from comfy_nodes import films, images, jobs, settings
-from tests.test_comfy import NODES, STEP, apart, batch_of, clip, components, planes
-from tests.test_video import film, frames_of, same
+from tests.support.comfy import NODES, STEP, apart, batch_of, clip, components, planes
+from tests.support.films import film, frames_of, same
 from vs_remaster import ColorizeOptions, Colorizer, Reference, RestoreOptions, Restorer, cli, weights
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.film.writing import OutputOptions

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.test_video import copy
+from tests.support.films import copy
 from vs_remaster.errors import RemasterError
 from vs_remaster.video.reader import VideoReader
 

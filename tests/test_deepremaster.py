@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.random_weights import draw_weights
+from tests.support.random_weights import draw_weights
 from vs_remaster import cli, weights
 from vs_remaster.color.matrices import lab_to_rgb, rgb_to_ycbcr
 from vs_remaster.engines.pytorch import lay_out

@@ -16,7 +16,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.job_films import FAST, heard_and_seen, run_and_kill, shot, write_film
+from tests.support.job_films import FAST, heard_and_seen, run_and_kill, shot, write_film
 from vs_remaster import cli
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.film.remastering import remaster_frames

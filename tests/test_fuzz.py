@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import fuzzing
-from tests.mutations import FILMS
+from tests.support import fuzzing
+from tests.support.mutations import FILMS
 
 MINUTES = 1.0
 SEEDS = {"film": 16, "pictures": 4, "references": 5, "settings": 6, "jobs": 4, "pipes": 6, "weights": 6}
@@ -62,8 +62,8 @@ for name, film in m.FILMS.items():
     made = [m.damaged_film(data, film, random.Random(f"film {n}")) for n in range(12)]
     print(name, hashlib.sha1(repr(made).encode()).hexdigest())
 """
-    here = Path(__file__).parent
-    command = [sys.executable, "-c", script, str(here), str(here.parent), str(tmp_path / "film")]
+    here = Path(__file__).parent / "support"
+    command = [sys.executable, "-c", script, str(here), str(here.parents[1]), str(tmp_path / "film")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     how = {"env": environment, "capture_output": True, "check": True, "text": True}
     one, two = (subprocess.run(command, **how).stdout.splitlines() for _ in range(2))

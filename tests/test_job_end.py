@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.job_films import FAST, heard_and_seen, run_and_kill, write_film, write_references
+from tests.support.job_films import FAST, heard_and_seen, run_and_kill, write_film, write_references
 from vs_remaster import cli
 
 WAYS = {

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.job_films import FAST, heard_and_seen, run_and_kill, write_film, write_reference, write_references
+from tests.support.job_films import FAST, heard_and_seen, run_and_kill, write_film, write_reference, write_references
 from vs_remaster import cli
 from vs_remaster.errors import InputError
 from vs_remaster.film.remastering import remaster_film

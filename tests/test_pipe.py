@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.test_video import frames_of, moving, random_planes
+from tests.support.films import frames_of, moving, random_planes
 from vs_remaster import cli
 from vs_remaster.cli.entry import make_parser
 from vs_remaster.color.chroma import resize_chroma

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.random_weights import draw_weights
+from tests.support.random_weights import draw_weights
 from vs_remaster import cli, weights
 from vs_remaster.cli.arguments import model_for
 from vs_remaster.color.matrices import gray_to_lightness, ycbcr_to_rgb

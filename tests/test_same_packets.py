@@ -44,7 +44,7 @@ def panned(path: Path, count: int, size: tuple[int, int]) -> Path:
 def encoded(film: Path, folder: Path, wanted: list[str], perturb: int, processors: int) -> dict[str, str]:
     """What a process of its own makes; glibc fills memory that it hands out and takes back with `perturb`."""
     folder.mkdir()
-    command = [sys.executable, "-m", "tests.encode_all", film, folder, str(processors), *wanted]
+    command = [sys.executable, "-m", "tests.support.encode_all", film, folder, str(processors), *wanted]
     env = {**os.environ, "MALLOC_PERTURB_": str(perturb)}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.job_films import FAST, heard_and_seen, write_film
+from tests.support.job_films import FAST, heard_and_seen, write_film
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = f"{sys.executable} -m vs_remaster.cli"

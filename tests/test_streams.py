@@ -11,9 +11,9 @@ import av
 import numpy as np
 import pytest
 
-from tests.test_video import copy, packets, stream_times
-from vs_remaster.video.reader import VideoReader
-from vs_remaster.video.stretches import find_stretches
+from tests.support.films import copy, packets, stream_times
+from vs_remaster.stretches import find_stretches
+from vs_remaster.video import VideoReader
 
 
 def made(ffmpeg: str, path: Path, *options: object, seconds: int = 1, rate: int = 44100) -> Path:

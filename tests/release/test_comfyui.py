@@ -20,7 +20,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.test_comfy import NODES
+from tests.support.comfy import NODES
 from vs_remaster import ColorizeOptions, Colorizer, Reference, RestoreOptions, Restorer, load_references
 from vs_remaster.color.matrices import fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
 from vs_remaster.film.remastering import remaster_film

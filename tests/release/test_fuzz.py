@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 
-from tests import fuzzing
+from tests.support import fuzzing
 
 FIRST, LAST = map(int, os.environ.get("VS_REMASTER_FUZZ_SEEDS", "1000:3000").split(":"))
 MINUTES = float(os.environ.get("VS_REMASTER_FUZZ_MINUTES", "10"))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.job_films import (
+from tests.support.job_films import (
     FAST,
     PLACES,
     heard_and_seen,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.job_films import FAST, heard_and_seen, write_film, write_references
+from tests.support.job_films import FAST, heard_and_seen, write_film, write_references
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("VS_REMASTER_KILLS", "200"))

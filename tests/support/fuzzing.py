@@ -7,8 +7,8 @@ and what was given is as it was.
 As a program, to repeat or to go on with what a test has found, by kind and seeds (the last is not included); what
 fails is kept, its input and all it made, in a folder named by kind and seed:
 
-    python tests/fuzzing.py film:17 --folder /tmp/kept
-    python tests/fuzzing.py film:1000:9000 jobs:0:500 --minutes 30 --jobs 4
+    python tests/support/fuzzing.py film:17 --folder /tmp/kept
+    python tests/support/fuzzing.py film:1000:9000 jobs:0:500 --minutes 30 --jobs 4
 
 All is imported once and every command runs in a fork of that process: a case takes a quarter of a second.
 """
@@ -730,7 +730,7 @@ def try_cases(seeds: dict[str, range], folder: Path, minutes: float, jobs: int =
     """
     here = Path(__file__)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(here.parents[1]), os.environ.get("PYTHONPATH"))))
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(here.parents[2]), os.environ.get("PYTHONPATH"))))
     cases = [f"{kind}:{each.start}:{each.stop}" for kind, each in seeds.items()]
     command = [sys.executable, here, *cases, "--folder", folder, "--minutes", str(minutes), "--jobs", str(jobs)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -743,7 +743,7 @@ def failures(told: list[dict[str, Any]]) -> str:
     lines = []
     for one in told:
         if one["problems"]:
-            repeat = f"python tests/fuzzing.py {one['kind']}:{one['seed']} --folder FOLDER"
+            repeat = f"python tests/support/fuzzing.py {one['kind']}:{one['seed']} --folder FOLDER"
             lines += [
                 f"{one['kind']} {one['seed']} ({one['what']}): {'; '.join(one['problems'])}",
                 f"  repeat: {repeat}",

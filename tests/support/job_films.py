@@ -177,7 +177,7 @@ def start_and_kill(place: str, count: int, *arguments: object) -> subprocess.Pop
     """The same without waiting."""
     module, name, when = PLACES[place]
     command = [sys.executable, "-c", _KILLED, module, name, when, str(count), *map(str, arguments)]
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
         command, cwd=root, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

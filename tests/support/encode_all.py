@@ -2,7 +2,7 @@
 
 A program, so that each time memory and processors are others:
 
-    python -m tests.encode_all FILM FOLDER PROCESSORS CODEC:BITS...
+    python -m tests.support.encode_all FILM FOLDER PROCESSORS CODEC:BITS...
 """
 
 from __future__ import annotations
