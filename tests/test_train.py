@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 import time
@@ -14,9 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
-import av
 import cv2
-import numpy as np
 import pytest
 import torch
 
@@ -27,7 +24,8 @@ from export.recipes.degrade import add_softness, jpeg, view
 from export.recipes.material import Material, draw_samples, from_photo
 from export.recipes.supply import Pool, Supply
 from export.train import parse
-from vs_remaster.color.matrices import rgb_to_ycbcr
+from tests.support.training import NARROW, arguments, command, curve, refused, train, write_clips, write_flow
+from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.models import build
 from vs_remaster.models.colorizer import ColorizerOutput
@@ -41,75 +39,43 @@ from vs_remaster.remaster.restorer import Restorer
 from vs_remaster.weights import load_weights, save_weights
 
 ROOT = Path(__file__).parent.parent
+UNMEASURED = "--validate-minutes inf".split()
+LARGE = "--size 64 --lines 96".split()
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Moving coloured gradients as video/train and video/val."""
-    root = tmp_path_factory.mktemp("data")
-    y, x = np.mgrid[0:96, 0:128].astype(np.float32)
-    for name, seed in (("train/a", 1), ("train/b", 2), ("val/c", 3)):
-        path = root / "video" / f"{name}.mp4"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(str(path), "w") as out:
-            stream = out.add_stream("mpeg4", rate=25)
-            stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 128, 96, "yuv420p", 2_000_000
-            for t in range(12):
-                wave = np.sin((x * seed + y * 2 + 5 * t) / 17)
-                rgb = np.stack([128 + 90 * wave, 120 + 60 * np.cos(y / 11 + seed), 128 - 80 * wave], 2)
-                out.mux(stream.encode(av.VideoFrame.from_ndarray(rgb.clip(0, 255).astype(np.uint8), format="rgb24")))
-            out.mux(stream.encode())
-    return root
+    """Clips to train on and to validate with."""
+    return write_clips(tmp_path_factory.mktemp("data"))
 
 
-SMALL = "--size 64 --frames 3 --batch 2 --lines 96 --threads 1 --photo 0 --log-steps 1".split()
-NARROW = {
-    "ours": [],
-    "flicker": [],
-    "gate": ["--config", json.dumps({"gate": 12})],
-    "palette": ["--config", json.dumps({"colors": 16, "widths": [16, 16, 16, 16]})],
-    "deepremaster": ["--config", json.dumps({"width": 0.125})],
-    "rtn": ["--config", json.dumps({"embedding": 8, "heads": [2], "depths": [2], "flow_scale": 4, "shrink": 2})],
-}
-
-
-def command(task: str, data: Path, out: Path, *more: str) -> list[str]:
-    run = [sys.executable, "-m", "export.train", task, "--data", str(data), "--out", str(out)]
-    return [*run, *SMALL, *more]
-
-
-def train(task: str, data: Path, out: Path, *more: str) -> str:
-    done = subprocess.run(command(task, data, out, *more), cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
-
-
-def curve(out: Path, file: str = "training") -> list[dict]:
-    return [json.loads(line) for line in (out / f"{file}.jsonl").read_text().splitlines()]
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    """The same, smaller and shorter."""
+    return write_clips(tmp_path_factory.mktemp("small"), (64, 48), 6)
 
 
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory) -> Path:
-    """SPyNet with random weights, as a file that names its entries as the published one does."""
-    path = tmp_path_factory.mktemp("flow") / "spynet.pth"
-    parts = ([*key.split(".", 2), value] for key, value in SpyNet().state_dict().items())
-    torch.save({f"basic_module.{level}.basic_module.{rest}": value for _, level, rest, value in parts}, path)
-    return path
+    """Random weights for RTN's flow."""
+    return write_flow(tmp_path_factory.mktemp("flow") / "spynet.pth")
 
 
 @pytest.mark.parametrize(
     ("recipe", "task"), [(recipe, task) for recipe, tasks in RECIPES.items() for task in tasks if task != "joint"]
 )
-def test_every_recipe_writes_weights_that_the_library_runs(task, recipe, data, flow, tmp_path):
-    more = ["--recipe", recipe, *NARROW[recipe], "--steps", "2"]
+@pytest.mark.parametrize("large", [False, pytest.param(True, marks=pytest.mark.release)])
+def test_every_recipe_writes_weights_that_the_library_runs(task, recipe, large, request, flow, tmp_path):
+    data, steps = request.getfixturevalue("data" if large else "small"), 1 + large
+    more = ["--recipe", recipe, *NARROW[recipe], "--steps", str(steps), *(LARGE if large else [])]
     if recipe == "rtn":
         more += ["--flow", str(flow), "--perceptual-weight", "0"]
     train(task, data, tmp_path, *more)
     network = {"restore": "restorer", "colorize": "colorizer"}[task]
     path = tmp_path / f"{network}-last.safetensors"
     assert all(v.isfinite().all() for v in load_weights(path, network).state_dict().values())
-    assert [row["step"] for row in curve(tmp_path)] == [1, 2]
-    assert curve(tmp_path, "validation")[-1]["step"] == 2
+    assert [row["step"] for row in curve(tmp_path)] == [1, 2][:steps]
+    assert curve(tmp_path, "validation")[-1]["step"] == steps
     assert any((tmp_path / "pictures").iterdir())
     luma = torch.rand(3, 1, 32, 48)
     if task == "restore":
@@ -123,13 +89,13 @@ def test_every_recipe_writes_weights_that_the_library_runs(task, recipe, data, f
 
 
 @pytest.mark.parametrize("recipe", ["ours", "deepremaster"])
-def test_both_networks_train_jointly(recipe, data, tmp_path):
+def test_both_networks_train_jointly(recipe, small, tmp_path):
     for task in ("restore", "colorize"):
-        train(task, data, tmp_path / task, "--recipe", recipe, *NARROW[recipe], "--steps", "1")
+        train(task, small, tmp_path / task, "--recipe", recipe, *NARROW[recipe], "--steps", "1", *UNMEASURED)
     alone = {"restorer": tmp_path / "restore", "colorizer": tmp_path / "colorize"}
     starts = ",".join(str(folder / f"{name}-last.safetensors") for name, folder in alone.items())
     out = tmp_path / "joint"
-    train("joint", data, out, "--recipe", recipe, "--steps", "2", "--start-from", starts)
+    train("joint", small, out, "--recipe", recipe, "--steps", "2", "--start-from", starts)
     for name, folder in alone.items():
         before, after = (dict(load_weights(x / f"{name}-last.safetensors").named_parameters()) for x in (folder, out))
         assert sum(not torch.equal(before[key], after[key]) for key in before) > len(before) / 2
@@ -183,46 +149,45 @@ def test_a_restorer_may_learn_for_the_eye(data, tmp_path):
 
 
 @pytest.mark.parametrize("recipe, parts", [("flicker", {"tone", "far"}), ("gate", {"gate"})])
-def test_recipes_for_parts_change_these_alone(recipe, parts, data, tmp_path):
+def test_recipes_for_parts_change_these_alone(recipe, parts, small, tmp_path):
     begun = tmp_path / "begun.safetensors"
     save_weights(begun, build("restorer", '{"gate": 24}'))
-    train("restore", data, tmp_path, "--recipe", recipe, "--steps", "3", "--start-from", str(begun))
+    train("restore", small, tmp_path, "--recipe", recipe, "--steps", "3", "--start-from", str(begun), *UNMEASURED)
     before, after = (dict(load_weights(x).named_parameters()) for x in (begun, tmp_path / "restorer-last.safetensors"))
     assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == parts
 
 
 @pytest.mark.parametrize("recipe, task, multiple", [("ours", "colorize", 16), ("rtn", "restore", 32)])
-def test_a_crop_that_does_not_fit_the_network_is_refused(recipe, task, multiple, data, flow, tmp_path):
+def test_a_crop_that_does_not_fit_the_network_is_refused(recipe, task, multiple, small, flow, tmp_path):
     more = ["--recipe", recipe, *NARROW[recipe], "--size", "72"]
     more += ["--flow", str(flow), "--perceptual-weight", "0"] if recipe == "rtn" else []
-    done = subprocess.run(command(task, data, tmp_path, *more), cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 1
-    assert f"size must be a multiple of {multiple} for this " in done.stderr.splitlines()[-1] and "72" in done.stderr
+    said = refused(*arguments(task, small, tmp_path, *more))
+    assert f"size must be a multiple of {multiple} for this " in said and "72" in said
 
 
 @pytest.fixture(scope="module")
-def demo(data, tmp_path_factory) -> Path:
+def demo(small, tmp_path_factory) -> Path:
     """The sample film as video/train, and a smaller one to validate with."""
     root = tmp_path_factory.mktemp("demo")
     (root / "video" / "train").mkdir(parents=True)
     (root / "video" / "train" / "sample.mkv").symlink_to(ROOT / "tests" / "data" / "sample.mkv")
-    (root / "video" / "val").symlink_to(data / "video" / "val")
+    (root / "video" / "val").symlink_to(small / "video" / "val")
     return root
 
 
-def test_thirty_steps_on_the_demo_clip_lower_the_loss_and_resuming_changes_no_bit(demo, tmp_path):
-    more = ["--steps", "30", "--minutes", "inf", "--warmup", "5", "--lr", "2e-3"]
+def test_thirty_steps_on_the_demo_clip_lower_the_loss_and_resuming_changes_no_bit(demo, tmp_path, caplog):
+    more = [*"--steps 30 --minutes inf --warmup 5 --lr 2e-3 --batch 4 --cache".split(), str(tmp_path / "cache")]
     train("restore", demo, tmp_path / "whole", *more)
     # The same batches seen by a network that learns nothing tell what learning did.
-    train("restore", demo, tmp_path / "idle", *more, "--lr", "1e-12", "--lr-end", "0")
+    train("restore", demo, tmp_path / "idle", *more, "--lr", "1e-12", "--lr-end", "0", *UNMEASURED)
     losses, idle = ([row["total"] for row in curve(tmp_path / name)] for name in ("whole", "idle"))
     assert len(losses) == len(idle) == 30 and losses[0] == idle[0]
     assert all(trained < untrained for trained, untrained in zip(losses[-8:], idle[-8:]))
 
-    # The same again, killed on the way: it writes a checkpoint at every step.
+    # The same again as a program, killed on the way: it writes a checkpoint at every step.
     out = tmp_path / "killed"
-    more += ["--save-minutes", "0"]
-    process = subprocess.Popen(command("restore", demo, out, *more), cwd=ROOT, stderr=subprocess.DEVNULL)
+    program = command("restore", demo, out, *more, "--save-minutes", "0")
+    process = subprocess.Popen(program, cwd=ROOT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < deadline:
         if (out / "training.jsonl").is_file() and len(curve(out)) >= 12:
@@ -231,7 +196,9 @@ def test_thirty_steps_on_the_demo_clip_lower_the_loss_and_resuming_changes_no_bi
     process.wait()
     state = torch.load(out / "checkpoint.pt", weights_only=True)
     assert process.returncode != 0 and 11 <= state["step"] < 30
-    assert f"resumed at step {state['step']}" in train("restore", demo, out, *more, "--resume")
+    with caplog.at_level("INFO", "train"):
+        train("restore", demo, out, *more, "--resume")
+    assert f"resumed at step {state['step']}" in caplog.text
     ends = [torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("whole", "killed")]
     for part in ("nets", "average"):
         assert all(torch.equal(value, ends[1][part][key]) for key, value in ends[0][part].items()), part
@@ -239,12 +206,12 @@ def test_thirty_steps_on_the_demo_clip_lower_the_loss_and_resuming_changes_no_bi
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), killed.state_dict().values()))
 
 
-def test_workers_make_batches_and_a_network_grows(data, tmp_path):
-    more = ["--steps", "5", "--workers", "2", "--validate-minutes", "inf"]
+def test_workers_make_batches_and_a_network_grows(small, tmp_path):
+    more = ["--steps", "5", "--workers", "2", *UNMEASURED]
     shipped = ROOT / "weights" / "restorer-fast.safetensors"
     wide = ["--start-from", str(shipped), "--config", json.dumps({"widths": [28, 48, 96]}), "--reuse", "2"]
-    train("restore", data, tmp_path / "restore", *more, *wide)
-    train("colorize", data, tmp_path / "colorize", *more)
+    train("restore", small, tmp_path / "restore", *more, *wide)
+    train("colorize", small, tmp_path / "colorize", *more)
     assert load_weights(tmp_path / "restore" / "restorer-last.safetensors").config.widths == (28, 48, 96)
     for task in ("restore", "colorize"):
         assert [row["step"] for row in curve(tmp_path / task)] == [1, 2, 3, 4, 5]
@@ -253,12 +220,12 @@ def test_workers_make_batches_and_a_network_grows(data, tmp_path):
 
 @pytest.mark.parametrize("recipe", ["deepremaster", "rtn"])
 @pytest.mark.parametrize("synthesis", ["", "ours"])
-def test_workers_make_batches_for_the_papers_restorers(recipe, synthesis, data, flow, tmp_path):
+def test_workers_make_batches_for_the_papers_restorers(recipe, synthesis, small, flow, tmp_path):
     more = ["--recipe", recipe, *NARROW[recipe], "--steps", "3", "--workers", "1", "--reuse", "2"]
-    more += ["--validate-minutes", "inf"] + (["--synthesis", synthesis] if synthesis else [])
+    more += [*UNMEASURED, *(["--synthesis", synthesis] if synthesis else [])]
     if recipe == "rtn":
         more += ["--flow", str(flow), "--perceptual-weight", "0"]
-    train("restore", data, tmp_path, *more)
+    train("restore", small, tmp_path, *more)
     assert [row["step"] for row in curve(tmp_path)] == [1, 2, 3]
 
 
@@ -387,9 +354,10 @@ def test_an_enlargement_that_cannot_be_is_refused(data):
         RECIPES["ours"]["colorize"](Settings(data=str(data), photo=0.0, zoom=0.5))
 
 
+@pytest.mark.release
 def test_two_processes_share_their_gradients(data, tmp_path):
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    run += command("restore", data, tmp_path, "--steps", "6", "--minutes", "inf", "--device", "cpu")[1:]
+    run += command("restore", data, tmp_path, "--steps", "6", "--minutes", "inf", *LARGE)[1:]
     run += ["--save-minutes", "0.01", "--cache", str(tmp_path / "cache")]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
@@ -399,22 +367,31 @@ def test_two_processes_share_their_gradients(data, tmp_path):
     assert not torch.equal(*(random["own"] for random in state["random"]))  # each made batches of its own
 
 
-def test_gradients_are_averaged_over_processes_and_missing_ones_count_as_zero(tmp_path):
-    script = tmp_path / "average.py"
-    script.write_text(
-        "import torch\nfrom export.parallel import Group\n"
-        "group = Group.join('cpu')\nnet = torch.nn.Linear(2, 2)\ngroup.same(net)\n"
-        "net.weight.grad = torch.full((2, 2), 1.0 + group.rank)\n"
-        "net.bias.grad = torch.ones(2) if group.first else None\n"
-        "group.average_gradients(net)\n"
-        "assert (net.weight.grad == 1.5).all() and (net.bias.grad == 0.5).all()\n"
-        "values = group.gather(net.weight.detach())\nassert torch.equal(*values)\n"
-        "assert group.agree(float(group.rank)) == 0\ngroup.leave()\n"
-    )
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run(
-        run, cwd=ROOT, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+def test_gradients_are_averaged_over_processes_and_missing_ones_count_as_zero():
+    code = """
+import os, socket, sys, torch
+from export.parallel import Group
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+os.environ |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+other = os.fork()  # what torchrun starts twice
+os.environ["RANK"] = "0" if other else "1"
+group = Group.join("cpu")
+net = torch.nn.Linear(2, 2)
+group.same(net)
+net.weight.grad = torch.full((2, 2), 1.0 + group.rank)
+net.bias.grad = torch.ones(2) if group.first else None
+group.average_gradients(net)
+assert (net.weight.grad == 1.5).all() and (net.bias.grad == 0.5).all()
+values = group.gather(net.weight.detach())
+assert torch.equal(*values)
+assert group.agree(float(group.rank)) == 0
+group.leave()
+if other:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 
@@ -455,17 +432,14 @@ def test_rtn_s_flow_is_still_at_first_and_learns_later(data, flow):
     assert recipe.rate(0.75, 10_000) == 0.5
 
 
-def test_settings_that_do_not_fit_are_refused_in_a_line(data, tmp_path):
-    done = subprocess.run(command("joint", data, tmp_path), cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and "--start-from RESTORER,COLORIZER" in done.stderr
-    assert "Traceback" not in done.stderr
-    done = subprocess.run(command("joint", data, tmp_path, "--recipe", "rtn"), cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and "rtn has no task joint" in done.stderr
+def test_settings_that_do_not_fit_are_refused_in_a_line(small, tmp_path, capsys):
+    assert "--start-from RESTORER,COLORIZER" in refused(*arguments("joint", small, tmp_path))
+    assert refused(*arguments("joint", small, tmp_path, "--recipe", "rtn")) == 2
+    assert "rtn has no task joint" in capsys.readouterr().err
     other = tmp_path / "deep.safetensors"
     save_weights(other, build("deepremaster-restorer", json.dumps({"width": 0.125})))
-    run = command("restore", data, tmp_path, "--start-from", str(other))
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and "holds a deepremaster-restorer; the recipe ours trains a restorer" in done.stderr
+    said = refused(*arguments("restore", small, tmp_path, "--start-from", str(other)))
+    assert "holds a deepremaster-restorer; the recipe ours trains a restorer" in said and "\n" not in said
 
 
 @pytest.mark.parametrize("part", ["shift", "mask", "skip"])
@@ -538,11 +512,9 @@ def test_degradations_of_the_papers_leave_a_picture(recipe, data, tmp_path):
     assert not torch.equal(worn[0, 0], worn[0, 1])
 
 
-def test_an_unknown_setting_is_refused(data, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "export.train", "restore", "--speed", "9"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 2 and "--speed" in done.stderr
+def test_an_unknown_setting_is_refused(capsys):
+    assert refused("restore", "--speed", "9") == 2
+    assert "--speed" in capsys.readouterr().err
 
 
 def test_a_perfect_restoration_has_almost_no_loss_and_a_bad_one_more():
