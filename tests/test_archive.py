@@ -15,9 +15,7 @@ import numpy as np
 import pytest
 
 from tests.support.films import NTSC, copy, film, frames_of, moving, packets, pictures, random_planes, same
-from vs_remaster.codecs import CONTAINERS, TABLE, check_container
-from vs_remaster.containers import declared_size
-from vs_remaster.encode import VideoWriter
+from vs_remaster.color.samples import decode_rgb
 from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.film.frames import decode_frame
 from vs_remaster.output.codecs import CONTAINERS, TABLE, check_container

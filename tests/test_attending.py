@@ -11,9 +11,7 @@ import torch
 
 from comfy_nodes import images
 from tests.support.colored_scenes import BLUE, CPU, GREEN, RED, film, gray, painted
-from vs_remaster import attending
-from vs_remaster.attending import Rule, rules_of, settle
-from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.engines import make_engine
 from vs_remaster.errors import InputError
 from vs_remaster.models import build

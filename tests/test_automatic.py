@@ -9,7 +9,6 @@ import torch
 
 from tests.support.colored_scenes import CPU, RED, film, painted
 from tests.support.job_films import heard_and_seen, write_film
-from vs_remaster.attending import settle
 from vs_remaster.errors import InputError
 from vs_remaster.film.remastering import remaster_film, to_color, will_color
 from vs_remaster.film.writing import OutputOptions

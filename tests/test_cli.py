@@ -20,7 +20,10 @@ import pytest
 
 from tests.support.command_line import fails, run
 from tests.support.films import film, frames_of, moving, pictures, same, stream_times
-from vs_remaster import __version__, cli, progress
+from vs_remaster import __version__
+from vs_remaster.cli import progress
+from vs_remaster.cli.arguments import model_for, output_options
+from vs_remaster.cli.entry import make_parser
 from vs_remaster.errors import InputError
 from vs_remaster.film.writing import OutputOptions
 from vs_remaster.models import build

@@ -31,9 +31,11 @@ from vs_remaster import (
     Restorer,
     UnsupportedError,
 )
-from vs_remaster.job import OutputOptions, remaster_film
-from vs_remaster.remaster import merge_lab, repair_chroma
-from vs_remaster.video import VideoReader
+from vs_remaster.cli.entry import make_parser
+from vs_remaster.film.remastering import remaster_film
+from vs_remaster.film.writing import OutputOptions
+from vs_remaster.remaster.merging import merge_lab, repair_chroma
+from vs_remaster.video.reader import VideoReader
 
 CPU = {"model": "fast", "device": "cpu"}
 

@@ -15,9 +15,7 @@ import pytest
 import torch
 
 from tests.support.job_films import write_film
-from vs_remaster import files
-from vs_remaster.codecs import TABLE
-from vs_remaster.encode import open_writer
+from vs_remaster.color.samples import plane_sizes
 from vs_remaster.errors import InputError
 from vs_remaster.film.shares import SharesFile
 from vs_remaster.output.codecs import TABLE

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from tests.support.colored_scenes import BLUE, CPU, RED, film, gray, painted
-from vs_remaster.attending import settle
-from vs_remaster.cli import main
+from vs_remaster.cli.entry import main
 from vs_remaster.errors import InputError
 from vs_remaster.film.shots import find_shots, settle_for_film
 from vs_remaster.references.reference import Reference

@@ -17,8 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.support.films import copy, film, frames_of, moving, pictures, same
-from vs_remaster import video
-from vs_remaster.cli import main
+from vs_remaster.cli.entry import main
 from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.film.frames import decode_frame
 from vs_remaster.film.shots import find_shots

@@ -16,9 +16,7 @@ import pytest
 import torch
 
 from tests.support.command_line import fails, run
-from vs_remaster.film import VideoInfo
-from vs_remaster.planes import Frame
-from vs_remaster.references import Reference, frame_number
+from vs_remaster.references.reference import Reference, frame_number
 from vs_remaster.report import album, facts
 from vs_remaster.report.album import Album
 from vs_remaster.report.coverage import COVERED, Scenes

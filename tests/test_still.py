@@ -238,7 +238,7 @@ _READ = """
 import resource, sys
 from pathlib import Path
 from vs_remaster.video.folder import PictureFolder
-from vs_remaster.references import load_references
+from vs_remaster.references.reference import load_references
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[1:]:
     assert load_references(Path(path), lines=480)[0].rgb.shape == (3, 480, 480)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.support.films import copy, packets, stream_times
-from vs_remaster.stretches import find_stretches
-from vs_remaster.video import VideoReader
+from vs_remaster.video.reader import VideoReader
+from vs_remaster.video.stretches import find_stretches
 
 
 def made(ffmpeg: str, path: Path, *options: object, seconds: int = 1, rate: int = 44100) -> Path:

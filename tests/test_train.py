@@ -25,12 +25,11 @@ from export.recipes.material import Material, draw_samples, from_photo
 from export.recipes.supply import Pool, Supply
 from export.train import parse
 from tests.support.training import NARROW, arguments, command, curve, refused, train, write_clips, write_flow
-from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.models import build
 from vs_remaster.models.colorizer import ColorizerOutput
 from vs_remaster.models.layers import Halo
-from vs_remaster.models.papers.flow import SpyNet
 from vs_remaster.models.restorer import RestorerOutput
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster.colorizer import Colorizer

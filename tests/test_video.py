@@ -26,8 +26,8 @@ from tests.support.films import (
     same,
     stream_times,
 )
-from vs_remaster.color import convert_chroma, fit_gamut
-from vs_remaster.encode import VideoWriter, open_writer
+from vs_remaster.color.matrices import convert_chroma, fit_gamut
+from vs_remaster.color.samples import plane_sizes
 from vs_remaster.errors import InputError, RemasterError, UnsupportedError
 from vs_remaster.film.frames import decode_frame, encode_frame
 from vs_remaster.output.formats import OutputFormat, check_output, output_format

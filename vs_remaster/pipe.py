@@ -90,8 +90,8 @@ def remaster_pipe(
 ) -> int:
     """Restore and colour a film that comes in a pipe; each frame goes out as soon as it is made.
 
-    Luma that is not restored keeps its very code values, and frames are those of `film.remaster_film`. When nobody takes
-    the frames any more, it ends as if the film did.
+    Luma that is not restored keeps its very code values, and frames are those of `film.remaster_film`. When nobody
+    takes the frames any more, it ends as if the film did.
 
     Args:
         source: where the film comes from, see `standard_streams`; `readinto` may give less than there is room for.

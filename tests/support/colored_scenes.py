@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from vs_remaster.color import ycbcr_to_rgb
-from vs_remaster.references import Reference
+from vs_remaster.color.matrices import ycbcr_to_rgb
+from vs_remaster.references.reference import Reference
 
 CPU = {"device": "cpu", "precision": "fp32"}
 RED, BLUE, GREEN = (-0.08, 0.15), (0.15, -0.06), (-0.1, -0.1)  # Cb, Cr

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vs_remaster.color import fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
+from vs_remaster.color.matrices import fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
 
 STEP = 1 / 65535
 NODES = {

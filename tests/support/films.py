@@ -9,12 +9,12 @@ import av
 import cv2
 import numpy as np
 
-from vs_remaster.encode import open_writer
-from vs_remaster.frames import decode_frame, encode_frame
-from vs_remaster.output import output_format
-from vs_remaster.planes import Frame, frame_of, pixel_layout
-from vs_remaster.samples import plane_sizes
-from vs_remaster.video import VideoReader
+from vs_remaster.color.samples import plane_sizes
+from vs_remaster.film.frames import decode_frame, encode_frame
+from vs_remaster.output.formats import output_format
+from vs_remaster.output.writer import open_writer
+from vs_remaster.video.planes import Frame, frame_of, pixel_layout
+from vs_remaster.video.reader import VideoReader
 
 NTSC = Fraction(24000, 1001)
 

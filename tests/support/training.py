@@ -17,7 +17,7 @@ import torch
 from torch.backends import cudnn
 
 from export.train import main
-from vs_remaster.models.flow import SpyNet
+from vs_remaster.models.papers.flow import SpyNet
 
 SMALL = "--size 32 --frames 3 --batch 2 --lines 48 --threads 1 --photo 0 --log-steps 1 --device cpu".split()
 NARROW = {
@@ -84,7 +84,10 @@ def refused(*argv: object) -> str | int:
     """What the program ends with where it must fail: the line it says, or the status of a command line that is wrong.
 
     It runs in this process, as `python -m export.train` does."""
-    program = [patch.object(sys, "argv", ["export.train", *map(str, argv)]), patch("vs_remaster.process.take_over")]
+    program = [
+        patch.object(sys, "argv", ["export.train", *map(str, argv)]),
+        patch("vs_remaster.system.process.take_over"),
+    ]
     with program[0], program[1], warnings.catch_warnings(), pytest.raises(SystemExit) as end:
         warnings.simplefilter("ignore", RuntimeWarning)  # the module is imported already
         runpy.run_module("export.train", run_name="__main__")

@@ -43,8 +43,8 @@ class Reference:
         time: seconds from the film's first frame to the one it shows, where that is said instead of `frame`.
         shot: first frame and end of the shot that its frame lies in, None when unknown.
         origin: where it comes from.
-        likeness: 0..1; it is left out where a frame resembles it less than that. None: `remaster.memory.STRANGE` where it
-            shows no frame of the film and others do, else 0.
+        likeness: 0..1; it is left out where a frame resembles it less than that. None: `remaster.memory.STRANGE`
+            where it shows no frame of the film and others do, else 0.
         path: of the file that it was read from, None where there was none.
     """
 
