@@ -6,6 +6,8 @@ Node ids, input ids and their order are for ever: saved graphs name them.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -164,16 +166,19 @@ class RemasterVideo(io.ComfyNode):
             else:
                 film = stack.enter_context(films.film_of(video, suffix, host.scratch_folder()))
             output, subfolder = host.output_file(filename_prefix, suffix)
-            restoring = models.restorer(restorer, strength=strength, grain=grain) if restore else None
-            coloring = models.colorizer(colorizer, saturation=saturation, lines=color_lines) if colorize else None
-            how = {
-                "scenes": settings.SCENES[scenes],
-                "write": filming.OutputOptions(codec=codec, crf=settings.crf_of(crf)),
-            }
-            output = jobs.output_begun(film, output, restore=restoring, colorize=coloring, references=given, **how)
-            text = jobs.remaster_video(
-                film, output, cls.hidden.unique_id, restorer=restoring, colorizer=coloring, given=given, **how
+            request = filming.FilmRequest(
+                source=film.path,
+                output=Path(output),
+                restore=models.restorer(restorer, strength=strength, grain=grain) if restore else None,
+                colorize=models.colorizer(colorizer, saturation=saturation, lines=color_lines) if colorize else None,
+                references=given,
+                scenes=settings.SCENES[scenes],
+                write=filming.OutputOptions(codec=codec, crf=settings.crf_of(crf)),
+                start=film.start,
+                end=film.end,
             )
+            output = jobs.output_begun(request)
+            text = jobs.remaster_video(replace(request, output=output), cls.hidden.unique_id)
         return io.NodeOutput(InputImpl.VideoFromFile(str(output)), str(output), ui=_shown(output, subfolder, text))
 
     @classmethod

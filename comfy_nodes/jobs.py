@@ -4,93 +4,67 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from . import host, models
-from .films import Film
-from .library import film_jobs, filming, references, remaster, video
+from .library import film_jobs, filming, video
 
 
-def output_begun(film: Film, output: Path, **job_of_it: Any) -> Path:
-    """The output whose job was begun and not finished, by a node or the command line; else `output`.
-
-    Args:
-        film: see `remaster_video`.
-        output: a new file, with a number before its suffix.
-        job_of_it: see `jobs.run.is_begun`.
-    """
+def output_begun(request: filming.FilmRequest) -> Path:
+    """The output whose job was begun and not finished, by a node or the command line; else that of the request, a new
+    file with a number before its suffix."""
+    output = request.output
     numbered = re.fullmatch(r"(.*_)[0-9]+(_\.[a-z0-9]+)", output.name)
     if numbered is None or not output.parent.is_dir():
         return output
     for folder in sorted(output.parent.glob("*.job")):
         earlier = folder.with_suffix("")
         alike = re.fullmatch(f"{re.escape(numbered[1])}[0-9]+{re.escape(numbered[2])}", earlier.name)
-        part = {"start": film.start, "end": film.end}
-        if alike and not earlier.exists() and film_jobs.is_begun(folder, film.path, **part, **job_of_it):
+        if alike and not earlier.exists() and film_jobs.is_begun(folder, request):
             return earlier
     return output
 
 
-def remaster_video(
-    film: Film,
-    output: Path,
-    node: str | None,
-    *,
-    restorer: remaster.Restorer | None,
-    colorizer: remaster.Colorizer | None,
-    given: Sequence[references.Reference],
-    scenes: str,
-    write: filming.OutputOptions,
-) -> str:
+def remaster_video(request: filming.FilmRequest, node: str | None) -> str:
     """Restore and colour a film; an interrupt ends it within one block.
 
     Of a short film nothing is left then; of one longer than a chunk its job folder, with which the next run goes on.
-    The workers are those of `models`.
 
     Args:
-        film: see `films.film_of`.
-        output: the file to make.
+        request: what is asked; its workers are those of `models`.
         node: the node's id on the page, where progress, the current picture and what became of it are shown.
-        restorer: None: the luma stays as it is.
-        colorizer: None: the colours stay as they are.
-        given: references to colour from.
-        scenes: `auto` or `none`.
-        write: how to write.
 
     Returns:
         One line that says what was done, and what the library warned of.
     """
     import comfy.model_management as management
 
-    with video.VideoReader(film.path, film.start) as reader:
+    with video.VideoReader(request.source, request.start) as reader:
         size = reader.info.height, reader.info.width
-    if workers := [worker for worker in (restorer, colorizer) if worker]:
+    if workers := [worker for worker in (request.restore, request.colorize) if worker]:
         models.bring(workers, *size)
     progress = host.Progress(None, node)
-    part = {"start": film.start, "end": film.end, "options": film_jobs.JobOptions()}
     # a file that was only made for this run will be another the next time
-    lasts = Path(host.scratch_folder()) not in film.path.parents
-    colored = filming.will_color(colorizer, given)
-    long = lasts and film_jobs.needs_job(film.path, output, write, colored, **part)
+    lasts = Path(host.scratch_folder()) not in request.source.parents
+    colored = filming.will_color(request.colorize, request.references)
+    long = lasts and film_jobs.needs_job(request, film_jobs.JobOptions(), colored=colored)
     try:
         with _Warnings() as warnings:
-            work = {"restore": restorer, "colorize": colorizer, "references": given, "scenes": scenes, "write": write}
-            work |= {"start": film.start, "end": film.end, "look": progress.look, "check": host.check_interrupt}
+            hooks = {"look": progress.look, "check": host.check_interrupt}
             if long:
-                done = film_jobs.remaster_job(film.path, output, watch=_Watch(progress), **work)
+                done = film_jobs.remaster_job(request, watch=_Watch(progress), **hooks)
             else:
-                done = filming.remaster_film(film.path, output, progress=progress.done, **work)
+                done = filming.remaster_film(request, progress=progress.done, **hooks)
     except management.InterruptProcessingException:
         of = f" of {progress.total}" if progress.total else ""
         then = "What is done is kept: run again to go on." if long else "No file was left; the next run begins anew."
         host.say(f"Stopped after {progress.frames}{of} frames. {then}", node)
         raise
-    verbs = [verb for verb, wanted in (("restored", restorer), ("coloured", colored)) if wanted]
-    lines = [f"{done.frames} frames {' and '.join(verbs)}: {output}", *warnings.lines]
-    if colorizer and not given:
+    verbs = [verb for verb, wanted in (("restored", request.restore), ("coloured", colored)) if wanted]
+    lines = [f"{done.frames} frames {' and '.join(verbs)}: {request.output}", *warnings.lines]
+    if request.colorize and not request.references:
         lines.append(f"no references: {'colours were guessed' if colored else 'the film was not coloured'}")
     text = "; ".join(lines)
     host.say(text, node)

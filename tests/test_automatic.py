@@ -10,7 +10,8 @@ import torch
 from tests.support.colored_scenes import CPU, RED, film, painted
 from tests.support.job_films import heard_and_seen, write_film
 from vs_remaster.errors import InputError
-from vs_remaster.film.remastering import remaster_film, to_color, will_color
+from vs_remaster.film.remastering import remaster_film
+from vs_remaster.film.request import to_color, will_color
 from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs.planning.identity import computation
 from vs_remaster.jobs.planning.options import JobOptions

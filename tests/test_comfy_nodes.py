@@ -27,11 +27,12 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from comfy_nodes import films, images, jobs, settings
+from comfy_nodes import images, jobs, settings
 from tests.support.comfy import NODES, STEP, apart, batch_of, clip, components, planes
 from tests.support.films import film, frames_of, same
 from vs_remaster import ColorizeOptions, Colorizer, Reference, RestoreOptions, Restorer, cli, weights
 from vs_remaster.film.remastering import remaster_film
+from vs_remaster.film.request import FilmRequest
 from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs import run as film_jobs
 from vs_remaster.jobs.making.maker import ChunkMaker
@@ -468,11 +469,8 @@ def test_node_video_names_what_the_container_cannot_hold(comfy, tmp_path):
         out.mux(sound.encode(block))
         out.mux(sound.encode(None))
     path = tmp_path / "out.mp4"
-    text = jobs.remaster_video(
-        films.Film(source), path, None,
-        restorer=Restorer(RestoreOptions(device="cpu")), colorizer=Colorizer(ColorizeOptions(device="cpu")),
-        given=[], scenes="none", write=OutputOptions(),
-    )  # fmt: skip
+    workers = {"restore": Restorer(RestoreOptions(device="cpu")), "colorize": Colorizer(ColorizeOptions(device="cpu"))}
+    text = jobs.remaster_video(FilmRequest(source=source, output=path, scenes="none", **workers), None)
     done, left_out, uncolored = text.split("; ")
     assert done == f"12 frames restored: {path}"
     assert "audio" in left_out and "left out" in left_out

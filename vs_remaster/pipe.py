@@ -6,22 +6,18 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO, Literal, TextIO
+from typing import Any, BinaryIO, Literal, TextIO
 
 from .color.matrices import MATRICES
 from .errors import InputError
-from .film.remastering import plan, remaster_frames, to_color
-from .film.writing import Progress
-from .references.reference import Reference
-from .remaster.colorizer import Colorizer
-from .remaster.options import ColorizeOptions, RestoreOptions
-from .remaster.pipeline import RemasterPipeline
-from .remaster.restorer import Restorer
+from .film.remastering import plan, remaster_frames
+from .film.request import Treatment
+from .film.writing import ProgressCallback
 from .system.files import named_errors
 from .video.planes import Frame, planar_format
 from .video.rawvideo import MAGIC, Header, RawFormat, raw_format, y4m_format
@@ -81,12 +77,10 @@ def remaster_pipe(
     source: BinaryIO,
     sink: BinaryIO,
     options: PipeOptions = PipeOptions(),
+    treatment: Treatment | None = None,
     *,
-    restore: RestoreOptions | Restorer | None,
-    colorize: ColorizeOptions | Colorizer | None,
-    references: Sequence[Reference] = (),
-    scenes: Literal["auto", "none"] | Sequence[int] = "auto",
-    progress: Progress = lambda done, total: None,
+    progress: ProgressCallback = lambda done, total: None,
+    **fields: Any,
 ) -> int:
     """Restore and colour a film that comes in a pipe; each frame goes out as soon as it is made.
 
@@ -97,11 +91,9 @@ def remaster_pipe(
         source: where the film comes from, see `standard_streams`; `readinto` may give less than there is room for.
         sink: where it goes; `write` may take less than it is given.
         options: see `PipeOptions`.
-        restore: see `RemasterPipeline`.
-        colorize: see `RemasterPipeline`.
-        references: to colour from; without any, the film is restored only, or coloured automatically.
-        scenes: see `RemasterPipeline`.
-        progress: see `film.Progress`; nobody knows how many frames there will be.
+        treatment: what is done to the frames; None: `fields` are those of a `Treatment`.
+        progress: see `film.ProgressCallback`; nobody knows how many frames there will be.
+        fields: see `treatment`.
 
     Returns:
         Frames written.
@@ -111,9 +103,9 @@ def remaster_pipe(
             been written then. UnsupportedError: it is interlaced or of a format that is not known.
     """
     header, info = _describe(source, options)
-    colorize = to_color(restore, colorize, references)
-    out = _output(header, info, options, colorize is not None)
-    pipeline = RemasterPipeline(restore, colorize, references, scenes)
+    treatment = (treatment or Treatment(**fields)).resolved()
+    out = _output(header, info, options, treatment.colorize is not None)
+    pipeline = treatment.pipeline()
     reader = _Reader(source, info, marked=header is not None)
     written = 0
 
@@ -128,7 +120,7 @@ def remaster_pipe(
 
     # y4m does not hold the matrix: the program that reads it has to be told
     told = f"{f', {out.matrix}' if out.kind == 'yuv' else ''}, {'full' if out.full_range else 'limited'} range"
-    log.info("%s", plan(pipeline, info, len(references), f"{out.pix_fmt}{told}, to stdout"))
+    log.info("%s", plan(pipeline, info, len(treatment.references), f"{out.pix_fmt}{told}, to stdout"))
     progress(0, None)
     try:
         remaster_frames(reader, write, pipeline, info, out, patience=_PATIENCE)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from .values import named_path
+
+if TYPE_CHECKING:
+    from ..film.request import Treatment
+    from ..film.writing import OutputOptions
+    from ..references.reference import Reference
 
 
 def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
@@ -106,7 +111,7 @@ def add_output(parser: argparse.ArgumentParser, write: Any, codecs: Sequence[str
     group.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
 
 
-def output_options(arguments: argparse.Namespace) -> Any:
+def output_options(arguments: argparse.Namespace) -> OutputOptions:
     from ..film.writing import OutputOptions
 
     folder = arguments.output.is_dir() or not arguments.output.suffix
@@ -115,47 +120,57 @@ def output_options(arguments: argparse.Namespace) -> Any:
     return OutputOptions(codec=codec, **wanted)
 
 
-def work_of(
-    arguments: argparse.Namespace, film: Path | None = None, keep: Path | None = None, progress: Any = None
-) -> dict[str, Any]:
-    """What `run` and `pipe` do to a film; references that are films are laid beside one on disk only, see
-    `film_references`."""
-    from ..references.reference import load_references
+def treatment_of(arguments: argparse.Namespace) -> Treatment:
+    """What `run` and `pipe` do to frames, but for the references: they may take long to load."""
+    from ..film.request import Treatment
     from ..remaster.options import ColorizeOptions, RestoreOptions
     from ..remaster.scenes import parse_cuts
-    from ..stills.copies import film_references
 
-    how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
+    where = _where(arguments)
     restore = RestoreOptions(
         model=model_for(arguments.model, "restorer"),
         strength=arguments.strength,
         grain=arguments.grain,
         lines=arguments.restore_lines,
         tile=arguments.tile,
-        **how,
+        **where,
     )
     colorize = ColorizeOptions(
         model=model_for(arguments.model, "colorizer"),
         saturation=arguments.saturation,
         lines=arguments.color_lines,
         automatic=arguments.automatic,
-        **how,
+        **where,
     )
-    scenes = arguments.scenes if arguments.scenes in ("auto", "none") else parse_cuts(arguments.scenes)
-    references: Sequence[Any] = ()
-    if arguments.references and not arguments.no_color:
-        lines = arguments.color_lines
-        if film is None:
-            references = load_references(arguments.references, lines=lines)
-        else:
-            told = {"lines": lines, "keep": keep, "colorize": ColorizeOptions(**how), "progress": progress}
-            references = film_references(arguments.references, film, **told)
-    return {
-        "restore": None if arguments.no_restore else restore,
-        "colorize": None if arguments.no_color else colorize,
-        "references": references,
-        "scenes": scenes,
-    }
+    return Treatment(
+        restore=None if arguments.no_restore else restore,
+        colorize=None if arguments.no_color else colorize,
+        scenes=arguments.scenes if arguments.scenes in ("auto", "none") else parse_cuts(arguments.scenes),
+    )
+
+
+def references_of(
+    arguments: argparse.Namespace,
+    film: Path | None = None,
+    keep: Path | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Sequence[Reference]:
+    """The references that `run` and `pipe` name; those that are films are laid beside `film`, see `film_references`."""
+    from ..references.reference import load_references
+    from ..remaster.options import ColorizeOptions
+    from ..stills.copies import film_references
+
+    if not arguments.references or arguments.no_color:
+        return ()
+    lines = arguments.color_lines
+    if film is None:
+        return load_references(arguments.references, lines=lines)
+    options = ColorizeOptions(**_where(arguments))
+    return film_references(arguments.references, film, lines=lines, keep=keep, colorize=options, progress=progress)
+
+
+def _where(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
 
 
 def model_for(name: str, network: str) -> str:

@@ -10,13 +10,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from ..errors import RemasterError, system_text
 from ..system.process import take_over
 from ..version import __version__
-from .arguments import add_format, add_number, add_output, add_work, output_options, work_of
+from .arguments import add_format, add_number, add_output, add_work, output_options, references_of, treatment_of
 from .progress import Lines, Progress
 from .values import named_path
 
@@ -180,6 +181,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace) -> None:
     from ..film.remastering import remaster_film
+    from ..film.request import FilmRequest
     from ..film.shares import SharesFile
     from ..jobs.run import needs_job, remaster_job
     from ..report.make import check_folder, make_report
@@ -187,37 +189,45 @@ def _run(arguments: argparse.Namespace) -> None:
     from ..system.files import check_replaceable
     from .jobs import job_options
 
-    options, write = job_options(arguments), output_options(arguments)
-    folder = options.folder_for(arguments.output)
+    options = job_options(arguments)
+    request = FilmRequest(
+        source=arguments.input,
+        output=arguments.output,
+        write=output_options(arguments),
+        start=arguments.start,
+        end=arguments.end,
+        fps=arguments.fps,
+        **vars(treatment_of(arguments)),
+    )
+    folder = options.folder_for(request.output)
     if arguments.report:
-        check_folder(arguments.report, arguments.overwrite or folder.owns(arguments.report))
+        check_folder(arguments.report, request.write.overwrite or folder.owns(arguments.report))
     if arguments.shares:
-        check_replaceable(arguments.shares, arguments.overwrite or folder.owns(arguments.shares))
-    files = arguments.input, arguments.output
-    part = {"start": arguments.start, "end": arguments.end, "fps": arguments.fps}
-    colored = bool(arguments.references or arguments.automatic) and not arguments.no_color
-    by_job = bool(arguments.report) or needs_job(*files, write, colored, **part, options=options)
+        check_replaceable(arguments.shares, request.write.overwrite or folder.owns(arguments.shares))
+    named = () if arguments.no_color else arguments.references or ()
+    colored = bool(named or arguments.automatic) and not arguments.no_color
+    by_job = bool(arguments.report) or needs_job(request, options, colored=colored)
     with Progress(arguments.quiet, arguments.json) as progress:
-        told = functools.partial(progress.told, "align")
         aligns = by_job and any(is_film(path) for path in arguments.references or ())
         with folder.at_work() if aligns else contextlib.nullcontext():
-            work = work_of(arguments, arguments.input, folder.aligned if by_job else None, told)
+            keep = folder.aligned if by_job else None
+            told = functools.partial(progress.told, "align")
+            request = replace(request, references=references_of(arguments, request.source, keep, told))
     with Progress(arguments.quiet, arguments.json) as progress:
 
         def report(folder: Path) -> None:
             if arguments.report:
+                made = request.output if options.chunks == "final" else None
                 told = functools.partial(progress.told, "report")
-                made = arguments.output if options.chunks == "final" else None
                 make_report(folder, made, arguments.report, overwrite=arguments.overwrite, progress=told)
 
         if by_job:
-            told = {"options": options, "watch": progress, "shares": arguments.shares, "finished": report}
-            done = remaster_job(*files, write=write, **told, **part, **work)
+            done = remaster_job(request, options=options, watch=progress, shares=arguments.shares, finished=report)
         else:
-            with SharesFile(arguments.shares, work["references"], overwrite=arguments.overwrite) as look:
-                done = remaster_film(*files, write=write, progress=progress, look=look, **part, **work)
+            with SharesFile(arguments.shares, request.references, overwrite=arguments.overwrite) as look:
+                done = remaster_film(request, progress=progress, look=look)
         if not options.plan:
-            progress.result(done.frames, arguments.output)
+            progress.result(done.frames, request.output)
 
 
 def _pipe(arguments: argparse.Namespace) -> None:
@@ -232,7 +242,8 @@ def _pipe(arguments: argparse.Namespace) -> None:
     )
     source, sink = standard_streams()
     with Progress(arguments.quiet) as progress:
-        frames = remaster_pipe(source, sink, options, progress=progress, **work_of(arguments))
+        treatment = replace(treatment_of(arguments), references=references_of(arguments))
+        frames = remaster_pipe(source, sink, options, treatment, progress=progress)
     _report(frames, "stdout")
 
 

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from .merging import merge_films
-from .remastering import remaster_film, will_color
-from .writing import Done, OutputOptions, Progress
+from .remastering import remaster_film
+from .request import FilmRequest, Treatment, will_color
+from .writing import Done, OutputOptions, ProgressCallback
 
-__all__ = ["Done", "OutputOptions", "Progress", "merge_films", "remaster_film", "will_color"]
+__all__ = [
+    "Done",
+    "FilmRequest",
+    "OutputOptions",
+    "ProgressCallback",
+    "Treatment",
+    "merge_films",
+    "remaster_film",
+    "will_color",
+]

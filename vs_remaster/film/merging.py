@@ -17,7 +17,7 @@ from ..video.planes import Frame
 from ..video.reader import VideoReader
 from .frames import decode_frame, from_picture
 from .remastering import _capacity
-from .writing import Done, OutputOptions, Progress, open_output
+from .writing import Done, OutputOptions, ProgressCallback, open_output
 
 
 def merge_films(
@@ -29,7 +29,7 @@ def merge_films(
     offset: int = 0,
     fps: Fraction | None = None,
     write: OutputOptions = OutputOptions(),
-    progress: Progress = lambda done, total: None,
+    progress: ProgressCallback = lambda done, total: None,
 ) -> Done:
     """Give the frames of one film the colours of another.
 
@@ -44,7 +44,7 @@ def merge_films(
         offset: see above.
         fps: of `luma`, see `VideoReader`.
         write: see `OutputOptions`.
-        progress: see `Progress`.
+        progress: see `ProgressCallback`.
 
     Raises:
         RemasterError: films of different rate, or whose lengths differ by more than the offset; see also

@@ -5,29 +5,20 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from ..color.samples import Samples
-from ..errors import InputError
-from ..output.formats import check_output, output_format
-from ..references.reference import Reference
-from ..remaster.colorizer import Colorizer
-from ..remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
 from ..remaster.pipeline import Picture, RemasterPipeline
-from ..remaster.restorer import Restorer
 from ..remaster.scenes import AFTER, BEFORE
 from ..remaster.window import Window
 from ..system.threads import overlap
 from ..video.info import VideoInfo
 from ..video.planes import Frame
 from ..video.rawvideo import RawFormat
-from ..video.reader import VideoReader
-from ..weights import takes_references
 from .frames import from_picture, to_picture
-from .shots import settle_for_film
-from .writing import Done, OutputOptions, Progress, open_output
+from .request import FilmRequest
+from .writing import Done, ProgressCallback, open_output
 
 log = logging.getLogger(__name__)
 
@@ -35,54 +26,37 @@ _WAITING_BYTES = 256 << 20  # what may wait between two stages
 
 
 def remaster_film(
-    source: Path,
-    output: Path,
+    source: FilmRequest | Path,
+    output: Path | None = None,
     *,
-    restore: RestoreOptions | Restorer | None,
-    colorize: ColorizeOptions | Colorizer | None,
-    references: Sequence[Reference] = (),
-    scenes: Literal["auto", "none"] | Sequence[int] = "auto",
-    write: OutputOptions = OutputOptions(),
-    start: int = 0,
-    end: int | None = None,
-    fps: Fraction | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: ProgressCallback = lambda done, total: None,
     look: Callable[[Picture], None] = lambda picture: None,
     check: Callable[[], None] = lambda: None,
+    **fields: Any,
 ) -> Done:
     """Restore and colour a film.
 
-    A part (`start`, `end`) has the very frames that the whole film would have there: the networks get its neighbours
-    too.
-
     Args:
-        source: a video or a folder of pictures.
-        output: .mkv, .mp4, .mov, .mxf, or a folder for pictures; appears when it is complete.
-        restore: see `RemasterPipeline`.
-        colorize: see `RemasterPipeline`.
-        references: to colour from; without any, the film is restored only, or coloured automatically.
-        scenes: see `RemasterPipeline`.
-        write: see `OutputOptions`.
-        start: first frame.
-        end: first frame not taken; None: to the end.
-        fps: frames a second of a film that has no times of its own, see `VideoReader`.
-        progress: see `Progress`.
+        source: what is asked; or the film, then `output` and `fields` are those of a `FilmRequest`.
+        output: see `source`.
+        progress: see `ProgressCallback`.
         look: shown every picture when it is written; what it or `progress` raises ends the job.
         check: called in the caller's thread for every frame that is taken in, so before and after each block at least;
             what it raises ends the job.
+        fields: see `source`.
 
     Raises:
         RemasterError: anything wrong with what was given, or no space left; nothing is left behind.
     """
-    colorize = to_color(restore, colorize, references)
-    check_output(output, write.codec, write.overwrite, source if source.exists() else None)
-    with VideoReader(source, start, end, fps=fps) as reader:
-        references = settle_for_film(references, scenes, source, reader.info.fps)
-        pipeline = RemasterPipeline(restore, colorize, references, scenes)
-        reader.context = context(windows_of(pipeline), start, end)
+    request = FilmRequest.of(source, output, fields).resolved()
+    request.check_output()
+    with request.open() as reader:
         info = reader.info
-        out = output_format(info, write.codec, colorize is not None, write.bits)
-        with open_output(output, reader, out, write) as writer:
+        request = request.settled(info)
+        pipeline = request.pipeline()
+        reader.context = context(windows_of(pipeline), request.start, request.end)
+        out = request.output_format(info)
+        with open_output(request.output, reader, out, request.write) as writer:
             written = 0
 
             def put(frame: Frame) -> None:
@@ -91,49 +65,11 @@ def remaster_film(
                 written += 1
                 progress(written, reader.expected)
 
-            log.info("%s", plan(pipeline, info, len(references), f"{write.codec} to {output}"))
+            target = f"{request.write.codec} to {request.output}"
+            log.info("%s", plan(pipeline, info, len(request.references), target))
             progress(0, reader.expected)
-            remaster_frames(
-                reader,
-                put,
-                pipeline,
-                info,
-                out,
-                wanted=lambda index: index >= start and (end is None or index < end),
-                look=look,
-                check=check,
-            )
+            remaster_frames(reader, put, pipeline, info, out, wanted=request.wants, look=look, check=check)
     return Done(written, reader.truncated)
-
-
-def to_color(
-    restore: RestoreOptions | Restorer | None,
-    colorize: ColorizeOptions | Colorizer | None,
-    references: Sequence[Reference],
-) -> ColorizeOptions | Colorizer | None:
-    """`colorize` where there is something to colour from, or it is automatic; else a film is restored only.
-
-    Raises:
-        InputError: nothing is left to do.
-    """
-    uncolored = colorize is not None and not will_color(colorize, references)
-    if restore is None and (colorize is None or uncolored):
-        raise InputError("nothing to do: restoring is off, and colouring is off or has no references")
-    if uncolored:
-        log.info("no references: the film is restored only")
-    elif colorize is not None and not references:
-        log.info("no references: colours are guessed; a few coloured frames would do far better")
-    return None if uncolored else colorize
-
-
-def will_color(colorize: ColorizeOptions | Colorizer | None, references: Sequence[Reference]) -> bool:
-    """Whether a film gets colours: from references, or without any by a guess."""
-    if colorize is None or references:
-        return colorize is not None
-    if isinstance(colorize, Colorizer):
-        return colorize.guesser is not None or not colorize.info.takes_references
-    trained = Path(colorize.model).suffix == ".safetensors" and not takes_references(colorize.model)
-    return colorize.automatic or colorize.model == AUTOMATIC or trained
 
 
 def remaster_frames(

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 from ..color.samples import decode_luma
 from ..references.reference import Reference
 from ..references.rules import settle
-from ..remaster.scenes import CutDetector
+from ..remaster.scenes import CutDetector, Scenes
 from ..video.reader import FormatChange, VideoReader
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ def find_shots(source: Path, frames: Iterable[int]) -> dict[int, tuple[int, int]
 
 def settle_for_film(
     references: Sequence[Reference],
-    scenes: Literal["auto", "none"] | Sequence[int],
+    scenes: Scenes,
     source: Path,
     fps: Fraction | float,
 ) -> list[Reference]:

@@ -39,7 +39,7 @@ class Done:
     truncated: bool
 
 
-Progress = Callable[[int, int | None], None]
+ProgressCallback = Callable[[int, int | None], None]
 """Called with the frames written so far and how many there will be, None where that is not known."""
 
 

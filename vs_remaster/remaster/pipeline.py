@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
@@ -19,7 +19,7 @@ from .colorizer import Colorizer
 from .merging import repair_chroma
 from .options import ColorizeOptions, RestoreOptions, frame_numbers
 from .restorer import Restorer
-from .scenes import CutDetector
+from .scenes import CutDetector, Scenes
 from .window import Window
 
 
@@ -63,7 +63,7 @@ class RemasterPipeline:
         restore: RestoreOptions | Restorer | None = RestoreOptions(),
         colorize: ColorizeOptions | Colorizer | None = None,
         references: Sequence[Reference] = (),
-        scenes: Literal["auto", "none"] | Sequence[int] = "auto",
+        scenes: Scenes = "auto",
     ) -> None:
         if isinstance(scenes, str) and scenes not in ("auto", "none"):
             raise InputError(f"scenes must be 'auto', 'none' or a list of frame numbers, got {scenes!r}")

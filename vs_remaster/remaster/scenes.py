@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from ..errors import InputError
 from ..system.texts import read_text
+
+Scenes = Literal["auto", "none"] | Sequence[int]
+"""`auto` finds cuts, `none` treats a film as one scene, a list gives the frames that start a scene."""
 
 BEFORE = 3
 AFTER = 2

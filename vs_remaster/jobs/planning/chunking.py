@@ -15,7 +15,8 @@ from typing import Any
 from ... import weights
 from ...color.samples import plane_sizes
 from ...errors import InputError
-from ...film.remastering import context, will_color
+from ...film.remastering import context
+from ...film.request import will_color
 from ...models import info as info_of
 from ...output.codecs import codec_info
 from ...output.encoding import Encoding

@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from av.video.frame import VideoFrame
 
 from ...color.samples import decode_luma
 from ...film.remastering import context
-from ...remaster.scenes import CutDetector, thumbnail
+from ...remaster.scenes import CutDetector, Scenes, thumbnail
 from ...remaster.window import Window
 from ...video.planes import Frame
 from ...video.reader import VideoReader
@@ -107,7 +107,7 @@ def survey_film(
     start: int,
     end: int | None,
     windows: Sequence[Window],
-    scenes: Literal["auto", "none"] | Sequence[int],
+    scenes: Scenes,
     *,
     fps: Fraction | None = None,
     progress: Callable[[int, int | None], None] = lambda done, total: None,

@@ -1,0 +1,142 @@
+"""What is asked of a film: one record, made by the command line, the nodes and Python alike."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+from ..errors import InputError
+from ..output.formats import OutputFormat, check_output, output_format
+from ..references.reference import Reference
+from ..remaster.colorizer import Colorizer
+from ..remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
+from ..remaster.pipeline import RemasterPipeline
+from ..remaster.restorer import Restorer
+from ..remaster.scenes import Scenes
+from ..video.info import VideoInfo
+from ..video.reader import VideoReader
+from ..weights import takes_references
+from .shots import settle_for_film
+from .writing import OutputOptions
+
+log = logging.getLogger(__name__)
+
+Restore = RestoreOptions | Restorer | None
+"""Options, or a restorer that is loaded; None leaves the luma as it is."""
+Colorize = ColorizeOptions | Colorizer | None
+"""Options, or a colorizer that is loaded; None leaves the colours as they are."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Treatment:
+    """What is done to frames.
+
+    Attributes:
+        restore: see `Restore`.
+        colorize: see `Colorize`.
+        references: to colour from; without any, frames are restored only, or coloured automatically.
+        scenes: see `Scenes`.
+    """
+
+    restore: Restore = field(default_factory=RestoreOptions)
+    colorize: Colorize = None
+    references: Sequence[Reference] = ()
+    scenes: Scenes = "auto"
+
+    def resolved(self) -> Self:
+        """The same without colouring where there is nothing to colour from and colours are not guessed.
+
+        Raises:
+            InputError: nothing is left to do.
+        """
+        return replace(self, colorize=to_color(self.restore, self.colorize, self.references))
+
+    def pipeline(self) -> RemasterPipeline:
+        """What does it, with its networks loaded."""
+        return RemasterPipeline(self.restore, self.colorize, self.references, self.scenes)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FilmRequest(Treatment):
+    """A film, what is done to it, and where it goes.
+
+    A part (`start`, `end`) has the very frames that the whole film would have there: the networks get its neighbours
+    too.
+
+    Attributes:
+        source: a video or a folder of pictures.
+        output: .mkv, .mp4, .mov, .mxf, or a folder for pictures; it appears when it is complete.
+        write: see `OutputOptions`.
+        start: first frame.
+        end: first frame not taken; None: to the end.
+        fps: frames per second of a film that has no timestamps, see `VideoReader`.
+    """
+
+    source: Path
+    output: Path
+    write: OutputOptions = field(default_factory=OutputOptions)
+    start: int = 0
+    end: int | None = None
+    fps: Fraction | None = None
+
+    @classmethod
+    def of(cls, source: FilmRequest | Path, output: Path | None, fields: dict[str, Any]) -> FilmRequest:
+        """A request as it was given: whole, or as a source, an output and the other fields."""
+        if isinstance(source, FilmRequest):
+            if output is not None or fields:
+                raise TypeError("a FilmRequest holds its output and options: give nothing beside it")
+            return source
+        if output is None:
+            raise TypeError("a source needs an output")
+        return cls(source=Path(source), output=Path(output), **fields)
+
+    def check_output(self) -> None:
+        """See `output.check_output`."""
+        source = self.source if self.source.exists() else None
+        check_output(self.output, self.write.codec, self.write.overwrite, source)
+
+    def open(self, *, notes: bool = True) -> VideoReader:
+        """A reader of the film; `notes`: it reports what is odd about it."""
+        return VideoReader(self.source, self.start, self.end, fps=self.fps, notes=notes)
+
+    def settled(self, info: VideoInfo) -> Self:
+        """The same with references whose times and shots have become frames, see `settle_for_film`."""
+        return replace(self, references=settle_for_film(self.references, self.scenes, self.source, info.fps))
+
+    def wants(self, frame: int) -> bool:
+        """Whether the frame of a number is written; others are only seen by the networks."""
+        return frame >= self.start and (self.end is None or frame < self.end)
+
+    def output_format(self, info: VideoInfo) -> OutputFormat:
+        """The samples that the output holds."""
+        return output_format(info, self.write.codec, self.colorize is not None, self.write.bits)
+
+
+def to_color(restore: Restore, colorize: Colorize, references: Sequence[Reference]) -> Colorize:
+    """`colorize` where there is something to colour from, or it is automatic; else a film is restored only.
+
+    Raises:
+        InputError: nothing is left to do.
+    """
+    uncolored = colorize is not None and not will_color(colorize, references)
+    if restore is None and (colorize is None or uncolored):
+        raise InputError("nothing to do: restoring is off, and colouring is off or has no references")
+    if uncolored:
+        log.info("no references: the film is restored only")
+    elif colorize is not None and not references:
+        log.info("no references: colours are guessed; a few coloured frames would do far better")
+    return None if uncolored else colorize
+
+
+def will_color(colorize: Colorize, references: Sequence[object]) -> bool:
+    """Whether a film gets colours: from references, or without any by a guess."""
+    if colorize is None or references:
+        return colorize is not None
+    if isinstance(colorize, Colorizer):
+        return colorize.guesser is not None or not colorize.info.takes_references
+    trained = Path(colorize.model).suffix == ".safetensors" and not takes_references(colorize.model)
+    return colorize.automatic or colorize.model == AUTOMATIC or trained

@@ -1,0 +1,334 @@
+"""A film's job: what it is of, its plan, its chunks, and the film that is joined from them."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+from ..film.request import FilmRequest
+from ..film.shares import SharesFile
+from ..film.writing import open_output
+from ..output.encoding import Encoding
+from ..output.formats import OutputFormat
+from ..remaster.colorizer import Colorizer
+from ..remaster.pipeline import Picture
+from ..remaster.restorer import Restorer
+from ..system.files import write_whole
+from ..system.texts import read_text
+from ..video.reader import VideoReader
+from .join import Joiner, MadeOtherwise
+from .making.chunks import Record, damaged_chunk, finished, forget, packets_of
+from .making.maker import ChunkMaker
+from .making.tally import Tally, bytes_a_frame, disk_text
+from .making.watch import Watch
+from .planning.chunking import (
+    Chunk,
+    Coding,
+    Work,
+    chunk_length,
+    chunk_table,
+    find_references,
+    frame_bytes,
+    options_of,
+    plan_chunks,
+    windows_of,
+)
+from .planning.folder import DamagedPlan, JobFolder
+from .planning.identity import compare, computation, fingerprint
+from .planning.options import JobOptions
+from .planning.shot_settings import parse_shots, shots_toml
+from .planning.survey import Survey, survey_film
+
+log = logging.getLogger(__name__)
+
+_LOSSLESS = {"chunks": "lossless", "encode": None}  # of jobs that say nothing of it
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Who is told while a job is done; see `remaster_job`."""
+
+    watch: Watch
+    look: Callable[[Picture], None]
+    check: Callable[[], None]
+
+
+@dataclass(frozen=True, eq=False)
+class JobRequest:
+    """What a job is of, before its plan is known.
+
+    Attributes:
+        folder: of the job.
+        request: what is asked of the film, with its references settled.
+        reader: of the film.
+        out: the samples of the output.
+        encoding: of chunks that are kept in the output's codec; None: they are kept without loss.
+    """
+
+    folder: JobFolder
+    request: FilmRequest
+    reader: VideoReader
+    out: OutputFormat
+    encoding: Encoding | None = None
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What must not change while a job is under way."""
+        request, scenes = self.request, self.request.scenes
+        return {
+            "film": fingerprint(request.source),
+            "start": self.reader.start,
+            "end": self.reader.end,
+            "scenes": scenes if isinstance(scenes, str) else sorted(set(scenes)),
+            "samples": {**asdict(self.out), "subsampling": list(self.out.subsampling)},
+            "restore": computation("restorer", options_of(request.restore)),
+            "colorize": computation("colorizer", options_of(request.colorize)),
+            **({"chunks": "final", "encode": self.encoding.to_json()} if self.encoding else {}),
+            **({"fps": str(request.fps)} if request.fps else {}),
+        }
+
+    def open(self, options: JobOptions, hooks: Hooks) -> Job:
+        """Read the plan, or make it; then the settings of the shots.
+
+        Raises:
+            RemasterError: the job was begun otherwise, or its shots are not what they may be.
+        """
+        restore, colorize = options_of(self.request.restore), options_of(self.request.colorize)
+        windows = windows_of(restore, colorize)
+        plan = self._plan()
+        if plan is None:
+            plan = self._survey(windows, options, hooks)
+        else:
+            compare({**_LOSSLESS, **plan["job"]}, {**_LOSSLESS, **self.identity}, self.folder.path)
+        survey = Survey.from_json(plan["survey"])
+        proposed = shots_toml(survey.shots, self.request.source.name)
+        if not self.folder.shots.exists():
+            write_whole(self.folder.shots, proposed.encode())
+        settings = parse_shots(_read_shots(self.folder), survey.shots, self.folder.shots)
+        if colorize is None and any(shot.references for shot in settings):
+            number = next(n for n, shot in enumerate(settings, 1) if shot.references)
+            raise InputError(
+                f"{self.folder.shots}, shot {number} names references, but the film is not coloured: give --references"
+            )
+        lines = colorize.lines if colorize else 432
+        found, given, own = find_references(settings, self.request.references, self.folder.path, lines)
+        work = Work(
+            self.request.source.absolute(),
+            self.folder.chunks.absolute(),
+            restore,
+            colorize,
+            found,
+            windows,
+            self.out,
+            survey,
+            plan["threads"],
+            self._coding(survey),
+            self.request.fps,
+        )
+        chunks = plan_chunks(work, self.identity["film"], plan["chunks"], settings, given, own)
+        return Job(self, options, hooks, survey, work, tuple(chunks), proposed)
+
+    def _plan(self) -> dict[str, Any] | None:
+        try:
+            return self.folder.read_plan()
+        except DamagedPlan as error:  # chunks know themselves what they are of
+            log.warning("%s", error)
+            return None
+
+    def _survey(self, windows: Sequence[Any], options: JobOptions, hooks: Hooks) -> dict[str, Any]:
+        info, source = self.reader.info, self.request.source
+        log.info("looking through %s for cuts", source)
+        survey = survey_film(
+            source,
+            self.reader.start,
+            self.reader.end,
+            windows,
+            self.request.scenes,
+            fps=self.request.fps,
+            progress=lambda done, total: hooks.watch.told("survey", done, total),
+            check=hooks.check,
+        )
+        table = chunk_table(survey.shots, chunk_length(info, self.out, options.chunk), windows)
+        plan = {
+            "source": str(source.absolute()),
+            "job": self.identity,
+            "frame_bytes": frame_bytes(info, self.out),
+            "threads": max(1, torch.get_num_threads() // (options.workers or 1)),
+            "chunks": table,
+            "survey": survey.to_json(),
+        }
+        self.folder.write_plan(plan)
+        return plan
+
+    def _coding(self, survey: Survey) -> Coding | None:
+        if self.encoding is None:
+            return None
+        timing = self.encoding.timing(self.reader.info, survey.times[0], survey.times[0])
+        return Coding(self.encoding, tuple(map(timing, survey.frames())), survey.start)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A job whose plan is known.
+
+    Attributes:
+        of: what it is of.
+        options: see `JobOptions`.
+        hooks: see `Hooks`.
+        survey: of the film.
+        work: what is common to all chunks.
+        chunks: all there are.
+        proposed: the text of `shots.toml` that nobody has edited.
+    """
+
+    of: JobRequest
+    options: JobOptions
+    hooks: Hooks
+    survey: Survey
+    work: Work
+    chunks: tuple[Chunk, ...]
+    proposed: str
+
+    @property
+    def folder(self) -> JobFolder:
+        """Of the job."""
+        return self.of.folder
+
+    @property
+    def request(self) -> FilmRequest:
+        """What is asked of the film."""
+        return self.of.request
+
+    def records(self) -> dict[Chunk, Record]:
+        """What is finished."""
+        found = ((chunk, finished(self.folder.chunks, chunk)) for chunk in self.chunks)
+        return {chunk: record for chunk, record in found if record}
+
+    @property
+    def frames(self) -> int:
+        """How many the output has."""
+        return self.survey.end - self.survey.start
+
+    def is_whole(self) -> bool:
+        """Whether the output of this job is there with all its frames, and nothing has to be made anew since."""
+        if len(self.records()) < len(self.chunks):
+            return False
+        return count_frames(self.request.output) == self.frames
+
+    def make(self) -> None:
+        """Make every chunk that is not there."""
+        done = self.records()
+        todo = [chunk for chunk in self.chunks if chunk not in done]
+        log.info("%s", self._summary(len(done), len(todo)))
+        self._make(todo, done)
+
+    def _make(self, todo: Sequence[Chunk], done: dict[Chunk, Record]) -> None:
+        options, check = self.options, self.hooks.check
+        frames = sum(chunk.frames for chunk in self.chunks)
+        guess = bytes_a_frame(
+            frame_bytes(self.of.reader.info, self.of.out), options.chunks, self.request.write.codec, done
+        )
+        tally = Tally(self.hooks.watch, frames, done, self.folder.path, guess)
+        tally.tell()
+        if not todo:
+            return
+        for chunk in todo:
+            forget(self.folder.chunks, chunk)
+        if options.ray is not None:
+            from .making.cluster import make_on_ray
+
+            make_on_ray(options.ray, options.workers, self.work, todo, tally, check, stream=options.ray_stream)
+        elif (options.workers or 1) > 1:
+            from .making.workers import make_in_processes
+
+            make_in_processes(options.workers, self.work, todo, tally, check)
+        else:
+            restore, colorize = self.request.restore, self.request.colorize
+            restorer = restore if isinstance(restore, Restorer) else None
+            colorizer = colorize if isinstance(colorize, Colorizer) else None
+            with ChunkMaker(self.work, restorer=restorer, colorizer=colorizer) as maker:
+                for chunk in todo:
+                    record = maker.make(chunk, progress=tally.frames, look=self.hooks.look, check=check)
+                    tally.finished(chunk, record)
+
+    def _summary(self, done: int, todo: int) -> str:
+        kept = f", {done} of them finished before" if done else ""
+        ways = [way for way in (self.of.identity["restore"], self.of.identity["colorize"]) if way]
+        engines = " and ".join(sorted({f"{way['device']} {way['precision']}" for way in ways}))
+        frames = self.survey.end - self.survey.start
+        return f"{frames} frames in {done + todo} chunks{kept}, on {engines}; job in {self.folder.path}"
+
+    def disk(self) -> str:
+        """See `disk_text`."""
+        frames, samples = self.survey.end - self.survey.start, frame_bytes(self.of.reader.info, self.of.out)
+        return disk_text(frames, samples, self.options.chunks, self.request.write.codec, self.records())
+
+    def join(self, shares: Path | None) -> int:
+        """Give all chunks in order to the encoder; frames written. Those that turn out to be damaged are made again,
+        once each."""
+        mended: set[Chunk] = set()
+
+        def again(chunk: Chunk) -> Record:
+            forget(self.folder.chunks, chunk)
+            if chunk in mended:
+                raise damaged_chunk(self.folder.chunks, chunk)
+            mended.add(chunk)
+            self._make([chunk], self.records())
+            return self.records()[chunk]
+
+        while True:
+            try:
+                return self._join(shares, again)
+            except MadeOtherwise:
+                log.info(
+                    "frames of a chunk that was made again are others: beginning anew with %s", self.request.output
+                )
+
+    def _join(self, shares: Path | None, again: Callable[[Chunk], Record]) -> int:
+        write = self.request.write
+        survey, reader = self.survey, self.of.reader
+        reader.cut, reader.end_pts, reader.count = survey.cut, survey.end_pts, survey.end - survey.start
+        frames = itertools.count(1)
+
+        def step() -> None:
+            self.hooks.check()
+            self.hooks.watch.told("encode", next(frames), reader.count)
+
+        joiner = Joiner(self.work, self.chunks, self.records(), step, again)
+        ours = shares is not None and self.folder.owns(shares)
+        references = list(self.work.references.values())
+        with (
+            open_output(self.request.output, reader, self.of.out, write, self.work.coding is not None) as writer,
+            SharesFile(shares, references, overwrite=write.overwrite or ours) as told,
+            SharesFile(self.folder.shares if references else None, references, overwrite=True) as kept,
+        ):
+            self.folder.note(writer.part, *([told.part] if told.part else []))
+            joiner.join(writer, told, kept)
+        return reader.count
+
+    def finish(self) -> None:
+        """Remove the folder; what a person wrote into it stays."""
+        edited = _read_shots(self.folder) != self.proposed
+        self.folder.end(shots=not edited)
+        if edited:
+            log.info("%s was edited and is kept; the rest of the job is removed", self.folder.shots)
+
+
+def _read_shots(folder: JobFolder) -> str:
+    try:
+        return read_text(folder.shots)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {folder.shots} ({error}): it must be text in UTF-8") from error
+
+
+def count_frames(output: Path) -> int:
+    """How many frames a finished output has."""
+    return len(list(output.iterdir())) if output.is_dir() else sum(1 for _ in packets_of(output))
