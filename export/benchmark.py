@@ -49,7 +49,7 @@ from export.measurement import (
     resident_megabytes,
     write_film,
 )
-from export.report import progress, table
+from export.tables import progress, table
 from vs_remaster.engines import ENGINES, PRECISIONS, choose_device
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.film.remastering import remaster_film

@@ -21,7 +21,7 @@ from typing import Any
 from export.archive import Archive, Outcome, simulate
 from export.measurement import FILM, machine
 from export.pace import Pace, kept_in, measure
-from export.report import progress, table
+from export.tables import progress, table
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.jobs.planning.options import CHUNKS
 from vs_remaster.output.codecs import CODECS

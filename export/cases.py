@@ -12,7 +12,7 @@ import torch
 
 from export.damage import VALIDATION_EDGE, VALIDATION_FRAMES, Damaged, Templates, load_templates, validation_clip
 from export.data import PHOTO_SUFFIXES, VIDEO_SUFFIXES, decode_clip
-from export.report import progress
+from export.tables import progress
 from vs_remaster import color
 from vs_remaster.errors import InputError
 from vs_remaster.references.reference import Reference

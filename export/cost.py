@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from export import plots
 from export.measurement import FILM, Job, Measured, in_child
-from export.report import progress, table
+from export.tables import progress, table
 from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.models import info
 from vs_remaster.weights import load_model
@@ -122,23 +122,20 @@ def growth_table(kind: str, series: Sequence[Series]) -> str:
     return table([f"grows with {kind}", *head], rows)
 
 
-def draw(kind: str, series: Sequence[Series], out: Path) -> None:
+def draw(path: Path, kind: str, series: Sequence[Series]) -> None:
     """Write a picture: time and memory, a line for each series."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.6), layout="tight")
-    left, right = figure.subplots(1, 2)
-    for points in series:
-        work = [amount(kind, job) for job, _ in points]
-        left.plot(work, [found.seconds for _, found in points], marker="o", label=name(points[0][0]))
-        right.plot(work, [found.peak for _, found in points], marker="o")
-    for axes, unit in ((left, "seconds"), (right, "peak memory, MB")):
-        axes.set(xlabel=_AXIS[kind], ylabel=unit)
-        axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
-        axes.grid(alpha=0.3)
-    left.legend(fontsize="small")
-    FigureCanvasAgg(figure).print_figure(out, dpi=110)
+    def curves(figure: str) -> dict[str, tuple[list[float], list[float]]]:
+        return {
+            name(points[0][0]): (
+                [amount(kind, job) for job, _ in points],
+                [getattr(found, figure) for _, found in points],
+            )
+            for points in series
+        }
+
+    shown = (("seconds", "seconds"), ("peak memory, MB", "peak"))
+    plots.draw(path, *(plots.Panel(_AXIS[kind], unit, curves(figure), from_zero=True) for unit, figure in shown))
 
 
 def measure_cost(
@@ -160,7 +157,7 @@ def measure_cost(
     Raises:
         RemasterError: values that cannot be measured, no matplotlib, or what the library says.
     """
-    if out and not find_spec("matplotlib"):
+    if out and not plots.available():
         raise UnsupportedError("drawing needs matplotlib: pip install matplotlib; or leave out --out")
     wanted = [variants(kind, base, values) for base in bases]
     if out:
@@ -179,4 +176,4 @@ def measure_cost(
     print(text)
     if out:
         (out / f"cost-{kind}.md").write_text(text, encoding="utf-8")
-        draw(kind, series, out / f"cost-{kind}.png")
+        draw(out / f"cost-{kind}.png", kind, series)

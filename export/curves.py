@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from export import plots
 from vs_remaster.errors import InputError, RemasterError
 
 
@@ -25,21 +26,6 @@ def read_curve(run: Path, figure: str) -> tuple[list[float], list[float]]:
     return [row["minutes"] for row in rows], [row[figure] for row in rows]
 
 
-def draw(curves: dict[str, tuple[list[float], list[float]]], unit: str, out: Path) -> None:
-    """Write one picture with a line for each curve."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.6), layout="tight")
-    axes = figure.add_subplot(xlabel="minutes of training", ylabel=unit)
-    for label, (minutes, values) in curves.items():
-        axes.plot(minutes, values, marker="o", label=label)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_figure(out, dpi=110)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m export.curves", description=__doc__)
@@ -51,11 +37,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         pairs = (run.rpartition("=")[::2] for run in options.runs)
         curves = {label or Path(run).name: read_curve(Path(run), options.figure) for label, run in pairs}
-        draw(curves, options.unit, options.out)
+        panel = plots.Panel("minutes of training", options.unit, curves)
+        plots.draw(options.out, panel, width=7)
     except RemasterError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    except ImportError:
-        parser.exit(2, f"{parser.prog}: drawing needs matplotlib: pip install matplotlib\n")
 
 
 if __name__ == "__main__":

@@ -41,12 +41,11 @@ from export.protocols import (
     RemasterProtocol,
     RestoreProtocol,
 )
-from export.report import Cache, Report, Result, pictures_of, progress, table
+from export.report import Cache, Report, Result, pictures_of
+from export.tables import progress
 from vs_remaster.engines import choose_device
 from vs_remaster.errors import RemasterError
 from vs_remaster.system.process import take_over
-
-__all__ = ["evaluate", "main", "measure_clip", "table"]
 
 
 def measure_clip(

@@ -12,12 +12,10 @@ import numpy as np
 import torch
 
 from export.measurement import MEMORY_FRAMES, MEMORY_SIZE, film, machine, references, resident_megabytes, timed
-from export.report import table
-from vs_remaster.color.samples import Samples, decode_luma
-from vs_remaster.references.reference import Reference
-from vs_remaster.remaster.colorizer import Colorizer
-from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
-from vs_remaster.remaster.restorer import Restorer
+from export.tables import table
+from vs_remaster.references import Reference
+from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
+from vs_remaster.samples import Samples, decode_luma
 
 SIZE = (400, 528)  # height, width
 

@@ -25,7 +25,7 @@ import torch
 from export import metrics
 from export.cases import Source, covering, read_clip
 from export.methods import to_rgb
-from export.report import progress, table
+from export.tables import progress, table
 from vs_remaster import color
 from vs_remaster.errors import RemasterError
 from vs_remaster.references.reference import Reference

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import statistics
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,9 @@ import cv2
 import numpy as np
 import torch
 
+from export import plots
 from export.flow import to_gray8
+from export.tables import progress, table
 
 _CACHE_VERSION = 3
 
@@ -101,29 +102,10 @@ def write_comparison(path: Path, columns: dict[str, np.ndarray]) -> None:
     cv2.imwrite(str(path), np.concatenate(named, axis=1))
 
 
-def write_plot(path: Path, title: str, unit: str, lines: dict[str, list[float]]) -> bool:
-    """Draw one line for each method over the frames of a clip; False where matplotlib is not installed."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    FigureCanvasAgg(figure)  # no window system, whatever is set up
-    axes = figure.add_subplot(title=title, xlabel="frame", ylabel=unit)
-    for name, values in lines.items():
-        axes.plot(values, label=name, linewidth=1.2)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
-    return True
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+def draw_frames(path: Path, clip: str, unit: str, results: dict[str, Result]) -> None:
+    """A plot with one line for each method over the frames of a clip."""
+    curves = {method: (range(len(r.frames)), r.frames) for method, r in results.items() if r.frames}
+    plots.draw(path, plots.Panel("frame", unit, curves), title=clip, marker=None)
 
 
 def mean_scores(results: list[Result]) -> Scores:
@@ -165,9 +147,9 @@ class Report:
         if self.out:
             pictures = {m: r.pictures for m, r in results.items() if r.pictures is not None}
             write_comparison(self.out / f"{self.task}-{clip}.png", pictures)
-            lines = {m: r.frames for m, r in results.items() if r.frames}
-            drawn = write_plot(self.out / f"{self.task}-{clip}-frames.png", clip, self.unit, lines)
-            if not drawn and len(self.found) == 1:
+            if plots.available():
+                draw_frames(self.out / f"{self.task}-{clip}-frames.png", clip, self.unit, results)
+            elif len(self.found) == 1:
                 progress("plots are left out: pip install matplotlib")
         if self.json_path:
             self._write_json(self.json_path)
@@ -201,8 +183,3 @@ class Report:
             for name, r in self.found.items()
         ]
         return table(["method", *formats], rows) + "\n" + table([self.main, *scored], clips)
-
-
-def progress(text: str) -> None:
-    """Say something on stderr; stdout is for the tables."""
-    print(text, file=sys.stderr, flush=True)

@@ -387,7 +387,8 @@ def test_real_film_is_measured_without_a_truth(data: Path, tmp_path: Path, capsy
 def test_plots_show_each_frame(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib, of the extra train")
     lines = {"one": [math.nan, 30.0, 31.0, 29.0], "other": [math.nan, 25.0, 25.5, 26.0]}
-    assert report.write_plot(tmp_path / "plots" / "clip.png", "clip", "PSNR, dB", lines)
+    results = {name: report.Result({}, values) for name, values in lines.items()}
+    report.draw_frames(tmp_path / "plots" / "clip.png", "clip", "PSNR, dB", results)
     picture = cv2.imread(str(tmp_path / "plots" / "clip.png"))
     assert picture.shape == (400, 900, 3)
     blue = np.abs(picture.astype(int) - (180, 119, 31)).max(axis=-1) < 8  # matplotlib's first colour, as BGR
