@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 
 from export.data import VIDEO_SUFFIXES, decode_clip
-from export.metrics import psnr
+from export.scores.metrics import psnr
 from vs_remaster.errors import InputError
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from export.flow import to_gray8
+from export.scores.flow import to_gray8
 from vs_remaster.engines import PRECISIONS
 from vs_remaster.errors import RemasterError
 from vs_remaster.film.remastering import remaster_film

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from export.data import decode_clip
-from export.flow import DenseFlow, compose, to_gray8, warp
+from export.scores.flow import DenseFlow, compose, to_gray8, warp
 from vs_remaster import color
 from vs_remaster.errors import InputError
 from vs_remaster.references.reference import Reference

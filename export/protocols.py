@@ -10,11 +10,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from export import metrics, naturalness
 from export.cases import Case, references_of
 from export.methods import Method
-from export.perceptual import LPIPS
 from export.report import Result, Scores, pictures_of, sample_times
+from export.scores import metrics, naturalness
+from export.scores.perceptual import LPIPS
 
 BUCKETS = ((1, 10), (10, 30), (30, 60), (60, None))  # distance from the reference in frames, the end not included
 

@@ -22,9 +22,9 @@ import cv2
 import numpy as np
 import torch
 
-from export import metrics
 from export.cases import Source, covering, read_clip
 from export.methods import to_rgb
+from export.scores import metrics
 from export.tables import progress, table
 from vs_remaster import color
 from vs_remaster.errors import RemasterError

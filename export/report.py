@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from export import plots
-from export.flow import to_gray8
+from export.scores.flow import to_gray8
 from export.tables import progress, table
 
 _CACHE_VERSION = 3

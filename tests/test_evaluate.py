@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from export import cases, evaluate, methods, metrics, peers, report
+from export import cases, evaluate, methods, peers, report
 from export.cases import Case, Source
 from export.curves import main as curves
 from export.curves import read_curve
 from export.protocols import FilmProtocol, FirstFrameProtocol, RemasterProtocol, RestoreProtocol
-from vs_remaster.color.matrices import rgb_to_ycbcr
+from export.scores import metrics
+from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.errors import InputError
 
 SIZE = 64, 96

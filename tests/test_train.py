@@ -135,7 +135,7 @@ def test_a_restorer_may_learn_for_the_eye(data, tmp_path):
     for i, size in enumerate(sizes):
         weights |= {f"conv{i}.weight": torch.randn(size) / 30, f"conv{i}.bias": torch.zeros(size[0])}
     s = Settings(data=str(data), size=64, frames=5, batch=2, lines=96, perceptual_weight=0.5, photo=0.0, device="cpu")
-    with patch("export.perceptual.read_weights", lambda path, network: weights):
+    with patch("export.scores.perceptual.read_weights", lambda path, network: weights):
         recipe = RECIPES["ours"]["restore"](replace(s, perceptual=str(tmp_path)))
     net = recipe.start()
     terms = recipe.loss(net, torch.Generator().manual_seed(1))

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from export.data import load_clips, sample_crops
 from export.losses import charbonnier, temporal
-from export.metrics import psnr
-from vs_remaster.color.matrices import rgb_to_ycbcr
+from export.scores.metrics import psnr
+from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.models.palette import PaletteColorizer
 
 from .material import Material, film_tone

