@@ -29,10 +29,19 @@ import cv2
 import numpy as np
 import torch
 
-from export.cases import COLOR_LINES, Case, Source, color_cases, film_cases, remaster_cases, restore_cases
 from export.damage import VALIDATION, VALIDATION_EDGE
-from export.methods import COLOR_PEERS, RESTORE_PEERS, Method, NetworkOptions, Peer, commands_of, networks_of, peers_of
-from export.protocols import (
+from export.evaluation.cases import COLOR_LINES, Case, Source, color_cases, film_cases, remaster_cases, restore_cases
+from export.evaluation.methods import (
+    COLOR_PEERS,
+    RESTORE_PEERS,
+    Method,
+    NetworkOptions,
+    Peer,
+    commands_of,
+    networks_of,
+    peers_of,
+)
+from export.evaluation.protocols import (
     ColorProtocol,
     FilmProtocol,
     FirstFrameProtocol,
@@ -40,7 +49,7 @@ from export.protocols import (
     RemasterProtocol,
     RestoreProtocol,
 )
-from export.report import Cache, Report, Result, pictures_of
+from export.evaluation.report import Cache, Report, Result, pictures_of
 from export.scores import naturalness, perceptual
 from export.tables import progress
 from vs_remaster.engines import choose_device

@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 import torch
 
-from export.cases import Source, covering, read_clip
-from export.methods import to_rgb
+from export.evaluation.cases import Source, covering, read_clip
+from export.evaluation.methods import to_rgb
 from export.scores import metrics
 from export.tables import progress, table
 from vs_remaster import color

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from export import cases, evaluate, methods, peers, report
-from export.cases import Case, Source
+from export import evaluate
 from export.curves import main as curves
 from export.curves import read_curve
-from export.protocols import FilmProtocol, FirstFrameProtocol, RemasterProtocol, RestoreProtocol
+from export.evaluation import cases, methods, peers, report
+from export.evaluation.cases import Case, Source
+from export.evaluation.protocols import FilmProtocol, FirstFrameProtocol, RemasterProtocol, RestoreProtocol
 from export.scores import metrics
 from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.errors import InputError

@@ -14,7 +14,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from export.peers import from_last_reference, propagate_chroma, temporal_median, transfer_color
+from export.evaluation.peers import from_last_reference, propagate_chroma, temporal_median, transfer_color
 from export.scores import metrics, naturalness, perceptual
 from export.scores.flow import DenseFlow, compose, trusted, warp
 from vs_remaster.color import rgb_to_ycbcr

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from export.cases import covering, read_clip
-from export.methods import to_rgb
+from export.evaluation.cases import covering, read_clip
+from export.evaluation.methods import to_rgb
 from export.references import Film, evenly, score
 from export.scores import metrics
 from vs_remaster.aligning import align_references

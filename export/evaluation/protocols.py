@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from export.cases import Case, references_of
-from export.methods import Method
-from export.report import Result, Scores, pictures_of, sample_times
+from export.evaluation.cases import Case, references_of
+from export.evaluation.methods import Method
+from export.evaluation.report import Result, Scores, pictures_of, sample_times
 from export.scores import metrics, naturalness
 from export.scores.perceptual import LPIPS
 

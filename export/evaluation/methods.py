@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-from export import peers
-from export.cases import Case
+from export.evaluation import peers
+from export.evaluation.cases import Case
 from vs_remaster import color
 from vs_remaster.errors import InputError
 from vs_remaster.references.reference import Reference
