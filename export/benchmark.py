@@ -34,9 +34,9 @@ from pathlib import Path
 
 import torch
 
-from export import overhead
-from export.cost import KINDS, measure_cost
-from export.measurement import (
+from export.performance import overhead
+from export.performance.cost import KINDS, measure_cost
+from export.performance.measurement import (
     FILM,
     MEMORY_FRAMES,
     MEMORY_SIZE,

@@ -5,8 +5,9 @@
 
 `--measure` runs a job in both ways, `--chunks lossless` and `--chunks final`, on a film that has been remastered
 already, leaves its frames as they are, and prints what disk and time that takes on this machine. Without it, an archive
-is simulated (see `export/archive.py`) with those figures (`--pace`), once for each speed of a GPU and each way. The
-speed of a GPU is what you say it is, or what `export.benchmark --film --json FILE` measured (`--benchmark FILE`).
+is simulated (see `export/performance/archive.py`) with those figures (`--pace`), once for each speed of a GPU and each
+way. The speed of a GPU is what you say it is, or what `export.benchmark --film --json FILE` measured (`--benchmark
+FILE`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from export.archive import Archive, Outcome, simulate
-from export.measurement import FILM, machine
-from export.pace import Pace, kept_in, measure
+from export.performance.archive import Archive, Outcome, simulate
+from export.performance.measurement import FILM, machine
+from export.performance.pace import Pace, kept_in, measure
 from export.tables import progress, table
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.jobs.planning.options import CHUNKS

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from export import benchmark, cost, measurement
-from export.measurement import Job, Measured, in_child, latency, passage, resident_megabytes, run
+from export import benchmark
+from export.performance import cost, measurement
+from export.performance.measurement import Job, Measured, in_child, latency, passage, resident_megabytes, run
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.models import build
 from vs_remaster.remaster.options import RestoreOptions

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from export import capacity
-from export.archive import Archive, simulate
-from export.pace import Pace, kept_in
-from tests.support.job_films import write_film
+from export.performance.archive import Archive, simulate
+from export.performance.pace import Pace, kept_in
+from tests.job_films import write_film
 from vs_remaster.errors import InputError
 
 QUICK = {"survey_speed": 1e9, "finish_speed": 1e9, "halo": 0, "start": 0.0}

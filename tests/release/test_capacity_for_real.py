@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from export.archive import Archive, simulate
-from tests.support.job_films import FAST, heard_and_seen, write_film
+from export.performance.archive import Archive, simulate
+from tests.job_films import FAST, heard_and_seen, write_film
 
 ROOT = Path(__file__).parents[2]
 CHUNKS, LENGTH = 20, 32

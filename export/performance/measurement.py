@@ -307,13 +307,13 @@ def in_child(job: Job) -> Measured:
     Raises:
         RemasterError: what the library says there, or the last thing that the process said before it failed.
     """
-    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     with tempfile.TemporaryDirectory() as folder:
         if job.task == FILM:
             job = replace(job, source=str(Path(folder) / "film.mkv"))
             write_film(Path(job.source), job.frames, job.size)
-        command = [sys.executable, "-m", "export.measurement", json.dumps(asdict(job))]
+        command = [sys.executable, "-m", __name__, json.dumps(asdict(job))]
         done = subprocess.run(command, env=env, capture_output=True, text=True)
     if done.returncode:
         said = done.stderr.strip().splitlines()

@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from export.measurement import MEMORY_FRAMES, MEMORY_SIZE, film, machine, references, resident_megabytes, timed
+from export.performance.measurement import (
+    MEMORY_FRAMES,
+    MEMORY_SIZE,
+    film,
+    machine,
+    references,
+    resident_megabytes,
+    timed,
+)
 from export.tables import table
 from vs_remaster.references import Reference
 from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer

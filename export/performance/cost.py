@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from export import plots
-from export.measurement import FILM, Job, Measured, in_child
+from export.performance.measurement import FILM, Job, Measured, in_child
 from export.tables import progress, table
 from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.models import info
