@@ -2,9 +2,9 @@
 
 `--recipe` chooses what is trained and how: `ours` (the default), `flicker` or `gate` (of our restorer only what takes
 flicker or hairs in the gate away), `palette` (colour without references), `deepremaster` or `rtn`, the two papers'
-networks as they trained them (`export/recipes/`). A run is cut off by `--minutes` or `--steps`, whichever comes first.
-Checkpoints are written every few minutes; `--resume` goes on from the last one (with `--minutes inf`, where the
-schedule follows steps and not the clock, and without `--workers` and `--reuse`, bit for bit as if nothing had
+networks as they trained them (`export/training/recipes/`). A run is cut off by `--minutes` or `--steps`, whichever
+comes first. Checkpoints are written every few minutes; `--resume` goes on from the last one (with `--minutes inf`,
+where the schedule follows steps and not the clock, and without `--workers` and `--reuse`, bit for bit as if nothing had
 happened). On several GPUs: `torchrun --nproc-per-node 4 -m export.train ...`; each process then makes batches of its
 own. Several machines need a folder that they share for OUT.
 """
@@ -24,8 +24,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from export.parallel import Group
-from export.recipes import RECIPES, TASKS, Recipe, Settings
+from export.training.parallel import Group
+from export.training.recipes import RECIPES, TASKS, Recipe, Settings
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.system.process import take_over
 from vs_remaster.weights import save_weights

@@ -343,8 +343,8 @@ def test_two_jobs_with_folders_of_their_own_do_not_share_an_output(tmp_path, fil
 
 
 def test_a_training_is_never_begun_over_another(tmp_path):
-    from export.recipes import Settings
     from export.train import check_out
+    from export.training.recipes import Settings
 
     check_out(tmp_path, Settings())
     (tmp_path / "checkpoint.pt").write_bytes(b"hours")

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from export.grow import grow
 from export.mix import mix
+from export.training.grow import grow
 from vs_remaster.errors import InputError
 from vs_remaster.models import build
 from vs_remaster.weights import find, load_weights

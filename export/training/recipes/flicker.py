@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.damage import Damaged, DamageSettings, damage_batch
-from export.losses import charbonnier, temporal
+from export.training.losses import charbonnier, temporal
 from vs_remaster.errors import InputError
 from vs_remaster.models.layers import fold, unfold
 from vs_remaster.models.restorer import apply_tone, thumbnails

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from export.damage import Damaged, DamageSettings, damage_batch
 from export.data import Clip, add_captions, add_details, add_lines
-from export.losses import colorize_loss, restore_loss
 from export.scores.perceptual import LPIPS
+from export.training.losses import colorize_loss, restore_loss
 from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.models.attention import join

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from export.grow import grow
+from export.training.grow import grow
 from vs_remaster.errors import InputError
 from vs_remaster.models import build, network_name, task
 from vs_remaster.weights import load_weights
@@ -111,7 +111,7 @@ class Recipe:
         ignored: settings without effect here, which therefore may not be given.
         measured_by: makes what measures the networks on the way, of DATA, the device, and n to take every n-th clip.
         critic: a second network that is trained against the first, or None.
-        grows: whether it may go on with a trained network made larger, see `export/grow.py`.
+        grows: whether it may go on with a trained network made larger, see `export/training/grow.py`.
     """
 
     networks: ClassVar[tuple[str, ...]]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from export.damage import Damaged
 from export.data import add_lines, stand_still
-from export.losses import dice
+from export.training.losses import dice
 from vs_remaster.models.gate import Gate
 from vs_remaster.models.layers import fold, nearby_mean
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.data import load_clips, sample_crops
-from export.losses import charbonnier, temporal
 from export.scores.metrics import psnr
+from export.training.losses import charbonnier, temporal
 from vs_remaster.color import rgb_to_ycbcr
 from vs_remaster.models.palette import PaletteColorizer
 

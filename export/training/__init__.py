@@ -1,0 +1,1 @@
+"""What `export/train.py` trains with: recipes, losses, networks that grow, several processes."""
