@@ -21,7 +21,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from export.data import VIDEO_SUFFIXES, decode_clip
+from export.material import decode_clip
+from export.material.files import VIDEO_SUFFIXES
 from export.scores.metrics import psnr
 from vs_remaster.errors import InputError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from export.data import decode_clip
+from export.material import decode_clip
 from vs_remaster import cli
 from vs_remaster.system.process import take_over
 

@@ -22,8 +22,7 @@ from export.damage import (
     load_templates,
     validation_clip,
 )
-from export.data import load_clips
-from export.metrics import psnr
+from export.material import load_clips
 from vs_remaster.errors import InputError
 
 FROZEN_PSNR, FROZEN_MASK = 24.074, 0.02142  # of a made-up clip, with made-up masks

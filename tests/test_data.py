@@ -10,18 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from export.data import (
-    Clip,
-    add_captions,
-    add_details,
-    add_lines,
-    cached_pack,
-    load_clips,
-    load_photos,
-    photo_clip,
-    sample_crops,
-    stand_still,
-)
+from export.material import Clip, cached_pack, load_clips, load_photos, photo_clip, sample_crops
+from export.material.scenery import add_captions, add_details, add_lines, stand_still
 from vs_remaster.errors import InputError
 
 

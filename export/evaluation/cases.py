@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from export.damage import VALIDATION_EDGE, VALIDATION_FRAMES, Damaged, Templates, load_templates, validation_clip
-from export.data import PHOTO_SUFFIXES, VIDEO_SUFFIXES, decode_clip
+from export.material import decode_clip
+from export.material.files import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 from export.tables import progress
 from vs_remaster import color
 from vs_remaster.errors import InputError

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import torch
 
-from export.data import decode_clip
+from export.material import decode_clip
 from export.scores.flow import DenseFlow, compose, to_gray8, warp
 from vs_remaster import color
 from vs_remaster.errors import InputError

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vs_remaster.color.matrices import gray_to_lightness, pack_lab, rgb_to_lab, rgb_to_ycbcr
+from export.material.chance import between, integer, rand
+from vs_remaster.color import gray_to_lightness, pack_lab, rgb_to_lab, rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.models.papers.deepremaster import DeepMemory
 
 from .degrade import contrast, fractal_noise, jpeg, soften, textures, view
-from .material import Material, between, damage_templates, integer, rand
+from .material import Material, damage_templates
 from .ours import Synthesis
 from .recipe import BACKBONE, CRITICS, DAMAGE, DECAY, FLOW, JOINT, REFERENCES, SUPPLY, WORN, Recipe, Settings
 from .supply import Pair, Pool, Supplied, Supply

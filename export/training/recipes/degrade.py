@@ -14,8 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from export.damage import DamageSettings, Templates, damage_batch, quantise_blocks
-
-from .material import between, integer, rand
+from export.material.chance import between, integer, rand
 
 TEXTURES = ("dust", "streaks", "blotches", "clusters", "hairs", "scratches")
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.damage import Damaged
-from export.data import add_lines, stand_still
+from export.material.scenery import add_lines, stand_still
 from export.training.losses import dice
 from vs_remaster.models.gate import Gate
 from vs_remaster.models.layers import fold, nearby_mean

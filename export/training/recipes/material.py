@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from export.damage import Templates, load_templates
-from export.data import Clip, cached_pack, load_clips, load_photos, photo_clip, sample_crops
-from vs_remaster.system.process import processors
+from export.material import Clip, cached_pack, load_clips, load_photos, photo_clip, sample_crops
+from export.material.chance import between, integer, rand
+from vs_remaster.process import processors
 
 from .recipe import Settings
 
@@ -127,18 +128,6 @@ def stranger(material: Material, size: int, generator: torch.Generator) -> Tenso
     other = material.clips[integer(generator, len(material.clips))].frames
     at = integer(generator, len(other))
     return crop(other[at : at + 1], 0, 0, min(other.shape[-2:]), size)[0]
-
-
-def rand(generator: torch.Generator) -> float:
-    return float(torch.rand((), generator=generator))
-
-
-def between(generator: torch.Generator, low: float, high: float) -> float:
-    return low + (high - low) * rand(generator)
-
-
-def integer(generator: torch.Generator, below: int) -> int:
-    return int(torch.randint(max(1, below), (), generator=generator))
 
 
 def crop(frames: Tensor, top: int, left: int, region: int, size: int) -> Tensor:

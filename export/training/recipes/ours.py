@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.damage import Damaged, DamageSettings, damage_batch
-from export.data import Clip, add_captions, add_details, add_lines
+from export.material import Clip
+from export.material.chance import rand
+from export.material.scenery import add_captions, add_details, add_lines
 from export.scores.perceptual import LPIPS
 from export.training.losses import colorize_loss, restore_loss
 from vs_remaster.color import rgb_to_ycbcr
@@ -22,7 +24,7 @@ from vs_remaster.models.colorizer import ColorizerOutput
 from vs_remaster.models.restorer import Lines
 
 from .degrade import add_softness
-from .material import SHRUNK, Material, Sample, damage_templates, draw_samples, film_tone, rand, turn_hue
+from .material import SHRUNK, Material, Sample, damage_templates, draw_samples, film_tone, turn_hue
 from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, REUSE, SUPPLY, WORN, Settings
 from .rtn_damage import RtnDamage
 from .supply import Pool, Supplied, Supply

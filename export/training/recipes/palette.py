@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.data import load_clips, sample_crops
+from export.material import load_clips, sample_crops
 from export.scores.metrics import psnr
 from export.training.losses import charbonnier, temporal
 from vs_remaster.color import rgb_to_ycbcr

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from export.damage import Damaged, Templates
+from export.material.chance import between, rand
 
 from .degrade import contrast, gauss_blur, jpeg, moving_line, soften, textures
-from .material import between, rand
 
 
 class RtnDamage:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from export.damage import VALIDATION_EDGE, VALIDATION_FRAMES, load_templates, validation_clip
-from export.data import load_clips
+from export.material import load_clips
 from export.scores.metrics import fit_gain_and_offset, packed_lab, psnr
 from vs_remaster.color import rgb_to_ycbcr, ycbcr_to_rgb
 
