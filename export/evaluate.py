@@ -5,7 +5,7 @@
     python -m export.evaluate remaster --data DATA [--protocol 90|300]
     python -m export.evaluate film     --clips-folder FILM...
 
-restore: luma with the frozen validation damage (export/damage.py), or with --seed another.
+restore: luma with the frozen validation damage (export/damage/), or with --seed another.
 colorize: clean luma. first: whole clips, frame 0 is the only reference, PSNR also by distance from it; reds: the same
   without distances, as RTN; 90: the first 90 frames of each clip that has so many, frame 0 is the reference; 300: films
   of 300 frames joined from the clips, every 60th frame is a reference. 90 and 300 are DeepRemaster's.

@@ -23,6 +23,7 @@ from export.damage import (
     validation_clip,
 )
 from export.material import load_clips
+from export.scores.metrics import psnr
 from vs_remaster.errors import InputError
 
 FROZEN_PSNR, FROZEN_MASK = 24.074, 0.02142  # of a made-up clip, with made-up masks

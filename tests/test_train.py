@@ -562,7 +562,7 @@ def test_grain_costs_as_much_under_a_wrong_brightness_as_under_the_right_one():
 
 
 def test_batches_may_be_worn_as_rtn_s_authors_do(data):
-    """`--worn 1`: nothing of `export/damage.py`; the mask says where the dirt lies."""
+    """`--worn 1`: nothing of `export/damage/`; the mask says where the dirt lies."""
     s = Settings(data=str(data), lines=96, size=64, frames=3, batch=2, photo=0.0, worn=1.0, validate_minutes=math.inf)
     recipe = RECIPES["ours"]["restore"](s)
     made = recipe.batch(torch.Generator().manual_seed(3))

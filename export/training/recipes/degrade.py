@@ -1,6 +1,6 @@
 """Pieces of the two papers' degradation models; clips are float `[T, C, H, W]` or `[B, T, 1, H, W]`, 0..1.
 
-Textures of dirt come from `export/damage.py`: the papers' collections of scanned textures cannot be had, the masks of
+Textures of dirt come from `export/damage/`: the papers' collections of scanned textures cannot be had, the masks of
 real film damage stand in for them.
 """
 
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from export.damage import DamageSettings, Templates, damage_batch, quantise_blocks
+from export.damage import DamageSettings, Templates, damage_batch
+from export.damage.wear import quantise_blocks
 from export.material.chance import between, integer, rand
 
 TEXTURES = ("dust", "streaks", "blotches", "clusters", "hairs", "scratches")

@@ -1,4 +1,4 @@
-"""Our own recipe: damage from `export/damage.py`, directly supervised masks and matches."""
+"""Our own recipe: damage from `export/damage/`, directly supervised masks and matches."""
 
 from __future__ import annotations
 

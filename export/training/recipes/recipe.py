@@ -53,7 +53,7 @@ class Settings:
     clip: float = 1.0  # gradient norm
     ema: float = 0.999  # moving average of the weights, which is what is exported; 0: the weights themselves
     density: float = 2.5  # structural damage, as a multiple of what real film has: rare damage teaches little
-    worn: float = 0.0  # share of batches that are worn as RTN's authors do it, not as `export/damage.py` does
+    worn: float = 0.0  # share of batches that are worn as RTN's authors do it, not as `export/damage/` does
     scene_lines: float = 0.3  # share of clips with poles, wires or grids drawn in, that are no scratches
     scene_details: float = 0.3  # share of clips with small bright and dark things drawn in, that are no dirt
     scene_softness: float = 0.35  # share of clips that are filmed softly, which is no blur to be undone

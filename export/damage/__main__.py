@@ -1,0 +1,52 @@
+"""Makes the frozen validation damage: `python -m export.damage --validation --data DATA --out DIR`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from export.damage import VALIDATION_EDGE, VALIDATION_FRAMES, Damaged, load_templates, validation_clip
+from export.material import decode_clip
+from export.material.files import VIDEO_SUFFIXES
+from export.scores.metrics import psnr
+
+
+def contact_sheet(made: Damaged, times: list[int]) -> np.ndarray:
+    """Rows of input, target and mask at the given frames, as one uint8 picture."""
+    rows = [torch.cat([part[t, 0] for t in times], dim=1) for part in made]
+    return (torch.cat(rows).clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def _write_validation(data: Path, out: Path) -> None:
+    templates = load_templates(data / "damage" / "val")
+    out.mkdir(parents=True, exist_ok=True)
+    values = []
+    paths = sorted(p for p in (data / "video" / "val").iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+    for path in paths:
+        luma = decode_clip(path, short_edge=VALIDATION_EDGE, limit_frames=VALIDATION_FRAMES)
+        made = validation_clip(path.stem, torch.from_numpy(luma)[:, None].float() / 255, templates)
+        values.append(psnr(made.frames, made.target))
+        times = [len(luma) // 2 + k for k in (-8, 0, 1) if 0 <= len(luma) // 2 + k < len(luma)]
+        cv2.imwrite(str(out / f"{path.stem}.png"), contact_sheet(made, times))
+        share = 100 * float((made.mask > 0.1).float().mean())
+        print(f"{path.stem:40s} {luma.shape[2]}x{luma.shape[1]} input {values[-1]:5.2f} dB  soiled {share:4.1f} %")
+    print(f"mean {sum(values) / len(values):.2f} dB over {len(values)} clips; pictures in {out}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m export.damage", description="Make the frozen validation damage and say how strong it is."
+    )
+    parser.add_argument("--validation", action="store_true", required=True, help="damage the validation clips")
+    parser.add_argument("--data", type=Path, required=True, help="folder with video/val and damage/val")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the pictures")
+    options = parser.parse_args()
+    _write_validation(options.data, options.out)
+
+
+if __name__ == "__main__":
+    main()
