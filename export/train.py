@@ -12,7 +12,6 @@ own. Several machines need a folder that they share for OUT.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import logging
 import math
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from export.training.parallel import Group
 from export.training.recipes import RECIPES, TASKS, Recipe, Settings
@@ -45,7 +45,8 @@ class Run:
         for value in self.nets.parameters():
             if value.ndim == 4:
                 value.data = value.data.contiguous(memory_format=torch.channels_last)
-        self.average = copy.deepcopy(self.nets).eval().requires_grad_(False)
+        self.average = AveragedModel(self.nets, multi_avg_fn=self.follow, use_buffers=True).eval().requires_grad_(False)
+        self.average.n_averaged += 1  # what the networks begin with counts as the first
         self.optimizer = recipe.optimizer(self.nets)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.critic = recipe.critic
@@ -61,7 +62,7 @@ class Run:
 
     def state(self) -> dict:
         """All that a later run needs to go on."""
-        parts = {"nets": self.nets, "average": self.average, "optimizer": self.optimizer}
+        parts = {"nets": self.nets, "average": self.average.module, "optimizer": self.optimizer}
         if self.critic:
             parts |= {"critic": self.critic, "critic_optimizer": self.critic_optimizer}
         return {name: part.state_dict() for name, part in parts.items()}
@@ -99,7 +100,7 @@ class Run:
                 )
         try:
             self.nets.load_state_dict(state["nets"])
-            self.average.load_state_dict(state["average"])
+            self.average.module.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
             raise InputError(
@@ -128,14 +129,14 @@ class Run:
 
     def export(self, name: str) -> None:
         """Write the averaged weights, a file for each network: `restorer-NAME.safetensors`."""
-        for what, net in self.average.items():
+        for what, net in self.average.module.items():
             save_weights(self.out / f"{what}-{name}.safetensors", net)
 
     def validate(self) -> None:
         """Measure, and keep the best."""
         if not self.group.first or not self.s.validates:
             return
-        figures = self.recipe.validate(self.average, self.out / "pictures")
+        figures = self.recipe.validate(self.average.module, self.out / "pictures")
         log.info("validation %s", {k: round(v, 3) for k, v in figures.items()})
         self.record("validation", figures)
         if figures["output"] > self.best:
@@ -164,7 +165,7 @@ class Run:
             log.warning("step %d: gradient is not finite, skipped", self.step)
             return {}
         self.optimizer.step()
-        self.follow()
+        self.average.update_parameters(self.nets)
         terms = {name: value.detach() for name, value in terms.items()} | {"total": total.detach()}
         if self.critic:
             terms["critic"] = self.judge()
@@ -181,16 +182,11 @@ class Run:
             self.critic_optimizer.step()
         return loss.detach()
 
-    @torch.no_grad()
-    def follow(self) -> None:
-        """Move the average toward the networks; counters of batch norm are copied."""
-        decay = min(self.s.ema, (self.step + 1) / (self.step + 10))
-        pairs = list(zip(self.average.state_dict().values(), self.nets.state_dict().values()))
-        floats = [(a, b) for a, b in pairs if a.is_floating_point()]
-        torch._foreach_lerp_(*(list(x) for x in zip(*floats)), 1 - decay)
-        for average, value in pairs:
-            if not average.is_floating_point():
-                average.copy_(value)
+    def follow(self, averages: list[Tensor], values: list[Tensor], count: Tensor) -> None:
+        """Move averages toward values, all of one type; counters of batch norm are copied. The younger the run, the
+        sooner the average forgets."""
+        decay = min(self.s.ema, (self.step + 1) / (self.step + 10)) if averages[0].is_floating_point() else 0.0
+        get_ema_multi_avg_fn(decay)(averages, values, count)
 
     def go(self) -> None:
         """Train until the budget is spent."""
