@@ -11,7 +11,7 @@ import pytest
 from export import capacity
 from export.performance.archive import Archive, simulate
 from export.performance.pace import Pace, kept_in
-from tests.job_films import write_film
+from tests.support.job_films import write_film
 from vs_remaster.errors import InputError
 
 QUICK = {"survey_speed": 1e9, "finish_speed": 1e9, "halo": 0, "start": 0.0}

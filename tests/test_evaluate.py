@@ -21,7 +21,7 @@ from export.evaluation import cases, methods, peers, report
 from export.evaluation.cases import Case, Source
 from export.evaluation.protocols import FilmProtocol, FirstFrameProtocol, RemasterProtocol, RestoreProtocol
 from export.scores import metrics
-from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError
 
 SIZE = 64, 96

@@ -17,7 +17,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from export.evaluation.peers import from_last_reference, propagate_chroma, temporal_median, transfer_color
 from export.scores import metrics, naturalness, perceptual
 from export.scores.flow import DenseFlow, compose, trusted, warp
-from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.references.reference import Reference
 

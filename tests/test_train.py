@@ -24,7 +24,8 @@ from export.training.recipes.deepremaster import DeepColorize
 from export.training.recipes.degrade import add_softness, jpeg, view
 from export.training.recipes.material import Material, draw_samples, from_photo
 from export.training.recipes.supply import Pool, Supply
-from vs_remaster.color import rgb_to_ycbcr
+from tests.support.training import NARROW, arguments, command, curve, refused, train, write_clips, write_flow
+from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.models import build
 from vs_remaster.models.colorizer import ColorizerOutput
@@ -365,22 +366,31 @@ def test_two_processes_share_their_gradients(data, tmp_path):
     assert not torch.equal(*(random["own"] for random in state["random"]))  # each made batches of its own
 
 
-def test_gradients_are_averaged_over_processes_and_missing_ones_count_as_zero(tmp_path):
-    script = tmp_path / "average.py"
-    script.write_text(
-        "import torch\nfrom export.training.parallel import Group\n"
-        "group = Group.join('cpu')\nnet = torch.nn.Linear(2, 2)\ngroup.same(net)\n"
-        "net.weight.grad = torch.full((2, 2), 1.0 + group.rank)\n"
-        "net.bias.grad = torch.ones(2) if group.first else None\n"
-        "group.average_gradients(net)\n"
-        "assert (net.weight.grad == 1.5).all() and (net.bias.grad == 0.5).all()\n"
-        "values = group.gather(net.weight.detach())\nassert torch.equal(*values)\n"
-        "assert group.agree(float(group.rank)) == 0\ngroup.leave()\n"
-    )
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run(
-        run, cwd=ROOT, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+def test_gradients_are_averaged_over_processes_and_missing_ones_count_as_zero():
+    code = """
+import os, socket, sys, torch
+from export.training.parallel import Group
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+os.environ |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+other = os.fork()  # what torchrun starts twice
+os.environ["RANK"] = "0" if other else "1"
+group = Group.join("cpu")
+net = torch.nn.Linear(2, 2)
+group.same(net)
+net.weight.grad = torch.full((2, 2), 1.0 + group.rank)
+net.bias.grad = torch.ones(2) if group.first else None
+group.average_gradients(net)
+assert (net.weight.grad == 1.5).all() and (net.bias.grad == 0.5).all()
+values = group.gather(net.weight.detach())
+assert torch.equal(*values)
+assert group.agree(float(group.rank)) == 0
+group.leave()
+if other:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 

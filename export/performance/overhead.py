@@ -21,9 +21,11 @@ from export.performance.measurement import (
     timed,
 )
 from export.tables import table
-from vs_remaster.references import Reference
-from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer
-from vs_remaster.samples import Samples, decode_luma
+from vs_remaster.color.samples import Samples, decode_luma
+from vs_remaster.references.reference import Reference
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.restorer import Restorer
 
 SIZE = (400, 528)  # height, width
 

@@ -15,10 +15,11 @@ from export.evaluation.cases import covering, read_clip
 from export.evaluation.methods import to_rgb
 from export.references import Film, evenly, score
 from export.scores import metrics
-from vs_remaster.aligning import align_references
-from vs_remaster.attending import settle
-from vs_remaster.references import load_references
-from vs_remaster.remaster import ColorizeOptions, Colorizer
+from vs_remaster.references.reference import load_references
+from vs_remaster.references.rules import settle
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import ColorizeOptions
+from vs_remaster.stills.copies import align_references
 
 HEIGHT, WIDTH, FRAMES = 144, 192, 16
 

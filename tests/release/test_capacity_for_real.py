@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from export.performance.archive import Archive, simulate
-from tests.job_films import FAST, heard_and_seen, write_film
+from tests.support.job_films import FAST, heard_and_seen, write_film
 
 ROOT = Path(__file__).parents[2]
 CHUNKS, LENGTH = 20, 32

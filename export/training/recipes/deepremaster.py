@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.material.chance import between, integer, rand
-from vs_remaster.color import gray_to_lightness, pack_lab, rgb_to_lab, rgb_to_ycbcr
+from vs_remaster.color.matrices import gray_to_lightness, pack_lab, rgb_to_lab, rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.models.papers.deepremaster import DeepMemory
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from export.damage import Templates, load_templates
 from export.material import Clip, cached_pack, load_clips, load_photos, photo_clip, sample_crops
 from export.material.chance import between, integer, rand
-from vs_remaster.process import processors
+from vs_remaster.system.process import processors
 
 from .recipe import Settings
 

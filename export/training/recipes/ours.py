@@ -17,7 +17,7 @@ from export.material.chance import rand
 from export.material.scenery import add_captions, add_details, add_lines
 from export.scores.perceptual import LPIPS
 from export.training.losses import colorize_loss, restore_loss
-from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.models.attention import join
 from vs_remaster.models.colorizer import ColorizerOutput

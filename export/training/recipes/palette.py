@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from export.material import load_clips, sample_crops
 from export.scores.metrics import psnr
 from export.training.losses import charbonnier, temporal
-from vs_remaster.color import rgb_to_ycbcr
+from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.models.palette import PaletteColorizer
 
 from .material import Material, film_tone

@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from export.scores.perceptual import Perceptual
-from vs_remaster.color import gray_to_lightness, rgb_to_lab, rgb_to_ycbcr
-from vs_remaster.models.flow import load_spynet
-from vs_remaster.models.rtn import AB
+from vs_remaster.color.matrices import gray_to_lightness, rgb_to_lab, rgb_to_ycbcr
+from vs_remaster.models.papers.flow import load_spynet
+from vs_remaster.models.papers.rtn import AB
 
 from .material import Material, damage_templates
 from .ours import Synthesis

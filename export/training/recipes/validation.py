@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from export.damage import VALIDATION_EDGE, VALIDATION_FRAMES, load_templates, validation_clip
 from export.material import load_clips
 from export.scores.metrics import fit_gain_and_offset, packed_lab, psnr
-from vs_remaster.color import rgb_to_ycbcr, ycbcr_to_rgb
+from vs_remaster.color.matrices import rgb_to_ycbcr, ycbcr_to_rgb
 
 COLOR_EDGE = 256
 JOINT_FRAMES = 24
