@@ -1,5 +1,5 @@
 # make demo   remasters the short sample in tests/data and says where the result is
-# make test   runs the fast tests; ARGS="--release -k window" is handed to pytest
+# make test   runs the fast tests, several at once; ARGS="--release -k window" is handed to pytest (-n0: one at a time)
 # Both set up .venv by themselves. PYTHON=/path/to/python3.13 chooses the Python it is made from.
 
 PY := .venv/bin/python
@@ -15,7 +15,7 @@ demo: setup
 	@$(PY) -m export.demo
 
 test: setup
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: setup
 	@$(PY) -m ruff check .

@@ -9,13 +9,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
+
+BESIDE = "PYTEST_XDIST_WORKER" in os.environ  # this is one of several processes (pytest-xdist) that run tests
+if BESIDE:  # they share the processors, each with one thread; to be said before PyTorch and OpenCV are imported
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+import cv2  # noqa: E402
+import torch  # noqa: E402
 
 RELEASE = Path(__file__).parent / "release"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--release", action="store_true", help="run the long tests too")
+
+
+def pytest_configure() -> None:
+    if BESIDE:
+        cv2.setNumThreads(1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Processes for `-n auto`: each takes a processor and up to 2 GB. The long tests measure time and memory, and some
+    need the whole machine: one after the other."""
+    return 0 if config.getoption("--release") else min(4, os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
