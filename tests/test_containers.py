@@ -1,4 +1,4 @@
-"""The table of `examples/containers.md`, made anew by writing and reading all that it speaks of."""
+"""The table of `docs/containers.md`, made anew by writing and reading all that it speaks of."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.films import copy
 from vs_remaster.errors import RemasterError
 from vs_remaster.video.reader import VideoReader
 
-TABLE = Path(__file__).parents[1] / "examples" / "containers.md"
+TABLE = Path(__file__).parents[1] / "docs" / "containers.md"
 OUTPUTS = {
     "mkv": ("out.mkv", "ffv1"),
     "mp4": ("out.mp4", "x264"),
