@@ -1,10 +1,11 @@
 # make demo   remasters the short sample in tests/data and says where the result is
-# make test   runs the fast tests, several at once; ARGS="--release -k window" is handed to pytest (-n0: one at a time)
-# Both set up .venv by themselves. PYTHON=/path/to/python3.13 chooses the Python it is made from.
+# make test   runs the fast tests; ARGS="--release -k window" is handed to pytest
+# make docs   builds the documentation as HTML and checks its links
+# Each sets up .venv by itself. PYTHON=/path/to/python3.13 chooses the Python it is made from.
 
 PY := .venv/bin/python
 
-.PHONY: help setup demo test lint
+.PHONY: help setup demo test lint docs
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -19,3 +20,8 @@ test: setup
 
 lint: setup
 	@$(PY) -m ruff check .
+
+docs: setup
+	@$(PY) -c "import sphinx, myst_parser, furo" 2>/dev/null || $(PY) -m pip install --quiet -e '.[docs]'
+	@$(PY) -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -c docs . docs/_build
+	@echo "documentation: docs/_build/docs/index.html"

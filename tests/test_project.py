@@ -121,7 +121,9 @@ def test_the_wheel_names_what_it_needs(wheel: zipfile.ZipFile, root: Path) -> No
     needed = {line for line in told.get_all("Requires-Dist") if "extra ==" not in line}
     assert needed == set(settings["dependencies"])
     assert not any("<" in line for line in needed), "no upper limits: they keep people from installing it at all"
-    assert set(told.get_all("Provides-Extra")) == {"vapoursynth", "onnx", "rtn", "cluster", "train", "dev", "all"}
+    assert set(told.get_all("Provides-Extra")) == {
+        "vapoursynth", "onnx", "rtn", "cluster", "train", "dev", "docs", "all"
+    }  # fmt: skip
 
 
 def test_the_wheel_works_away_from_the_checkout(wheel: zipfile.ZipFile, tmp_path: Path) -> None:

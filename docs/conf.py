@@ -1,0 +1,51 @@
+"""Sphinx: the Markdown files of the checkout as HTML. `make docs` builds them; a broken internal link is an error.
+
+The source folder is the checkout itself, so that a relative link is the same on a web page of the repository and here.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from vs_remaster import __version__
+
+project = "vs-remaster"
+author = copyright = "vs-remaster contributors"
+version = release = __version__
+
+root_doc = "docs/index"
+include_patterns = [
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs/**.md",
+    "weights/*.md",
+    "examples/README.md",
+    "export/README.md",
+    "comfy_nodes/README.md",
+    "comfy_nodes/web/docs/*.md",
+    "tests/data/README.md",
+]
+exclude_patterns = ["**/.*", ".venv", "demo", "runs", "dist", "build", "docs/_build"]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_heading_anchors = 3  # as GitHub names them
+
+default_role = "code"  # docstrings put names into single backticks
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_type_aliases = {"References": "References", "Scenes": "Scenes"}
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 88
+# Types of other packages, and of our own that no page describes.
+nitpick_ignore_regex = [("py:.*", r"(?!vs_remaster\.).*"), ("py:.*", r"vs_remaster\.(models|color|samples|planes)\..*")]
+
+html_theme = "furo"
+html_title = f"vs-remaster {release}"
+html_show_sphinx = False
+html_copy_source = False
