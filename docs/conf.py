@@ -42,8 +42,8 @@ autodoc_typehints = "signature"
 autodoc_type_aliases = {"References": "References", "Scenes": "Scenes"}
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
-# Types of other packages, and of our own that no page describes.
-nitpick_ignore_regex = [("py:.*", r"(?!vs_remaster\.).*"), ("py:.*", r"vs_remaster\.(models|color|samples|planes)\..*")]
+# Types of other packages, and of our own modules: only names of `vs_remaster` itself have an entry in the reference.
+nitpick_ignore_regex = [("py:.*", r"(?!vs_remaster\.).*"), ("py:.*", r"vs_remaster\.\w+\..*")]
 
 html_theme = "furo"
 html_title = f"vs-remaster {release}"
