@@ -5,8 +5,11 @@ The source folder is the checkout itself, so that a relative link is the same on
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -39,7 +42,6 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_type_aliases = {"References": "References", "Scenes": "Scenes"}
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
 # Types of other packages, and of our own modules: only names of `vs_remaster` itself have an entry in the reference.
@@ -49,3 +51,16 @@ html_theme = "furo"
 html_title = f"vs-remaster {release}"
 html_show_sphinx = False
 html_copy_source = False
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-docstring", one_by_one)
+
+
+def one_by_one(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Attributes that share a line of their docstring (`before, after: frames`) are listed one by one."""
+    out = []
+    for line in lines:
+        shared = re.fullmatch(r":ivar ([\w ,]+,[\w ,]+):(.*)", line)
+        out += [f":ivar {one.strip()}:{shared[2]}" for one in shared[1].split(",")] if shared else [line]
+    lines[:] = out
