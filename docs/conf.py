@@ -42,6 +42,7 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
 # Types of other packages, and of our own modules: only names of `vs_remaster` itself have an entry in the reference.
