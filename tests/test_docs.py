@@ -155,7 +155,7 @@ def lines_of(block: Block) -> list[str]:
     text = re.sub(r"\|\n", "| ", text)
     values: dict[str, str] = {}
     out = []
-    for line in filter(None, map(str.strip, text.splitlines())):
+    for line in re.findall(r"^ *([^#\s].*)$", text, re.M):
         line = re.sub(r'"\$(\w+)"', lambda found: shlex.quote(values.get(found[1], found[0])), line)
         line = re.sub(r"\$([A-Z]\w*)", lambda found: values.get(found[1], found[0]), line)
         if setting := re.fullmatch(r"""([A-Z]+)=(["'])(.*)\2""", line):
