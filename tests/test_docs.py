@@ -422,3 +422,13 @@ def test_places_in_the_map_exist():
         assert found, page
         for path in found:
             assert (ROOT / path).exists(), f"{page}: {path}"
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in PAGES])
+def test_rows_of_a_table_have_the_cells_of_its_head(page):
+    """A `|` inside of code ends a cell too, unless it is written `\\|`."""
+    cells = 0
+    for line in prose(page).splitlines():
+        count = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        assert count == (cells or count) or not count, line
+        cells = count
