@@ -25,7 +25,7 @@ import pytest
 import torch
 
 import vs_remaster
-from tests.job_films import write_film, write_reference, write_references
+from tests.support.job_films import write_film, write_reference, write_references
 from vs_remaster import cli, pipe
 
 ROOT = Path(__file__).parents[1]
