@@ -1,4 +1,4 @@
-"""The documentation builds without a warning: no link inside of it is broken, and every name in the reference exists."""
+"""The documentation builds without a warning: no link inside it is broken, and every name in the reference exists."""
 
 from __future__ import annotations
 
