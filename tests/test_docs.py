@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import os
 import re
 import shlex
 import shutil
@@ -29,8 +30,17 @@ from tests.support.job_films import write_film, write_reference, write_reference
 from vs_remaster import cli, pipe
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("", "docs", "weights", "examples", "export", "comfy_nodes", "comfy_nodes/web/docs", "tests/data")
-PAGES = [page for folder in FOLDERS for page in sorted((ROOT / folder).glob("*.md"))]
+IGNORED = {"_build", "build", "demo", "dist", "runs"}
+
+
+def markdown_files() -> Iterator[Path]:
+    """The Markdown files of the tree."""
+    for folder, below, files in os.walk(ROOT):
+        below[:] = sorted(name for name in below if name not in IGNORED and not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(files) if name.endswith(".md"))
+
+
+PAGES = list(markdown_files())
 SMALL = {"--model": "fast", "--color-lines": "64", "--device": "cpu"}
 """Added to a command that does not say otherwise: the smaller networks on small pictures."""
 
