@@ -252,8 +252,8 @@ def test_options_reach_the_engine(tmp_path, capsys, references, monkeypatch):
     film(tmp_path / "in.mkv", 2, "gray", SIZE, "ffv1")
     monkeypatch.chdir(tmp_path)
 
-    def record(source, output, **options):
-        seen.update(options)
+    def record(request, **more):
+        seen.update(vars(request))
         raise InputError("stop here")
 
     monkeypatch.setattr("vs_remaster.film.remastering.remaster_film", record)

@@ -536,8 +536,8 @@ def test_options_are_those_of_run():
 def test_options_reach_the_engine(monkeypatch, command, folder):
     seen = {}
 
-    def record(source, sink, options, **more):
-        seen.update(more, options=options)
+    def record(source, sink, options, treatment, **more):
+        seen.update(vars(treatment), options=options)
         raise UnsupportedError("stop here")
 
     monkeypatch.setattr("vs_remaster.pipe.remaster_pipe", record)
