@@ -496,15 +496,6 @@ def test_without_an_import_the_error_says_how(tmp_path, monkeypatch):
         weights.load_model("restorer", "fast-official")
 
 
-@pytest.mark.parametrize(
-    ("platform", "variable", "end"),
-    [
-        ("linux", "XDG_DATA_HOME", "here/vs-remaster/weights"),
-        ("win32", "LOCALAPPDATA", "here/vs-remaster/weights"),
-        ("darwin", "HOME", "here/Library/Application Support/vs-remaster/weights"),
-    ],
-)
-def test_where_imported_weights_are_kept(platform, variable, end, monkeypatch, tmp_path):
-    monkeypatch.setattr("sys.platform", platform)
-    monkeypatch.setenv(variable, str(tmp_path / "here"))
-    assert weights.user_folder() == tmp_path / end
+def test_where_imported_weights_are_kept(monkeypatch, tmp_path):
+    monkeypatch.setattr("vs_remaster.system.folders.user_folder", lambda kind: tmp_path / kind)
+    assert weights.user_folder() == tmp_path / "data" / "weights"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Literal
+
+_NAME = "vs-remaster"
 
 
 def user_folder(kind: Literal["data", "cache"]) -> Path:
     """This program's folder for what the user brought (`data`) or for what can be made again (`cache`); it need not
     exist."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / {"data": "Application Support", "cache": "Caches"}[kind]
-    else:
-        own = {"data": Path(".local", "share"), "cache": Path(".cache")}[kind]
-        base = os.environ.get(f"XDG_{kind.upper()}_HOME") or Path.home() / own
-    return Path(base) / "vs-remaster"
+    if sys.platform == "darwin":  # not as platformdirs: it prefers XDG_DATA_HOME and would not find today's folder
+        return Path.home() / "Library" / {"data": "Application Support", "cache": "Caches"}[kind] / _NAME
+    import platformdirs  # here, for few commands need it
+
+    # opinion: no folder "Cache" in that of the program on Windows, where today's cache would not be found
+    folders = platformdirs.PlatformDirs(_NAME, appauthor=False, opinion=False)
+    return folders.user_data_path if kind == "data" else folders.user_cache_path
