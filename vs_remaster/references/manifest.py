@@ -133,8 +133,13 @@ def write_manifest(path: Path, manifest: Manifest, *, overwrite: bool = False) -
     Raises:
         InputError: there is one that may not be replaced, or it cannot be written.
     """
+    write_toml(path, to_toml(manifest), overwrite=overwrite)
+
+
+def write_toml(path: Path, text: str, *, overwrite: bool = False) -> None:
+    """Write a manifest that is text already, see `write_manifest`."""
     try:
-        data = to_toml(manifest).encode()
+        data = text.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"cannot write {str(path)!r}: a name in it is not Unicode") from error
     write_whole(path, data, overwrite=overwrite)

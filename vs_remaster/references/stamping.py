@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from .manifest import NAME, Entry, Manifest, inside, read_manifest, sha256, write_manifest
+from ..errors import InputError
+from ..system.texts import read_text
+from .manifest import NAME, Entry, Manifest, inside, parse_manifest, read_manifest, sha256, to_toml, write_toml
 from .reference import frame_number, pictures_in, warn_of_unused
+
+log = logging.getLogger(__name__)
 
 
 def stamp(folder: Path) -> int:
     """Bring a folder's `references.toml` up to date: every picture gets an entry and its sha256.
+
+    What a person wrote stays: comments, the order of the entries, how values are spelled. Origins that stand between
+    entries come behind them.
 
     Returns:
         How many pictures there are.
@@ -19,12 +29,65 @@ def stamp(folder: Path) -> int:
         InputError: no pictures, one that lies elsewhere, or a manifest that is wrong.
     """
     toml = folder / NAME
-    held = read_manifest(toml) if toml.is_file() else Manifest()
+    exists = toml.is_file()
+    held = read_manifest(toml) if exists else Manifest()
     listed = {inside(toml, entry.picture) for entry in held.entries}
     new = [path for path in pictures_in(folder, required=not listed) if path.resolve() not in listed]
     warn_of_unused(folder)
     new.sort(key=lambda path: (frame_number(path.name) is None, frame_number(path.name) or 0, path.name))
     entries = [*held.entries, *(Entry(picture=path.name, frame=frame_number(path.name)) for path in new)]
     stamped = tuple(replace(entry, sha256=sha256(inside(toml, entry.picture))) for entry in entries)
-    write_manifest(toml, Manifest(stamped, held.origins), overwrite=True)
+    manifest = Manifest(stamped, held.origins)
+    write_toml(toml, _edited(toml, manifest) if exists else to_toml(manifest), overwrite=True)
     return len(stamped)
+
+
+def _edited(toml: Path, manifest: Manifest) -> str:
+    """The text of a manifest with the sha256 of its entries and with entries behind those that it has."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        document = tomlkit.parse(read_text(toml))
+        listed = document.setdefault("reference", tomlkit.aot())
+        for table, entry in zip(listed, manifest.entries):
+            if table.get("sha256", "").lower() != entry.sha256:
+                _set(table, "sha256", entry.sha256)
+        _append(listed, manifest.entries[len(listed) :])
+        text = tomlkit.dumps(document)
+        if parse_manifest(text, str(toml)) == manifest:
+            return text
+    except (TOMLKitError, InputError) as error:
+        log.debug("%s could not be edited: %s", toml, error)
+    log.warning("%s is written anew, without its comments: it could not be edited as it stands", toml)
+    return to_toml(manifest)
+
+
+def _append(listed: Any, entries: Sequence[Entry]) -> None:
+    """Add entries to a list of tables or of inline tables."""
+    import tomlkit
+    from tomlkit.items import AoT
+
+    blocks, apart = isinstance(listed, AoT), len(listed) > 0  # tomlkit leaves lines between tables of its own only
+    for entry in entries:
+        table = tomlkit.table() if blocks else tomlkit.inline_table()
+        for name in ("picture", "frame", "sha256"):
+            if getattr(entry, name) is not None:
+                table[name] = getattr(entry, name)
+        if blocks and apart:
+            listed[-1].add(tomlkit.nl())
+        listed.append(table)
+
+
+def _set(table: Any, name: str, value: str | None) -> None:
+    """Set a value of a table, above comments at its end: those speak of what follows."""
+    from tomlkit.items import Table
+
+    behind = []
+    if isinstance(table, Table):
+        body = table.value.body
+        while body and body[-1][0] is None:
+            behind.append(body.pop()[1])
+    table[name] = value
+    for item in reversed(behind):
+        table.add(item)
