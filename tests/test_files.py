@@ -23,7 +23,8 @@ from vs_remaster.output.formats import output_format, picture_stranger
 from vs_remaster.output.writer import open_writer
 from vs_remaster.references.reference import Reference
 from vs_remaster.system import files
-from vs_remaster.system.files import Part, give_name, is_locked, reserved, write_whole
+from vs_remaster.system.files import Part, give_name, reserved, write_whole
+from vs_remaster.system.locks import is_locked
 from vs_remaster.video.planes import Frame
 from vs_remaster.video.reader import VideoReader
 

@@ -9,9 +9,7 @@ import os
 import re
 import secrets
 import shutil
-import struct
 import sys
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,11 +19,7 @@ from typing import Any
 import av
 
 from ..errors import InputError, RemasterError
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+from .locks import is_locked, lock, turn
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +30,6 @@ LEFT_BY_SYSTEMS = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.i
 
 _LONGEST = 255  # bytes of a name, on all file systems in use
 _KIND = r"\.[0-9a-f]{8}\.(part|old)"
-_BYTE_LOCKS = sys.platform == "linux"  # of an open file, not of a process
-_LOCKED_BYTE = 1 << 62  # where nobody writes: some network file systems keep others from writing what is locked
-_WAIT, _STEP = 2.0, 0.01  # seconds: for another program that makes a part in the same folder, and between two tries
 _SPARE_NAMES = 1000
 
 
@@ -109,13 +100,14 @@ class Part:
         strangers: Callable[[Path], str | None] = lambda folder: None,
     ) -> None:
         self.path, self._overwrite, self._strangers = path, overwrite, strangers
-        with named_errors(path), _turn(path.parent):
+        with named_errors(path), turn(path.parent):
             _clear(path)
             self.place = _other_name(path, "part")
             self._handle: int | None = _made(self.place, folder)
             self._folder = folder
             if self._handle is not None:
-                _lock(self._handle)
+                with contextlib.suppress(OSError):  # where there are no locks
+                    lock(self._handle)
 
     def settle(self) -> None:
         """Give the output its name, on the disk.
@@ -126,7 +118,7 @@ class Part:
         """
         with named_errors(self.path):
             _sync(self.place, self._handle)
-            with _turn(self.path.parent):
+            with turn(self.path.parent):
                 if os.name == "nt":  # where a file that is open cannot be renamed
                     self._close()
                 try:
@@ -367,81 +359,6 @@ def _remove(place: Path) -> None:
     else:
         with contextlib.suppress(OSError):
             place.unlink()
-
-
-# Locks ----------------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """Let one run at a time make parts in a folder or look for them, where folders can be locked; nobody waits long."""
-    if sys.platform == "win32":
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        until = time.monotonic() + _WAIT
-        while _flock(handle) is False and time.monotonic() < until:
-            time.sleep(_STEP)
-        yield
-    finally:
-        os.close(handle)
-
-
-def is_locked(place: Path) -> bool | None:
-    """Whether a run holds a lock on a part; None where that cannot be known."""
-    if sys.platform == "win32":
-        if place.is_dir():
-            return None
-        try:
-            with place.open("r+b") as file:
-                return _lock(file.fileno()) is False
-        except OSError:
-            return None
-    try:
-        handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    try:
-        if place.is_dir() or not _BYTE_LOCKS:
-            taken = _flock(handle)
-            return None if taken is None else not taken
-        answer = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _range(fcntl.F_WRLCK))
-        return struct.unpack_from("h", answer)[0] != fcntl.F_UNLCK
-    except OSError:
-        return None
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int) -> bool | None:
-    """Take the lock on an open file or folder: True. False: another has it; None: there are no locks here."""
-    try:
-        if sys.platform == "win32":
-            os.lseek(handle, 1 << 30, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        elif os.path.isdir(handle) or not _BYTE_LOCKS:
-            return _flock(handle)
-        else:
-            fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _range(fcntl.F_WRLCK))
-    except OSError as error:
-        return False if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK) else None
-    return True
-
-
-def _flock(handle: int) -> bool | None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
-
-
-def _range(kind: int) -> bytes:
-    """struct flock of Linux for one byte that nobody writes."""
-    return struct.pack("hhqqi4x", kind, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
 
 
 # The disk -------------------------------------------------------------------------------------------------------------

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import socket
-import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ...errors import InputError, RemasterError
+from ...system import locks
 from ...system.files import named_errors, write_whole
 from ...system.texts import read_bytes
 from .checksums import sealed, unsealed
@@ -29,7 +28,6 @@ _PLAN, _SHOTS, _SHARES, _LOCK, _CHUNKS, _ALIGNED, _OUTPUTS = (
 _LONGEST, _NAME = 255, 240  # bytes of a name; of it, where not all of it has room
 _PATIENCE = 1.0  # seconds that a lock is waited for: those who look at it have it for some microseconds
 _TICK = 0.01
-_TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what the systems say of a lock that somebody has
 
 
 class DamagedPlan(InputError):
@@ -202,47 +200,49 @@ class JobFolder:
         """The lock file, which is ours: the one that has the name, for whoever held it may just have removed it."""
         patience = time.monotonic() + _PATIENCE
         while True:
+            file = self._open_lock()
             try:
-                with named_errors(self.path):
-                    file = (self.path / _LOCK).open("a+")
-            except RemasterError as error:
-                if isinstance(error.__cause__, FileNotFoundError):
-                    raise InputError(f"{self.path} was removed meanwhile: has another run finished it?") from error
-                raise
-            try:
-                _take(file)
-                if os.path.samestat(os.fstat(file.fileno()), os.stat(file.name)):
+                taken = locks.lock(file.fileno())
+                if taken and os.path.samestat(os.fstat(file.fileno()), os.stat(file.name)):
                     return file
-                file.close()
             except FileNotFoundError:  # removed; when the folder is gone too, the next round says so
-                file.close()
+                taken = True
             except OSError as error:
                 file.close()
-                if error.errno not in _TAKEN:
-                    raise InputError(
-                        f"{self.path} cannot be locked ({error.strerror}): give --job a folder on another disk"
-                    ) from error
+                raise InputError(
+                    f"{self.path} cannot be locked ({error.strerror}): give --job a folder on another disk"
+                ) from error
+            file.close()
+            if not taken:
                 if time.monotonic() > patience:  # not only a look, which is over at once
                     who = self.worker() or "another program"
-                    raise InputError(f"{self.path} is in use by {who}: wait until that is done, or stop it") from error
+                    raise InputError(f"{self.path} is in use by {who}: wait until that is done, or stop it")
                 time.sleep(_TICK)
+
+    def _open_lock(self) -> TextIO:
+        lock = self.path / _LOCK
+        if lock.is_symlink():
+            raise InputError(f"{lock} is a symbolic link, which no job makes: remove it")
+        try:
+            with named_errors(self.path):
+                return open(lock, "a+", opener=_no_link)
+        except RemasterError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise InputError(f"{self.path} was removed meanwhile: has another run finished it?") from error
+            raise
 
     def worker(self) -> str | None:
         """Who is at work here, as far as the lock tells; None for nobody. Nothing is changed, nobody is kept out."""
+        lock = self.path / _LOCK
         try:
-            with (self.path / _LOCK).open() as file:
-                number, _, host = file.read().strip().partition(" ")
-                try:
-                    _take(file, shared=True)
-                except OSError as error:
-                    if error.errno not in _TAKEN:
-                        raise
-                    return f"process {number} on {host}" if number else "another program"
+            number, _, host = lock.read_text().strip().partition(" ")
+            if not locks.look(lock):
+                return None
         except FileNotFoundError:
             return None
         except OSError as error:
-            return f"perhaps another program ({self.path / _LOCK} tells nothing: {error.strerror})"
-        return None
+            return f"perhaps another program ({lock} tells nothing: {error.strerror})"
+        return f"process {number} on {host}" if number else "another program"
 
     def clear(self) -> None:
         """Remove what unfinished writing has left; for the run that has the lock."""
@@ -272,14 +272,6 @@ class JobFolder:
             self.path.rmdir()
 
 
-def _take(file: TextIO, shared: bool = False) -> None:
-    """Take the lock or raise OSError at once; shared with all who only look."""
-    if sys.platform == "win32":  # which has no shared locks: there a look lasts as short, and `_lock` waits for it
-        import msvcrt
-
-        file.seek(1 << 20)  # a byte that nobody reads: Windows keeps others from reading what is locked
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file.fileno(), (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+def _no_link(path: str, flags: int) -> int:
+    """Open a file that is no symbolic link."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
