@@ -404,3 +404,13 @@ def test_names_and_numbers_that_cannot_be_meant_are_one_line(tmp_path, film, cap
         status = stop.code
     assert status == 2 and capsys.readouterr().err.strip().count("\n") == 0
     assert names(tmp_path) == {"pipe.png"}
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match=r"cannot make the folder '.*file.*': (File exists|Not a directory)"):
+            files.make_folder(place)
+    files.make_folder(tmp_path / "a" / "b")
+    files.make_folder(tmp_path / "a" / "b")
+    assert names(tmp_path / "a") == {"b"}

@@ -396,3 +396,10 @@ def test_tensorrt_is_told_sizes_and_folders(cache):
     other = sessions.tensorrt_settings("colorizer-look", shapes | {"luma": (1, 1, 64, 64)}, 0)
     assert other["trt_engine_cache_path"] != said["trt_engine_cache_path"]
     assert set(LISTS) > set(graphs(build("colorizer", '{"half": 24}'))["look"].inputs) - {"luma"}
+
+
+def test_graphs_that_cannot_be_kept_are_made_again_and_said(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sessions, "cache_folder", lambda: tmp_path / "file")
+    assert list(sessions.load_graphs(load_model("restorer", "fast"), "fp32")) == ["restore"]
+    assert "cannot keep the exported graphs in" in caplog.text

@@ -24,7 +24,7 @@ from .errors import InputError
 from .models import NETWORKS, build, config_json, network_name, task
 from .models.papers.published import RTN, published_state, recognise, rtn_entries
 from .system import folders
-from .system.files import write_whole
+from .system.files import make_folder, write_whole
 from .system.inputs import check_input
 
 log = logging.getLogger(__name__)
@@ -297,10 +297,7 @@ def import_published(
             f"weights are imported under the name {name or kind} already ({there[0]}): give another one (--as NAME), "
             "or --overwrite"
         )
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write weights into {target}: {error}") from error
+    make_folder(target)
     for file, (net, state) in zip(files, found, strict=True):
         save_weights(file, net, state, torch.float32)
     return files

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import UnsupportedError
+from ..errors import RemasterError, UnsupportedError
 from ..models import network_name
 from ..system import folders
+from ..system.files import make_folder, write_whole
 from ..version import __version__
 from .graphs import LISTS, OPSET, facts, fingerprint, graphs, to_onnx
 
@@ -84,13 +85,13 @@ def load_graphs(net: nn.Module, precision: str) -> dict[str, bytes]:
     parts = graphs(net, precision)
     made = {name: to_onnx(part, facts(net, name, precision)) for name, part in parts.items()}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for name, file in made.items():
-            _put(folder / f"{name}.onnx", file)
+            write_whole(folder / f"{name}.onnx", file)
         hashes = {name: hashlib.sha256(file).hexdigest() for name, file in made.items()}
-        _put(folder / "sha256.json", json.dumps(hashes).encode())
+        write_whole(folder / "sha256.json", json.dumps(hashes).encode())
         log.info("exported %s to %s", network_name(net), folder)
-    except OSError as error:
+    except RemasterError as error:
         log.warning("cannot keep the exported graphs in %s: %s; they are made again next time", folder, error)
     return made
 
@@ -105,12 +106,6 @@ def _read(folder: Path) -> dict[str, bytes]:
     if damaged:
         log.warning("the exported graphs in %s are damaged and are made again: %s", folder, ", ".join(damaged))
     return {} if damaged else files
-
-
-def _put(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 class Session:
@@ -236,8 +231,8 @@ def tensorrt_settings(name: str, shapes: dict[str, tuple[int, ...]], number: int
     folder = cache_folder() / "tensorrt" / f"{gpu}-{versions}"
     kept = folder / f"{name}-{profile}"
     try:
-        kept.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        make_folder(kept)
+    except RemasterError as error:
         raise UnsupportedError(f"cannot keep TensorRT's engines in {kept}: {error}; set XDG_CACHE_HOME") from error
     return {
         "trt_engine_cache_enable": "True",

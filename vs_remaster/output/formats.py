@@ -8,23 +8,10 @@ from pathlib import Path
 
 from ..color.samples import Kind, Samples
 from ..errors import InputError
-from ..system.files import LEFT_BY_SYSTEMS, Atomic, check_no_link, named_errors, settle, write_whole
+from ..system.files import LEFT_BY_SYSTEMS, check_no_link
 from ..video.info import VideoInfo
 from ..video.planes import has_format, planar_format
-from .codecs import CODECS, CONTAINERS, TABLE, Codec, check_container, codec_info, either
-
-__all__ = [
-    "CODECS",
-    "CONTAINERS",
-    "Atomic",
-    "Codec",
-    "OutputFormat",
-    "check_output",
-    "named_errors",
-    "output_format",
-    "settle",
-    "write_whole",
-]
+from .codecs import TABLE, check_container, codec_info, either
 
 _PICTURES = "|".join(re.escape(row.extension) for row in TABLE.values() if row.is_folder)
 _PICTURE_NAME = re.compile(rf"frame_\d{{6,}}({_PICTURES})")

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..color.samples import colorless, decode_rgb
 from ..errors import RemasterError
-from ..system.files import named_errors
+from ..system.files import make_folder, named_errors
 from ..video.info import VideoInfo
 from ..video.planes import Frame
 from .measures import resized, shrunk
@@ -40,8 +40,7 @@ class Album:
 
     def __init__(self, folder: Path, info: VideoInfo, budget: int = 28 << 20, paint: int = 16 << 20) -> None:
         self._folder, self._info, self._budget, self._paint = folder / FOLDER, info, budget, paint
-        with named_errors(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
 
     def path(self, kind: str, frame: int, suffix: str = ".jpg") -> Path:
         """Where a frame's picture lies; `kind` is before, after, thumb or paint."""
@@ -58,7 +57,7 @@ class Album:
         height, width = frame.planes[0].shape
         scale = min(1.0, PAINT_LINES[0] / min(height, width))
         luma = shrunk(frame, info, (round(width * scale), round(height * scale)), chroma=False).luma
-        self._write(self.path("paint", frame.index, ".png"), _gray(luma))
+        _write(self.path("paint", frame.index, ".png"), _gray(luma))
 
     def drop(self, frames: Sequence[int]) -> None:
         """Remove frames to paint that were given up."""
@@ -97,11 +96,13 @@ class Album:
         width = round(width * info.sar)
         scale = min(1.0, edge / max(height, width))
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        self._write(self.path(kind, frame.index), _pixels(frame, info, size), quality)
+        _write(self.path(kind, frame.index), _pixels(frame, info, size), quality)
 
-    def _write(self, path: Path, pixels: np.ndarray, quality: int = 0) -> None:
-        with named_errors(path):
-            path.write_bytes(_encoded(path.suffix, pixels, quality))
+
+def _write(path: Path, pixels: np.ndarray, quality: int = 0) -> None:
+    """Write a picture into the report in the making, which comes to the disk as a whole."""
+    with named_errors(path):
+        path.write_bytes(_encoded(path.suffix, pixels, quality))
 
 
 def _pixels(frame: Frame, info: VideoInfo, size: tuple[int, int]) -> np.ndarray:
@@ -142,7 +143,7 @@ def _shrink(
             if scale < 1:
                 size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
                 pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-                path.write_bytes(_encoded(path.suffix, pixels, _QUALITY))
+                _write(path, pixels, _QUALITY)
 
 
 def _first(frames: Sequence[int], size: Callable[[int], int], budget: int) -> list[int]:

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..references.manifest import NAME
 from ..references.reference import pictures_in
-from ..system.files import Part, check_no_link, write_whole
+from ..system.files import Part, check_no_link, make_folder, write_whole
 
 SHEET = Path("sheet", "contact-sheet.png")
 """Where the contact sheet lies: in a folder of its own, or it would be taken for a reference."""
@@ -73,18 +73,6 @@ def filled(folder: Path) -> Iterator[Path]:
         part.settle()
     finally:
         part.discard()
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder, unless it is there.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from error
 
 
 def put(path: Path, bgr: np.ndarray, *, overwrite: bool = False) -> None:

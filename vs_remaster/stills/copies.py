@@ -23,12 +23,12 @@ from ..references.manifest import NAME, Entry, Manifest, Origin, check_weight, w
 from ..references.reference import FILM_EXTENSIONS, Reference, load_references
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import ColorizeOptions
-from ..system.files import write_whole
+from ..system.files import give_name, make_folder, write_whole
 from ..system.texts import parse_json, read_bytes
 from ..video.folder import files_of
 from ..video.reader import VideoReader
 from .alignment import Alignment, align
-from .contact_sheet import SHEET, check_new, filled, make_folder, put, sheet, tile
+from .contact_sheet import SHEET, check_new, filled, put, sheet, tile
 from .coverage import Described, check_amount, cover, cover_shots, describe, stand_ins
 from .fingerprints import Area, Fingerprints, colourfulness, luma_of, picture_area
 
@@ -199,8 +199,8 @@ def _aligned(path: Path, source: Path, place: Path, colorize: ColorizeOptions | 
         made = Path(part, "made")
         align_references(source, path, made, colorize=colorize, progress=progress)
         try:
-            made.rename(folder)
-        except OSError:  # another run was quicker
+            give_name(made, folder)
+        except FileExistsError:  # another run was quicker
             if not (folder / RECORD).exists():
                 raise
     return folder

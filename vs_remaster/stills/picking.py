@@ -17,8 +17,9 @@ from ..references.manifest import NAME, Entry, Manifest, write_manifest
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import ColorizeOptions, RestoreOptions
 from ..remaster.pipeline import Picture, RemasterPipeline
+from ..system.files import make_folder
 from ..video.reader import VideoReader
-from .contact_sheet import SHEET, check_new, filled, make_folder, put, sheet, tile
+from .contact_sheet import SHEET, check_new, filled, put, sheet, tile
 from .coverage import AROUND, Cover, Described, check_amount, cover, describe
 from .sharpness import steady
 

@@ -14,9 +14,9 @@ from ..film.shots import settle_for_film
 from ..references.reference import Reference
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import ColorizeOptions
-from ..system.files import check_replaceable
+from ..system.files import check_replaceable, make_folder
 from ..video.reader import VideoReader
-from .contact_sheet import make_folder, put
+from .contact_sheet import put
 from .overlays import overlay
 
 

@@ -265,6 +265,19 @@ def write_whole(path: Path, data: bytes, *, overwrite: bool = True) -> None:
             part.unlink(missing_ok=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those round it, unless they are there.
+
+    Raises:
+        InputError: a file has the name, no space left, permission denied. RemasterError: the disk fails.
+    """
+    with named_errors(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InputError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from error
+
+
 def settle(part: Path, path: Path) -> None:
     """Give a finished file its name, in the place of what has it, so that it survives a loss of power."""
     _sync(part, None)

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from ...errors import InputError, RemasterError
 from ...system import locks
-from ...system.files import named_errors, write_whole
+from ...system.files import make_folder, named_errors, write_whole
 from ...system.texts import read_bytes
 from .checksums import sealed, unsealed
 
@@ -81,8 +81,7 @@ class JobFolder:
         ]
         if strange:
             raise InputError(f"{self.path} holds other files ({min(strange)}): give --job the name of a new folder")
-        with named_errors(self.path):
-            self.chunks.mkdir(parents=True, exist_ok=True)
+        make_folder(self.chunks)
 
     def read_plan(self) -> dict[str, Any] | None:
         """What `write_plan` wrote; None before that.
