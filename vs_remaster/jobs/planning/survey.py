@@ -6,6 +6,7 @@ Everything after it may then begin in mid-film: see `cursor`.
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -78,8 +79,10 @@ class Survey:
 
     def scene(self, frame: int) -> tuple[int, int]:
         """First and last frame (not included) of the scene that a frame lies in, within what was looked at."""
-        edges = (self.low, *self.cuts, self.high)
-        return next((a, b) for a, b in pairwise(edges) if a <= frame < b)
+        if not self.low <= frame < self.high:
+            raise ValueError(f"frame {frame} was not looked at, only {self.low} to {self.high}, that not included")
+        at = bisect_right(self.cuts, frame)
+        return self.cuts[at - 1] if at else self.low, self.cuts[at] if at < len(self.cuts) else self.high
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` takes."""
