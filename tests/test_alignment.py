@@ -18,7 +18,7 @@ from vs_remaster.references.reference import load_references
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions
 from vs_remaster.stills import copies as aligning
-from vs_remaster.stills.alignment import Alignment, align
+from vs_remaster.stills.alignment import Alignment, AlignmentSettings, align
 from vs_remaster.stills.copies import align_references
 from vs_remaster.stills.fingerprints import Fingerprints, Geometry, picture_area
 
@@ -134,12 +134,11 @@ def test_films_with_nothing_in_common_are_not_matched(film):
     assert align(prints(film[:120]), prints(other)).found == 0
 
 
-def test_coarse_steps_lead_to_the_same_frames(film, monkeypatch):
+def test_coarse_steps_lead_to_the_same_frames(film):
     """Films of more frames than the first search looks at."""
     shows, there = retimed(len(film), 25 / 24)
     ours, theirs = prints(film), prints([degraded(film[n]) if n >= 0 else texture(500, 160)[:128] for n in shows])
-    monkeypatch.setattr("vs_remaster.stills.alignment._ANCHORS", 64)
-    found = align(ours, theirs)
+    found = align(ours, theirs, AlignmentSettings(anchors=64))
     assert (errors(found, shows)[there] <= 1).mean() > 0.97 and (found.frames[~there] < 0).all()
 
 

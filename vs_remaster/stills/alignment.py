@@ -21,32 +21,74 @@ from torch import Tensor
 from ..errors import InputError
 from .fingerprints import Fingerprints, Geometry, details, find_geometry
 
-_ANCHORS = 4096  # frames of the first search
-_PROBES = 400  # frames that the geometry is found with, at first ...
-_PROBED = 4096  # ... and frames of the other film that they are compared with
-_SCALES = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.18)
-_UNLIKE = 0.4  # likeness below which two frames are never taken for one
-_RELATIVE = 0.6  # the same, as a share of what most frames of these two films reach
-_STEPS = 7  # blocks that the other film goes on by from one anchor to the next, at most, without a jump
-_UNEVEN = 0.02  # cost of a step that is not the usual one, in the first search
-_JUMP = 2.0  # cost of a jump in the first search, if its anchors were neighbours
-_LOST = 0.2  # cost of losing the other film, and ...
-_FOUND = 1.0  # ... of finding it again, in the second search
-_PIECE = 120  # frames over which the rate is measured, and ...
-_PIECES = 4  # ... anchors at least
-_RATES = (12, 15, 16, 18, 20, 24, 25, 30, 48, 50, 60)  # of which two make a rate that is likely ...
-_USUAL = 0.97  # ... where it is nearly as good as any
-_SLOWEST = 0.19  # rate; its inverse is the quickest
-_REACH = 12  # frames on each side of where a frame is expected
-_SLIP = 0.03  # cost of each frame by which the films slip against each other
-_KEEN = 0.6  # how much the best of a window counts before others, relative to what is wrong even with the best
-_MOVING = 0.5  # how much less alike frames of a window are, in the same measure, where a picture surely moves
-_STEADY = 25  # frames on each side that a frame must go along with ...
-_ASTRAY = 1.6  # ... to so many frames
-_PACE = 6  # frames over which a copy ...
-_PACES = 0.6, 1.6  # ... goes on at such a share of its rate at least, and at most
-_SHORT = 5  # frames: matched stretches that are shorter are chance
-_BATCH = 256
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentSettings:
+    """What the two searches go by. The values were tried on made-up films, pans of 37 to 90 frames with something that
+    crosses them: the copy cropped by 4 % on each side, of less contrast and another size, with a logo in front and
+    without one of the shots, at 24 frames for 24, 25 for 24, 24 for 25, 30 for 24, 60 for 24 and 60 for 16; two copies
+    full of noise, a standard deviation of 0.25 of the range; and clips of films, copied at 25 frames for 24. Where one
+    was set for something besides, it is said.
+
+    Attributes:
+        anchors: frames of the first search.
+        probes: frames that the geometry is found with, at first.
+        probed: frames of the other film that those are compared with.
+        scales: sizes of the other copy's picture that are tried first, relative to the film's.
+        unlike: likeness below which two frames are never taken for one; so that films with nothing in common are not
+            matched.
+        relative: the same, as a share of what most frames of these two films reach.
+        steps: blocks that the other film goes on by from one anchor to the next, at most, without a jump; for copies of
+            five frames for one of the film, as silent film of 12 frames a second has at 60.
+        uneven: cost of a step that is not the usual one, in the first search.
+        jump: cost of a jump in the first search, if its anchors were neighbours.
+        lost: cost of losing the other film, in the second search.
+        found: cost of finding it again.
+        piece: frames over which the rate is measured.
+        pieces: anchors over which it is measured, at least.
+        rates: frames a second, of which two make a rate that is likely.
+        usual: share of the anchors on the lines of the best rate that a likely one must reach to be taken.
+        slowest: rate; its inverse is the quickest. See `steps`.
+        reach: frames on each side of where a frame is expected.
+        slip: cost of each frame by which the films slip against each other.
+        keen: how much the best of a window counts before others, relative to what is wrong even with the best.
+        moving: how much less alike frames of a window are, in the same measure, where a picture surely moves; for a
+            still camera, where differences are chance.
+        steady: frames on each side that a frame must go along with ...
+        astray: ... to so many frames.
+        pace: frames over which a copy goes on at such a share of its rate at least, and at most, as `paces` says; for
+            a still camera, where a copy that lacks frames seems to pause.
+        paces: see `pace`.
+        short: frames: matched stretches that are shorter are chance.
+        batch: frames whose fingerprints are compared at a time; of no influence on what is found.
+    """
+
+    anchors: int = 4096
+    probes: int = 400
+    probed: int = 4096
+    scales: tuple[float, ...] = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.18)
+    unlike: float = 0.4
+    relative: float = 0.6
+    steps: int = 7
+    uneven: float = 0.02
+    jump: float = 2.0
+    lost: float = 0.2
+    found: float = 1.0
+    piece: int = 120
+    pieces: int = 4
+    rates: tuple[int, ...] = (12, 15, 16, 18, 20, 24, 25, 30, 48, 50, 60)
+    usual: float = 0.97
+    slowest: float = 0.19
+    reach: int = 12
+    slip: float = 0.03
+    keen: float = 0.6
+    moving: float = 0.5
+    steady: int = 25
+    astray: float = 1.6
+    pace: int = 6
+    paces: tuple[float, float] = (0.6, 1.6)
+    short: int = 5
+    batch: int = 256
 
 
 @dataclass(frozen=True)
@@ -75,7 +117,7 @@ class Alignment:
         return _stretches(self.frames < 0)
 
 
-def align(film: Fingerprints, other: Fingerprints) -> Alignment:
+def align(film: Fingerprints, other: Fingerprints, settings: AlignmentSettings = AlignmentSettings()) -> Alignment:
     """Find the frames of another copy that show what those of a film show.
 
     Raises:
@@ -83,21 +125,21 @@ def align(film: Fingerprints, other: Fingerprints) -> Alignment:
     """
     if not len(film) or not len(other):
         raise InputError(f"there are no frames to align: the film has {len(film)}, the other {len(other)}")
-    geometry = _first_geometry(film, other)
-    every = max(1, -(-max(len(film), len(other)) // _ANCHORS))
-    anchors, places, likeness = _search(film, other, geometry, every)
+    geometry = _first_geometry(film, other, settings)
+    every = max(1, -(-max(len(film), len(other)) // settings.anchors))
+    anchors, places, likeness = _search(film, other, geometry, every, settings)
     if len(anchors):
-        best = np.argsort(-likeness, kind="stable")[: max(8, len(likeness) // 2)][:_PROBES]
+        best = np.argsort(-likeness, kind="stable")[: max(8, len(likeness) // 2)][: settings.probes]
         geometry = find_geometry(film.thumbs(anchors[best]), other.thumbs(places[best]), geometry)
-        anchors, places, likeness = _search(film, other, geometry, every)
+        anchors, places, likeness = _search(film, other, geometry, every, settings)
     if not len(anchors):
         none = np.full(len(film), -1, np.int64)
         return Alignment(none, np.zeros(len(film), np.float32), 1.0, geometry)
-    rate = _rate(anchors, places, every)
-    unlike = max(_UNLIKE, _RELATIVE * float(np.median(likeness)))
+    rate = _rate(anchors, places, every, settings)
+    unlike = max(settings.unlike, settings.relative * float(np.median(likeness)))
     windows = _windows(len(film), anchors, places, rate)
-    frames, alike = _follow(film, other, geometry, windows, rate, unlike)
-    frames = _cleaned(frames, alike, rate, unlike)
+    frames, alike = _follow(film, other, geometry, windows, rate, unlike, settings)
+    frames = _cleaned(frames, alike, rate, unlike, settings)
     return Alignment(frames, np.where(frames >= 0, alike.clip(0, 1), 0).astype(np.float32), rate, geometry)
 
 
@@ -115,12 +157,12 @@ def _spread(length: int, most: int) -> np.ndarray:
     return (np.arange(count) * 2 + 1) * length // (2 * count)
 
 
-def _first_geometry(film: Fingerprints, other: Fingerprints) -> Geometry:
+def _first_geometry(film: Fingerprints, other: Fingerprints, settings: AlignmentSettings) -> Geometry:
     """Of several sizes the one at which frames find the best others, and from those pairs the exact one."""
-    ours, theirs = _spread(len(film), _PROBES), _spread(len(other), _PROBED)
+    ours, theirs = _spread(len(film), settings.probes), _spread(len(other), settings.probed)
     thumbs, others = film.thumbs(ours), other.thumbs(theirs)
     best: tuple[float, Geometry, Tensor, Tensor] | None = None
-    for scale in _SCALES:
+    for scale in settings.scales:
         geometry = Geometry(scale, scale)
         here, there = details(thumbs, seen=geometry, smooth=True), details(others, geometry, smooth=True)
         near, at = (here @ there.T).max(1)
@@ -135,12 +177,12 @@ def _first_geometry(film: Fingerprints, other: Fingerprints) -> Geometry:
 
 
 def _search(
-    film: Fingerprints, other: Fingerprints, geometry: Geometry, every: int
+    film: Fingerprints, other: Fingerprints, geometry: Geometry, every: int, settings: AlignmentSettings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of every so many frames of the film those that were found, where, and how alike they are."""
     anchors = np.arange(every // 2, len(film), every)
     table, best = _table(details(film.thumbs(anchors), seen=geometry), other, geometry, every)
-    blocks = _path(table, max(0.5, _JUMP / every))
+    blocks = _path(table, max(0.5, settings.jump / every), settings)
     kept = np.flatnonzero(blocks >= 0)
     places = np.minimum(blocks[kept] * every + best[kept, blocks[kept]], len(other) - 1)
     return anchors[kept], places, table[kept, blocks[kept]].astype(np.float32)
@@ -163,7 +205,7 @@ def _table(ours: Tensor, other: Fingerprints, geometry: Geometry, every: int) ->
     return table, best
 
 
-def _path(table: np.ndarray, jump: float) -> np.ndarray:
+def _path(table: np.ndarray, jump: float, settings: AlignmentSettings) -> np.ndarray:
     """Blocks `[A]` along the best way through the table that never goes back; -1 where there is none.
 
     For every block there are two states: the anchor shows what the block shows; or it has no counterpart, and that
@@ -177,15 +219,15 @@ def _path(table: np.ndarray, jump: float) -> np.ndarray:
     matched = np.full(blocks, -np.inf)
     lost = np.full(blocks, -np.inf)
     for i, row in enumerate(table):
-        gain = row.astype(np.float64) - _UNLIKE
+        gain = row.astype(np.float64) - settings.unlike
         if i == 0:
             from_block[0], was_lost[0], stays_lost[0] = here, True, True
             matched, lost = gain, np.where(here == 0, 0.0, -np.inf)
             continue
         way, came = np.full(blocks, -np.inf), here.copy()
-        for step in range(min(_STEPS, blocks)):
+        for step in range(min(settings.steps, blocks)):
             tried = np.full(blocks, -np.inf)
-            tried[step:] = matched[: blocks - step] - _UNEVEN * abs(step - 1)
+            tried[step:] = matched[: blocks - step] - settings.uneven * abs(step - 1)
             came = np.where(tried > way, here - step, came)
             way = np.maximum(way, tried)
         lost_way = np.zeros(blocks, bool)
@@ -197,8 +239,8 @@ def _path(table: np.ndarray, jump: float) -> np.ndarray:
             lost_way = np.where(better, is_lost, lost_way)
             way = np.maximum(way, far - jump)
         from_block[i], was_lost[i] = came, lost_way
-        stays_lost[i] = lost >= matched - _LOST
-        matched, lost = way + gain, np.maximum(lost, matched - _LOST)
+        stays_lost[i] = lost >= matched - settings.lost
+        matched, lost = way + gain, np.maximum(lost, matched - settings.lost)
     blocks_of = np.full(count, -1, np.int64)
     is_lost = lost.max() >= matched.max()
     block = int((lost if is_lost else matched).argmax())
@@ -211,10 +253,10 @@ def _path(table: np.ndarray, jump: float) -> np.ndarray:
     return blocks_of
 
 
-def _rate(anchors: np.ndarray, places: np.ndarray, every: int) -> float:
+def _rate(anchors: np.ndarray, places: np.ndarray, every: int, settings: AlignmentSettings) -> float:
     """Frames of the other film for one of this: of the slopes between anchors that lie some way apart, and of those
     that two usual rates make, the one on whose lines most anchors lie."""
-    width = max(_PIECES, _PIECE // every)
+    width = max(settings.pieces, settings.piece // every)
     parts = [slice(i, i + 2 * width) for i in range(0, len(anchors), width)]
 
     def on_line(rate: float) -> int:
@@ -226,11 +268,14 @@ def _rate(anchors: np.ndarray, places: np.ndarray, every: int) -> float:
         return total
 
     slopes = (places[width:] - places[:-width]) / (anchors[width:] - anchors[:-width])
-    slopes = slopes[(slopes > _SLOWEST) & (slopes < 1 / _SLOWEST)]
+    slopes = slopes[(slopes > settings.slowest) & (slopes < 1 / settings.slowest)]
     found = np.unique(np.quantile(slopes, np.linspace(0.1, 0.9, 17))) if len(slopes) else np.empty(0)
-    usual = sorted({a / b for a in _RATES for b in _RATES if _SLOWEST < a / b < 1 / _SLOWEST}, key=lambda r: abs(r - 1))
+    usual = sorted(
+        {a / b for a in settings.rates for b in settings.rates if settings.slowest < a / b < 1 / settings.slowest},
+        key=lambda r: abs(r - 1),
+    )
     best, likely = max((on_line(rate), rate) for rate in [1.0, *found]), max(usual, key=on_line)
-    return likely if on_line(likely) >= _USUAL * best[0] else float(best[1])
+    return likely if on_line(likely) >= settings.usual * best[0] else float(best[1])
 
 
 # Second search: every frame, near where it is expected ----------------------------------------------------------------
@@ -246,23 +291,29 @@ def _windows(length: int, anchors: np.ndarray, places: np.ndarray, rate: float) 
 
 
 def _follow(
-    film: Fingerprints, other: Fingerprints, geometry: Geometry, windows: np.ndarray, rate: float, unlike: float
+    film: Fingerprints,
+    other: Fingerprints,
+    geometry: Geometry,
+    windows: np.ndarray,
+    rate: float,
+    unlike: float,
+    settings: AlignmentSettings,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Frames of the other film along the best way, -1 for none, and how alike they are."""
     drift = np.round(rate * np.arange(len(film))).astype(np.int64)
-    count = 2 * (2 * _REACH + 1)
+    count = 2 * (2 * settings.reach + 1)
     pointers = np.empty((len(film), count + 1), np.uint8)  # the last state is that of having no counterpart
     candidates = np.empty((len(film), count), np.int32)
     alike = np.empty((len(film), count), np.float16)
     scores: np.ndarray | None = None
     slipped = np.empty(0)
-    for i, (places, near, flat) in enumerate(_candidates(film, other, geometry, windows)):
-        gains = np.append(_gains(near, flat, unlike), 0.0)
+    for i, (places, near, flat) in enumerate(_candidates(film, other, geometry, windows, settings)):
+        gains = np.append(_gains(near, flat, unlike, settings), 0.0)
         offsets = places - drift[i]
         if scores is None:
             pointers[i], scores = count, gains
         else:
-            ways = scores[:, None] - _costs(slipped, offsets)
+            ways = scores[:, None] - _costs(slipped, offsets, settings)
             pointers[i] = ways.argmax(0)
             scores = ways[pointers[i], np.arange(count + 1)] + gains
         candidates[i], alike[i], slipped = places, near, offsets
@@ -276,13 +327,13 @@ def _follow(
 
 
 def _candidates(
-    film: Fingerprints, other: Fingerprints, geometry: Geometry, windows: np.ndarray
+    film: Fingerprints, other: Fingerprints, geometry: Geometry, windows: np.ndarray, settings: AlignmentSettings
 ) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
     """For every frame the numbers of those it may be, `[K]`, how alike they are (-1: there is none such), and whether
     nothing can be seen on it."""
-    around = np.arange(-_REACH, _REACH + 1)
-    for start in range(0, len(film), _BATCH):
-        numbers = np.arange(start, min(start + _BATCH, len(film)))
+    around = np.arange(-settings.reach, settings.reach + 1)
+    for start in range(0, len(film), settings.batch):
+        numbers = np.arange(start, min(start + settings.batch, len(film)))
         places = (windows[numbers][:, :, None] + around).reshape(len(numbers), -1)
         wanted, at = np.unique(places.clip(0, len(other) - 1), return_inverse=True)
         ours, theirs = details(film.thumbs(numbers), seen=geometry), details(other.thumbs(wanted), geometry)
@@ -292,7 +343,7 @@ def _candidates(
         yield from zip(places, near, flat)
 
 
-def _gains(near: np.ndarray, flat: bool, unlike: float) -> np.ndarray:
+def _gains(near: np.ndarray, flat: bool, unlike: float, settings: AlignmentSettings) -> np.ndarray:
     """What it is worth to take each candidate: more than nothing only for those alike enough; among these, small
     differences count as far as they stand out from what even the best one lacks, and the less the less the picture
     moves: there they are chance, and the even pace is right."""
@@ -301,18 +352,20 @@ def _gains(near: np.ndarray, flat: bool, unlike: float) -> np.ndarray:
     best = float(near.max())
     lacking = 1 - best + 0.02
     window = near.reshape(2, -1)[near.argmax() * 2 // len(near)]
-    moves = min(1.0, (best - float(np.median(window))) / (_MOVING * lacking))
+    moves = min(1.0, (best - float(np.median(window))) / (settings.moving * lacking))
     behind = np.minimum((best - near) / lacking, 3.0)
-    return np.where(near < -0.5, -4.0, best - unlike - _KEEN * moves * behind)
+    return np.where(near < -0.5, -4.0, best - unlike - settings.keen * moves * behind)
 
 
-def _costs(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+def _costs(before: np.ndarray, now: np.ndarray, settings: AlignmentSettings) -> np.ndarray:
     """Cost `[K + 1, K + 1]` of going from a candidate to another, by how far they are off the even pace."""
     apart = now[None] - before[:, None]
-    steps = np.where(np.abs(apart) <= 3, _SLIP * np.abs(apart), np.where(apart > 0, _LOST + _FOUND, np.inf))
-    out = np.full((len(before) + 1, len(now) + 1), _FOUND)
+    steps = np.where(
+        np.abs(apart) <= 3, settings.slip * np.abs(apart), np.where(apart > 0, settings.lost + settings.found, np.inf)
+    )
+    out = np.full((len(before) + 1, len(now) + 1), settings.found)
     out[:-1, :-1] = steps
-    out[:-1, -1] = _LOST
+    out[:-1, -1] = settings.lost
     out[-1, -1] = 0.0
     return out
 
@@ -320,7 +373,9 @@ def _costs(before: np.ndarray, now: np.ndarray) -> np.ndarray:
 # What does not hold together ------------------------------------------------------------------------------------------
 
 
-def _cleaned(frames: np.ndarray, alike: np.ndarray, rate: float, unlike: float) -> np.ndarray:
+def _cleaned(
+    frames: np.ndarray, alike: np.ndarray, rate: float, unlike: float, settings: AlignmentSettings
+) -> np.ndarray:
     """Without frames that stray from those round them, as where a still picture lasts longer in one of the films,
     without stretches that are short or hardly alike, and without those that lie before what came earlier."""
     frames = frames.copy()
@@ -328,14 +383,14 @@ def _cleaned(frames: np.ndarray, alike: np.ndarray, rate: float, unlike: float) 
     stray = np.zeros(len(frames), bool)
     for first, stop in _pieces(frames, offsets):
         for n in range(first, stop):
-            near = offsets[max(first, n - _STEADY) : min(stop, n + _STEADY + 1)]
-            stray[n] = abs(offsets[n] - np.median(near)) > _ASTRAY
-        stray[first:stop] |= ~_keeps_pace(frames[first:stop], rate)
+            near = offsets[max(first, n - settings.steady) : min(stop, n + settings.steady + 1)]
+            stray[n] = abs(offsets[n] - np.median(near)) > settings.astray
+        stray[first:stop] |= ~_keeps_pace(frames[first:stop], rate, settings)
     frames[stray] = -1
     whole = [
         (first, stop)
         for first, stop in _pieces(frames, offsets)
-        if stop - first >= _SHORT and np.median(alike[first:stop]) >= unlike
+        if stop - first >= settings.short and np.median(alike[first:stop]) >= unlike
     ]
     kept = np.zeros(len(frames), bool)
     for first, stop in _onward(whole, frames):
@@ -362,16 +417,16 @@ def _onward(pieces: Sequence[tuple[int, int]], frames: np.ndarray) -> list[tuple
     return out
 
 
-def _keeps_pace(frames: np.ndarray, rate: float) -> np.ndarray:
+def _keeps_pace(frames: np.ndarray, rate: float, settings: AlignmentSettings) -> np.ndarray:
     """Whether the numbers of a stretch go on at about the usual rate round each of them: they do not where a film
     pauses to make up for what it lacks."""
-    if len(frames) <= _PACE:
+    if len(frames) <= settings.pace:
         return np.ones(len(frames), bool)
-    gone = (frames[_PACE:] - frames[:-_PACE]) / rate
-    even = (gone >= _PACES[0] * _PACE - 0.5) & (gone <= _PACES[1] * _PACE + 0.5)
+    gone = (frames[settings.pace :] - frames[: -settings.pace]) / rate
+    even = (gone >= settings.paces[0] * settings.pace - 0.5) & (gone <= settings.paces[1] * settings.pace + 0.5)
     out = np.ones(len(frames), bool)
     for at in np.flatnonzero(~even):
-        out[at : at + _PACE + 1] = False
+        out[at : at + settings.pace + 1] = False
     return out
 
 
