@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,9 +31,11 @@ from vs_remaster.color.matrices import convert_chroma, fit_gamut
 from vs_remaster.color.samples import plane_sizes
 from vs_remaster.errors import InputError, RemasterError, UnsupportedError
 from vs_remaster.film.frames import decode_frame, encode_frame
+from vs_remaster.output import writer as writing
 from vs_remaster.output.formats import OutputFormat, check_output, output_format
 from vs_remaster.output.pictures import PictureWriter
 from vs_remaster.output.writer import VideoWriter, open_writer
+from vs_remaster.video.containers import declared_size, is_joined
 from vs_remaster.video.planes import Frame, frame_of, pixel_layout, planes_of
 from vs_remaster.video.reader import VideoReader
 
@@ -699,6 +702,56 @@ def test_aspect_in_the_header_of_matroska_is_exact_and_leaves_the_file_sound(tmp
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(("name", "codec"), [("out.mkv", "ffv1"), ("out.mkv", "x264"), ("out.mxf", "prores")])
+@pytest.mark.parametrize("fault", ["another ratio", "no film"])
+def test_an_aspect_that_is_not_what_was_written_is_an_error(tmp_path, monkeypatch, name, codec, fault):
+    film(tmp_path / "film.mp4", 3, size=(720, 480), sample_aspect_ratio=Fraction(16, 15))
+    setter = "set_mxf_aspect" if name.endswith("mxf") else "set_matroska_aspect"
+    real = getattr(writing, setter)
+
+    def faulty(path: Path, *about: object) -> bool:
+        if fault == "no film":
+            with path.open("r+b") as file:
+                file.write(bytes(4096))
+            return True
+        if setter == "set_mxf_aspect":
+            return real(path, replace(about[0], sar=1 / about[0].sar))
+        return real(path, *about[:2], 1 / about[2])
+
+    monkeypatch.setattr(writing, setter, faulty)
+    said = {
+        "another ratio": rf"aspect ratio 16/15 was written to .*{name}, but 15/16 is read there: nothing is kept",
+        "no film": rf"{name} cannot be read after its sample aspect ratio 16/15 was written",
+    }
+    with pytest.raises(RemasterError, match=said[fault]):
+        copy(tmp_path / "film.mp4", tmp_path / name, codec)
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def riff(kind: bytes, content: bytes, length: int | None = None) -> bytes:
+    size = 4 + len(content) if length is None else length
+    return b"RIFF" + size.to_bytes(4, "little") + kind + content + bytes(len(content) % 2)
+
+
+@pytest.mark.parametrize(
+    ("parts", "declared", "joined"),
+    [
+        ([riff(b"AVI ", b"x" * 20)], 32, False),
+        ([riff(b"AVI ", b"x" * 20), riff(b"AVIX", b"y" * 8), riff(b"AVIX", b"y" * 8)], 72, False),
+        ([riff(b"AVI ", b"x" * 20), riff(b"AVI ", b"x" * 20)], 64, True),
+        ([riff(b"AVI ", b"x" * 21), riff(b"AVI ", b"x" * 20)], 66, True),  # an odd length is padded
+        ([riff(b"AVI ", b"x" * 20, 1000)], 1008, False),  # cut off
+        ([riff(b"AVI ", b"x" * 20), riff(b"AVIX", b"y" * 8, 1000)], 1040, False),
+        ([riff(b"AVI ", b"x" * 20, 0)], 33, False),  # its writer was killed
+        ([riff(b"AVI ", b"x" * 20), b"something else"], 32, False),
+    ],
+)
+def test_how_long_an_avi_should_be_and_whether_it_is_one(tmp_path, parts, declared, joined):
+    (tmp_path / "film.avi").write_bytes(b"".join(parts))
+    assert declared_size(tmp_path / "film.avi") == declared
+    assert is_joined(tmp_path / "film.avi") is joined
+
+
 @pytest.fixture(scope="module")
 def rich(tmp_path_factory, ffmpeg) -> Path:
     """A film with two sounds, subtitles, chapters, an attachment and metadata."""
@@ -907,6 +960,7 @@ from vs_remaster.video.reader import VideoReader
 from vs_remaster.output.writer import open_writer
 from vs_remaster.output.formats import output_format
 from vs_remaster.film.frames import decode_frame, encode_frame
+from vs_remaster.output import writer as writing
 from vs_remaster.video.planes import Frame
 from vs_remaster.errors import InputError
 for name, codec in (("out.mkv", "ffv1"), ("out.mp4", "x264"), ("out", "png")):

@@ -12,7 +12,7 @@ import av
 
 from ..errors import InputError, UnsupportedError
 from ..system.files import NO_SPACE, Atomic, Part, named_errors
-from ..video.containers import media_url, reason, set_matroska_aspect
+from ..video.containers import check_aspect, media_url, reason, set_matroska_aspect
 from ..video.planes import Frame
 from ..video.timecode import KEY, first_timecode
 from .codecs import CONTAINERS, TABLE, codec_info
@@ -258,18 +258,26 @@ class VideoWriter(Atomic):
     def _finish_header(self) -> None:
         """Add what FFmpeg or PyAV do not, and name the metadata that a container has dropped silently."""
         info = self.reader.info
-        if self._format == "mxf" and not set_mxf_aspect(self.part, info):
-            log.warning("the sample aspect ratio %s could not be stored in %s", info.sar, self.path)
+        if self._format == "mxf":
+            self._check_aspect(set_mxf_aspect(self.part, info))
         if self._format == "matroska":
-            written = info.sar == 1 or set_matroska_aspect(self.part, info.width, info.height, info.sar)
-            if not written and self.codec not in DEFAULT_CRF:  # those store it in the picture as well
-                log.warning("the sample aspect ratio %s could not be stored in %s", info.sar, self.path)
+            if info.sar != 1:
+                stored = self.codec in DEFAULT_CRF  # those store it in the picture as well
+                self._check_aspect(set_matroska_aspect(self.part, info.width, info.height, info.sar), stored)
             return
         with av.open(media_url(self.part)) as container:
             there = {key.lower() for key in container.metadata}
         lost = [key for key in self._copier.metadata if key.lower() not in there] if self._copier else []
         if lost:
             log.warning("metadata %s left out: %s cannot hold it", ", ".join(lost), self._format)
+
+    def _check_aspect(self, written: bool, stored: bool = False) -> None:
+        """See that the header says it; `stored`: if not, it stands elsewhere."""
+        sar = self.reader.info.sar
+        if written:
+            check_aspect(self.part, sar, self.path)
+        elif not stored:
+            log.warning("the sample aspect ratio %s could not be stored in %s", sar, self.path)
 
     def abort(self) -> None:
         """Stop and remove what has been written."""

@@ -9,9 +9,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
+import av
+
+from ..errors import RemasterError
+
 # Matroska element names, RFC 9559
 _EBML_HEADER, _SEGMENT, _TRACKS, _TRACK_ENTRY, _VIDEO = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE, 0xE0
 _VOID, _CRC, _DISPLAY, _DISPLAY_UNIT = 0xEC, 0xBF, (0x54B0, 0x54BA), 0x54B2
+_FINEST = 255  # of the numbers that programs round an aspect ratio to
 _TS_PACKETS = (188, 204)
 _MXF_HEADER = b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01"  # of every partition: SMPTE ST 377-1, 7.1
 
@@ -38,7 +43,7 @@ def declared_size(path: Path) -> int | None:
         if head[:4] == b"\x1a\x45\xdf\xa3":
             return _matroska(file)
         if head[:4] == b"RIFF":
-            return _riff(file, size)
+            return _riff(file, size)[1]
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
             return _boxes(file, size)[1]
         if head == _MXF_HEADER:
@@ -64,22 +69,26 @@ def is_joined(path: Path) -> bool:
             file.seek(_matroska(file) or size)
             return file.read(4) == b"\x1a\x45\xdf\xa3"
         if head[:4] == b"RIFF":
-            return _kinds_of_riff(file, size).count(b"AVI ") > 1
+            return _riff(file, size)[0].count(b"AVI ") > 1
         return _boxes(file, size)[0].count(b"moov") > 1
 
 
-def _kinds_of_riff(file: BinaryIO, size: int) -> list[bytes]:
-    """The kinds of the outermost chunks; those with more of the same film are `AVIX`."""
-    kinds, at = [], 0
+def _riff(file: BinaryIO, size: int) -> tuple[list[bytes], int]:
+    """Kinds of the outermost chunks, and the first byte behind them. A film has one `AVI ` and, where it is large, some
+    `AVIX` behind it; a chunk has an even length on the disk."""
+    kinds, at, end = [], 0, 0
     while at + 12 <= size:
         file.seek(at)
         head = file.read(12)
         length = int.from_bytes(head[4:8], "little")
-        if head[:4] != b"RIFF" or not length:
+        if head[:4] != b"RIFF":
             break
+        if not length:  # never filled in: the writer was killed
+            return kinds, size + 1
         kinds.append(head[8:])
-        at += 8 + length + length % 2
-    return kinds
+        end = at + 8 + length
+        at = end + length % 2
+    return kinds, end
 
 
 def _boxes(file: BinaryIO, size: int) -> tuple[list[bytes], int]:
@@ -97,21 +106,6 @@ def _boxes(file: BinaryIO, size: int) -> tuple[list[bytes], int]:
         kinds.append(head[4:8])
         at += length
     return kinds, at
-
-
-def _riff(file: BinaryIO, size: int) -> int:
-    """A RIFF chunk; large AVI files have several."""
-    at = 0
-    while at + 12 <= size:
-        file.seek(at)
-        head = file.read(8)
-        if head[:4] != b"RIFF":
-            break
-        length = int.from_bytes(head[4:], "little")
-        if not length:  # never filled in: the writer was killed
-            return size + 1
-        at += 8 + length
-    return at
 
 
 def _mxf(file: BinaryIO) -> int | None:
@@ -195,6 +189,33 @@ def set_matroska_aspect(path: Path, width: int, height: int, aspect: Fraction) -
         file.seek(0)
         file.write(data)
     return True
+
+
+def check_aspect(path: Path, aspect: Fraction, output: Path) -> None:
+    """Read a file whose header was changed as every program reads it, and see whether it says what it should.
+
+    Args:
+        path: the file.
+        aspect: width of a pixel by its height, as it was written.
+        output: what the file will be called, for messages.
+
+    Raises:
+        RemasterError: it says something else, or cannot be read any more.
+    """
+    try:
+        with av.open(media_url(path)) as container:
+            stream = container.streams.video[0]
+            found = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
+    except (av.FFmpegError, IndexError) as error:
+        raise RemasterError(
+            f"{output} cannot be read after its sample aspect ratio {aspect} was written ({reason(error)}): nothing "
+            "is kept, is the disk sound?"
+        ) from error
+    if abs(found - aspect) > aspect / _FINEST:
+        raise RemasterError(
+            f"the sample aspect ratio {aspect} was written to {output}, but {found} is read there: nothing is kept, "
+            "is the disk sound?"
+        )
 
 
 def _ebml_child(data: bytearray, at: int, end: int, name: int) -> tuple[int, int, int]:
