@@ -70,11 +70,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[None]:
-    """A test that works with other numbers of threads leaves none behind: colour in float32 depends on them."""
+    """A test that works with other numbers of threads leaves none behind: colour in float32 depends on them. Nor does
+    one that encodes with SVT-AV1, which makes the thread of the superuser a real-time one: the machine would stand
+    still for everybody else."""
     before = torch.get_num_threads()
     yield
     if torch.get_num_threads() != before:
         torch.set_num_threads(before)
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 @pytest.fixture(scope="session")

@@ -156,7 +156,7 @@ class Policy(vs.EnvironmentPolicy):
 policy = Policy()
 vs.register_policy(policy)
 import vs_remaster
-from vs_remaster import filters
+from vs_remaster.filters import definitions as filters
 
 alive = weakref.WeakSet()
 
