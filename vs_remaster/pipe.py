@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from io import FileIO
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TextIO
+from typing import Any, Literal, Protocol, TextIO
 
 from .color.matrices import MATRICES
 from .errors import InputError
@@ -73,9 +73,23 @@ class PipeOptions:
             raise InputError(f"unknown matrix {self.matrix!r}: use one of {', '.join(MATRICES)}")
 
 
+class ByteSource(Protocol):
+    """A stream without a buffer, or one like it; `readinto` may give less than there is room for, none at the end."""
+
+    def read(self, size: int, /) -> bytes | None: ...
+
+    def readinto(self, room: memoryview, /) -> int | None: ...
+
+
+class ByteSink(Protocol):
+    """A stream without a buffer, or one like it; `write` may take less than it is given, and says how much."""
+
+    def write(self, data: memoryview, /) -> int | None: ...
+
+
 def remaster_pipe(
-    source: BinaryIO,
-    sink: BinaryIO,
+    source: ByteSource,
+    sink: ByteSink,
     options: PipeOptions = PipeOptions(),
     treatment: Treatment | None = None,
     *,
@@ -145,7 +159,7 @@ def standard_streams() -> tuple[FileIO, FileIO]:
     return _open(sys.stdin, "stdin", "rb"), _open(sys.stdout, "stdout", "wb")
 
 
-def _open(stream: TextIO | None, name: str, mode: str) -> FileIO:
+def _open(stream: TextIO | None, name: str, mode: Literal["rb", "wb"]) -> FileIO:
     if stream is None or stream.closed:
         raise InputError(f"{name} is closed: {EXAMPLE}")
     if stream.isatty():
@@ -158,21 +172,22 @@ def _open(stream: TextIO | None, name: str, mode: str) -> FileIO:
         raise InputError(f"cannot use {name}: {error.strerror or error}") from error
 
 
-def _describe(source: BinaryIO, options: PipeOptions) -> tuple[Header | None, RawFormat]:
+def _describe(source: ByteSource, options: PipeOptions) -> tuple[Header | None, RawFormat]:
     """The header of the stream, None for raw frames, and the format of its frames."""
-    known = {"matrix": options.matrix, "full_range": options.full_range}
+    matrix, full_range = options.matrix, options.full_range
     if options.format == "raw":
-        return None, raw_format(options.pix_fmt, *options.size, **known)
+        assert options.size and options.pix_fmt  # options of raw frames have both
+        return None, raw_format(options.pix_fmt, *options.size, matrix=matrix, full_range=full_range)
     try:
         header = _read_header(source)
     except OSError as error:
         raise InputError(f"cannot read stdin: {error.strerror or error}") from error
-    if options.full_range is None:
-        known["full_range"] = header.full_range
-    return header, y4m_format(header.pix_fmt, header.width, header.height, **known)
+    if full_range is None:
+        full_range = header.full_range
+    return header, y4m_format(header.pix_fmt, header.width, header.height, matrix=matrix, full_range=full_range)
 
 
-def _read_header(source: BinaryIO) -> Header:
+def _read_header(source: ByteSource) -> Header:
     start = _read(source, len(MAGIC))
     if not start:
         raise InputError(f"stdin is empty; did the program that feeds it fail? Use: {EXAMPLE}")
@@ -208,7 +223,7 @@ class _Reader:
         damage: what ended the stream, if not its end; known when iteration has ended.
     """
 
-    def __init__(self, stream: BinaryIO, info: RawFormat, *, marked: bool) -> None:
+    def __init__(self, stream: ByteSource, info: RawFormat, *, marked: bool) -> None:
         self._stream, self._info, self._marked = stream, info, marked
         self.damage: str | None = None
 
@@ -243,7 +258,7 @@ class _Reader:
         return mark == _MARK
 
 
-def _read(stream: BinaryIO, size: int) -> bytearray:
+def _read(stream: ByteSource, size: int) -> bytearray:
     """`size` bytes, fewer only at the end: a pipe gives what there is. Memory is taken as they come, for who says how
     many there will be may be mistaken."""
     data = bytearray()
@@ -260,7 +275,7 @@ def _read(stream: BinaryIO, size: int) -> bytearray:
     return data
 
 
-def _read_line(stream: BinaryIO) -> bytes:
+def _read_line(stream: ByteSource) -> bytes:
     """Bytes up to the end of a line, of the stream, or of what a line may be."""
     line = b""
     while len(line) < _LONGEST_LINE and not line.endswith(b"\n") and (byte := stream.read(1)):
@@ -272,12 +287,12 @@ class _NobodyReads(Exception):
     """The other end of stdout was closed."""
 
 
-def _write(stream: BinaryIO, data: bytes) -> None:
+def _write(stream: ByteSink, data: bytes) -> None:
     with memoryview(data) as rest, named_errors(Path("stdout")):
         done = 0
         while done < len(data):
             try:
-                done += stream.write(rest[done:])
+                done += stream.write(rest[done:]) or 0
             except OSError as error:
                 if error.errno == errno.EPIPE or (os.name == "nt" and error.errno == errno.EINVAL):
                     raise _NobodyReads from error

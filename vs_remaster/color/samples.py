@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from .chroma import resize_chroma
+from .chroma import Siting, resize_chroma
 from .matrices import code_range, convert_chroma, encode_plane, fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
 
 Kind = Literal["gray", "yuv", "rgb"]
@@ -40,7 +40,7 @@ class Samples:
     subsampling: tuple[int, int] = (0, 0)
     matrix: str = "bt709"
     full_range: bool = False
-    siting: str = "left"
+    siting: Siting = "left"
     floats: bool = False
 
     @property
@@ -83,10 +83,13 @@ def decode_luma(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tensor:
 
 def decode_chroma(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tensor | None:
     """Chroma `[2, H, W]` at the size of luma, BT.709; None for gray."""
-    if samples.kind == "gray":
-        return None
+    return None if samples.kind == "gray" else _decode_colors(planes, samples)
+
+
+def _decode_colors(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tensor:
+    """`decode_chroma` of planes that have colours."""
     if samples.kind == "rgb":
-        return decode(planes, samples)[1]
+        return rgb_to_ycbcr(_decode(planes, samples, chroma=False), "bt709").split([1, 2])[1]
     return convert_chroma(_upsample(planes, samples), samples.matrix, "bt709")
 
 
@@ -190,13 +193,13 @@ def _chroma_planes(
         return _neutral(size, out)
     alike = (samples.subsampling, samples.matrix, samples.siting) == (out.subsampling, out.matrix, out.siting)
     if not (alike and samples.same_codes(out)):
-        original = decode_chroma(planes, samples) if chroma is None else chroma
+        original = _decode_colors(planes, samples) if chroma is None else chroma
         return _encode(_shrink(original, size, out), out, chroma=True)
     if chroma is None:
         return list(planes[1:])
     # The source's own code values plus what changed: where nothing did they stay bit-exact, which resizing twice would
     # not give.
-    change = chroma - decode_chroma(planes, samples)
+    change = chroma - _decode_colors(planes, samples)
     if not change.any():
         return list(planes[1:])
     return _encode(_decode(planes[1:], samples, chroma=True) + _shrink(change, size, out), out, chroma=True)
@@ -231,8 +234,8 @@ def _neutral(size: tuple[int, int], out: Samples) -> list[np.ndarray]:
 def _decode(planes: Sequence[np.ndarray], samples: Samples, chroma: bool) -> torch.Tensor:
     # Planes may be views of memory that must not be written, which PyTorch does not know: copies.
     values = np.empty((len(planes), *planes[0].shape), np.float32)
-    for value, plane in zip(values, planes):
-        np.copyto(value, plane, casting="unsafe")
+    for i, plane in enumerate(planes):
+        np.copyto(values[i], plane, casting="unsafe")
     if samples.floats:
         # what is no number, or far from any picture, would spread over the whole frame
         np.nan_to_num(values, copy=False, nan=0.0, posinf=1.0, neginf=0.0)

@@ -3,7 +3,7 @@ exporter knows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -79,7 +79,7 @@ _edges: ContextVar[Edges | None] = ContextVar("edges", default=None)
 
 
 @contextmanager
-def scene_within(edges: Edges) -> Iterator[None]:
+def scene_within(edges: Edges) -> Generator[None]:
     """Let `neighbours` end at edges inside the window: while a graph is exported, whose halo never gets shorter."""
     before = _edges.set(edges)
     try:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.stream import Discard
 
 from ..video.containers import media_url, reason
 from ..video.info import VideoInfo
@@ -68,7 +69,7 @@ class StreamCopier:
         self._wanted = [stream for stream in wanted if stream.type != "attachment"]
         for stream in self._input.streams:
             if stream not in self._wanted:
-                stream.discard = av.stream.Discard.all
+                stream.discard = Discard.all
         self._packets = self._demuxed()
         self._held: av.Packet | None = None
         self._stretches: Stretches | None = None
@@ -207,11 +208,12 @@ class StreamCopier:
                 return
             if self._start is not None and packet.pts * base < self._start:
                 # a subtitle that is on screen at the cut stays; sound begins with its first whole packet
-                finish = (packet.pts + (packet.duration or 0)) * base
+                length = packet.duration or 0
+                finish = (packet.pts + length) * base
                 if stream.type != "subtitle" or finish <= self._start:
                     return
                 first = -(-self._start // base)
-                packet.duration = packet.pts + packet.duration - first
+                packet.duration = packet.pts + length - first
                 packet.pts = packet.dts = first
         ticks = round(self._shift / base)
         packet.pts = None if packet.pts is None else packet.pts - ticks

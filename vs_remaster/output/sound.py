@@ -139,8 +139,7 @@ class PcmTrack:
 
     def _write(self, count: int) -> None:
         count = min(count, self._fifo.samples)
-        while count > 0:
-            frame = self._fifo.read(min(count, self._rate))
+        while count > 0 and (frame := self._fifo.read(min(count, self._rate))) is not None:
             frame.pts, frame.time_base = self._written, Fraction(1, self._rate)
             self._written += frame.samples
             count -= frame.samples

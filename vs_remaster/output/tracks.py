@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 from av.bitstream import BitStreamFilterContext
+from av.stream import Discard, Disposition
 
 from ..video.containers import media_url, reason
 from ..video.timecode import KEY
@@ -60,7 +61,7 @@ def described(stream: Any) -> str:
 
 def is_cover(stream: Any) -> bool:
     """Whether a track is a picture that stands for the film."""
-    return stream.type == "video" and bool(stream.disposition & av.stream.Disposition.attached_pic)
+    return stream.type == "video" and bool(stream.disposition & Disposition.attached_pic)
 
 
 def is_derived(stream: Any) -> bool:
@@ -254,7 +255,7 @@ def _first_packets(film: Any, index: int, decode: bool) -> tuple[list[av.Packet]
     """The first packets of a track of sound, and the samples in them; none where there is no decoder."""
     for stream in film.streams:
         if stream.index != index:
-            stream.discard = av.stream.Discard.all
+            stream.discard = Discard.all
     track = film.streams[index]
     packets = list(islice((packet for packet in film.demux(track) if packet.size), _TRIED))
     if track.codec_context is None or not decode:

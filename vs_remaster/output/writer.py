@@ -165,8 +165,7 @@ class VideoWriter(Atomic):
         self._first_time = first_time
         self._shift = (first.pts or 0) if cut or first_time > _LATEST_START else 0
         self._timing = self.encoding.timing(info, first.pts or 0, self._shift)
-        if not info.is_folder:
-            source = reader.stream
+        if (source := reader.stream) is not None:
             if constant:
                 warn_of_lost_tags(source, self._format)
             else:

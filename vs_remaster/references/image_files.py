@@ -8,13 +8,13 @@ import math
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
+from PIL import ExifTags, Image, ImageCms, ImageFile, TiffImagePlugin
 
 from ..color.samples import MOST_PIXELS
 from ..errors import InputError
@@ -91,7 +91,7 @@ def read_still(path: Path, lines: int | None = None, *, what: str | None = None)
 
 
 @contextmanager
-def _opened(path: Path, what: str) -> Iterator[Image.Image | None]:
+def _opened(path: Path, what: str) -> Generator[ImageFile.ImageFile | None]:
     """A picture whose header has been read and found to be sound; None for a TIFF that Pillow does not know."""
     wrong = f"{what} is damaged or not a picture: use a whole file of {', '.join(known())}"
     try:
@@ -243,7 +243,7 @@ class _Deep(_Strips):
         return values, None if alpha is None else alpha >= 0.5
 
 
-def _decoded(path: Path, picture: Image.Image | None, lines: int | None, what: str) -> _Strips:
+def _decoded(path: Path, picture: ImageFile.ImageFile | None, lines: int | None, what: str) -> _Strips:
     if picture is None:
         samples = _deep_samples(path)
         if samples is None:
@@ -259,7 +259,7 @@ def _decoded(path: Path, picture: Image.Image | None, lines: int | None, what: s
     if lines is not None and picture.format in ("JPEG", "MPO"):
         # as large as shrinking to `lines` needs to be without aliasing: large ones are decoded that size
         factor = 2 * lines / min(picture.size)
-        picture.draft(None, tuple(math.ceil(side * factor) for side in picture.size))
+        picture.draft(None, (math.ceil(picture.width * factor), math.ceil(picture.height * factor)))
     convert, changes = _to_srgb(picture, what)
     deep = ";16" in raw and picture.mode in ("RGB", "RGBA", "L", "LA", "I;16", "I;16B")
     if deep and (samples := _deep_samples(path)) is not None:
@@ -296,7 +296,13 @@ def _to_srgb(picture: Image.Image, what: str) -> tuple[Callable[[Image.Image], I
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
         logger.warning("%s: its colour profile cannot be used (%s): it is taken as if it had none", what, error)
         return lambda part: part.convert("RGB"), False
-    return lambda part: ImageCms.applyTransform(part.convert(space) if part.mode != space else part, transform), True
+
+    def convert(part: Image.Image) -> Image.Image:
+        made = ImageCms.applyTransform(part.convert(space) if part.mode != space else part, transform)
+        assert made is not None  # it is only where a picture is changed in place
+        return made
+
+    return convert, True
 
 
 def _deep_samples(path: Path) -> np.ndarray | None:
@@ -320,7 +326,7 @@ def _load(picture: Image.Image) -> None:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
+def _hushed() -> Generator[None]:
     """Keep libpng and libtiff from writing about a broken file to stderr, past Python, before our one line of error.
     Nothing of ours is said meanwhile; what other threads say in these milliseconds is lost."""
     with _HUSHED, open(os.devnull, "wb") as nothing:
@@ -399,9 +405,10 @@ def _filled(colours: np.ndarray, share: np.ndarray) -> np.ndarray:
     colours = colours / np.where(solid, share, 1)[..., None]
     if solid.all():
         return colours
-    _, nearest = cv2.distanceTransformWithLabels(
+    _, labels = cv2.distanceTransformWithLabels(
         (~solid).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    palette = np.zeros((nearest.max() + 1, 3), np.float32)
+    nearest = np.asarray(labels, np.int32)  # which they are
+    palette = np.zeros((int(nearest.max()) + 1, 3), np.float32)
     palette[nearest[solid]] = colours[solid]
     return palette[nearest]

@@ -264,7 +264,7 @@ def _entry(values: Any, path: str, number: int) -> Entry:
     return Entry(**values)
 
 
-def _table(values: Any, kind: type, what: str) -> dict[str, Any]:
+def _table(values: Any, kind: type[Origin | Entry], what: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{what}: it must be a table of settings, got {values!r}")
     _only(values, tuple(one.name for one in fields(kind)), what)

@@ -113,8 +113,17 @@ def rules_text(references: Sequence[Reference]) -> str:
     entries, origins = [], {}
     for one in references:
         frame = None if one.frame == frame_number(one.name) else one.frame
-        about = {"scope": one.scope, "shot": one.shot, "time": one.time, "origin": one.origin}
-        entries.append(Entry(picture=one.name, frame=frame, weight=one.weight, **about))
+        entries.append(
+            Entry(
+                picture=one.name,
+                frame=frame,
+                time=one.time,
+                scope=one.scope,
+                shot=one.shot,
+                weight=one.weight,
+                origin=one.origin,
+            )
+        )
         if one.likeness is not None:
             origins[one.origin] = Origin(likeness=one.likeness)
     mixed = len({one.frame is None and one.time is None for one in references}) > 1  # only some show frames of the film

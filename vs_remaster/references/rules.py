@@ -44,7 +44,7 @@ def _settled(reference: Reference, edges: list[int] | None, fps: Fraction | floa
         if reference.time is not None:
             raise InputError(f"{what} belongs to a time, but the rate of the film is not known here: give its frame")
         raise InputError(f"{what} acts in its shot, but nothing says which frame it shows: give its frame")
-    if edges is not None:
+    if edges is not None and frame is not None:
         at = bisect.bisect_right(edges, frame)
         return replace(reference, scope=(edges[at - 1], edges[at] if at < len(edges) else None))
     if reference.shot is None:
@@ -79,7 +79,7 @@ def rules_of(references: Sequence[Reference]) -> tuple[Rule, ...]:
     """
     rules = []
     for one in settle(references, None):
-        first, stop = (0, None) if one.scope == "film" else one.scope
+        first, stop = one.scope if isinstance(one.scope, tuple) else (0, None)
         known = one.frame is not None or one.time is not None
         rules.append(Rule(one.name, float(one.weight), first, stop, one.likeness, known))
     return tuple(rules)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def sheet(tiles: Sequence[np.ndarray]) -> np.ndarray:
 
 
 @contextmanager
-def filled(folder: Path) -> Iterator[Path]:
+def filled(folder: Path) -> Generator[Path]:
     """A folder of references in the making.
 
     A new or empty one appears when it is complete, by way of the folder that is given here; into one that holds other

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -174,7 +174,7 @@ def is_film(path: Path) -> bool:
 
 
 @contextmanager
-def _place(keep: Path | None) -> Iterator[Path]:
+def _place(keep: Path | None) -> Generator[Path]:
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="vs-remaster-") as place:
             yield Path(place)

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,7 +34,7 @@ _SPARE_NAMES = 1000
 
 
 @contextlib.contextmanager
-def named_errors(path: Path) -> Iterator[None]:
+def named_errors(path: Path) -> Generator[None]:
     """Turn what FFmpeg and the system say while writing into one line."""
     try:
         yield
@@ -173,7 +173,7 @@ class Part:
 
 
 @contextlib.contextmanager
-def reserved(path: Path, folder: bool = False) -> Iterator[Callable[[], None]]:
+def reserved(path: Path, folder: bool = False) -> Generator[Callable[[], None]]:
     """Keep other runs away from an output that is not written yet.
 
     Yields:

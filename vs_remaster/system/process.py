@@ -6,7 +6,7 @@ import ctypes
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -40,7 +40,7 @@ class Spoken:
         self.closed = stream is None
         self._stream: TextIO = open(os.devnull, "w") if stream is None else stream
         with suppress(AttributeError, OSError, ValueError):  # names of files may hold bytes that are no text
-            self._stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            self._stream.reconfigure(errors="backslashreplace")  # ty: ignore[missing-attribute] not every TextIO has it
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -57,7 +57,7 @@ class Spoken:
             self._stream.flush()
 
     @contextmanager
-    def _dropping(self) -> Iterator[None]:
+    def _dropping(self) -> Generator[None]:
         try:
             yield
         except (OSError, ValueError):  # ValueError: it was closed meanwhile
@@ -78,7 +78,7 @@ def _spare_streams() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free
     sys.stdout, sys.stderr = (
         stream if isinstance(stream, Spoken) else Spoken(stream) for stream in (sys.stdout, sys.stderr)
-    )  # type: ignore[assignment]
+    )
 
 
 def _keep_memory() -> None:

@@ -63,7 +63,7 @@ class PictureFolder:
         check_input(file)
         try:
             # from memory: a name with a % in it would be taken for the pattern of a numbered sequence
-            with av.open(io.BytesIO(file.read_bytes()), options=BOUNDED) as container:
+            with av.open(io.BytesIO(file.read_bytes()), "r", options=BOUNDED) as container:
                 container.streams.video[0].codec_context.options = BOUNDED
                 if not container.streams.video[0].codec_context.width:
                     most = f"{MOST_PIXELS / 1e6:.0f} million pixels"

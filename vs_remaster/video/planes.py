@@ -7,11 +7,13 @@ or floats are converted, to 8 and 16 bits.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import av
 import numpy as np
 from av.video.format import VideoFormat
+from av.video.format import names as FORMATS
 from av.video.frame import VideoFrame
 
 from ..color.samples import Kind, plane_sizes
@@ -148,7 +150,7 @@ def planar_format(kind: Kind, bits: int, subsampling: tuple[int, int] = (0, 0)) 
 def has_format(kind: Kind, bits: int, subsampling: tuple[int, int] = (0, 0)) -> bool:
     """Whether FFmpeg has a planar format for this, see `planar_format`: turned pictures may ask for one that it has
     not."""
-    return subsampling in SUBSAMPLINGS and planar_format(kind, bits, subsampling) in av.video.format.names
+    return subsampling in SUBSAMPLINGS and planar_format(kind, bits, subsampling) in FORMATS
 
 
 def planes_of(frame: VideoFrame) -> list[np.ndarray]:
@@ -208,7 +210,7 @@ def _unpack(rows: np.ndarray, order: str, sizes: list[tuple[int, int]]) -> list[
     return [luma, groups[..., order.index("U")], groups[..., order.index("V")]]
 
 
-def frame_of(planes: list[np.ndarray], pix_fmt: str) -> VideoFrame:
+def frame_of(planes: Sequence[np.ndarray], pix_fmt: str) -> VideoFrame:
     """Put planes into a frame for an encoder.
 
     Args:

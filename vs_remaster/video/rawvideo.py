@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..color.chroma import Siting
 from ..color.matrices import guess_matrix
 from ..color.samples import MOST_PIXELS, Kind, Samples, plane_sizes
 from ..errors import InputError, UnsupportedError
@@ -21,7 +22,7 @@ LARGEST = 32768
 """Pixels of a side; whoever says more is mistaken."""
 
 _FORMAT = re.compile(r"mono(?P<mono>\d+)?|(?P<ratio>420|422|444|411)(p(?P<bits>\d+))?|420(?P<siting>jpeg|mpeg2|paldv)")
-_SITINGS = {"420": "center", "jpeg": "center", "mpeg2": "left", "paldv": "topleft"}
+_SITINGS: dict[str, Siting] = {"420": "center", "jpeg": "center", "mpeg2": "left", "paldv": "topleft"}
 _PACKED = {"rgb24": 8, "rgb48": 16}
 _FIELDS = {"t": "interlaced, top field first", "b": "interlaced, bottom field first", "m": "interlaced in parts"}
 
@@ -97,7 +98,7 @@ def y4m_format(name: str, width: int, height: int, *, matrix: str | None, full_r
     """
     match = _FORMAT.fullmatch(name)
     bits = int((match["mono"] or match["bits"] or 8) if match else 0)
-    if not 8 <= bits <= 16:
+    if match is None or not 8 <= bits <= 16:
         raise UnsupportedError(
             f"y4m format {name!r} is not known: use 420, 420jpeg, 420mpeg2, 420paldv, 422, 444, 411 or mono; with 9 to "
             "16 bits 420p10, 422p12, 444p16, mono16 and so on"

@@ -19,6 +19,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 
 from ..color.matrices import h273_matrix
@@ -386,10 +387,10 @@ class _File:
             "idf",
         ):  # text files "decode" to pictures of their text
             raise InputError(f"{self.path} is not a video: it is read as text")
-        films = [s for s in self.container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+        films = [s for s in self.container.streams.video if not s.disposition & Disposition.attached_pic]
         if not films:
             raise InputError(f"{self.path} has no video stream")
-        stream = next((s for s in films if s.disposition & av.stream.Disposition.default), films[0])
+        stream = next((s for s in films if s.disposition & Disposition.default), films[0])
         if stream.codec_context is None:
             raise UnsupportedError(
                 f"{self.path}: there is no decoder for its video codec: convert it with ffmpeg first"
@@ -435,7 +436,7 @@ class _File:
                 for picture in other.some(begin, end)
             )
 
-    def some(self, begin: Fraction, end: Fraction | None) -> Iterator[VideoFrame]:
+    def some(self, begin: Fraction | int, end: Fraction | None) -> Iterator[VideoFrame]:
         """Pictures from a key frame before a time to another time, in ticks; only one where that is None. None where it
         cannot be found."""
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..color.chroma import PLACES, SITINGS
+from ..color.chroma import PLACES, SITINGS, Siting
 
 _SLANT = 1e-3  # of a matrix whose other entries are of size 1: what is less is rounding
 
@@ -45,7 +45,7 @@ class Turn:
         """(across, down) of something that the picture has in both directions: its size, say."""
         return (down, across) if self.transposed else (across, down)
 
-    def siting(self, siting: str, subsampling: tuple[int, int], size: tuple[int, int]) -> str:
+    def siting(self, siting: Siting, subsampling: tuple[int, int], size: tuple[int, int]) -> Siting:
         """Where chroma samples lie in the turned picture, or the nearest place that has a name.
 
         Args:

@@ -193,7 +193,8 @@ def _assigned(
             at = max(at, _nearest(time * track.base, track.pictures[number], picture, joins))
         ends[at:] = [number + 1] * (len(ends) - at)
         begin = track.shown[number] * track.base + found.shift(at)
-        firsts[at] = begin if firsts[at] is None else min(firsts[at], begin)
+        earliest = firsts[at]
+        firsts[at] = begin if earliest is None else min(earliest, begin)
     return ends, firsts
 
 
