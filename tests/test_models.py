@@ -16,7 +16,7 @@ from vs_remaster.models import NETWORKS, build, config_json, info
 from vs_remaster.models.attention import coarse_match, fine_match, join, likeness, places
 from vs_remaster.models.colorizer import ColorizerNet, working_size
 from vs_remaster.models.gate import paint_over
-from vs_remaster.models.layers import Edges, Halo, nearby_mean, scene_within
+from vs_remaster.models.layers import Edges, Halo, nearby_mean
 from vs_remaster.models.restorer import apply_tone, thumbnails
 
 
@@ -297,8 +297,8 @@ def test_the_mean_of_near_frames_stays_within_the_scene():
     assert torch.allclose(nearby_mean(clip, 2), wanted, atol=1e-6)
     assert torch.allclose(nearby_mean(clip, 2, slice(3, 5)), wanted[:, 3:5], atol=1e-6)
     part = torch.stack([clip[:, max(2, t - 2) : min(7, t + 3)].mean(1) for t in range(2, 7)], 1)
-    with scene_within(Edges(9, torch.tensor(2), torch.tensor(6))):
-        assert torch.allclose(nearby_mean(clip, 2)[:, 2:7], part, atol=1e-6)
+    inside = nearby_mean(clip, 2, edges=Edges(9, torch.tensor(2), torch.tensor(6)))
+    assert torch.allclose(inside[:, 2:7], part, atol=1e-6)
 
 
 def test_tone_is_bent_as_it_says():

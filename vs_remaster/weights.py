@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .errors import InputError
 from .models import NETWORKS, build, config_json, network_name, task
+from .models.network import Network
 from .models.papers.published import RTN, published_state, recognise, rtn_entries
 from .system import folders
 from .system.files import make_folder, write_whole
@@ -117,7 +117,7 @@ def _has_official(path: Path) -> bool:
         return False
 
 
-def load_model(network: str, model: str) -> nn.Module:
+def load_model(network: str, model: str) -> Network:
     """Load what `find` finds; the name of an imported model may end in `-official`: the published behaviour.
 
     Raises:
@@ -155,7 +155,8 @@ def takes_references(model: str) -> bool:
         InputError: see `find`.
     """
     header, _ = _read(find("colorizer", model), tensors=False)
-    return getattr(NETWORKS.get(header["network"], (None,))[0], "takes_references", True)
+    known = NETWORKS.get(header["network"])
+    return known is None or known[0].takes_references
 
 
 def _read(path: Path, tensors: bool = True) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
@@ -207,7 +208,7 @@ class _Room(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def load_weights(path: Path, network: str | None = None, **config: int) -> nn.Module:
+def load_weights(path: Path, network: str | None = None, **config: int) -> Network:
     """Load a weight file into the network that its header names, in float32, ready for inference.
 
     Args:
@@ -244,7 +245,7 @@ def load_weights(path: Path, network: str | None = None, **config: int) -> nn.Mo
 
 
 def save_weights(
-    path: Path, net: nn.Module, state: dict[str, torch.Tensor] | None = None, dtype: torch.dtype = torch.float16
+    path: Path, net: Network, state: dict[str, torch.Tensor] | None = None, dtype: torch.dtype = torch.float16
 ) -> None:
     """Write a network (or `state`, such as an EMA of it) in half precision or in `dtype`, in the place of what is
     there, whole or not at all."""
@@ -303,7 +304,7 @@ def import_published(
     return files
 
 
-def _deepremaster(path: Path, stored: dict) -> list[tuple[nn.Module, dict[str, torch.Tensor]]]:
+def _deepremaster(path: Path, stored: dict) -> list[tuple[Network, dict[str, torch.Tensor]]]:
     networks = [build("deepremaster-restorer"), build("deepremaster-colorizer")]
     try:
         return [(net, published_state(net, stored[key])) for net, key in zip(networks, ("modelR", "modelC"))]
@@ -314,7 +315,7 @@ def _deepremaster(path: Path, stored: dict) -> list[tuple[nn.Module, dict[str, t
         ) from error
 
 
-def _rtn(path: Path, stored: dict, flow: Path | None) -> list[tuple[nn.Module, dict[str, torch.Tensor]]]:
+def _rtn(path: Path, stored: dict, flow: Path | None) -> list[tuple[Network, dict[str, torch.Tensor]]]:
     raft = None if flow is None else _unpickle(flow, f"give {_RAFT_WANTED}")
     try:
         entries = rtn_entries(stored, raft)

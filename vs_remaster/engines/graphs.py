@@ -15,6 +15,7 @@ import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,8 @@ from ..errors import InputError, UnsupportedError
 from ..models import config_json, info, network_name
 from ..models.attention import fine_match
 from ..models.colorizer import ColorizerNet, Features
-from ..models.layers import Edges, Halo, rows, scene_within, wide
+from ..models.layers import Edges, Halo, rows, wide
+from ..models.network import Network
 from ..models.papers.deepremaster import FRAMES, MEAN_RGB, DeepColorizer, DeepMemory, DeepRestorer
 from ..models.restorer import THUMBNAIL, Lines, RestorerNet
 from ..version import __version__
@@ -53,27 +55,31 @@ class Graph:
     dims: dict[str, dict[int, str]]
 
 
-class _Part(nn.Module):
+class _Part[Net: Network](nn.Module):
     """Part of a network in its precision: convolutions in half precision, what decides colour and tone in float32."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: Net) -> None:
         super().__init__()
         self.net = net
         self.half_precision = any(p.dtype == torch.float16 for p in net.parameters())
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         with torch.autocast("cpu", torch.float16, enabled=self.half_precision, cache_enabled=False):
             return self.make(*inputs)
 
+    def make(self, *inputs: Any, **none: Any) -> Tensor | tuple[Tensor, ...]:
+        """What the graph makes of its inputs, each of which has a name."""
+        raise NotImplementedError
 
-class _Restore(_Part):
+
+class _Restore(_Part[RestorerNet]):
     def make(self, luma: Tensor, thumbs: Tensor, lines: Tensor, columns: Tensor, scene: Tensor) -> tuple[Tensor, ...]:
-        with scene_within(Edges(thumbs.shape[0], scene[0], scene[1])):
-            out = self.net(luma[None], thumbs[None], Halo(self.net.before, self.net.after), Lines(lines, columns))
+        edges, halo = Edges(thumbs.shape[0], scene[0], scene[1]), Halo(self.net.before, self.net.after)
+        out = self.net(luma[None], thumbs[None], halo, Lines(lines, columns), edges)
         return out.luma[0], out.mask[0], out.toned[0]
 
 
-class _RestoreChannels(_Part):
+class _RestoreChannels(_Part[RestorerNet]):
     """The middle one of a window's frames, of any size, given as channels."""
 
     def make(self, frames: Tensor) -> Tensor:
@@ -87,7 +93,7 @@ class _RestoreChannels(_Part):
         return out.luma[0, ..., :height, :width]
 
 
-def _averaging(length: Tensor, count: int) -> Tensor:
+def _averaging(length: int, count: int) -> Tensor:
     """`F.adaptive_avg_pool2d` along one side, as a matrix `[count, length]`: its bins overlap where they must."""
     at = torch.arange(length)
     edges = torch.arange(count + 1) * length / count
@@ -95,15 +101,15 @@ def _averaging(length: Tensor, count: int) -> Tensor:
     return inside.float() / inside.float().sum(1, keepdim=True)
 
 
-class _Encode(_Part):
+class _Encode(_Part[ColorizerNet]):
     def make(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, ...]:
         memory = self.net.encode(luma, chroma)
         keys = memory.keys.t().reshape(1, -1, luma.shape[2] // 8, luma.shape[3] // 8)
-        halves = (memory.half_keys, memory.half_chroma) if self.net.detail else ()
+        halves = memory.halves if self.net.detail else ()
         return memory.keys, memory.values, memory.fine_keys, memory.fine_chroma, _overview(keys), *halves
 
 
-class _Look(_Part):
+class _Look(_Part[ColorizerNet]):
     """What `ColorizerNet.features` and `carry` make of one frame, and of what is matched at 1/2."""
 
     def make(
@@ -156,7 +162,7 @@ class _Look(_Part):
         return *made, half, net.detail.carry(half_keys, fine.found, *halves)
 
 
-class _Decode(_Part):
+class _Decode(_Part[ColorizerNet]):
     """What `ColorizerNet.decode`, `convex` and `detail` make of a window."""
 
     def make(
@@ -173,8 +179,8 @@ class _Decode(_Part):
         value, known, similarity = carried8.split([2 + net.config.value, 1, 1], 1)
         refined, nearness = carried4.split([2, 1], 1)
         f = Features(luma, luma, features8, features4)
-        with scene_within(Edges(luma.shape[0], scene[0], scene[1])):
-            chroma4, hidden = net.decode(f, value, known, similarity, refined, nearness, 1, halo)
+        edges = Edges(luma.shape[0], scene[0], scene[1])
+        chroma4, hidden = net.decode(f, value, known, similarity, refined, nearness, 1, halo, edges)
         kept = halo.kept(luma.shape[0])
         chroma = net.convex(chroma4, hidden, luma[kept])
         return net.detail(chroma, hidden, luma[kept], *(x[kept] for x in halves)) if net.detail else chroma
@@ -185,12 +191,12 @@ def _overview(keys: Tensor) -> Tensor:
     return F.normalize(rows(F.avg_pool2d(F.pad(keys, (0, 2, 0, 2)), 4)), dim=2)[0]
 
 
-class _DeepRestore(_Part):
+class _DeepRestore(_Part[DeepRestorer]):
     def make(self, light: Tensor) -> Tensor:
         return self.net.predict(light)
 
 
-class _DeepEncode(_Part):
+class _DeepEncode(_Part[DeepColorizer]):
     def make(self, rgb: Tensor) -> tuple[Tensor, ...]:
         features = self.net.reference(rgb - MEAN_RGB, 1)
         keys8, values8 = self.net.match8.memorize(features)
@@ -198,13 +204,13 @@ class _DeepEncode(_Part):
         return keys8, wide(values8), keys16, wide(values16)
 
 
-class _DeepLook(_Part):
+class _DeepLook(_Part[DeepColorizer]):
     def make(self, light: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
         flat, deep, (shares,) = self.net.look(light, [DeepMemory(*memory)])
         return wide(flat), wide(deep), wide(shares)
 
 
-class _DeepDecode(_Part):
+class _DeepDecode(_Part[DeepColorizer]):
     def make(self, flat: Tensor, deep: Tensor) -> Tensor:
         return self.net.decode(flat, deep, 1)[0]
 
@@ -213,7 +219,7 @@ _CLIP = {0: "frames", 2: "height", 3: "width"}
 _AT2, _AT4, _AT8, _AT16 = ({0: "frames", 2: f"height/{n}", 3: f"width/{n}"} for n in (2, 4, 8, 16))
 
 
-def graphs(net: nn.Module, precision: str = "fp32", channels: bool = False) -> dict[str, Graph]:
+def graphs(net: Network, precision: str = "fp32", channels: bool = False) -> dict[str, Graph]:
     """The graphs of a network by name.
 
     Args:
@@ -233,16 +239,17 @@ def graphs(net: nn.Module, precision: str = "fp32", channels: bool = False) -> d
             f"network {network_name(net)!r} has no ONNX graphs: those of RTN would hold a loop over the film, those of "
             "the automatic colorizer nobody has written; use engine torch"
         )
-    if channels and not isinstance(net, RestorerNet):
+    half = precision == "fp16"
+    if not channels:
+        return make(_prepared(net, half))
+    if not isinstance(net, RestorerNet):
         raise InputError(f"only our restorer takes neighbouring frames as channels, not {network_name(net)!r}")
-    net = _prepared(net, precision == "fp16")
-    return {"channels": _channels(net)} if channels else make(net)
+    return {"channels": _channels(_prepared(net, half))}
 
 
-def _prepared(net: nn.Module, half: bool) -> nn.Module:
+def _prepared[Net: Network](net: Net, half: bool) -> Net:
     net = copy.deepcopy(net).cpu().float().eval().requires_grad_(False)
-    if hasattr(net, "fuse"):
-        net.fuse()
+    net.fuse()
     for name, layer in net.named_modules():
         if isinstance(layer, nn.Conv2d | nn.Conv3d):
             layer.to(torch.float16 if half and not name.startswith(("tone.", "far.")) else torch.float32)
@@ -258,7 +265,7 @@ def _channels(net: RestorerNet) -> Graph:
 def _restorer(net: RestorerNet) -> dict[str, Graph]:
     count = net.before + 4 + net.after
     inputs = {
-        "luma": torch.rand(net.sees + 4 + net.sees, 1, 48, 64),
+        "luma": torch.rand(net.near + 4 + net.near, 1, 48, 64),
         "thumbs": torch.rand(count, 1, *THUMBNAIL),
         "lines": torch.linspace(0, 1, 48),
         "columns": torch.linspace(0, 1, 64),
@@ -328,7 +335,7 @@ def _deep_restorer(net: DeepRestorer) -> dict[str, Graph]:
 
 def _deep_colorizer(net: DeepColorizer) -> dict[str, Graph]:
     names = DeepMemory._fields
-    lists = {name: {0: name.replace("values", "keys")} for name in names}
+    lists: dict[str, dict[int, str]] = {name: {0: name.replace("values", "keys")} for name in names}
     picture = {2: "height", 3: "width"}
     encode = Graph(_DeepEncode(net), {"rgb": torch.rand(1, 3, 64, 96)}, names, {"rgb": picture, **lists})
     light = torch.rand(FRAMES, 1, 64, 96)
@@ -343,7 +350,7 @@ def _deep_colorizer(net: DeepColorizer) -> dict[str, Graph]:
     return {"encode": encode, "look": look, "decode": decode}
 
 
-_GRAPHS: dict[type[nn.Module], Callable[..., dict[str, Graph]]] = {
+_GRAPHS: dict[type[Network], Callable[..., dict[str, Graph]]] = {
     RestorerNet: _restorer,
     ColorizerNet: _colorizer,
     DeepRestorer: _deep_restorer,
@@ -351,7 +358,7 @@ _GRAPHS: dict[type[nn.Module], Callable[..., dict[str, Graph]]] = {
 }
 
 
-def fingerprint(net: nn.Module) -> str:
+def fingerprint(net: Network) -> str:
     """sha256 of a network: its name, its hyper-parameters and its weights, before they are fused or rounded."""
     digest = hashlib.sha256(f"{network_name(net)} {config_json(net)}".encode())
     for key, value in sorted(net.state_dict().items()):
@@ -360,7 +367,7 @@ def fingerprint(net: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def facts(net: nn.Module, part: str, precision: str) -> dict[str, str]:
+def facts(net: Network, part: str, precision: str) -> dict[str, str]:
     """What is written into the file of a graph, so that it can be used without this package."""
     about = info(net)
     color = "Y' 0..1, Cb and Cr -0.5..0.5 of BT.709" if about.network == "colorizer" else "Y' 0..1"
@@ -388,9 +395,15 @@ def to_onnx(graph: Graph, properties: dict[str, str], opset: int = OPSET) -> byt
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
-                graph.module, tuple(graph.inputs.values()), file, dynamo=False, opset_version=opset,
-                input_names=list(graph.inputs), output_names=list(graph.outputs), dynamic_axes=graph.dims,
-            )  # fmt: skip
+                graph.module,
+                tuple(graph.inputs.values()),
+                file,  # ty: ignore[invalid-argument-type] this exporter takes streams, too
+                dynamo=False,
+                opset_version=opset,
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+                dynamic_axes=graph.dims,
+            )
         except (TypeError, RuntimeError, ValueError) as error:
             raise UnsupportedError(f"torch {torch.__version__} cannot export this graph: {error}") from error
     model = onnx.load_from_string(file.getvalue())

@@ -2,7 +2,7 @@
 
 Graphs are exported from the loaded network on first use and kept, see `sessions`. What the graphs leave out is done
 here by PyTorch: filling windows up at scene ends, joining references, and the blending of blocks and the colour
-conversions of DeepRemaster, whose own code runs with its networks replaced.
+conversions of DeepRemaster, whose own code is given the graphs to run in place of the network.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError
 from ..models.attention import Memory, join, places
 from ..models.colorizer import ColorizerNet
 from ..models.layers import Halo, pad_to_multiple
+from ..models.network import ComparableReferences, EncodedReferences, Network
 from ..models.papers.deepremaster import DeepColorizer, DeepMemory, DeepRestorer
 from ..models.restorer import Place, RestorerNet
 from .sessions import Session, graph_folder, load_graphs, runtime
@@ -32,7 +33,7 @@ class BoundMemory:
 
     inputs: dict[str, Any]
     references: int
-    whole: Memory | DeepMemory
+    whole: EncodedReferences
     bind: Callable[[Any], BoundMemory]
 
     def to(self, device: torch.device | str) -> BoundMemory:
@@ -41,6 +42,7 @@ class BoundMemory:
 
     def likeness(self, described: Tensor) -> Tensor:
         """See `Memory.likeness`."""
+        assert isinstance(self.whole, ComparableReferences)
         return self.whole.likeness(described)
 
     def subset(self, chosen: Sequence[int], weights: Sequence[float]) -> BoundMemory:
@@ -48,13 +50,14 @@ class BoundMemory:
         return self.bind(self.whole.subset(chosen, weights))
 
 
-class _OnnxEngine:
+class _OnnxEngine[Net: Network]:
     """What all networks share: their sessions by name. Where PyTorch has the GPU too, pictures stay on it."""
 
     stays = False
+    tells_places = False
 
     def __init__(
-        self, net: nn.Module, device: str, precision: str, provider: str, files: dict[str, bytes] | None = None
+        self, net: Net, device: str, precision: str, provider: str, files: dict[str, bytes] | None = None
     ) -> None:
         self.device, self.precision = device, precision
         self.home = device if self.stays and torch.cuda.is_available() else "cpu"
@@ -66,6 +69,28 @@ class _OnnxEngine:
             part: Session(file, provider, device, f"{name}-{part}", self.home) for part, file in files.items()
         }
 
+    def restore(
+        self, luma: Tensor, thumbs: Tensor, halo: Halo, place: Place | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Engine.restore`."""
+        raise NotImplementedError
+
+    def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> BoundMemory:
+        """See `Engine.encode`."""
+        raise NotImplementedError
+
+    def describe(self, luma: Tensor) -> Tensor:
+        """See `Engine.describe`."""
+        raise NotImplementedError
+
+    def share_map(self, luma: Tensor, memory: EncodedReferences) -> Tensor:
+        """See `Engine.share_map`."""
+        raise NotImplementedError
+
+    def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
+        """See `Engine.colorize`."""
+        raise NotImplementedError
+
     def fill(self, count: int, halo: Halo) -> tuple[Tensor, Tensor]:
         """A window whose halo is as long as the network looks: which of the `count` frames that there are stand in it,
         and the first and last place of those that are no filling."""
@@ -75,7 +100,7 @@ class _OnnxEngine:
         return frames, torch.tensor([max(first, 0), min(first + count, window) - 1])
 
 
-class _RestorerEngine(_OnnxEngine):
+class _RestorerEngine(_OnnxEngine[RestorerNet]):
     stays = True
 
     @torch.inference_mode()
@@ -86,7 +111,7 @@ class _RestorerEngine(_OnnxEngine):
         height, width = luma.shape[-2:]
         top, left, lines, columns = place or Place(0, 0, height, width)
         frames, scene = self.fill(len(thumbs), halo)
-        own, sees = halo.within(self.net.sees), self.net.sees
+        own, sees = halo.within(self.net.near), self.net.near
         if len(luma) == len(thumbs):
             luma = luma[halo.before - own.before : len(luma) - (halo.after - own.after)]
         seen = frames[self.net.before - sees : len(frames) - (self.net.after - sees)] - (halo.before - own.before)
@@ -99,7 +124,8 @@ class _RestorerEngine(_OnnxEngine):
             "scene": scene,
         }
         out, kept = self.sessions["restore"].run(inputs), len(luma) - sum(own)
-        return tuple(out[name][:kept, :, :height, :width] for name in ("restored", "mask", "toned"))
+        restored, mask, toned = (out[name][:kept, :, :height, :width] for name in ("restored", "mask", "toned"))
+        return restored, mask, toned
 
 
 def _positions(first: int, count: int, padded: int, whole: int) -> Tensor:
@@ -107,7 +133,7 @@ def _positions(first: int, count: int, padded: int, whole: int) -> Tensor:
     return (first + torch.arange(padded).clamp_max(count - 1) + 0.5).float() / whole
 
 
-class _ColorizerEngine(_OnnxEngine):
+class _ColorizerEngine(_OnnxEngine[ColorizerNet]):
     stays = True
 
     def __init__(self, *settings: Any) -> None:
@@ -150,8 +176,9 @@ class _ColorizerEngine(_OnnxEngine):
         return self.sessions["encode"].run({"luma": luma.float(), "chroma": chroma.float()})
 
     @torch.inference_mode()
-    def colorize(self, luma: Tensor, memory: BoundMemory, halo: Halo) -> tuple[Tensor, Tensor]:
+    def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
         """See `Engine.colorize`."""
+        assert isinstance(memory, BoundMemory)
         with self._lock:
             return self._colorize(luma.float(), memory, halo)
 
@@ -159,7 +186,7 @@ class _ColorizerEngine(_OnnxEngine):
         frames, scene = self.fill(len(luma), halo)
         planes = self._window(len(frames), *luma.shape[-2:])
         shares = []
-        for at in range(scene[0], scene[1] + 1):
+        for at in range(int(scene[0]), int(scene[1]) + 1):
             into = {name: (plane, at) for name, plane in planes.items()}
             frame = luma[frames[at]][None]
             shares.append(self.sessions["look"].run({"luma": frame, **memory.inputs}, into)["shares"])
@@ -186,30 +213,25 @@ class _ColorizerEngine(_OnnxEngine):
         return self._planes
 
 
-class _DeepRestorerEngine(_OnnxEngine):
-    def __init__(self, *settings: Any) -> None:
-        super().__init__(*settings)
-        self.net.predict = lambda light: self.sessions["restore"].run({"light": light})["restored"]
-
+class _DeepRestorerEngine(_OnnxEngine[DeepRestorer]):
     @torch.inference_mode()
     def restore(
         self, luma: Tensor, thumbs: Tensor, halo: Halo, place: Place | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `Engine.restore`."""
-        out = self.net(luma[None].float(), thumbs[None], halo, place)
+        out = self.net.restored(luma[None].float(), halo, self._predict)
         return out.luma[0], out.mask[0], out.toned[0]
 
+    def _predict(self, light: Tensor) -> Tensor:
+        return self.sessions["restore"].run({"light": light})["restored"]
 
-class _DeepColorizerEngine(_OnnxEngine):
-    def __init__(self, *settings: Any) -> None:
-        super().__init__(*settings)
-        self.net.encode, self.net.look, self.net.decode = self._encode, self._look, self._decode
 
+class _DeepColorizerEngine(_OnnxEngine[DeepColorizer]):
     @torch.inference_mode()
     def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> BoundMemory:
         """See `Engine.encode`."""
         pictures = list(pictures)
-        memory = self.net.encode_all(pictures)
+        memory = self.net.encoded(pictures, self._encode)
         if not pictures:  # one position that all attention goes to and that adds nothing
             memory = DeepMemory(*(x.new_zeros(1, x.shape[1] + i % 2) for i, x in enumerate(memory)))
         return self._bind(memory, len(pictures))
@@ -220,12 +242,13 @@ class _DeepColorizerEngine(_OnnxEngine):
         return BoundMemory({name: keep(x) for name, x in memory._asdict().items()}, count, memory, self._bind)
 
     @torch.inference_mode()
-    def colorize(self, luma: Tensor, memory: BoundMemory, halo: Halo) -> tuple[Tensor, Tensor]:
+    def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
         """See `Engine.colorize`."""
-        out = self.net(luma[None].float(), [memory], halo)
+        assert isinstance(memory, BoundMemory)
+        out = self.net.colored(luma[None].float(), [memory], halo, self._look, self._decode)
         return out.chroma[0], out.shares[0]
 
-    def _encode(self, rgb: Tensor, number: int = 0, count: int = 1) -> DeepMemory:
+    def _encode(self, rgb: Tensor, number: int, count: int) -> DeepMemory:
         made = self.sessions["encode"].run({"rgb": rgb})
 
         def owned(values: Tensor) -> Tensor:
@@ -243,7 +266,7 @@ class _DeepColorizerEngine(_OnnxEngine):
         return self.sessions["decode"].run({"flat": flat, "deep": deep})["ab"][None]
 
 
-_ENGINES: dict[type[nn.Module], type[_OnnxEngine]] = {
+_ENGINES: dict[type[Network], type[_OnnxEngine]] = {
     RestorerNet: _RestorerEngine,
     ColorizerNet: _ColorizerEngine,
     DeepRestorer: _DeepRestorerEngine,
@@ -252,7 +275,7 @@ _ENGINES: dict[type[nn.Module], type[_OnnxEngine]] = {
 
 
 def onnx_engine(
-    net: nn.Module, device: str, precision: str, provider: str, files: dict[str, bytes] | None = None
+    net: Network, device: str, precision: str, provider: str, files: dict[str, bytes] | None = None
 ) -> _OnnxEngine:
     """An engine that runs `net` in ONNX Runtime.
 

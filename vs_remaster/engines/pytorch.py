@@ -7,13 +7,14 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import UnsupportedError
-from ..models import EncodedReferences
 from ..models.layers import Halo
+from ..models.network import ColorizerNetwork, EncodedReferences, Network
 from ..models.restorer import Place
-from . import PRECISIONS
+from ..system.torch_private import compiler_error, map_tensors
+from .engine import PRECISIONS
 
 
 class TorchEngine:
@@ -27,14 +28,20 @@ class TorchEngine:
             takes a minute or so each and pays where many frames of one size follow; else operation by operation.
     """
 
-    def __init__(self, net: nn.Module, device: str, precision: str, compiled: bool = False) -> None:
+    tells_places = True
+
+    def __init__(self, net: Network, device: str, precision: str, compiled: bool = False) -> None:
         self.device = self.home = device
         self.precision, self.compiled = precision, compiled
         net = net.to(device).eval()
-        if hasattr(net, "fuse"):
-            net.fuse()
+        net.fuse()
         self.net = lay_out(net)
         self._run = _compile(self.net, graphs=device != "cpu") if compiled else self.net
+
+    @property
+    def _colorizer(self) -> ColorizerNetwork:
+        assert isinstance(self.net, ColorizerNetwork)  # whoever colours has one
+        return self.net
 
     def _mode(self) -> AbstractContextManager:
         dtype = PRECISIONS[self.precision]
@@ -53,19 +60,20 @@ class TorchEngine:
     def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> EncodedReferences:
         """See `Engine.encode`."""
         with self._mode():
-            return self.net.encode_all((luma.to(self.device), chroma.to(self.device)) for luma, chroma in pictures)
+            there = ((luma.to(self.device), chroma.to(self.device)) for luma, chroma in pictures)
+            return self._colorizer.encode_all(there)
 
     @torch.inference_mode()
     def describe(self, luma: Tensor) -> Tensor:
         """See `Engine.describe`."""
         with self._mode():
-            return self.net.describe(luma.to(self.device))
+            return self._colorizer.describe(luma.to(self.device))
 
     @torch.inference_mode()
     def share_map(self, luma: Tensor, memory: EncodedReferences) -> Tensor:
-        """Shares of references in frames `[F, 1, h, w]`, place by place: see `ColorizerNet.share_map`."""
+        """See `Engine.share_map`."""
         with self._mode():
-            return self.net.share_map(luma.to(self.device), memory.to(self.device))
+            return self._colorizer.share_map(luma.to(self.device), memory.to(self.device))
 
     @torch.inference_mode()
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
@@ -75,7 +83,7 @@ class TorchEngine:
         return out.chroma[0], out.shares[0]
 
 
-def _compile(net: nn.Module, graphs: bool) -> Any:
+def _compile(net: Network, graphs: bool) -> Any:
     """`net` as PyTorch's compiler makes it; with `graphs`, what comes out is copied from memory that the next run
     writes to."""
     compiled = torch.compile(net, dynamic=False, mode="reduce-overhead" if graphs else None)
@@ -85,18 +93,18 @@ def _compile(net: nn.Module, graphs: bool) -> Any:
             torch.compiler.cudagraph_mark_step_begin()
         try:
             made = compiled(*inputs)
-        except torch._dynamo.exc.BackendCompilerFailed as error:
+        except compiler_error() as error:
             why = str(error.inner_exception).strip().splitlines()[0]
             raise UnsupportedError(
                 f"engine 'compile' cannot compile this network here ({why}): install a C++ compiler (g++ or clang; on "
                 "a GPU also the package triton), or use engine torch"
             ) from error
-        return torch.utils._pytree.tree_map_only(Tensor, torch.clone, made) if graphs else made
+        return map_tensors(torch.clone, made) if graphs else made
 
     return run
 
 
-def lay_out(net: nn.Module) -> nn.Module:
+def lay_out(net: Network) -> Network:
     """Lay the kernels of all convolutions out for channels_last; `Module.to` cannot where some are 3-D."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for kernel in net.parameters():

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import RemasterError, UnsupportedError
 from ..models import network_name
+from ..models.network import Network
 from ..system import folders
 from ..system.files import make_folder, write_whole
 from ..version import __version__
@@ -66,13 +67,13 @@ def _code() -> str:
     return digest.hexdigest()[:8]
 
 
-def graph_folder(net: nn.Module, precision: str) -> Path:
+def graph_folder(net: Network, precision: str) -> Path:
     """Where the graphs of a network are kept: named by its weights, the precision, and all versions that matter."""
     versions = f"{__version__}-{_code()}-torch{torch.__version__}-opset{OPSET}"
     return cache_folder() / "onnx" / f"{network_name(net)}-{fingerprint(net)[:16]}-{precision}-{versions}"
 
 
-def load_graphs(net: nn.Module, precision: str) -> dict[str, bytes]:
+def load_graphs(net: Network, precision: str) -> dict[str, bytes]:
     """The files of all graphs of a network, from the cache or made now; a damaged cache is made anew.
 
     Raises:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from torch import nn
-
 from ..errors import InputError
-from .attention import Memory
 from .colorizer import ColorizerConfig, ColorizerNet
-from .palette import NoReferences, PaletteColorizer, PaletteConfig
-from .papers.deepremaster import DeepColorizer, DeepMemory, DeepRemasterConfig, DeepRestorer
-from .papers.rtn import RtnColorizer, RtnConfig, RtnReferences, RtnRestorer
+from .network import Network
+from .palette import PaletteColorizer, PaletteConfig
+from .papers.deepremaster import DeepColorizer, DeepRemasterConfig, DeepRestorer
+from .papers.rtn import RtnColorizer, RtnConfig, RtnRestorer
 from .restorer import RestorerConfig, RestorerNet
 
 
@@ -41,23 +38,16 @@ class ModelInfo:
     after: int
     block: int
     multiple_of: int
-    sees: int | None = None
-    fixed_block: bool = False
-    scales_references: bool = False
-    needs_references: bool = True
-    takes_references: bool = True
-    weighs_references: bool = False
-    lines: int | None = None
+    sees: int | None
+    fixed_block: bool
+    scales_references: bool
+    needs_references: bool
+    takes_references: bool
+    weighs_references: bool
+    lines: int | None
 
 
-EncodedReferences = Memory | DeepMemory | RtnReferences | NoReferences
-"""What a colorizer remembers of its references; to everyone else a thing to hand on."""
-
-_OPTIONAL = (
-    "sees", "fixed_block", "scales_references", "needs_references", "takes_references", "weighs_references", "lines"
-)  # fmt: skip
-
-NETWORKS: dict[str, tuple[Callable[..., nn.Module], type]] = {
+NETWORKS: dict[str, tuple[type[Network], type]] = {
     "restorer": (RestorerNet, RestorerConfig),
     "colorizer": (ColorizerNet, ColorizerConfig),
     "palette-colorizer": (PaletteColorizer, PaletteConfig),
@@ -76,7 +66,7 @@ def task(network: str) -> str:
     return network.rpartition("-")[2]
 
 
-def build(network: str, config: str | None = None) -> nn.Module:
+def build(network: str, config: str | None = None) -> Network:
     """Make a network by name; `config`: its hyper-parameters as JSON, as stored in a weight file.
 
     Raises:
@@ -120,12 +110,12 @@ def _check_kinds(told: Any) -> None:
             raise ValueError(f"{one.name} = {value!r:.80}")
 
 
-def config_json(net: nn.Module) -> str:
+def config_json(net: Network) -> str:
     """The hyper-parameters of a network as JSON."""
-    return json.dumps(asdict(net.config) if is_dataclass(net.config) else {})
+    return json.dumps(asdict(net.config))
 
 
-def network_name(net: nn.Module) -> str:
+def network_name(net: Network) -> str:
     """The registry's name for a network."""
     for name, (make, _) in NETWORKS.items():
         if isinstance(net, make):
@@ -133,7 +123,7 @@ def network_name(net: nn.Module) -> str:
     raise InputError(f"{type(net).__name__} is not in the registry; add it to NETWORKS")
 
 
-def info(net: nn.Module) -> ModelInfo:
+def info(net: Network) -> ModelInfo:
     """Facts about a network that the window and the hosts need."""
-    more = {name: getattr(net, name) for name in _OPTIONAL if hasattr(net, name)}
-    return ModelInfo(task(network_name(net)), net.before, net.after, net.block, net.multiple_of, **more)
+    told = {one.name: getattr(net, one.name) for one in fields(ModelInfo) if one.name != "network"}
+    return ModelInfo(network=task(network_name(net)), **told)

@@ -38,7 +38,13 @@ class Memory(NamedTuple):
 
     def to(self, device: torch.device | str) -> Memory:
         """The same memory on another device."""
-        return Memory(*(x.to(device) if isinstance(x, Tensor) else x for x in self))
+        return self._replace(**{name: x.to(device) for name, x in self._asdict().items() if isinstance(x, Tensor)})
+
+    @property
+    def halves(self) -> tuple[Tensor, Tensor]:
+        """`half_keys` and `half_chroma`; only where the network matches at 1/2."""
+        assert self.half_keys is not None and self.half_chroma is not None
+        return self.half_keys, self.half_chroma
 
     def likeness(self, described: Tensor) -> Tensor:
         """How much described frames `[F, P, D]` resemble each reference: `[F, R]`, see `likeness`."""
@@ -79,11 +85,8 @@ def join(memories: list[Memory]) -> Memory:
         places.append(place)
         owners.append(torch.full_like(memory.owner, i))
 
-    def all_of(name: str) -> Tensor | None:
-        parts = [getattr(m, name) for m in memories]
-        return None if parts[0] is None else torch.cat(parts)
-
-    listed = {name: all_of(name) for name in _LISTED}
+    known = [name for name in _LISTED if getattr(memories[0], name) is not None]
+    listed = {name: torch.cat([getattr(m, name) for m in memories]) for name in known}
     counts, areas = ([n for m in memories for n in getattr(m, name)] for name in ("counts", "areas"))
     return Memory(**listed, place=torch.cat(places), owner=torch.cat(owners), counts=counts, areas=areas)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Pointwise
+from .layers import Pointwise, bias_of
 
 # kernel, stride, expansion, output channels, repeats
 STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3))
@@ -77,10 +77,11 @@ class GrayEfficientNet(nn.Module):
             if conv.in_channels == 1 and conv.groups == 1:
                 weight = weight.sum(1, keepdim=True)  # R = G = B in a gray picture
             conv.weight.copy_(weight * scale[:, None, None, None])
-            conv.bias.copy_(state[norm + ".bias"] - state[norm + ".running_mean"] * scale)
+            bias_of(conv).copy_(state[norm + ".bias"] - state[norm + ".running_mean"] * scale)
 
         put(self.stem, "_conv_stem", "_bn0")
         for i, block in enumerate(self.blocks):
+            assert isinstance(block, InvertedResidual)
             at = f"_blocks.{i}."
             if block.expand is not None:
                 put(block.expand, at + "_expand_conv", at + "_bn0")

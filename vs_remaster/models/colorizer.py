@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,23 @@ from torch.nn import functional as F
 from .attention import Match, Memory, coarse_match, fine_match, join, likeness, places
 from .backbone import CHANNELS, GrayEfficientNet
 from .detail import Detail
-from .layers import MIDDLE, NO_HALO, Halo, Lift, ResBlock, Stage, fold, rows, trim, unfold, wide
-
-_DOUBLE = {"scale_factor": 2, "mode": "bilinear", "align_corners": False}
+from .layers import (
+    MIDDLE,
+    NO_HALO,
+    Edges,
+    Halo,
+    Lift,
+    ResBlock,
+    Stage,
+    bias_of,
+    fold,
+    rows,
+    trim,
+    twice,
+    unfold,
+    wide,
+)
+from .network import ColorizerNetwork
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,7 @@ class ColorizerOutput(NamedTuple):
     detail: Tensor | None = None  # [B, T, 2, H/2, W/2] carried by the matching at 1/2 alone
 
 
-class ColorizerNet(nn.Module):
+class ColorizerNet(ColorizerNetwork):
     """The colorizer network; looks 3 frames each way.
 
     Source: source-reference attention after DeepRemaster (section 3.2); the local matching, null keys and chroma-only
@@ -78,9 +92,11 @@ class ColorizerNet(nn.Module):
     multiple_of = 16
     weighs_references = True
 
+    config: ColorizerConfig
+
     def __init__(self, config: ColorizerConfig = ColorizerConfig()) -> None:
-        super().__init__()
-        c = self.config = config
+        super().__init__(config)
+        c = config
         self.backbone = GrayEfficientNet()
         self.fine_in = nn.Conv2d(16 + CHANNELS[4], c.width4, 3, padding=1)
         self.fine_body = nn.Sequential(ResBlock(c.width4), ResBlock(c.width4))
@@ -109,7 +125,7 @@ class ColorizerNet(nn.Module):
         self.detail = Detail(c.half, c.half_key, c.width4) if c.half else None
         with torch.no_grad():
             self.head.weight.mul_(0.1)
-            self.head.bias.zero_()
+            bias_of(self.head).zero_()
 
     def features(self, luma: Tensor) -> Features:
         """Encode gray pictures `[N, 1, H, W]` 0..1, sizes multiples of 16."""
@@ -202,7 +218,7 @@ class ColorizerNet(nn.Module):
         coarse = (plane(match.value, 1), plane(known, 1), plane(match.similarity, 1))
         shares = match.shares.view(count, height * width, -1).mean(1)
         if not self.config.local:
-            return coarse, shares, *(F.interpolate(x, **_DOUBLE) for x in (coarse[0][:, :2], coarse[2]))
+            return coarse, shares, *(twice(x) for x in (coarse[0][:, :2], coarse[2]))
         with torch.autocast(f.keys.device.type, enabled=False):
             found = memory.place[match.best].view(count, height, width, 5)
             scale, search = self.fine_scale, self.config.search
@@ -216,31 +232,29 @@ class ColorizerNet(nn.Module):
         self, chroma: Tensor, hidden: Tensor, luma: Tensor, fine: Tensor, found: Tensor, memories: list[Memory]
     ) -> tuple[Tensor, Tensor]:
         """Match at 1/2 too: the corrected chroma of the frames, `[N, 2, H, W]`, and the carried one at 1/2."""
+        assert self.detail is not None
         keys, half = self.detail.features(luma, fine)
-        known = memories[0].half_keys, memories[0].half_chroma
+        half_keys, half_chroma = memories[0].halves
         if len(memories) > 1:  # all in one list: what a clip found lies behind what the clips before it know
             first, parts = 0, []
             for part, memory in zip(found.chunk(len(memories)), memories):
                 parts.append(torch.cat([part[..., :1] + first, part[..., 1:]], 3))
                 first += len(memory.fine_keys)
             found = torch.cat(parts)
-            known = (torch.cat([getattr(m, name) for m in memories]) for name in ("half_keys", "half_chroma"))
-        carried = self.detail.carry(keys, found, *known)
+            half_keys, half_chroma = (torch.cat(x) for x in zip(*(memory.halves for memory in memories)))
+        carried = self.detail.carry(keys, found, half_keys, half_chroma)
         return self.detail(chroma, hidden, luma, half, carried), carried[:, :2]
 
     def carry_together(self, own: list[Features], memories: list[Memory]) -> Iterable[tuple]:
         """`carry` of clips whose references are alike in number and size, all at once: for training on a GPU, which
         would wait for many small steps."""
-        tensors = [i for i, x in enumerate(memories[0]) if isinstance(x, Tensor)]
+        tensors = [name for name, x in memories[0]._asdict().items() if isinstance(x, Tensor)]
 
-        def one(f: Features, rows: tuple[Tensor, ...]) -> tuple:
-            fields = list(memories[0])
-            for i, x in zip(tensors, rows):
-                fields[i] = x
-            return self.carry(f, Memory(*fields))
+        def one(f: Features, rows: dict[str, Any]) -> tuple:
+            return self.carry(f, memories[0]._replace(**rows))
 
         given = Features(*map(torch.stack, zip(*own)))
-        rows = tuple(torch.stack([memory[i] for memory in memories]) for i in tensors)
+        rows = {name: torch.stack([getattr(memory, name) for memory in memories]) for name in tensors}
         parts, *rest = torch.vmap(one)(given, rows)
         return zip(zip(*parts), *rest)
 
@@ -272,19 +286,20 @@ class ColorizerNet(nn.Module):
         nearness: Tensor,
         batch: int,
         halo: Halo,
+        edges: Edges | None = None,
     ) -> tuple[Tensor, Tensor]:
         """From what was carried to chroma `[N, 2, H/4, W/4]` and the features it was made from; the halo is dropped
-        on the way."""
+        on the way. `edges`: where the scene ends inside the window."""
         first = torch.cat([4 * value[:, :2], value[:, 2:], known, similarity], 1)
         x = self.mix8(torch.cat([first.to(f.coarse.dtype), f.coarse], 1))
-        x, halo8a = self.stage8a(x, batch, halo, 2)
-        x, halo8 = self.stage8b(x, batch, halo8a, 1)
+        x, halo8a = self.stage8a(x, batch, halo, 2, edges)
+        x, halo8 = self.stage8b(x, batch, halo8a, 1, edges)
         x = F.pixel_shuffle(self.up(x), 2)
-        coarse = F.interpolate(torch.cat([value[:, :2], known], 1), **_DOUBLE)
+        coarse = twice(torch.cat([value[:, :2], known], 1))
         carried = torch.cat([4 * refined, nearness, 4 * coarse[:, :2], coarse[:, 2:]], 1)
         carried, fine = (trim(y, batch, halo, halo8) for y in (carried, f.fine))
         x = self.mix4(torch.cat([carried.to(x.dtype), fine, x], 1))
-        x, halo4 = self.stage4(x, batch, halo8, 0)
+        x, halo4 = self.stage4(x, batch, halo8, 0, edges)
         x = trim(x, batch, halo4, NO_HALO)
         gate, delta = wide(self.head(x)).split([1, 2], 1)
         gate = torch.sigmoid(gate)
@@ -313,5 +328,8 @@ def working_size(height: int, width: int, lines: int, multiple: int) -> tuple[in
     scale = lines / min(height, width)
     most = lines * lines * 16 / 9
     scale *= min(1.0, math.sqrt(most / (height * width * scale * scale)))
-    sides = (min(8 * lines, round(side * scale / multiple) * multiple) for side in (height, width))
-    return tuple(max(multiple, side // multiple * multiple) for side in sides)
+
+    def fitted(side: int) -> int:
+        return max(multiple, min(8 * lines, round(side * scale / multiple) * multiple) // multiple * multiple)
+
+    return fitted(height), fitted(width)

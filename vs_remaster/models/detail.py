@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention import doubled, fine_match
-from .layers import MIDDLE, Lift, ResBlock, rows, wide
+from .layers import MIDDLE, Lift, ResBlock, bias_of, rows, wide
 
 _RADIUS = 1
 
@@ -35,7 +35,7 @@ class Detail(nn.Module):
         self.head = nn.Conv2d(width, 3, 3, padding=1)
         self.lift = Lift(width, 2)
         nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        nn.init.zeros_(bias_of(self.head))
 
     def features(self, luma: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures `[N, 1, H, W]` and their features at 1/4 to unit vectors `[N, key, H/2, W/2]` and features `[N,

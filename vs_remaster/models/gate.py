@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Pointwise, ResBlock, fold, nearby_mean, neighbours, unfold, wide
+from .layers import Edges, Pointwise, ResBlock, bias_of, fold, nearby_mean, neighbours, unfold, wide
 
 GAIN = 16.0  # brings contrasts of a few percent to about 1
 LAG = 2  # frames before and after between which movement is seen
@@ -31,13 +31,14 @@ class Gate(nn.Module):
         self.body = nn.Sequential(nn.LeakyReLU(0.1), ResBlock(width), ResBlock(width), nn.LeakyReLU(0.1))
         self.head = nn.Conv2d(width, self.cell**2, 3, padding=1)
         nn.init.zeros_(self.head.weight)
-        nn.init.constant_(self.head.bias, -7.0)
+        nn.init.constant_(bias_of(self.head), -7.0)
 
-    def forward(self, luma: Tensor, kept: slice | Tensor = slice(None)) -> Tensor:
-        """`luma` `[B, T, 1, H, W]`, both sides multiples of 4, to logits `[B*K, 1, H, W]` of the `kept` frames."""
+    def forward(self, luma: Tensor, kept: slice | Tensor = slice(None), edges: Edges | None = None) -> Tensor:
+        """`luma` `[B, T, 1, H, W]`, both sides multiples of 4, to logits `[B*K, 1, H, W]` of the `kept` frames;
+        `edges`: see `neighbours`."""
         with torch.autocast(luma.device.type, enabled=False):
             cells = unfold(F.avg_pool2d(fold(luma), self.cell), len(luma))
-            lasting, moved = self.lasting(luma, cells, kept)
+            lasting, moved = self.lasting(luma, cells, kept, edges)
             even = torch.cat([fold(cells[:, kept]), F.avg_pool2d(lasting, self.cell)], 1)
             even = F.interpolate(around(even), scale_factor=self.cell / 2)
             pixels = F.pixel_unshuffle(torch.cat([fold(luma[:, kept]), lasting], 1), 2)
@@ -46,14 +47,15 @@ class Gate(nn.Module):
         x = self.stem(pixels) + self.moved(GAIN * moved)
         return wide(F.pixel_shuffle(self.head(self.body(x)), self.cell))
 
-    def lasting(self, luma: Tensor, cells: Tensor, kept: slice | Tensor) -> tuple[Tensor, Tensor]:
+    def lasting(self, luma: Tensor, cells: Tensor, kept: slice | Tensor, edges: Edges | None) -> tuple[Tensor, Tensor]:
         """The mean `[B*K, 1, H, W]` round each of the `kept` frames, and how much moved at each cell `[B*K, 1, H/4,
         W/4]`; `cells`: the means of `luma` there."""
         contrast = cells - unfold(around(fold(cells)), len(luma))  # flicker does not move
-        moved = around(fold(neighbours(contrast, LAG) - neighbours(contrast, -LAG)).abs()).square() + 1e-5
+        change = neighbours(contrast, LAG, edges) - neighbours(contrast, -LAG, edges)
+        moved = around(fold(change).abs()).square() + 1e-5
         weighted = unfold(self.spread(moved), len(luma)).mul_(luma)
-        near = fold(nearby_mean(unfold(moved, len(luma)), self.radius - LAG, kept))
-        total = fold(nearby_mean(weighted, self.radius - LAG, kept))
+        near = fold(nearby_mean(unfold(moved, len(luma)), self.radius - LAG, kept, edges))
+        total = fold(nearby_mean(weighted, self.radius - LAG, kept, edges))
         return total / self.spread(near), near.sqrt()
 
     def spread(self, cells: Tensor) -> Tensor:

@@ -3,9 +3,6 @@ exporter knows."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
@@ -48,6 +45,17 @@ def unfold(x: Tensor, batch: int) -> Tensor:
     return x.view(batch, x.shape[0] // batch, *x.shape[1:])
 
 
+def twice(x: Tensor) -> Tensor:
+    """`[N, C, H, W]` to `[N, C, 2H, 2W]`, bilinear."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def bias_of(layer: nn.Conv2d | nn.Conv3d | nn.Linear) -> Tensor:
+    """The bias of a layer that was made with one, as all of ours are."""
+    assert layer.bias is not None
+    return layer.bias
+
+
 def rows(x: Tensor) -> Tensor:
     """`[N, C, H, W]` to `[N, H*W, C]`."""
     return x.flatten(2).transpose(1, 2).contiguous()
@@ -75,24 +83,12 @@ class Edges(NamedTuple):
         return torch.minimum(torch.maximum(torch.arange(count, device=first.device) + offset, first), last)
 
 
-_edges: ContextVar[Edges | None] = ContextVar("edges", default=None)
-
-
-@contextmanager
-def scene_within(edges: Edges) -> Generator[None]:
-    """Let `neighbours` end at edges inside the window: while a graph is exported, whose halo never gets shorter."""
-    before = _edges.set(edges)
-    try:
-        yield
-    finally:
-        _edges.reset(before)
-
-
-def neighbours(x: Tensor, offset: int) -> Tensor:
-    """The clip `x` `[B, T, ...]` seen from frame `t + offset`; the first and last frame repeat."""
+def neighbours(x: Tensor, offset: int, edges: Edges | None = None) -> Tensor:
+    """The clip `x` `[B, T, ...]` seen from frame `t + offset`; the first and last frame repeat, or those at `edges`
+    inside the window."""
     if offset == 0:
         return x
-    if edges := _edges.get():
+    if edges is not None:
         return x.index_select(1, edges.seen(x.shape[1], offset))
     edge = x[:, :1] if offset < 0 else x[:, -1:]
     count = min(abs(offset), x.shape[1])
@@ -100,31 +96,31 @@ def neighbours(x: Tensor, offset: int) -> Tensor:
     return torch.cat([pad, x[:, : x.shape[1] - count]] if offset < 0 else [x[:, count:], pad], 1)
 
 
-def nearby_mean(clip: Tensor, radius: int, kept: slice | Tensor = slice(None)) -> Tensor:
+def nearby_mean(clip: Tensor, radius: int, kept: slice | Tensor = slice(None), edges: Edges | None = None) -> Tensor:
     """The mean of each of the `kept` frames of `clip` `[B, T, ...]` and of the scene's frames up to `radius` from it:
-    one matrix product, whatever the radius."""
+    one matrix product, whatever the radius. `edges`: where the scene ends inside the window."""
     count = clip.shape[1]
     at = torch.arange(count, device=clip.device)
     near = (at[kept][:, None] - at).abs() <= radius
-    if edges := _edges.get():
+    if edges is not None:
         near = near & (edges.seen(count, 0) == at)
     weights = near.to(clip.dtype)
     weights = weights / weights.sum(1, keepdim=True).clamp_min(1)
     return (weights @ clip.flatten(2)).unflatten(2, clip.shape[2:])
 
 
-def shift(x: Tensor, channels: int) -> Tensor:
+def shift(x: Tensor, channels: int, edges: Edges | None = None) -> Tensor:
     """Take the first `channels` of `x` `[B, T, C, H, W]` from the frame before, the next `channels` from the frame
     after."""
     if torch.jit.is_tracing():  # an exported graph knows no memory formats
-        return _shifted(x, channels, 2)
+        return _shifted(x, channels, 2, edges)
     # Joined along the channels where they lie together, as in channels_last: no change of layout to and fro.
-    return _shifted(x.permute(0, 1, 3, 4, 2), channels, 4).permute(0, 1, 4, 2, 3)
+    return _shifted(x.permute(0, 1, 3, 4, 2), channels, 4, edges).permute(0, 1, 4, 2, 3)
 
 
-def _shifted(x: Tensor, channels: int, dim: int) -> Tensor:
+def _shifted(x: Tensor, channels: int, dim: int, edges: Edges | None) -> Tensor:
     past, future, here = x.split([channels, channels, x.shape[dim] - 2 * channels], dim)
-    return torch.cat([neighbours(past, -1), neighbours(future, 1), here], dim)
+    return torch.cat([neighbours(past, -1, edges), neighbours(future, 1, edges), here], dim)
 
 
 class Pointwise(nn.Conv2d):
@@ -141,10 +137,10 @@ class Pointwise(nn.Conv2d):
         super().__init__(inputs, outputs, 1)
         self.always = always
 
-    def forward(self, x: Tensor) -> Tensor:
-        if not (self.always or torch.is_autocast_enabled(x.device.type)):
-            return super().forward(x)
-        return F.linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
+    def forward(self, input: Tensor) -> Tensor:
+        if not (self.always or torch.is_autocast_enabled(input.device.type)):
+            return super().forward(input)
+        return F.linear(input.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
 
 
 class ResBlock(nn.Module):
@@ -156,7 +152,7 @@ class ResBlock(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
         with torch.no_grad():
             self.conv2.weight.mul_(0.2)
-            self.conv2.bias.zero_()
+            bias_of(self.conv2).zero_()
 
     def change(self, x: Tensor) -> Tensor:
         """What the block adds to its input."""
@@ -176,14 +172,19 @@ class Stage(nn.Module):
         self.shifted = width // 4 if temporal else 0
         self.blocks = nn.Sequential(*(ResBlock(width) for _ in range(blocks)))
 
-    def forward(self, x: Tensor, batch: int, halo: Halo, radius: int) -> tuple[Tensor, Halo]:
-        """`x` `[B*T, C, H, W]` with `halo` context frames; `radius` is how far later stages still look."""
+    def forward(
+        self, x: Tensor, batch: int, halo: Halo, radius: int, edges: Edges | None = None
+    ) -> tuple[Tensor, Halo]:
+        """`x` `[B*T, C, H, W]` with `halo` context frames; `radius` is how far later stages still look; `edges`: see
+        `neighbours`."""
         if not self.shifted:
             return self.blocks(x), halo
         kept = halo.within(radius)
-        mixed = fold(shift(unfold(x, batch), self.shifted))
+        mixed = fold(shift(unfold(x, batch), self.shifted, edges))
         # The skip of the first block stays on the unshifted features: a shift must never replace a frame's own detail.
-        x = trim(x, batch, halo, kept) + self.blocks[0].change(trim(mixed, batch, halo, kept))
+        first = self.blocks[0]
+        assert isinstance(first, ResBlock)
+        x = trim(x, batch, halo, kept) + first.change(trim(mixed, batch, halo, kept))
         return self.blocks[1:](x), kept
 
 
@@ -201,6 +202,7 @@ class Lift(nn.Sequential):
         )
         self.factor = factor
 
+    # ty: ignore[incompatible-method-override] it is a Sequential for the names of its weights only
     def forward(self, chroma: Tensor, hidden: Tensor, luma: Tensor) -> Tensor:
         """`chroma` `[N, 2, h, w]` and `hidden` `[N, width, h, w]` at a `factor`th of the size, `luma` `[N, 1, H, W]` to
         chroma `[N, 2, H, W]`."""

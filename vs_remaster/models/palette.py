@@ -6,7 +6,7 @@ palette, and the mixture is lifted to full size along the luma's edges.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .backbone import CHANNELS, DEEP_STAGES, GrayEfficientNet
-from .layers import MIDDLE, NO_HALO, Halo, Lift, Pointwise, Stage, fold, neighbours, trim, unfold, wide
+from .layers import MIDDLE, NO_HALO, Halo, Lift, Pointwise, Stage, fold, neighbours, trim, twice, unfold, wide
+from .network import ColorizerNetwork
 
 _DROPPED = 0.2  # share of the backbone's channels left out in training
 _ALIKE = 0.06  # luma that differs by as much is hardly the same thing any more
-_DOUBLE = {"scale_factor": 2, "mode": "bilinear", "align_corners": False}
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class NoReferences(NamedTuple):
     def to(self, device: torch.device | str) -> NoReferences:
         return self
 
+    def subset(self, chosen: Sequence[int], weights: Sequence[float]) -> NoReferences:
+        return self
+
 
 class PaletteWindow(NamedTuple):
     """Chroma `[B, T, 2, H, W]`; no shares, one empty tensor `[T, 0]` for each clip; for training what led to it."""
@@ -48,7 +51,7 @@ class PaletteWindow(NamedTuple):
     guess: Tensor  # [B, T, 2, H/8, W/8]
 
 
-class PaletteColorizer(nn.Module):
+class PaletteColorizer(ColorizerNetwork):
     """Guesses chroma from luma alone; looks 6 frames each way, 4 of them only to steady the guess.
 
     Source: colour as a choice among quantised colours, decoded between mean and mode, after Zhang, Isola & Efros,
@@ -64,9 +67,11 @@ class PaletteColorizer(nn.Module):
     lines = 224
     """It recognises things at about this height and is always given it."""
 
+    config: PaletteConfig
+    palette: Tensor
+
     def __init__(self, config: PaletteConfig = PaletteConfig()) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         w32, w16, w8, w4 = config.widths
         self.backbone = GrayEfficientNet(DEEP_STAGES)
         self.in32 = Pointwise(CHANNELS[32], w32)
@@ -97,11 +102,11 @@ class PaletteColorizer(nn.Module):
         x = self.in32(0.2 * f32)
         x = x + self.overall(x.mean((2, 3)))[..., None, None]
         x, halo32 = self.stage32(x, batch, halo, 1 + self.steadied)
-        x = F.interpolate(x, **_DOUBLE)
+        x = twice(x)
         x = self.in16(torch.cat([0.2 * trim(f16, batch, halo, halo32), x], 1))
         x, halo16 = self.stage16(x, batch, halo32, self.steadied)
         luma, f8 = (trim(y, batch, halo, halo16) for y in (luma, f8))
-        x = self.in8(torch.cat([0.1 * f8, F.interpolate(x, **_DOUBLE)], 1))
+        x = self.in8(torch.cat([0.1 * f8, twice(x)], 1))
         x, _ = self.stage8(x, batch, halo16, 0)
         scores = wide(self.scores(x))
         guess = self.mixed(scores)
@@ -110,10 +115,10 @@ class PaletteColorizer(nn.Module):
         luma, scores, guess, x = (trim(y, batch, halo16, NO_HALO) for y in (luma, scores, guess, x))
         f4 = trim(f4, batch, halo, NO_HALO)
         pixels = F.pixel_unshuffle(luma - MIDDLE, 4).to(x.dtype)
-        x = self.in4(torch.cat([0.1 * f4, pixels, F.interpolate(x, **_DOUBLE)], 1))
+        x = self.in4(torch.cat([0.1 * f4, pixels, twice(x)], 1))
         x, _ = self.stage4(x, batch, NO_HALO, 0)
         # The mixture is learned as a choice of colour; its edges, apart from that, as a picture.
-        chroma = self.lift(F.interpolate(guess.detach(), **_DOUBLE), x, luma)
+        chroma = self.lift(twice(guess.detach()), x, luma)
         none = chroma.new_zeros(len(chroma) // batch, 0)
         chroma, scores, guess = (unfold(y, batch) for y in (chroma, scores, guess))
         return PaletteWindow(chroma, [none] * batch, scores, guess)

@@ -18,7 +18,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .gate import Gate, paint_over
-from .layers import MIDDLE, NO_HALO, Halo, Pointwise, Stage, fold, neighbours, pad_to_multiple, trim, unfold, wide
+from .layers import (
+    MIDDLE,
+    NO_HALO,
+    Edges,
+    Halo,
+    Pointwise,
+    Stage,
+    bias_of,
+    fold,
+    neighbours,
+    pad_to_multiple,
+    trim,
+    unfold,
+    wide,
+)
+from .network import Network
 
 ALL_DONE = 0.5  # share of clips that train as if `need` were 1 everywhere
 SURE = 2.0  # logit of a hair that is half painted over: in doubt what stays is of the scene
@@ -79,10 +94,11 @@ class Tone(nn.Module):
         self.curve = nn.Linear(2 * width, 4)
         for layer in (self.grid, self.curve):
             nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(bias_of(layer))
 
-    def forward(self, thumbs: Tensor) -> tuple[Tensor, Tensor]:
-        """`thumbs` `[B, T, 1, 36, 48]` to a gain grid `[B*T, 1, 5, 6]` and curve coefficients `[B*T, 4, 1, 1]`."""
+    def forward(self, thumbs: Tensor, edges: Edges | None = None) -> tuple[Tensor, Tensor]:
+        """`thumbs` `[B, T, 1, 36, 48]` to a gain grid `[B*T, 1, 5, 6]` and curve coefficients `[B*T, 4, 1,
+        1]`; `edges`: see `neighbours`."""
         batch = thumbs.shape[0]
         # Means of the whole frame and contrast-stretched values make a change of gain visible to the small
         # convolutions.
@@ -90,7 +106,7 @@ class Tone(nn.Module):
         x = self.encode(fold(torch.cat([thumbs, 4 * (thumbs - mean), mean], 2)))
         for mix in (self.mix1, self.mix2):
             clip = unfold(x, batch)
-            near = [neighbours(clip, k * self.step) for k in range(-2, 3)]
+            near = [neighbours(clip, k * self.step, edges) for k in range(-2, 3)]
             x = F.leaky_relu(mix(fold(torch.cat(near, 2))), 0.1)
         return self.grid(x), self.curve(x.mean((-2, -1)))[..., None, None]
 
@@ -102,22 +118,20 @@ class Need(nn.Sequential):
     cell = 32
 
     def __init__(self, inputs: int, width: int) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, width, 3, 2, 1), nn.LeakyReLU(0.1),
-            nn.Conv2d(width, width, 3, 2, 1), nn.LeakyReLU(0.1),
-            nn.Conv2d(width, 1, 3, padding=1),
-        )  # fmt: skip
+        first, second = nn.Conv2d(inputs, width, 3, 2, 1), nn.Conv2d(width, width, 3, 2, 1)
+        last = nn.Conv2d(width, 1, 3, padding=1)
+        super().__init__(first, nn.LeakyReLU(0.1), second, nn.LeakyReLU(0.1), last)
         self.length = inputs**0.5
-        for layer in (self[0], self[2]):
+        for layer in (first, second):
             nn.init.kaiming_normal_(layer.weight, 0.1)
-        nn.init.zeros_(self[4].weight)
-        nn.init.constant_(self[4].bias, 2.0)
+        nn.init.zeros_(last.weight)
+        nn.init.constant_(bias_of(last), 2.0)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """`features` `[N, C, H/8, W/8]` to logits `[N, 1, ceil(H/32), ceil(W/32)]`."""
+    def forward(self, input: Tensor) -> Tensor:
+        """Features `[N, C, H/8, W/8]` to logits `[N, 1, ceil(H/32), ceil(W/32)]`."""
         # A young network's are tiny: without a length of their own they would tell nothing for a long time.
-        directions = F.normalize(wide(features), dim=1) * self.length
-        return super().forward(directions.to(features.dtype))
+        directions = F.normalize(wide(input), dim=1) * self.length
+        return super().forward(directions.to(input.dtype))
 
     def over(self, picture: Tensor, logits: Tensor) -> Tensor:
         """What `logits` `[N, 1, h, w]` say for every pixel of `picture` `[N, 1, H, W]`, 0..1."""
@@ -190,7 +204,7 @@ def visible(change: Tensor) -> Tensor:
     return power * power / (power * power + 1)
 
 
-class RestorerNet(nn.Module):
+class RestorerNet(Network):
     """The restorer network; looks 20 frames each way, 16 of them only for hairs in the gate and as thumbnails: flicker
     is told from light by a first tone part that compares frames near each other, and by a second one that compares what
     it made of frames `far` apart.
@@ -203,16 +217,18 @@ class RestorerNet(nn.Module):
     block = 16
     multiple_of = 8
 
+    config: RestorerConfig
+
     def __init__(self, config: RestorerConfig = RestorerConfig()) -> None:
-        super().__init__()
+        super().__init__(config)
         w1, w2, w3 = config.widths
-        self.config = config
         self.tone = Tone(config.tone)
         self.far = Tone(config.tone, config.far) if config.far else None
         self.gate = Gate(config.gate) if config.gate else None
         widest = max(sum(part.radius for part in self.tones), self.gate.radius if self.gate else 0)
         self.before = self.after = self.spatial_radius + widest
-        self.sees = self.spatial_radius + (self.gate.radius if self.gate else 0)
+        self.near = self.spatial_radius + (self.gate.radius if self.gate else 0)  # frames that are not thumbnails only
+        self.sees = self.near
         self.stem = nn.Conv2d(4, w1, 3, padding=1)
         self.enc1 = Stage(w1, config.encoder[0], temporal=config.shift)
         self.down1 = nn.Conv2d(w1, w2, 3, 2, 1)
@@ -227,8 +243,8 @@ class RestorerNet(nn.Module):
         self.head = nn.Conv2d(w1, 12, 3, padding=1)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
-            self.head.bias.zero_()
-            self.head.bias[8:] = -3.0  # a fresh network calls nothing damage
+            bias_of(self.head).zero_()
+            bias_of(self.head)[8:] = -3.0  # a fresh network calls nothing damage
 
     @property
     def tones(self) -> list[Tone]:
@@ -241,32 +257,34 @@ class RestorerNet(nn.Module):
         thumbs: Tensor | None = None,
         halo: Halo = NO_HALO,
         place: Place | Lines | None = None,
+        edges: Edges | None = None,
     ) -> RestorerOutput:
         """Restore a window of frames.
 
         `luma` `[B, T, 1, H, W]` 0..1; `halo`: frames at either end that are context and are not returned. When `luma`
         is a tile, `thumbs` `[B, T, 1, 36, 48]` are those of the whole frames and `place` says where the tile lies. With
         `thumbs`, `luma` may be without the frames that are not returned and lie more than `sees` from those that are.
+        `edges`: where the scene ends inside the window.
         Returns `T - halo` frames.
         """
         batch, count, _, height, width = luma.shape
         if thumbs is None:
             thumbs = thumbnails(luma)
-        own = halo.within(self.sees)
+        own = halo.within(self.near)
         if count == thumbs.shape[1]:
             luma = luma[:, halo.before - own.before : count - (halo.after - own.after)]
         luma = unfold(pad_to_multiple(fold(wide(luma)), self.multiple_of), batch)
         inner = halo.within(self.spatial_radius)
-        x, hair = self.without_hairs(luma, own, inner)
+        x, hair = self.without_hairs(luma, own, inner, edges)
         with torch.autocast(luma.device.type, enabled=False):
             toned = x
             untoned = small = fold(wide(thumbs))
             for tone in self.tones:
-                grid, curve = tone(unfold(small, batch))
+                grid, curve = tone(unfold(small, batch), edges)
                 small = apply_tone(small, grid, curve)
                 toned = apply_tone(toned, *(trim(y, batch, halo, inner) for y in (grid, curve)), place, (height, width))
             seen = trim(visible(small - untoned), batch, halo, inner)
-        outputs, need = self.repair(toned, batch, inner)
+        outputs, need = self.repair(toned, batch, inner, edges)
         photo, fill, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
         if hair is not None:  # dirt is what either part finds: the odds of one, the other, or both
             hair = trim(hair, batch, inner, NO_HALO)[..., :height, :width]
@@ -274,7 +292,7 @@ class RestorerNet(nn.Module):
         mask = torch.sigmoid(logits) if self.config.mask else torch.zeros_like(logits)
         x, toned = (trim(x, batch, inner, NO_HALO)[..., :height, :width] for x in (x, toned))
         fill = fill + MIDDLE
-        if need is not None:
+        if self.need is not None and need is not None:
             weight = self.need.over(photo, need)
             if self.training:  # all is done to some clips: tone and residual leave clean film alone by themselves, too
                 whole = (torch.rand(batch) < ALL_DONE).to(weight).repeat_interleave(len(weight) // batch)
@@ -285,33 +303,34 @@ class RestorerNet(nn.Module):
         restored = torch.lerp(toned + photo, fill, mask) if self.config.skip else fill
         return RestorerOutput(*(unfold(x, batch) for x in (restored, mask, toned, logits, fill)), need)
 
-    def without_hairs(self, luma: Tensor, halo: Halo, inner: Halo) -> tuple[Tensor, Tensor | None]:
+    def without_hairs(self, luma: Tensor, halo: Halo, inner: Halo, edges: Edges | None) -> tuple[Tensor, Tensor | None]:
         """Frames of `luma` `[B, T, 1, H, W]` with `inner` of their `halo`, hairs in the gate painted over, and logits
         of where these are: both `[B*K, 1, H, W]`."""
         kept = slice(halo.before - inner.before, luma.shape[1] - (halo.after - inner.after))
         x = fold(luma[:, kept])
         if self.gate is None:
             return x, None
-        hair = 2 * (self.gate(luma, kept) - SURE)
+        hair = 2 * (self.gate(luma, kept, edges) - SURE)
         with torch.autocast(luma.device.type, enabled=False):
             return paint_over(x, torch.sigmoid(hair)), hair
 
-    def repair(self, toned: Tensor, batch: int, halo: Halo) -> tuple[Tensor, Tensor | None]:
+    def repair(self, toned: Tensor, batch: int, halo: Halo, edges: Edges | None) -> tuple[Tensor, Tensor | None]:
         """The U-Net on `[B*T, 1, H, W]`, and the logits of `need`; each temporal stage needs one frame less on each
         side than the one before."""
         x = self.stem(F.pixel_unshuffle(toned - MIDDLE, 2).contiguous(memory_format=torch.channels_last))
-        skip1, halo1 = self.enc1(x, batch, halo, 3)
-        skip2, halo2 = self.enc2(self.down1(skip1), batch, halo1, 2)
-        x, halo3 = self.middle(self.down2(skip2), batch, halo2, 1)
+        skip1, halo1 = self.enc1(x, batch, halo, 3, edges)
+        skip2, halo2 = self.enc2(self.down1(skip1), batch, halo1, 2, edges)
+        x, halo3 = self.middle(self.down2(skip2), batch, halo2, 1, edges)
         skip2 = trim(skip2, batch, halo2, halo3)
         need = None
         if self.need:
             found = unfold(self.need(x), batch)
-            steady = sum(neighbours(found, k) for k in (-1, 0, 1)) / 3  # what comes and goes would be seen as flicker
+            around = neighbours(found, -1, edges) + found + neighbours(found, 1, edges)
+            steady = around / 3  # what comes and goes would be seen as flicker
             need = trim(fold(steady), batch, halo3, NO_HALO)
-        x, halo4 = self.dec2(F.pixel_shuffle(self.up2(x), 2) + skip2, batch, halo3, 0)
+        x, halo4 = self.dec2(F.pixel_shuffle(self.up2(x), 2) + skip2, batch, halo3, 0, edges)
         skip1 = trim(skip1, batch, halo1, halo4)
-        x, _ = self.dec1(F.pixel_shuffle(self.up1(x), 2) + skip1, batch, halo4, 0)
+        x, _ = self.dec1(F.pixel_shuffle(self.up1(x), 2) + skip1, batch, halo4, 0, edges)
         return trim(self.head(x), batch, halo4, NO_HALO), need
 
 

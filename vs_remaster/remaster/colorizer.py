@@ -32,7 +32,7 @@ class Colored(NamedTuple):
     shares: Tensor
 
 
-class Colorizer(_Worker):
+class Colorizer(_Worker[ColorizeOptions]):
     """Colours luma from reference pictures.
 
     Args:
@@ -103,14 +103,14 @@ class Colorizer(_Worker):
         Raises:
             UnsupportedError: the network or the engine does not tell.
         """
-        if not self.info.weighs_references or not hasattr(self.engine, "share_map"):
+        if not self.info.weighs_references or not self.engine.tells_places:
             raise UnsupportedError(
                 f"model {self.model} does not tell place by place which reference gave a colour, or not in this "
                 "engine: use a shipped model and engine torch"
             )
         low = _stack([luma], self.engine.home, self.size(*luma.shape[-2:]))
         (run,) = memory.runs(number, 1)
-        chosen = memory.chosen(run.acting, low, lambda some: memory.whole.likeness(self.engine.describe(some)))
+        chosen = memory.chosen(run.acting, low, self.engine.describe)
         out = torch.zeros(len(memory.rules), low.shape[-2] // 8, low.shape[-1] // 8)
         if chosen:
             out[list(chosen)] = self.engine.share_map(low, memory.memory(chosen))[0].float().cpu()
@@ -148,14 +148,14 @@ class Colorizer(_Worker):
         """Colour a window all of whose frames have the same references in scope; where there are none, gray or a
         guess."""
         if not acting and self.guesser:
-            return self._guessed(frames, memory, halo, first)
+            return self._guessed(self.guesser, frames, memory, halo, first)
         own = Halo(min(halo.before, self.info.before), min(halo.after, self.info.after))
         inner = slice(halo.before - own.before, len(frames) - (halo.after - own.after))
         low = _stack(frames[inner], self.engine.home, self.size(*frames[0].shape[-2:]))
         kept = own.kept(len(low))
-        chosen = memory.chosen(acting, low[kept], lambda some: memory.whole.likeness(self.engine.describe(some)))
+        chosen = memory.chosen(acting, low[kept], self.engine.describe)
         if not chosen and self.guesser:
-            return self._guessed(frames, memory, halo, first)
+            return self._guessed(self.guesser, frames, memory, halo, first)
         made = frames[halo.kept(len(frames))]
         if not chosen and memory.rules:
             return memory.gray(made, first + halo.before)
@@ -165,9 +165,9 @@ class Colorizer(_Worker):
         return list(zip(full.to(frames[0].device), shares.to(frames[0].device)))
 
     def _guessed(
-        self, frames: Sequence[Tensor], memory: ReferenceSet, halo: Halo, first: int
+        self, guesser: Colorizer, frames: Sequence[Tensor], memory: ReferenceSet, halo: Halo, first: int
     ) -> list[tuple[Tensor, Tensor]]:
         """A window by the network that guesses; none of the references in `memory` has a share in it."""
-        guess = self.guesser._colored(frames, self.guesser.encode_references(()), halo, (), first)
+        guess = guesser._colored(frames, guesser.encode_references(()), halo, (), first)
         none = guess[0][0].new_zeros(len(memory.rules))
         return [(self.options.saturation * chroma, none) for chroma, _ in guess]

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..models import EncodedReferences
+from ..models.network import ComparableReferences, EncodedReferences
 from ..references.reference import Reference
 from ..references.rules import Rule, rules_of
 
@@ -73,20 +73,21 @@ class ReferenceSet:
                 found.append(Run(start, stop, acting))
         return found
 
-    def chosen(self, acting: tuple[int, ...], kept: Tensor, alike: Callable[[Tensor], Tensor]) -> tuple[int, ...]:
+    def chosen(self, acting: tuple[int, ...], kept: Tensor, describe: Callable[[Tensor], Tensor]) -> tuple[int, ...]:
         """Those of the acting references that are attended.
 
         Args:
             acting: numbers of the references in scope.
             kept: the frames that will be made, `[T, 1, h, w]`.
-            alike: gives the likeness `[F, R]` of frames to all references.
+            describe: what frames look like as wholes, see `Engine.describe`.
         """
         own = any(self.rules[i].known for i in acting)
         foreign = {i for i in acting if own and not self.rules[i].known and self.rules[i].likeness is None}
         if not self.weighs or (len(acting) <= MOST and not foreign and not any(self.rules[i].likeness for i in acting)):
             return acting
         looks = sorted({round(i * (len(kept) - 1) / (_LOOKS - 1)) for i in range(_LOOKS)})
-        nearness = alike(kept[looks]).amax(0).tolist()
+        assert isinstance(self.whole, ComparableReferences)  # those of a network that weighs
+        nearness = self.whole.likeness(describe(kept[looks])).amax(0).tolist()
         close = [i for i in acting if nearness[i] >= (self.rules[i].likeness or 0)]
         if any(self.rules[i].known for i in close):
             close = [i for i in close if i not in foreign or nearness[i] >= STRANGE]

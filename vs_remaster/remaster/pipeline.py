@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..models.layers import Halo
 from ..references.reference import Reference
 from ..references.rules import settle
 from .colorizer import Colorizer
+from .memory import ReferenceSet
 from .merging import repair_chroma
 from .options import ColorizeOptions, RestoreOptions, frame_numbers
 from .restorer import Restorer
@@ -86,9 +88,10 @@ class RemasterPipeline:
             return iter(())
         film = self._there(self._with_cuts(chain([opening], frames), opening.index))
         if self.restorer:
-            film = self._stage(film, self.restorer.window, self._restore, opening.index)
-        if self.colorizer:
-            film = self._stage(film, self.colorizer.window, self._colorize, opening.index)
+            film = self._stage(film, self.restorer.window, partial(self._restore, self.restorer), opening.index)
+        if self.colorizer and self.memory is not None:
+            process = partial(self._colorize, self.colorizer, self.memory)
+            film = self._stage(film, self.colorizer.window, process, opening.index)
         return self._back(film)
 
     def _there(self, film: Iterator[tuple[Picture, bool]]) -> Iterator[tuple[Picture, bool]]:
@@ -149,18 +152,19 @@ class RemasterPipeline:
         found |= set(detector.finish())
         yield from decided()
 
-    def _restore(self, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
+    def _restore(self, restorer: Restorer, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
         kept = pictures[halo.kept(len(pictures))]
-        made = self.restorer.process([p.luma for p in pictures], halo)
+        made = restorer.process([p.luma for p in pictures], halo)
         out = []
         for picture, (luma, mask) in zip(kept, made):
             chroma = picture.chroma
             if chroma is not None and not self.colorizer:
-                chroma = repair_chroma(chroma[None], mask[None] * self.restorer.options.strength)[0]
+                chroma = repair_chroma(chroma[None], mask[None] * restorer.options.strength)[0]
             out.append(replace(picture, luma=luma, chroma=chroma, mask=mask))
         return out
 
-    def _colorize(self, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
+    @staticmethod
+    def _colorize(colorizer: Colorizer, memory: ReferenceSet, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
         kept = pictures[halo.kept(len(pictures))]
-        made = self.colorizer.process([p.luma for p in pictures], self.memory, halo, pictures[0].index)
+        made = colorizer.process([p.luma for p in pictures], memory, halo, pictures[0].index)
         return [replace(picture, chroma=chroma, shares=shares) for picture, (chroma, shares) in zip(kept, made)]

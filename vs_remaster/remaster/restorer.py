@@ -29,7 +29,7 @@ class Restored(NamedTuple):
     mask: Tensor
 
 
-class Restorer(_Worker):
+class Restorer(_Worker[RestoreOptions]):
     """Removes dust, scratches, flicker and grain from luma.
 
     Args:
@@ -96,7 +96,8 @@ class Restorer(_Worker):
                 parts = self.engine.restore(luma[..., top:bottom, left:right], thumbs, halo, place)
                 for whole, part in zip(out, parts):
                     whole[..., y0:y1, x0:x1] = part[..., y0 - top : y1 - top, x0 - left : x1 - left]
-        return tuple(out)
+        restored, mask, toned = out
+        return restored, mask, toned
 
 
 def _tiles(length: int, tile: int) -> list[tuple[int, int, int, int]]:

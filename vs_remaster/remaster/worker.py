@@ -36,10 +36,10 @@ def guesses_beside(facts: ModelInfo, options: RestoreOptions | ColorizeOptions) 
     return isinstance(options, ColorizeOptions) and options.automatic and facts.takes_references
 
 
-class _Worker:
+class _Worker[Options: RestoreOptions | ColorizeOptions]:
     """A loaded network with its window; another block size changes speed, and the picture by rounding only."""
 
-    def __init__(self, network: str, options: RestoreOptions | ColorizeOptions, block: int | None) -> None:
+    def __init__(self, network: str, options: Options, block: int | None) -> None:
         self.options = options
         self.model = chosen_model(network, options)
         net = weights.load_model(network, self.model)
@@ -69,7 +69,7 @@ def _sound(frame: Tensor, device: str) -> Tensor:
     return frame[None].to(device).float().nan_to_num(0.0, 1.0, 0.0)
 
 
-def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
     """Bilinear, antialiased when made smaller."""
     if x.shape[-2:] == size:
         return x

@@ -23,7 +23,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ...color.matrices import gray_to_lightness, lightness_to_gray, ycbcr_to_rgb
 from ..attention import attend
-from ..layers import NO_HALO, Halo, fold, pad_to_multiple, unfold, wide
+from ..layers import NO_HALO, Halo, bias_of, fold, pad_to_multiple, twice, unfold, wide
+from ..network import ColorizerNetwork, Network
 from .results import ColoredWindow, RestoredWindow, changes, chroma_of
 
 MEAN_L, MEAN_RGB = 0.4462414, 0.48  # taken off the luma and off the references
@@ -68,9 +69,9 @@ class Unit(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, scale: float = 1, *, temporal: bool, padded: bool = False) -> None:
         super().__init__()
-        self.double = scale == 2
-        self.temporal = temporal
+        self.doubles = scale == 2
         stride, padding = (2 if scale == 0.5 else 1), (0 if padded else 1)
+        self.conv: nn.Conv2d | nn.Conv3d
         if temporal:
             self.conv = nn.Conv3d(inputs, outputs, 3, (1, stride, stride), padding)
         else:
@@ -78,9 +79,9 @@ class Unit(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)  # over frames as over a clip: the same mean
 
     def forward(self, x: Tensor, batch: int) -> Tensor:
-        if self.double:
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-        x = over_time(self.conv, x, batch) if self.temporal else self.conv(x)
+        if self.doubles:
+            x = twice(x)
+        x = over_time(self.conv, x, batch) if isinstance(self.conv, nn.Conv3d) else self.conv(x)
         return F.elu(self.norm(x), inplace=not self.training)
 
     def fuse(self) -> None:
@@ -95,16 +96,18 @@ def over_time(conv: nn.Conv3d, x: Tensor, batch: int) -> Tensor:
         return fold(conv(unfold(x, batch).transpose(1, 2)).transpose(1, 2))
     # The three kernels as one 2-D convolution, whose parts are summed over neighbouring frames: with few channels the
     # 3-D kernels of a CPU are 2 to 30 times slower than this. Frame by frame, so that the parts need little memory.
+    assert not isinstance(conv.padding, str)
     width, padding = conv.out_channels, conv.padding[0]
     kernel = conv.weight.permute(2, 0, 1, 3, 4).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-    bias = F.pad(conv.bias, (width, width))
+    bias = F.pad(bias_of(conv), (width, width))
     clips = [_summed(clip, kernel, bias, conv.stride[1:], padding) for clip in x.chunk(batch)]
     return torch.cat(clips) if batch > 1 else clips[0]
 
 
 def _summed(clip: Tensor, kernel: Tensor, bias: Tensor, stride: tuple[int, ...], padding: int) -> Tensor:
     """`kernel`: those for the frame before, the frame and the frame after one below the other; `[T, C, H, W]` in."""
-    count, out = len(clip) + 2 * padding - 2, None
+    count = len(clip) + 2 * padding - 2
+    out: Tensor | None = None
     for t, frame in enumerate(clip.split(1)):
         parts = F.conv2d(frame, kernel, bias, stride, padding)
         if out is None:
@@ -113,6 +116,7 @@ def _summed(clip: Tensor, kernel: Tensor, bias: Tensor, stride: tuple[int, ...],
         for to, part in zip((t, t - 1, t - 2), parts.chunk(3, 1)):
             if 0 <= to + padding < count:
                 out[to + padding] += part[0]
+    assert out is not None  # a clip has frames
     return out
 
 
@@ -209,14 +213,15 @@ class DeepMemory(NamedTuple):
         return DeepMemory(*parts)
 
 
-class _Network(nn.Module):
+class _Network(Network):
     """What both networks are to a caller."""
 
     fixed_block = True
 
+    config: DeepRemasterConfig
+
     def __init__(self, config: DeepRemasterConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.before, self.block, self.after = (0, FRAMES, 0) if config.official else (4, 8 * _STEP, 3)
 
     def fuse(self) -> None:
@@ -283,14 +288,20 @@ class DeepRestorer(_Network):
         change = torch.tanh(unfold(wide(over_time(self.head, x, batch)), batch))
         return ((light if self.config.skip else 0.5) + change).clamp(0, 1)
 
-    def forward(self, luma: Tensor, thumbs: Tensor | None = None, halo: Halo = NO_HALO, place: object = None):
-        """Restore a window of frames `luma` `[B, T, 1, H, W]`, Y' 0..1; `RestoredWindow` of those that are no halo.
+    def forward(
+        self, luma: Tensor, thumbs: Tensor | None = None, halo: Halo = NO_HALO, place: object = None
+    ) -> RestoredWindow:
+        """Restore a window of frames `luma` `[B, T, 1, H, W]`, Y' 0..1; those that are no halo.
 
         `thumbs` and `place`, which other restorers need for tiles, do not matter.
         """
+        return self.restored(luma, halo, self.predict)
+
+    def restored(self, luma: Tensor, halo: Halo, predict: Callable[[Tensor], Tensor]) -> RestoredWindow:
+        """`forward` with whatever runs the network itself, see `predict`."""
         batch, count, _, height, width = luma.shape
         light = unfold(pad_to_multiple(self.lightness(fold(luma)), self.multiple_of), batch)
-        (restored,) = self.blocks(lambda part: (self.predict(light[:, part]),), count, halo)
+        (restored,) = self.blocks(lambda part: (predict(light[:, part]),), count, halo)
         restored = restored[..., :height, :width]
         if not self.config.official:
             restored = lightness_to_gray(100 * restored)
@@ -298,7 +309,7 @@ class DeepRestorer(_Network):
         return RestoredWindow(restored, *(unfold(x, batch) for x in changes(fold(source), fold(restored))))
 
 
-class DeepColorizer(_Network):
+class DeepColorizer(_Network, ColorizerNetwork):
     """The source-reference network: ab from L and any number of references, none included.
 
     Up to the first self-attention frames do not meet, so what the overlapping blocks share there is made once.
@@ -350,12 +361,18 @@ class DeepColorizer(_Network):
 
     def encode_all(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> DeepMemory:
         """Encode references `(luma [1, 1, h, w], chroma [1, 2, h, w])` of any size into one memory."""
+        return self.encoded(pictures, self.encode)
+
+    def encoded(
+        self, pictures: Iterable[tuple[Tensor, Tensor]], encode: Callable[[Tensor, int, int], DeepMemory]
+    ) -> DeepMemory:
+        """`encode_all` with whatever runs the network itself, see `encode`."""
         rgb = [ycbcr_to_rgb(torch.cat(picture, 1)).clamp(0, 1) for picture in pictures]
         if not rgb:
             none = self.head.weight.new_zeros(0, self.match8.value.out_features)
             return DeepMemory(*(2 * (none[:, : self.match8.key.out_features], none)))
         rgb = _in_margins(rgb) if self.config.official else [_scaled(x) for x in rgb]
-        parts = [self.encode(x, i, len(rgb)) for i, x in enumerate(rgb)]
+        parts = [encode(x, i, len(rgb)) for i, x in enumerate(rgb)]
         return DeepMemory(*(torch.cat(x) for x in zip(*parts)))
 
     def look(self, light: Tensor, memories: list[DeepMemory]) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -386,21 +403,33 @@ class DeepColorizer(_Network):
 
         The chroma is that of the colour with the gray's L* and the predicted ab, brought into the gamut; Y' stays.
         """
+        return self.colored(luma, memories, halo, self.look, self.decode)
+
+    def colored[Known](
+        self,
+        luma: Tensor,
+        memories: list[Known],
+        halo: Halo,
+        look: Callable[[Tensor, list[Known]], tuple[Tensor, Tensor, list[Tensor]]],
+        decode: Callable[[Tensor, Tensor, int], Tensor],
+    ) -> ColoredWindow:
+        """`forward` with whatever runs the two halves of the network, see `look` and `decode`."""
         count = luma.shape[1]
         light = self.lightness(luma)
         chroma, shares = [], []
         for clip, memory in zip(light, memories):
-            looks = [self.look(part, [memory]) for part in clip.split(FRAMES)]
-            flat, deep = (torch.cat([look[i] for look in looks]) for i in (0, 1))
-            share = torch.cat([look[2][0] for look in looks])
-            (ab,) = self.blocks(partial(self._decode_part, flat, deep), count, halo)
+            looks = [look(part, [memory]) for part in clip.split(FRAMES)]
+            flat, deep = (torch.cat([made[i] for made in looks]) for i in (0, 1))
+            share = torch.cat([made[2][0] for made in looks])
+            (ab,) = self.blocks(partial(_decoded, decode, flat, deep), count, halo)
             kept = halo.kept(count)
             chroma.append(chroma_of(clip[kept], ab[0]))
             shares.append(share[kept])
         return ColoredWindow(torch.stack(chroma), shares)
 
-    def _decode_part(self, flat: Tensor, deep: Tensor, part: slice) -> tuple[Tensor]:
-        return (self.decode(flat[part], deep[part], 1),)
+
+def _decoded(decode: Callable[[Tensor, Tensor, int], Tensor], flat: Tensor, deep: Tensor, part: slice) -> tuple[Tensor]:
+    return (decode(flat[part], deep[part], 1),)
 
 
 def _resized(rgb: Tensor, size: tuple[int, int]) -> Tensor:
@@ -413,7 +442,8 @@ def _scaled(rgb: Tensor) -> Tensor:
     """A reference `[1, 3, H, W]` with a short edge of 256 pixels and its own shape; at most eight times as long."""
     height, width = rgb.shape[-2:]
     scale = REFERENCE_LINES / min(height, width)
-    return _resized(rgb, tuple(min(8 * REFERENCE_LINES, round(side * scale)) for side in (height, width)))
+    most = 8 * REFERENCE_LINES
+    return _resized(rgb, (min(most, round(height * scale)), min(most, round(width * scale))))
 
 
 def _in_margins(pictures: list[Tensor]) -> list[Tensor]:
@@ -424,7 +454,8 @@ def _in_margins(pictures: list[Tensor]) -> list[Tensor]:
     for x in pictures:
         if x.shape[-2:] != (height, width):
             scale = max(height, width) / max(x.shape[-2:])
-            x = _resized(x, tuple(max(16, int(side * scale / 16) * 16) for side in x.shape[-2:]))
+            lines, columns = (max(16, int(side * scale / 16) * 16) for side in x.shape[-2:])
+            x = _resized(x, (lines, columns))
         top, left = (height - x.shape[-2]) // 2, (width - x.shape[-1]) // 2
         framed.append(F.pad(x, (left, width - x.shape[-1] - left, top, height - x.shape[-2] - top)))
     return framed

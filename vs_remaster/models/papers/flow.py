@@ -55,6 +55,9 @@ class SpyNet(nn.Module):
     normalisation of the weights that BasicVSR carries.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.levels = nn.ModuleList(_refiner() for _ in range(_LEVELS))

@@ -25,7 +25,8 @@ from torch.nn import functional as F
 
 from ...color.matrices import gray_to_lightness, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
 from ...errors import InputError
-from ..layers import NO_HALO, Halo, fold, pad_to_multiple, unfold, wide
+from ..layers import NO_HALO, Halo, bias_of, fold, pad_to_multiple, unfold, wide
+from ..network import ColorizerNetwork, Network
 from ..restorer import Place, thumbnails
 from .flow import FLOWS, make_flow, warp
 from .results import ColoredWindow, RestoredWindow, changes, chroma_of
@@ -106,7 +107,7 @@ class Aggregation(nn.Module):
         """`frame` `[B, planes, H, W]`, the state brought here `[B, hidden, H, W]`, and by how much the frame that it
         comes from, brought here too, differs from this one `[B, 1, H, W]`."""
         own = self.project(frame)
-        if state is None:
+        if state is None or residual is None:
             return own
         guide = self.guide(torch.cat([state.to(own.dtype), own, residual.to(own.dtype)], 1))
         mask = torch.sigmoid(wide(self.mask(F.leaky_relu(guide, 0.2))))
@@ -152,10 +153,11 @@ class Recurrence(nn.Module):
     def forward(self, planes: Tensor, order: Sequence[int], flow: Callable[[int, int], Tensor]) -> Iterator[Tensor]:
         """The state `[B, hidden, H, W]` at each of the frames `order` of `planes` `[B, T, C, H, W]`; `flow` from one
         frame to another, by their numbers."""
-        state = residual = None
+        state: Tensor | None = None
+        residual: Tensor | None = None
         for i, here in enumerate(order):
             frame = planes[:, here]
-            if i:
+            if state is not None:
                 carried = torch.cat([planes[:, order[i - 1], : self.luma], wide(state)], 1)
                 seen, state = warp(carried, flow(here, order[i - 1])).tensor_split([self.luma], 1)
                 residual = (seen - frame[:, : self.luma]).abs().mean(1, keepdim=True)
@@ -163,14 +165,15 @@ class Recurrence(nn.Module):
             yield state
 
 
-class _Network(nn.Module):
+class _Network(Network):
     """What both networks share: everything but the meaning of their planes."""
 
     fixed_block = True
 
+    config: RtnConfig
+
     def __init__(self, config: RtnConfig, planes: int, outputs: int) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.multiple_of = _HALF * config.shrink
         planes, outputs = (config.shrink**2 * count for count in (planes, outputs))
         self.before = self.after = config.overlap
@@ -181,17 +184,18 @@ class _Network(nn.Module):
         layers: list[nn.Module] = []
         for inputs in (2 * hidden, hidden, hidden, hidden):
             layers += [nn.Conv2d(inputs, hidden, 3, padding=1), nn.LeakyReLU(0.1)]
-        self.decoder = nn.Sequential(*layers, nn.Conv2d(hidden, outputs, 3, padding=1))
+        last = nn.Conv2d(hidden, outputs, 3, padding=1)
+        self.decoder = nn.Sequential(*layers, last)
         for part in self.modules():
             # With smaller kernels, torch's own, no colour of a reference ever reached another frame in training.
             if isinstance(part, nn.Conv2d):
                 nn.init.kaiming_normal_(part.weight, 0.1)
-                nn.init.zeros_(part.bias)
+                nn.init.zeros_(bias_of(part))
             elif isinstance(part, nn.Linear):
                 nn.init.trunc_normal_(part.weight, std=0.02)
-                nn.init.zeros_(part.bias)
+                nn.init.zeros_(bias_of(part))
         with torch.no_grad():
-            self.decoder[-1].weight.mul_(0.1)  # a fresh network leaves the picture nearly as it is
+            last.weight.mul_(0.1)  # a fresh network leaves the picture nearly as it is
             for recurrence in (self.from_past, self.from_future):
                 recurrence.spatial.last.weight.mul_(0.4)  # else a fresh state doubles at every frame
         # Trained elsewhere; it learns no further unless asked to.
@@ -298,7 +302,7 @@ class RtnReferences(NamedTuple):
         return RtnReferences(self.looks[list(chosen)], [self.pictures[i] for i in chosen])
 
 
-class RtnColorizer(_Network):
+class RtnColorizer(_Network, ColorizerNetwork):
     """The colorizer: Lab planes in, ab out; ab is known in coloured frames only, and the states carry it to the others.
 
     The paper colours a clip from its first frame. Here references are pictures of any number that need not be frames of

@@ -17,6 +17,9 @@ _PARTS = (slice(0, -1), slice(-1, None))  # the windows before the last of a row
 class WindowAttention(nn.Module):
     """Multi-head self-attention inside windows, with a learned bias for every relative position."""
 
+    place: Tensor
+    halves: Tensor
+
     def __init__(self, width: int, heads: int, shifted: bool) -> None:
         super().__init__()
         self.heads = heads
