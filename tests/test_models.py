@@ -251,7 +251,7 @@ def test_what_is_found_in_the_gate_is_painted_over_and_counts_as_dirt():
     with torch.no_grad():
         net.head.weight.zero_()
         net.head.bias[8:] = -30.0  # the rest finds no dirt
-        net.gate.forward = lambda luma, kept: 60 * (luma[0, kept] < 0.3).float() - 30
+        net.gate.forward = lambda luma, kept, edges: 60 * (luma[0, kept] < 0.3).float() - 30
         made = net(luma, halo=Halo(2, 1))
     assert made.luma.shape == (1, 6, 1, 30, 41)
     assert torch.allclose(made.toned, torch.full_like(made.toned, 0.5), atol=1e-3)

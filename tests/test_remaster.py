@@ -75,7 +75,7 @@ def test_tiles_take_their_part_of_the_shading(restorer, monkeypatch):
     """A correction that changes across the frame must not start anew in every tile."""
     ramp = torch.linspace(-0.3, 0.3, 6).expand(1, 1, 5, 6)
 
-    def shading(thumbs):
+    def shading(thumbs, edges):
         frames = thumbs.shape[0] * thumbs.shape[1]
         return ramp.expand(frames, -1, -1, -1), torch.zeros(frames, 4, 1, 1)
 

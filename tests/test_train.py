@@ -454,7 +454,7 @@ def test_parts_of_the_restorer_can_be_left_out(part):
         if part == "skip":
             assert torch.equal(whole.luma, whole.fill)
         if part == "shift":
-            net.tone.forward = lambda thumbs: (thumbs.new_zeros(7, 1, 5, 6), thumbs.new_zeros(7, 4, 1, 1))
+            net.tone.forward = lambda thumbs, edges: (thumbs.new_zeros(7, 1, 5, 6), thumbs.new_zeros(7, 4, 1, 1))
             alone = net(luma[:, 3:4].expand(-1, 7, -1, -1, -1)).luma[:, 3]
             assert torch.allclose(net(luma).luma[:, 3], alone, atol=1e-6)  # neighbours do not matter
 

@@ -83,10 +83,10 @@ def decode_luma(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tensor:
 
 def decode_chroma(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tensor | None:
     """Chroma `[2, H, W]` at the size of luma, BT.709; None for gray."""
-    return None if samples.kind == "gray" else _decode_colors(planes, samples)
+    return None if samples.kind == "gray" else decode_colors(planes, samples)
 
 
-def _decode_colors(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tensor:
+def decode_colors(planes: Sequence[np.ndarray], samples: Samples) -> torch.Tensor:
     """`decode_chroma` of planes that have colours."""
     if samples.kind == "rgb":
         return rgb_to_ycbcr(_decode(planes, samples, chroma=False), "bt709").split([1, 2])[1]
@@ -193,13 +193,13 @@ def _chroma_planes(
         return _neutral(size, out)
     alike = (samples.subsampling, samples.matrix, samples.siting) == (out.subsampling, out.matrix, out.siting)
     if not (alike and samples.same_codes(out)):
-        original = _decode_colors(planes, samples) if chroma is None else chroma
+        original = decode_colors(planes, samples) if chroma is None else chroma
         return _encode(_shrink(original, size, out), out, chroma=True)
     if chroma is None:
         return list(planes[1:])
     # The source's own code values plus what changed: where nothing did they stay bit-exact, which resizing twice would
     # not give.
-    change = chroma - _decode_colors(planes, samples)
+    change = chroma - decode_colors(planes, samples)
     if not change.any():
         return list(planes[1:])
     return _encode(_decode(planes[1:], samples, chroma=True) + _shrink(change, size, out), out, chroma=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,14 +13,14 @@ import vapoursynth as vs
 
 from ..color.chroma import SITINGS
 from ..color.matrices import guess_matrix, h273_code, h273_matrix
-from ..color.samples import Samples, decode_luma
+from ..color.samples import Kind, Samples, decode_luma
 from ..errors import InputError, RemasterError, UnsupportedError
 
-_FAMILIES = {vs.GRAY: "gray", vs.YUV: "yuv", vs.RGB: "rgb"}
+_FAMILIES: dict[Any, Kind] = {vs.GRAY: "gray", vs.YUV: "yuv", vs.RGB: "rgb"}
 
 
 @contextlib.contextmanager
-def errors_of(name: str) -> Iterator[None]:
+def errors_of(name: str) -> Generator[None]:
     """Turn what the library raises into errors of the filter `name`."""
     try:
         yield

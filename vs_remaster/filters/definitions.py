@@ -14,13 +14,13 @@ from dataclasses import replace
 import torch
 
 from ..color.matrices import H273_MATRICES
-from ..color.samples import Samples, colorless, decode, decode_chroma, decode_rgb, encode
+from ..color.samples import Samples, colorless, decode, decode_colors, decode_rgb, encode
 from ..errors import InputError
-from ..models.attention import Memory
 from ..models.layers import Halo
 from ..references.reference import Reference, load_references
 from ..references.rules import settle
 from ..remaster.colorizer import Colorizer
+from ..remaster.memory import ReferenceSet
 from ..remaster.merging import merge_lab as merge_tensors
 from ..remaster.merging import repair_chroma
 from ..remaster.options import ColorizeOptions, RestoreOptions, check_weight
@@ -112,7 +112,7 @@ def _restored(frame: vs.VideoFrame, luma: torch.Tensor, mask: torch.Tensor, stre
     if strength > 0:
         chroma = None
         if samples.kind == "rgb" and not colorless(planes, samples):
-            chroma = repair_chroma(decode_chroma(planes, samples)[None], mask[None] * strength)[0]
+            chroma = repair_chroma(decode_colors(planes, samples)[None], mask[None] * strength)[0]
         planes = encode(luma, chroma, planes, samples, samples, colored=chroma is not None)
     out = frame_with(frame, frame, planes)
     out.props["RemasterDamage"] = float(mask.mean())
@@ -244,6 +244,7 @@ def _merged(
     if weight > 0 or samples.kind == "gray":
         luma, own = decode(planes, samples, chroma=weight < 1)
         other_luma, colors = decode(theirs, their_samples)
+        assert colors is not None  # a gray clip has been refused
         merged = merge_tensors(
             luma[None],
             colors[None],
@@ -329,9 +330,10 @@ def _encode_references(
     colorizer: Colorizer,
     name: str,
     settled: Callable[[Sequence[Reference]], list[Reference]],
-) -> tuple[list[Memory], vs.VideoNode]:
+) -> tuple[list[ReferenceSet], vs.VideoNode]:
     """An empty list, and a clip of one frame: when that has been made, the list holds the encoded references."""
-    lines, memory = colorizer.options.lines, []
+    lines = colorizer.options.lines
+    memory: list[ReferenceSet] = []
     pictures: list[Reference] = []
     clips: list[vs.VideoNode] = []
     if isinstance(references, vs.VideoNode):

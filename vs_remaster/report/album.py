@@ -139,9 +139,11 @@ def _shrink(
         for path in paths:
             # from bytes: OpenCV cannot open every path that the file system allows
             pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-            scale = edge / edge_of(pixels.shape[:2])
+            assert pixels is not None  # it is one that we have encoded
+            height, width = pixels.shape[:2]
+            scale = edge / edge_of((height, width))
             if scale < 1:
-                size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+                size = max(1, round(width * scale)), max(1, round(height * scale))
                 pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
                 _write(path, pixels, _QUALITY)
 

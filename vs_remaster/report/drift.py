@@ -50,7 +50,7 @@ class Drift:
     """
 
     def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._key: Thumbnail | None = None
         self._last: Thumbnail | None = None
         self._base = self._colors = np.zeros((4, 2))  # by kind: how far they have come at the key and at the last frame
@@ -63,7 +63,7 @@ class Drift:
             self._key = frame
         elif frame.chroma is not None or self._key.chroma is not None:
             seen, areas, change = self._changes(self._key, frame)
-            if seen < _MOSTLY and self._key is not self._last:
+            if seen < _MOSTLY and self._last is not None and self._last is not self._key:
                 self._key, self._base = self._last, self._colors
                 seen, areas, change = self._changes(self._key, frame)
             if seen >= _LEAST:
@@ -86,9 +86,11 @@ class Drift:
         height, width = new.luma.shape
         reached = np.indices((height, width), np.float32)[::-1].transpose(1, 2, 0)
         if min(height, width) >= 16:  # smaller ones have no pyramid
+            # ty: ignore[no-matching-overload] stubs want a flow to begin with, and there may be none
             reached = reached + self._flow.calc(new.luma, old.luma, None)
         inside = ((reached >= 0) & (reached <= (width - 1, height - 1))).all(2)
         luma, chroma = (
+            # ty: ignore[no-matching-overload] stubs want a second map, which one of points needs not
             cv2.remap(plane, reached, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             for plane in (old.luma, _chroma(old))
         )

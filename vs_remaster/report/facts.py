@@ -292,7 +292,7 @@ class Collector:
             setattr(facts, name, math.sqrt(mean(getattr(shot, name) ** 2 for shot in facts.shots)))
         facts.damage = mean(shot.damage for shot in facts.shots)
         if self._describer.names:
-            facts.coverage = mean(shot.coverage for shot in facts.shots)
+            facts.coverage = mean(shot.coverage or 0.0 for shot in facts.shots)
 
     def _settle(self) -> None:
         """Choose among pictures and suggestions what fits."""
@@ -336,15 +336,21 @@ def collect(
     """
     job = before if isinstance(before, MadeFilm) else None
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(_source(job) if job else VideoReader(before, fps=fps))
-        result = stack.enter_context(VideoReader(after)) if after or not job else None
-        info = result.info if result else job.info(source.info)
+        opened = _source(before) if isinstance(before, MadeFilm) else VideoReader(before, fps=fps)
+        source = stack.enter_context(opened)
+        made: Iterable[Frame]
+        if after is not None:
+            made = result = stack.enter_context(VideoReader(after))
+            info = result.info
+        else:
+            assert job is not None  # a film alone has nothing to be compared with
+            info, made = job.info(source.info), job.frames()
         _check_alike(source.info, info, source.expected)
         album, cuts = Album(folder, source.info), job.cuts if job else None
         collector = Collector(source.info, info, album, references, cuts)
         progress(0, source.expected)
         done = 0
-        for was, became in _pairs(source, result or job.frames(), info.path):
+        for was, became in _pairs(source, made, info.path):
             known = (job.damage(was.index), job.shares(was.index)) if job else ()
             collector.push(was, replace(became, index=was.index), *known)
             done += 1

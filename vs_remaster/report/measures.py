@@ -173,8 +173,8 @@ class Curve:
         frame -= self.first
         while frame // self.step >= self._most:
             self.step *= 2
-            for values in (self._sums, self._counts):
-                values[:] = [sum(values[i : i + 2]) for i in range(0, len(values), 2)]
+            self._sums = [sum(self._sums[i : i + 2]) for i in range(0, len(self._sums), 2)]
+            self._counts = [sum(self._counts[i : i + 2]) for i in range(0, len(self._counts), 2)]
         missing = frame // self.step + 1 - len(self._sums)
         if missing > 0:
             self._sums += [0.0] * missing

@@ -65,7 +65,7 @@ def _figures(facts: Facts) -> str:
     if facts.colored:
         told.append(("Colour drift", _percent(facts.drift), "of white, within shots"))
     if facts.references:
-        shown = [shot for shot in facts.shots if shot.coverage >= COVERED]
+        shown = [shot for shot in facts.shots if shot.coverage is not None and shot.coverage >= COVERED]
         told.append(("Covered", f"{len(shown)} of {len(facts.shots)}", "shots, by the references"))
     return "".join(
         f"<div><dt>{name}</dt><dd>{escape(value)}<small>{unit}</small></dd></div>" for name, value, unit in told

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from statistics import median
 
 import numpy as np
@@ -96,7 +98,7 @@ class ShotInProgress:
         self._drift = Drift()
         self._covers: list[float] = []
         self._best = Counter[str]()
-        self._shares = Counter[str]()
+        self._shares: defaultdict[str, float] = defaultdict(float)
         self._earlier: deque[float] = deque(maxlen=_AROUND)
         self._late: deque[Moment] = deque()
         self._key: tuple[float, Moment] | None = None
@@ -131,6 +133,8 @@ class ShotInProgress:
 
     def facts(self, end: float) -> ShotFacts:
         """What is known of the shot, which ends at `end` seconds; after `finish`."""
+        assert self._key is not None
+        most = heapq.nlargest(_SHARES, self._shares.items(), key=itemgetter(1))
         before, after = (math.sqrt(s / n) if n else 0.0 for s, n in zip(self._squares, self._jumps))
         return ShotFacts(
             number=self.number,
@@ -147,7 +151,7 @@ class ShotInProgress:
             saturation=self._saturation / self._count,
             coverage=sum(self._covers) / len(self._covers) if self._covers else None,
             reference=max(self._best, key=self._best.__getitem__, default=None),
-            shares=[(name, share / self._count) for name, share in self._shares.most_common(_SHARES)],
+            shares=[(name, share / self._count) for name, share in most],
         )
 
     def _count_jumps(self, side: int, jumps: list[float]) -> None:

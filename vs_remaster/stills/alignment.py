@@ -170,6 +170,7 @@ def _first_geometry(film: Fingerprints, other: Fingerprints, settings: Alignment
         score = float(near[good].mean())
         if best is None or score > best[0]:
             best = score, geometry, good, at[good]
+    assert best is not None  # there are sizes
     return find_geometry(thumbs[best[2]], others[best[3]], best[1])
 
 
@@ -317,6 +318,7 @@ def _follow(
             pointers[i] = ways.argmax(0)
             scores = ways[pointers[i], np.arange(count + 1)] + gains
         candidates[i], alike[i], slipped = places, near, offsets
+    assert scores is not None  # a film has frames
     state = int(scores.argmax())
     frames, likeness = np.full(len(film), -1, np.int64), np.zeros(len(film), np.float32)
     for i in range(len(film) - 1, -1, -1):

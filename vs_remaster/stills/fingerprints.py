@@ -219,6 +219,7 @@ def picture_area(path: Path) -> Area:
             now = np.quantile(luma, 0.98, axis=1), np.quantile(luma, 0.98, axis=0)
             lit = now if lit is None else (np.maximum(lit[0], now[0]), np.maximum(lit[1], now[1]))
         size = reader.info.height, reader.info.width
+    assert lit is not None  # a film has frames
     (top, bottom), (left, right) = (_between(line, n) for line, n in zip(lit, size))
     return Area(top, bottom, left, right)
 
@@ -236,20 +237,21 @@ def _between(lit: np.ndarray, size: int) -> tuple[int, int]:
 
 def _glimpses(reader: VideoReader) -> Iterator[list[np.ndarray]]:
     """Planes of frames all over a film; of its beginning where it cannot be searched. Numbers are not known."""
-    container = reader.stream.container if reader.stream else None
-    length = container.duration if container else None
-    if not length:
+    stream = reader.stream
+    length = None if stream is None else stream.container.duration
+    if stream is None or not length:
         for number, picture in reader.decode():
             if number % 8 == 0:
                 yield reader.planes(picture)
             if number >= 8 * _GLIMPSES:
                 return
         return
+    container = stream.container
     yield reader.planes(next(reader.decode())[1])
     for i in range(_GLIMPSES):
         try:
             container.seek((container.start_time or 0) + length * (2 * i + 1) // (2 * _GLIMPSES))
-            picture = next(iter(container.decode(reader.stream)), None)
+            picture = next(iter(container.decode(stream)), None)
         except (av.FFmpegError, OSError, ValueError):
             continue
         if picture is not None and reader.alike(picture):

@@ -132,7 +132,11 @@ def _best(
                 score = (sharp[picture.index] / top if top > 0 else 1.0) - _DAMAGE * damage
                 if score > place.score:
                     place.score, place.frame, place.luma = score, picture.index, picture.luma
-    return {frame: (place.frame, place.luma) for frame, place in places.items()}
+    best = {}
+    for frame, place in places.items():
+        assert place.luma is not None  # all its frames have gone by
+        best[frame] = place.frame, place.luma
+    return best
 
 
 def _parts(places: Sequence[_Place], pipeline: RemasterPipeline | None, length: int) -> list[tuple[int, int]]:
