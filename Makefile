@@ -1,5 +1,6 @@
 # make demo   remasters the short sample in tests/data and says where the result is
 # make test   runs the fast tests; ARGS="--release -k window" is handed to pytest
+# make lint   checks style and types
 # make docs   builds the documentation as HTML and checks its links
 # Each sets up .venv by itself. PYTHON=/path/to/python3.13 chooses the Python it is made from.
 
@@ -20,6 +21,8 @@ test: setup
 
 lint: setup
 	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ty check
 
 docs: setup
 	@$(PY) -c "import sphinx, myst_parser, furo" 2>/dev/null || $(PY) -m pip install --quiet -e '.[docs]'
