@@ -12,16 +12,16 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.models import config_json, network_name
+from vs_remaster.models.network import Network
 from vs_remaster.system.files import check_replaceable
 from vs_remaster.weights import load_weights, save_weights
 
 
 @torch.no_grad()
-def mix(first: nn.Module, second: nn.Module, share: float) -> nn.Module:
+def mix(first: Network, second: Network, share: float) -> Network:
     """The first network with weights between its own and those of the second, which has the given share.
 
     Raises:

@@ -20,7 +20,7 @@ from vs_remaster.engines.sessions import cache_folder
 from vs_remaster.errors import RemasterError
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster.colorizer import Colorizer
-from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions, Running
 from vs_remaster.remaster.restorer import Restorer
 
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--precision", default="fp16", choices=("fp16", "fp32"))
     options = parser.parse_args(arguments)
-    how = {"device": options.device, "precision": options.precision, "engine": "tensorrt"}
+    how: Running = {"device": options.device, "precision": options.precision, "engine": "tensorrt"}
     try:
         for height, width in options.size:
             started, before = time.perf_counter(), megabytes(cache_folder() / "tensorrt")

@@ -18,6 +18,8 @@ import math
 import sys
 import time
 from dataclasses import asdict, fields, replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import torch
@@ -27,12 +29,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from export.training.parallel import Group
 from export.training.recipes import RECIPES, TASKS, Recipe, Settings
 from vs_remaster.errors import InputError, RemasterError
+from vs_remaster.models.network import Network
 from vs_remaster.system.process import take_over
 from vs_remaster.weights import save_weights
 
 log = logging.getLogger("train")
 
 CRITIC_RATE = 1e-4
+
+type Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class Run:
@@ -55,6 +60,13 @@ class Run:
             self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), CRITIC_RATE)
         self.generator = torch.Generator().manual_seed(s.seed + 1_000_003 * group.rank)
         self.step, self.spent, self.best = 0, 0.0, -math.inf
+
+    @property
+    def averaged(self) -> nn.ModuleDict:
+        """The networks with the moving averages for weights."""
+        nets = self.average.module
+        assert isinstance(nets, nn.ModuleDict)
+        return nets
 
     @property
     def checkpoint(self) -> Path:
@@ -129,14 +141,15 @@ class Run:
 
     def export(self, name: str) -> None:
         """Write the averaged weights, a file for each network: `restorer-NAME.safetensors`."""
-        for what, net in self.average.module.items():
+        for what, net in self.averaged.items():
+            assert isinstance(net, Network)
             save_weights(self.out / f"{what}-{name}.safetensors", net)
 
     def validate(self) -> None:
         """Measure, and keep the best."""
         if not self.group.first or not self.s.validates:
             return
-        figures = self.recipe.validate(self.average.module, self.out / "pictures")
+        figures = self.recipe.validate(self.averaged, self.out / "pictures")
         log.info("validation %s", {k: round(v, 3) for k, v in figures.items()})
         self.record("validation", figures)
         if figures["output"] > self.best:
@@ -155,7 +168,7 @@ class Run:
             group["lr"] = rate * factor
         self.recipe.begin_step(self.nets, progress)
         terms = self.recipe.loss(self.nets, self.generator)
-        total = sum(terms.values())
+        total = reduce(add, terms.values())
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         self.group.average_gradients(self.nets)
@@ -168,21 +181,21 @@ class Run:
         self.average.update_parameters(self.nets)
         terms = {name: value.detach() for name, value in terms.items()} | {"total": total.detach()}
         if self.critic:
-            terms["critic"] = self.judge()
+            terms["critic"] = self.judge(self.critic)
         return terms
 
-    def judge(self) -> Tensor:
+    def judge(self, critic: nn.Module) -> Tensor:
         """One step of the critic; its loss."""
         self.critic_optimizer.zero_grad(set_to_none=True)
         loss = self.recipe.critic_loss()
         loss.backward()
-        self.group.average_gradients(self.critic)
-        norm = nn.utils.clip_grad_norm_(self.critic.parameters(), math.inf)
+        self.group.average_gradients(critic)
+        norm = nn.utils.clip_grad_norm_(critic.parameters(), math.inf)
         if torch.isfinite(norm):
             self.critic_optimizer.step()
         return loss.detach()
 
-    def follow(self, averages: list[Tensor], values: list[Tensor], count: Tensor) -> None:
+    def follow(self, averages: Tensors, values: Tensors, count: Tensor | int) -> None:
         """Move averages toward values, all of one type; counters of batch norm are copied. The younger the run, the
         sooner the average forgets."""
         decay = min(self.s.ema, (self.step + 1) / (self.step + 10)) if averages[0].is_floating_point() else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import overload
 
 import numpy as np
 
@@ -12,9 +13,21 @@ Range = tuple[float, float]
 class Draw(np.random.RandomState):
     """A Mersenne Twister; the order in which numbers are drawn must not change, or validation damage does."""
 
+    @overload
+    def between(self, span: Range, size: None = None) -> float: ...
+
+    @overload
+    def between(self, span: Range, size: int) -> np.ndarray: ...
+
     def between(self, span: Range, size: int | None = None) -> float | np.ndarray:
         """Uniform numbers from a range."""
         return span[0] + (span[1] - span[0]) * self.random_sample(size)
+
+    @overload
+    def log_between(self, span: Range, size: None = None) -> float: ...
+
+    @overload
+    def log_between(self, span: Range, size: int) -> np.ndarray: ...
 
     def log_between(self, span: Range, size: int | None = None) -> float | np.ndarray:
         """Numbers from a range, uniform on a logarithmic scale."""

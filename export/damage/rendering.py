@@ -75,6 +75,7 @@ def _render(sprites: np.ndarray, size: int, templates: Templates | None, device:
     u, v = cos * x + sin * y, cos * y - sin * x  # along and across
     shape = sprites["shape"][0]
     if shape == MASK:
+        assert templates is not None  # masks are drawn of them only
         return look.alpha * _masks(u, v, look.diameter, sprites, templates)
     return _hairs(u, v, look) if shape == CURVE else _blobs(u, v, look)
 

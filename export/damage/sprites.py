@@ -92,7 +92,7 @@ def draw_sprites(draw: Draw, settings: DamageSettings, templates: Templates | No
         if count == 0:
             continue
         sprites = _sprites(draw, kind, count, crop, whiteness)
-        if categories:
+        if templates is not None and categories:
             share = 1.0 if kind.shape == MASK else settings.template
             _take_masks(draw, sprites, categories, [templates.count(c) for c in categories], share)
         parts.append(sprites)

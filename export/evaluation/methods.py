@@ -22,7 +22,7 @@ from vs_remaster import color
 from vs_remaster.errors import InputError
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster.colorizer import Colorizer
-from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions, Running
 from vs_remaster.remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.remaster.restorer import Restorer
 
@@ -155,7 +155,7 @@ def _labelled(given: str) -> tuple[str, str]:
 
 
 def _network(task: str, model: str, options: NetworkOptions) -> Method:
-    settings = {"device": options.device, "precision": options.precision}
+    settings: Running = {"device": options.device, "precision": options.precision}
     if task in ("restore", "film"):
         restorer = Restorer(RestoreOptions(model=model, strength=options.strength, **settings))
         return lambda case: restorer.restore(case.luma, case.cuts).luma.float().cpu().clamp(0, 1)
@@ -183,8 +183,11 @@ def _scaled(pictures: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Pictures [T, C, h, w] at `size` (height, width)."""
     if pictures.shape[-2:] == torch.Size(size):
         return pictures
-    method = {"mode": "area"} if size[0] < pictures.shape[-2] else {"mode": "bicubic", "align_corners": False}
-    return torch.cat([F.interpolate(picture[None], tuple(size), **method) for picture in pictures])
+    if size[0] < pictures.shape[-2]:
+        return torch.cat([F.interpolate(picture[None], tuple(size), mode="area") for picture in pictures])
+    return torch.cat(
+        [F.interpolate(picture[None], tuple(size), mode="bicubic", align_corners=False) for picture in pictures]
+    )
 
 
 def _enlarged(case: Case, lines: int) -> Case:
@@ -203,7 +206,10 @@ def _usable(colorizer: Colorizer, case: Case) -> Sequence[Reference]:
 def _remaster(restorer: Restorer, colorizer: Colorizer, case: Case) -> torch.Tensor:
     pipeline = RemasterPipeline(restorer, colorizer, _usable(colorizer, case), case.cuts)
     film = pipeline.process(Picture(luma=luma, chroma=None, index=index) for index, luma in enumerate(case.luma))
-    pictures = [(picture.luma.float().cpu(), picture.chroma.float().cpu()) for picture in film]
+    pictures = []
+    for picture in film:
+        assert picture.chroma is not None
+        pictures.append((picture.luma.float().cpu(), picture.chroma.float().cpu()))
     luma, chroma = (torch.stack(planes) for planes in zip(*pictures, strict=True))
     return to_rgb(luma.clamp(0, 1), chroma)
 

@@ -21,6 +21,12 @@ BUCKETS = ((1, 10), (10, 30), (30, 60), (60, None))  # distance from the referen
 Scored = tuple[Scores, list[float]]
 
 
+def truth_of(case: Case) -> torch.Tensor:
+    """The truth of a case that is scored against it."""
+    assert case.truth is not None
+    return case.truth
+
+
 class Protocol:
     """How a task is scored; one class for each task.
 
@@ -67,7 +73,8 @@ class RestoreProtocol(Protocol):
     itself_text = "Clean input{of}: {mean:.2f} dB to itself on average, {worst:.2f} at worst."
 
     def scorer(self, case: Case) -> Callable[[torch.Tensor], Scored]:
-        warp_error, truth = metrics.WarpError.of(case.truth), case.truth
+        truth = truth_of(case)
+        warp_error = metrics.WarpError.of(truth)
 
         def score(luma: torch.Tensor) -> Scored:
             scores = {
@@ -87,7 +94,8 @@ class RestoreProtocol(Protocol):
         return score
 
     def truth(self, case: Case) -> Result:
-        return Result({"warp": metrics.WarpError.of(case.truth)(case.truth)}, pictures=pictures_of(case.truth))
+        truth = truth_of(case)
+        return Result({"warp": metrics.WarpError.of(truth)(truth)}, pictures=pictures_of(truth))
 
     def itself(self, method: Method, case: Case) -> list[float]:
         return [metrics.psnr(method(replace(case, luma=case.clean)), case.clean)]
@@ -101,12 +109,12 @@ class ColorProtocol(Protocol):
     itself_text = "Reference equal to the frame{of}: {mean:.2f} dB ab on average, {worst:.2f} at worst."
 
     def scorer(self, case: Case) -> Callable[[torch.Tensor], Scored]:
-        given = {reference.frame for reference in case.references}
-        counted = [t for t in range(len(case.truth)) if t not in given]
+        truth, given = truth_of(case), {reference.frame for reference in case.references}
+        counted = [t for t in range(len(truth)) if t not in given]
 
         def score(result: torch.Tensor) -> Scored:
-            frames = metrics.frame_psnr(result, case.truth)
-            return self._scores(result, case.truth, frames, counted), _only(frames, counted)
+            frames = metrics.frame_psnr(result, truth)
+            return self._scores(result, truth, frames, counted), _only(frames, counted)
 
         return score
 
@@ -119,12 +127,13 @@ class ColorProtocol(Protocol):
         return scores | {"CDC": metrics.color_distribution_consistency(result)}
 
     def truth(self, case: Case) -> Result:
-        return Result({"CDC": metrics.color_distribution_consistency(case.truth)}, pictures=pictures_of(case.truth))
+        truth = truth_of(case)
+        return Result({"CDC": metrics.color_distribution_consistency(truth)}, pictures=pictures_of(truth))
 
     def itself(self, method: Method, case: Case) -> list[float]:
-        values = []
-        for t in sample_times(len(case.truth)):
-            rgb = case.truth[t : t + 1]
+        values, truth = [], truth_of(case)
+        for t in sample_times(len(truth)):
+            rgb = truth[t : t + 1]
             alone = replace(case, luma=case.luma[t : t + 1], references=references_of(rgb), cuts=())
             values.append(metrics.psnr_ab(method(alone), rgb))
         return values
@@ -154,18 +163,18 @@ class RemasterProtocol(ColorProtocol):
     itself_text = ""
 
     def scorer(self, case: Case) -> Callable[[torch.Tensor], Scored]:
-        given = {reference.frame for reference in case.references}
-        counted = [t for t in range(len(case.truth)) if t not in given]
+        truth, given = truth_of(case), {reference.frame for reference in case.references}
+        counted = [t for t in range(len(truth)) if t not in given]
 
         def score(result: torch.Tensor) -> Scored:
-            labs = [(metrics.packed_lab(ours), metrics.packed_lab(true)) for ours, true in zip(result, case.truth)]
+            labs = [(metrics.packed_lab(ours), metrics.packed_lab(true)) for ours, true in zip(result, truth)]
             frames = {
                 "L": [metrics.psnr(ours[:1], true[:1]) for ours, true in labs],
                 "Lab": [metrics.psnr(ours, true) for ours, true in labs],
             }
             scores = {name: _mean(values[t] for t in counted) for name, values in frames.items()}
-            rgb = metrics.frame_psnr(result, case.truth)
-            return scores | self._scores(result, case.truth, rgb, counted), _only(frames["Lab"], counted)
+            rgb = metrics.frame_psnr(result, truth)
+            return scores | self._scores(result, truth, rgb, counted), _only(frames["Lab"], counted)
 
         return score
 

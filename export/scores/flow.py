@@ -15,10 +15,11 @@ class DenseFlow:
     """DIS flow (Kroeger et al., ECCV 2016; OpenCV's preset MEDIUM) between uint8 pictures [H, W]."""
 
     def __init__(self) -> None:
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def __call__(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
         """Flow float32 [H, W, 2], (x, y) in pixels: pixel p of `source` is found at p + flow[p] in `target`."""
+        # ty: ignore[no-matching-overload] stubs want a flow to begin with, and there may be none
         return self._dis.calc(source, target, None)
 
 

@@ -12,7 +12,9 @@ import io
 import pickle
 import tarfile
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from itertools import pairwise
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ RTN_LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1":
 class ArraysOnly(pickle.Unpickler):
     """Unpickles dictionaries of numpy arrays and refuses everything else before it is looked up."""
 
+    # ty: ignore[invalid-argument-type] what an array is rebuilt with is a function
     _reconstruct = staticmethod(np.empty(0).__reduce__()[0])
 
     def find_class(self, module: str, name: str) -> Any:
@@ -105,7 +108,9 @@ def _read_file(path: Path, name: str) -> bytes:
         with tarfile.open(path) as archive:
             member = next((m for m in archive if m.isfile() and Path(m.name).name == name), None)
             if member is not None:
-                return archive.extractfile(member).read()
+                file = archive.extractfile(member)
+                assert file is not None  # as it is of a file
+                return file.read()
     raise InputError(f"no {name} in {str(path)!r}; get the file by: {HOW_TO_GET}")
 
 
@@ -147,6 +152,9 @@ class _Compared(nn.Module):
     """What both distances share: pictures are checked and brought to the scale of the classifier's inputs."""
 
     least: int  # pixels of the short edge
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
         super().__init__()
@@ -196,7 +204,7 @@ class Perceptual(_Compared):
         with torch.no_grad():
             wanted = self.features(target)
         layers = zip(self.weights, self.features(output), wanted, strict=True)
-        return sum(weight * F.l1_loss(ours, theirs) for weight, ours, theirs in layers)
+        return reduce(add, (weight * F.l1_loss(ours, theirs) for weight, ours, theirs in layers))
 
 
 class LPIPS(_Compared):
@@ -222,11 +230,9 @@ class LPIPS(_Compared):
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
         """The distance of each pair [N] of RGB or gray pictures [N, C, H, W], 0..1, at least 31 pixels a side."""
         features = (self.features(x) for x in self._scaled(output, target))
-        total = 0
-        for lin, ours, theirs in zip(self.lins, *features, strict=True):
-            squared = (_unit(ours) - _unit(theirs)) ** 2
-            total = total + (squared * lin).sum(1).mean((-2, -1))
-        return total
+        layers = zip(self.lins, *features, strict=True)
+        squared = (((_unit(ours) - _unit(theirs)) ** 2, lin) for lin, ours, theirs in layers)
+        return reduce(add, ((difference * lin).sum(1).mean((-2, -1)) for difference, lin in squared))
 
 
 def _unit(x: Tensor) -> Tensor:

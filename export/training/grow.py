@@ -10,16 +10,17 @@ import json
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vs_remaster.errors import InputError
 from vs_remaster.models import build, config_json, network_name
+from vs_remaster.models.network import Network
 
 type Channels = Tensor | None
 """Where the channels of a small layer lie in the large one; None: all of them where they were."""
 
 
-def grow(net: nn.Module, config: str) -> nn.Module:
+def grow(net: Network, config: str) -> Network:
     """A larger network that returns the same as `net`.
 
     Args:

@@ -35,8 +35,8 @@ def temporal(error: Tensor) -> Tensor:
 
 def smooth(error: Tensor) -> Tensor:
     """The part of an error `[B, T, 1, H, W]` that changes slowly across the frame: what tone and shading make."""
-    cells = [max(1, side // TONE_CELL) for side in error.shape[-2:]]
-    means = F.adaptive_avg_pool2d(error.flatten(0, 1), cells)
+    lines, columns = (max(1, side // TONE_CELL) for side in error.shape[-2:])
+    means = F.adaptive_avg_pool2d(error.flatten(0, 1), (lines, columns))
     # Matrix products: the gradient of F.interpolate took a third of a step on a GPU.
     return Lines.whole(error).spread(means).unflatten(0, error.shape[:2])
 

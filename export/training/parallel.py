@@ -75,14 +75,16 @@ class Group:
         if self.size == 1:
             return
         learning = [p for p in net.parameters() if p.requires_grad]
+        gradients: list[Tensor] = []
         for p in learning:
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
-        flat: Tensor = torch.cat([p.grad.flatten() for p in learning])
+            gradients.append(p.grad)
+        flat: Tensor = torch.cat([gradient.flatten() for gradient in gradients])
         distributed.all_reduce(flat)
         flat /= self.size
-        for p, mean in zip(learning, flat.split([p.numel() for p in learning]), strict=True):
-            p.grad.copy_(mean.view_as(p.grad))
+        for gradient, mean in zip(gradients, flat.split([p.numel() for p in learning]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
 
     def leave(self) -> None:
         if self.size > 1:

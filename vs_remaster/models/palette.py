@@ -18,6 +18,9 @@ from .backbone import CHANNELS, DEEP_STAGES, GrayEfficientNet
 from .layers import MIDDLE, NO_HALO, Halo, Lift, Pointwise, Stage, fold, neighbours, trim, twice, unfold, wide
 from .network import ColorizerNetwork
 
+LINES = 224
+"""It recognises things at about this height and is always given it."""
+
 _DROPPED = 0.2  # share of the backbone's channels left out in training
 _ALIKE = 0.06  # luma that differs by as much is hardly the same thing any more
 
@@ -64,8 +67,7 @@ class PaletteColorizer(ColorizerNetwork):
     multiple_of = 32
     needs_references = False
     takes_references = False
-    lines = 224
-    """It recognises things at about this height and is always given it."""
+    lines = LINES
 
     config: PaletteConfig
     palette: Tensor

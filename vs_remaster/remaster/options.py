@@ -7,7 +7,7 @@ import numbers
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from ..errors import InputError
 
@@ -38,6 +38,14 @@ def check_weight(weight: float) -> None:
         InputError: with the value.
     """
     _check_number("weight", weight, 0, 1)
+
+
+class Running(TypedDict, total=False):
+    """What a network runs on: settings that both kinds of options have, to be handed to either as `**running`."""
+
+    device: str
+    precision: str
+    engine: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.material.chance import between, integer, rand
+from export.training.networks import network_in
 from vs_remaster.color.matrices import gray_to_lightness, pack_lab, rgb_to_lab, rgb_to_ycbcr
 from vs_remaster.errors import InputError
-from vs_remaster.models.papers.deepremaster import DeepMemory
+from vs_remaster.models.network import Network
+from vs_remaster.models.papers.deepremaster import DeepColorizer, DeepMemory, DeepRestorer
 
 from .degrade import contrast, fractal_noise, jpeg, soften, textures, view
 from .material import Material, damage_templates
@@ -59,7 +61,7 @@ class _Deep(Recipe):
         self.templates = None if self.ours else damage_templates(s)
         log.info("%d clips", len(self.material.clips))
 
-    def fresh(self, network: str) -> nn.Module:
+    def fresh(self, network: str) -> Network:
         net = super().fresh(network)
         for name, value in net.named_parameters():
             if name.endswith("gamma"):
@@ -139,7 +141,7 @@ class _Deep(Recipe):
             sources.append(picture[0])
         return sources
 
-    def references(self, net: nn.Module, origins: list, generator: torch.Generator) -> list[DeepMemory]:
+    def references(self, net: DeepColorizer, origins: list, generator: torch.Generator) -> list[DeepMemory]:
         """The batch's references, encoded all at once so that batch norm sees more than one picture."""
         sets = [self.pictures(origin, generator) for origin in origins]
         owners = [(i, len(pictures)) for pictures in sets for i in range(len(pictures))]
@@ -171,7 +173,7 @@ class DeepRestore(_Deep, Supplied):
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         x, y = (gray_to_lightness(v) / 100 for v in self.batches(generator))
         with self.autocast():
-            out = nets["restorer"].predict(x)
+            out = network_in(nets, DeepRestorer).predict(x)
         return {"L": F.l1_loss(out, y)}
 
 
@@ -193,7 +195,7 @@ class DeepColorize(_Deep):
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         rgb, origins = self.clips(generator)
-        net = nets["colorizer"]
+        net = network_in(nets, DeepColorizer)
         with self.autocast():
             out = net.predict(lightness(rgb)[1], self.references(net, origins, generator))
         return {"ab": F.l1_loss(out, pack_lab(rgb_to_lab(rgb))[:, :, 1:])}
@@ -212,9 +214,9 @@ class DeepJoint(_Deep):
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         rgb, origins = self.clips(generator)
         x, y = (gray_to_lightness(v) / 100 for v in self.deteriorate(lightness(rgb)[0], generator))
-        net = nets["colorizer"]
+        net = network_in(nets, DeepColorizer)
         with self.autocast():
-            light = nets["restorer"].predict(x)
+            light = network_in(nets, DeepRestorer).predict(x)
             out = net.predict(light, self.references(net, origins, generator))
         ab = F.l1_loss(out, pack_lab(rgb_to_lab(rgb))[:, :, 1:])
         return {"L": F.l1_loss(light, y), "ab": self.s.color_weight * ab}

@@ -51,7 +51,7 @@ def view(
     x, y = (between(generator, -1, 1) * (1 - (1 - reach) * share) for share in (across, down))
     cos, sin = math.cos(angle) * half, math.sin(angle) * half
     matrix = frames.new_tensor([[flip * cos * across, -sin * across, x], [flip * sin * down, cos * down, y]])
-    grid = F.affine_grid(matrix.expand(len(frames), -1, -1), (len(frames), 1, size, size), align_corners=False)
+    grid = F.affine_grid(matrix.expand(len(frames), -1, -1), [len(frames), 1, size, size], align_corners=False)
     pixels = half * min(height, width) / size  # source pixels for one of the crop's
     if pixels > 1.5:
         frames = F.interpolate(frames, scale_factor=1.5 / pixels, mode="area")
@@ -77,7 +77,7 @@ def contrast(x: Tensor, factor: float) -> Tensor:
 def soften(x: Tensor, factor: float, mode: str = "bicubic") -> Tensor:
     """Make pictures `[N, C, H, W]` smaller by `factor` and large again."""
     size = [max(2, round(side / factor)) for side in x.shape[-2:]]
-    small = F.interpolate(x, size, mode=mode, antialias=mode != "nearest" or None)
+    small = F.interpolate(x, size, mode=mode, antialias=mode != "nearest")
     return F.interpolate(small, x.shape[-2:], mode=mode).clamp(0, 1)
 
 
@@ -90,7 +90,7 @@ def textures(
     return damage_batch(flat, generator, settings, templates).mask[:, 0]
 
 
-def fractal_noise(shape: torch.Size, generator: torch.Generator, device: str) -> Tensor:
+def fractal_noise(shape: torch.Size, generator: torch.Generator, device: torch.device) -> Tensor:
     """Noise with as much of every size, `[N, 1, H, W]`, mean 0, largest value 1."""
     total = torch.zeros(shape[0], 1, *shape[-2:], device=device)
     side = 2

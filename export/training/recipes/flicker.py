@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from export.damage import Damaged, DamageSettings, damage_batch
 from export.training.losses import charbonnier, temporal
+from export.training.networks import network_in
 from vs_remaster.errors import InputError
 from vs_remaster.models.layers import fold, unfold
-from vs_remaster.models.restorer import apply_tone, thumbnails
+from vs_remaster.models.restorer import RestorerNet, apply_tone, thumbnails
 
 from .material import Material
 from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, Settings
@@ -66,7 +67,7 @@ class Flicker(Supplied):
         frames, target, _ = self.batches(generator)
         small, truth = thumbnails(frames), thumbnails(target)
         errors = []
-        for tone in nets["restorer"].tones:
+        for tone in network_in(nets, RestorerNet).tones:
             small = unfold(apply_tone(fold(small), *tone(small)), len(small))
             errors.append(unfold(F.adaptive_avg_pool2d(fold(small - truth), CELLS), len(small)))
         same = errors[0].mean(1, keepdim=True)

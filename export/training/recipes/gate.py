@@ -12,8 +12,10 @@ from torch.nn import functional as F
 from export.damage import Damaged
 from export.material.scenery import add_lines, stand_still
 from export.training.losses import dice
+from export.training.networks import network_in
 from vs_remaster.models.gate import Gate
 from vs_remaster.models.layers import fold, nearby_mean
+from vs_remaster.models.restorer import RestorerNet
 
 from .ours import Restore
 from .recipe import BACKBONE, CRITICS, FLOW, JOINT, REFERENCES, WORN, Settings
@@ -45,8 +47,10 @@ class GateRecipe(Restore):
         frames, _, mask = self.batches(generator)
         kept = torch.randperm(frames.shape[1], generator=generator)[:LOOKED_AT].to(frames.device)
         due = fold(mask[:, kept] * (nearby_mean(mask, Gate.radius, kept) > STAYS))
+        gate = network_in(nets, RestorerNet).gate
+        assert gate is not None  # it is what learns
         with self.autocast():
-            found = nets["restorer"].gate(frames, kept)
+            found = gate(frames, kept)
         return {
             "mask": F.binary_cross_entropy_with_logits(found, due, pos_weight=due.new_tensor(1.5)),
             "overlap": 0.1 * dice(torch.sigmoid(found), due),

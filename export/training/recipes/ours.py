@@ -17,10 +17,13 @@ from export.material.chance import rand
 from export.material.scenery import add_captions, add_details, add_lines
 from export.scores.perceptual import LPIPS
 from export.training.losses import colorize_loss, restore_loss
+from export.training.networks import network_in
 from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.models.attention import join
-from vs_remaster.models.colorizer import ColorizerOutput
+from vs_remaster.models.colorizer import ColorizerNet, ColorizerOutput
+from vs_remaster.models.layers import bias_of
+from vs_remaster.models.network import Network
 from vs_remaster.models.restorer import Lines
 
 from .degrade import add_softness
@@ -117,9 +120,10 @@ class Colorize(Supplied):
         self.batches = Supply(self.batch, s)
         log.info("%d clips, %d photographs", len(self.material.clips), len(self.material.photos))
 
-    def fresh(self, network: str) -> nn.Module:
+    def fresh(self, network: str) -> Network:
         net = super().fresh(network)
         if self.s.backbone:
+            assert isinstance(net, ColorizerNet)
             net.backbone.load_imagenet(torch.load(self.s.backbone, weights_only=True))
             start_keys(net, self.material.clips)
         return net
@@ -139,7 +143,7 @@ class Colorize(Supplied):
 
     def colored(self, nets: nn.ModuleDict, scene: Scene, luma: Tensor) -> ColorizerOutput:
         """What the colorizer makes of `luma`, which is the scene's or what was restored of it."""
-        net = nets["colorizer"]
+        net = network_in(nets, ColorizerNet)
         count = len(scene.reference_luma) // self.s.batch
         portion = self.s.batch * min(count, 2)  # a GPU plans convolutions for every shape anew
         pictures = zip(scene.reference_luma.split(portion), scene.reference_chroma.split(portion))
@@ -181,7 +185,7 @@ class Joint(Colorize):
 
 
 @torch.no_grad()
-def start_keys(net: nn.Module, clips: list[Clip]) -> None:
+def start_keys(net: ColorizerNet, clips: list[Clip]) -> None:
     """Start the matching features as the principal components of what the backbone sees, so that matching works from
     step one."""
     step = max(1, len(clips) // 24)
@@ -200,4 +204,4 @@ def start_keys(net: nn.Module, clips: list[Clip]) -> None:
     weight = directions.t() / x.std(1)
     net.key.weight.zero_()
     net.key.weight[:, : weight.shape[1], 0, 0] = weight
-    net.key.bias.copy_(-(weight @ mean)[:, 0])
+    bias_of(net.key).copy_(-(weight @ mean)[:, 0])

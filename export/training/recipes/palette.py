@@ -13,8 +13,10 @@ from torch.nn import functional as F
 from export.material import load_clips, sample_crops
 from export.scores.metrics import psnr
 from export.training.losses import charbonnier, temporal
+from export.training.networks import network_in
 from vs_remaster.color.matrices import rgb_to_ycbcr
-from vs_remaster.models.palette import PaletteColorizer
+from vs_remaster.models.network import Network
+from vs_remaster.models.palette import LINES, PaletteColorizer
 
 from .material import Material, film_tone
 from .recipe import CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, SUPPLY, Recipe, Settings
@@ -34,10 +36,10 @@ class GuessValidation:
 
     def __init__(self, data: Path, device: str, every: int) -> None:
         self.device = device
-        self.clips = load_clips(data / "video/val", PaletteColorizer.lines, color=True)[::every]
+        self.clips = load_clips(data / "video/val", LINES, color=True)[::every]
 
     def __call__(self, nets: nn.ModuleDict, pictures: Path) -> dict[str, float]:
-        net, rows = nets["colorizer"], []
+        net, rows = network_in(nets, PaletteColorizer), []
         for clip in self.clips:
             ycc = to_ycc(clip.frames[:FRAMES], self.device, net.multiple_of)
             chroma = net(ycc[None, :, :1], []).chroma[0].float()
@@ -71,13 +73,14 @@ class Palette(Recipe):
     def start(self) -> nn.ModuleDict:
         """The network, and how much each of its colours counts."""
         nets = super().start()
-        share = counted(self.samples(), nets["colorizer"].palette)
+        share = counted(self.samples(), network_in(nets, PaletteColorizer).palette)
         weight = 1 / ((1 - EVEN) * share + EVEN / len(share))
         self.weights = (weight / (weight * share).sum()).to(self.s.device)
         return nets
 
-    def fresh(self, network: str) -> nn.Module:
+    def fresh(self, network: str) -> Network:
         net = super().fresh(network)
+        assert isinstance(net, PaletteColorizer)
         if self.s.backbone:
             net.backbone.load_imagenet(torch.load(self.s.backbone, weights_only=True))
         net.palette.copy_(frequent(self.samples(), len(net.palette)))
@@ -96,11 +99,13 @@ class Palette(Recipe):
         luma, chroma = zip(*(rgb_to_ycbcr(clip).split([1, 2], 1) for clip in rgb))
         target = torch.stack(chroma)
         luma = torch.stack([film_tone(generator)(x) for x in luma]).clamp(0, 1)
+        net = network_in(nets, PaletteColorizer)
+        assert self.weights is not None  # they are there from the start on
         with self.autocast():
-            out = nets["colorizer"](luma, [])
+            out = net(luma, [])
         eighth = F.avg_pool2d(target.flatten(0, 1), 8).unflatten(0, target.shape[:2])
         return {
-            "choice": choice_loss(out.scores, eighth, nets["colorizer"].palette, self.weights),
+            "choice": choice_loss(out.scores, eighth, net.palette, self.weights),
             "steady": 4 * temporal(out.guess - eighth),
             "edges": 4 * charbonnier(out.chroma - target, 4e-3).mean(),
         }

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from export.training.grow import grow
 from vs_remaster.errors import InputError
 from vs_remaster.models import build, network_name, task
+from vs_remaster.models.network import Network
 from vs_remaster.weights import load_weights
 
 from .validation import Validation
@@ -142,7 +143,7 @@ class Recipe:
                 )
         return nn.ModuleDict(nets)
 
-    def given(self) -> dict[str, nn.Module]:
+    def given(self) -> dict[str, Network]:
         """The networks in the files that `start_from` names."""
         paths = self.s.start_from.split(",")
         if len(paths) != len(self.networks):
@@ -157,7 +158,7 @@ class Recipe:
                 nets[task(name)] = grow(net, self.s.config)
         return nets
 
-    def fresh(self, network: str) -> nn.Module:
+    def fresh(self, network: str) -> Network:
         """An untrained network."""
         return build(network, self.s.config or None)
 
@@ -171,7 +172,7 @@ class Recipe:
 
     def optimizer(self, nets: nn.ModuleDict) -> torch.optim.Optimizer:
         """AdamW on all that learns; an ImageNet backbone at a rate of its own, or not at all."""
-        groups = [{"params": []}, {"params": [], "lr": self.s.backbone_rate * self.s.lr}]
+        learning: tuple[list[Tensor], list[Tensor]] = [], []
         parts = {part for part in self.s.learn.split(",") if part}
         known = {name.split(".")[1] for name, _ in nets.named_parameters()}
         if unknown := sorted(parts - known):
@@ -181,11 +182,12 @@ class Recipe:
             learns = not parts or name.split(".")[1] in parts
             value.requires_grad_(learns and not (own and self.s.freeze))
             if value.requires_grad:
-                groups[own]["params"].append(value)
-        if not any(group["params"] for group in groups):
+                learning[own].append(value)
+        if not any(learning):
             raise InputError(
                 f"nothing learns with learn {self.s.learn!r} and a backbone that does not; name other parts"
             )
+        groups = [{"params": learning[0]}, {"params": learning[1], "lr": self.s.backbone_rate * self.s.lr}]
         fused = self.device_type == "cuda"
         return torch.optim.AdamW(groups, self.s.lr, betas=(0.9, 0.95), weight_decay=self.s.weight_decay, fused=fused)
 
@@ -207,5 +209,6 @@ class Recipe:
 
     def validate(self, nets: nn.ModuleDict, pictures: Path) -> dict[str, float]:
         """Figures on the validation clips; `output` is the one that decides, higher is better."""
+        assert self.validation is not None  # the settings say that there is one
         with torch.no_grad(), self.autocast():
             return self.validation(nets, pictures)

@@ -20,9 +20,11 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from export.scores.perceptual import Perceptual
+from export.training.networks import network_in
 from vs_remaster.color.matrices import gray_to_lightness, rgb_to_lab, rgb_to_ycbcr
+from vs_remaster.models.network import Network
 from vs_remaster.models.papers.flow import load_spynet
-from vs_remaster.models.papers.rtn import AB
+from vs_remaster.models.papers.rtn import AB, RtnColorizer, RtnRestorer
 
 from .material import Material, damage_templates
 from .ours import Synthesis
@@ -75,14 +77,15 @@ class _Rtn(Recipe):
             self.critic = TemporalPatchGAN(self.channels)
         self.made = self.true = torch.empty(0)
 
-    def fresh(self, network: str) -> nn.Module:
+    def fresh(self, network: str) -> Network:
         net = super().fresh(network)
+        assert isinstance(net, RtnRestorer | RtnColorizer)
         if net.config.flow == "spynet":
             net.flow.load_state_dict(load_spynet(Path(self.s.flow) if self.s.flow else None).state_dict())
         return net
 
     def optimizer(self, nets: nn.ModuleDict) -> torch.optim.Optimizer:
-        (net,) = nets.values()
+        net = _network(nets)
         own = [p for name, p in net.named_parameters() if not name.startswith("flow.")]
         groups = [{"params": own}, {"params": net.flow.parameters(), "lr": FLOW_RATE * self.s.lr}]
         return torch.optim.Adam(groups, self.s.lr, betas=(0.9, 0.99))
@@ -92,7 +95,7 @@ class _Rtn(Recipe):
         return min(1.0, (1 - progress) / (1 - STEADY), (step + 1) / max(1, self.s.warmup))
 
     def begin_step(self, nets: nn.ModuleDict, progress: float) -> None:
-        (net,) = nets.values()
+        net = _network(nets)
         net.flow.eval().requires_grad_(progress >= FLOW_STILL)  # eval: RAFT's batch norm stays as it is
 
     def objective(self, made: Tensor, true: Tensor, beside: Tensor | None = None) -> dict[str, Tensor]:
@@ -109,8 +112,15 @@ class _Rtn(Recipe):
 
     def critic_loss(self) -> Tensor:
         """Hinge loss."""
+        assert self.critic is not None  # the settings say that there is one
         with self.autocast():
             return F.relu(1 - self.critic(self.true).float()).mean() + F.relu(1 + self.critic(self.made).float()).mean()
+
+
+def _network(nets: nn.ModuleDict) -> RtnRestorer | RtnColorizer:
+    (net,) = nets.values()
+    assert isinstance(net, RtnRestorer | RtnColorizer)
+    return net
 
 
 class RtnRestore(_Rtn, Supplied):
@@ -124,20 +134,23 @@ class RtnRestore(_Rtn, Supplied):
     def __init__(self, s: Settings) -> None:
         super().__init__(s)
         self.material = Material.load(s, color=False)
-        self.ours = Synthesis(s) if s.synthesis == "ours" else None
-        self.damage = None if self.ours else RtnDamage(damage_templates(s), s.density, s.made_on)
+        self.damage: Synthesis | RtnDamage
+        if s.synthesis == "ours":
+            self.damage = Synthesis(s)
+        else:
+            self.damage = RtnDamage(damage_templates(s), s.density, s.made_on)
         self.batches = Pool(Supply(self.batch, s), s)
         log.info("%d clips, %d photographs", *map(len, self.material))
 
     def batch(self, generator: torch.Generator) -> Pair:
         """Clips to learn from."""
         clean = self.material.crops(self.s, generator)
-        return Pair(*(self.ours or self.damage)(clean, generator)[:2])
+        return Pair(*self.damage(clean, generator)[:2])
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         worn, clean = self.batches(generator)
         with self.autocast():
-            made = nets["restorer"].predict(worn)
+            made = network_in(nets, RtnRestorer).predict(worn)
         terms = self.objective(made, clean)
         if self.perceptual:
             with self.autocast():
@@ -169,5 +182,5 @@ class RtnColorize(_Rtn):
         known[:, 0] = 1
         known[:, -1, 0, 0, 0] = (torch.rand(s.batch, generator=generator) < 0.5).to(known)
         with self.autocast():
-            made = nets["colorizer"].predict(light, ab, known)
+            made = network_in(nets, RtnColorizer).predict(light, ab, known)
         return self.objective(made, ab, light)

@@ -36,7 +36,9 @@ class Stream[Batch](IterableDataset):
         self.make, self.seed = make, seed
 
     def __iter__(self) -> Iterator[Batch]:
-        generator = torch.Generator().manual_seed(self.seed + get_worker_info().id)
+        worker = get_worker_info()
+        assert worker is not None  # a stream runs in the processes of a loader only
+        generator = torch.Generator().manual_seed(self.seed + worker.id)
         while True:
             yield self.make(generator)
 

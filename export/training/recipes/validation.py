@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from export.damage import VALIDATION_EDGE, VALIDATION_FRAMES, load_templates, validation_clip
 from export.material import load_clips
 from export.scores.metrics import fit_gain_and_offset, packed_lab, psnr
+from export.training.networks import network_in
 from vs_remaster.color.matrices import rgb_to_ycbcr, ycbcr_to_rgb
+from vs_remaster.models.network import ColorizerNetwork, Network
 
 COLOR_EDGE = 256
 JOINT_FRAMES = 24
@@ -56,7 +58,7 @@ class ColorValidation:
         self.clips = load_clips(data / "video/val", COLOR_EDGE, color=True)[::every]
 
     def __call__(self, nets: nn.ModuleDict, pictures: Path) -> dict[str, float]:
-        net, rows = nets["colorizer"], []
+        net, rows = network_in(nets, ColorizerNetwork), []
         for clip in self.clips:
             gaps = [min(gap, len(clip.frames) - 1) for gap in (0, 5, 20, 60)]
             ycc = to_ycc(clip.frames[gaps], self.device, net.multiple_of)
@@ -69,7 +71,7 @@ class ColorValidation:
         result = means(("self", "at5", "at20", "at60", "gray"), rows)
         return result | {"output": (result["at5"] + result["at20"] + result["at60"]) / 3 + 0.1 * result["self"]}
 
-    def chroma(self, net: nn.Module, memory: object, frames: Tensor, time: int) -> Tensor:
+    def chroma(self, net: Network, memory: object, frames: Tensor, time: int) -> Tensor:
         """The colours of the frame at `time`, seen among its neighbours: `[1, 2, H, W]`."""
         first = max(0, min(time - WINDOW // 2, len(frames) - WINDOW))
         luma = to_ycc(frames[first : first + WINDOW], self.device, net.multiple_of)[:, :1]
@@ -86,13 +88,13 @@ class JointValidation:
         self.templates = val_templates(data)
 
     def __call__(self, nets: nn.ModuleDict, pictures: Path) -> dict[str, float]:
-        rows = []
+        colorizer, rows = network_in(nets, ColorizerNetwork), []
         for clip in self.clips:
-            ycc = to_ycc(clip.frames, self.device, nets["colorizer"].multiple_of)
+            ycc = to_ycc(clip.frames, self.device, colorizer.multiple_of)
             made = validation_clip(clip.name, ycc[:, :1].cpu(), self.templates, steady=True)
             luma = nets["restorer"](made.frames[None].to(self.device)).luma.float().clamp(0, 1)
-            memory = nets["colorizer"].encode_all([(ycc[:1, :1], ycc[:1, 1:])])
-            chroma = nets["colorizer"](luma, [memory]).chroma[0].float()
+            memory = colorizer.encode_all([(ycc[:1, :1], ycc[:1, 1:])])
+            chroma = colorizer(luma, [memory]).chroma[0].float()
             rgb = to_rgb(torch.cat([luma[0], chroma], 1))
             true = to_rgb(torch.cat([made.target.to(self.device), ycc[:, 1:]], 1))
             ours, theirs = packed_lab(rgb[1:]), packed_lab(true[1:])
