@@ -79,10 +79,10 @@ def parse_size(text: str) -> tuple[int, int]:
         InputError: not of that form, or not two even numbers from 32 to 8192.
     """
     found = re.fullmatch(r"([0-9]{2,4})x([0-9]{2,4})", text)
-    sides = tuple(int(side) for side in found.groups()) if found else ()
-    if not sides or any(side % 2 or not 32 <= side <= 8192 for side in sides):
+    width, height = (int(side) for side in found.groups()) if found else (0, 0)
+    if any(side % 2 or not 32 <= side <= 8192 for side in (width, height)):
         raise InputError(f"a size is WIDTHxHEIGHT, such as 528x400, even and from 32 to 8192 pixels; got {text!r}")
-    return sides
+    return width, height
 
 
 def jobs(options: argparse.Namespace, device: str, sizes: Sequence[tuple[int, int]]) -> list[Job]:
@@ -215,7 +215,7 @@ def measure_growth(options: argparse.Namespace, device: str) -> None:
     bases = jobs(options, device, sizes[:1])
     width, height = sizes[0]
     about = f"{width}x{height}, {options.frames} frames, {options.references} references, {machine(device)}"
-    measure_cost(options.cost, bases, sizes if options.cost == "size" else options.values, about, options.out)
+    measure_cost(options.cost, bases, options.values, sizes, about, options.out)
 
 
 def main(arguments: Sequence[str] | None = None) -> float | dict[str, float] | None:

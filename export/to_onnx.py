@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from vs_remaster.color.matrices import rgb_to_ycbcr
@@ -34,6 +34,7 @@ from vs_remaster.engines.sessions import Session
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.models import NETWORKS, info, network_name, task
 from vs_remaster.models.layers import Halo
+from vs_remaster.models.network import Network
 from vs_remaster.models.restorer import thumbnails
 from vs_remaster.system.files import check_replaceable, write_whole
 from vs_remaster.video.reader import VideoReader
@@ -49,7 +50,7 @@ def operators(file: bytes) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load_from_string(file).graph.node if node.op_type != "Constant")
 
 
-def check(net: nn.Module, files: dict[str, bytes], precision: str, clip: Tensor) -> Tensor:
+def check(net: Network, files: dict[str, bytes], precision: str, clip: Tensor) -> Tensor:
     """Differences between the graphs on ONNX Runtime's CPU provider and the network in torch and float32.
 
     Args:

@@ -277,7 +277,7 @@ def _color_clips(source: Source, protocol: str, lines: int, seed: int | None) ->
 def _films(source: Source, lines: int, seed: int | None) -> Iterator[tuple[str, torch.Tensor]]:
     files = source.files()
     if seed is not None:
-        np.random.RandomState(seed).shuffle(files)
+        np.random.RandomState(seed).shuffle(files)  # ty: ignore[invalid-argument-type] it takes any sequence
     for number, (name, rgb, starts) in enumerate(joined_films(files, 300, lines)):
         if number == source.clips:
             return

@@ -98,6 +98,7 @@ class RestoreProtocol(Protocol):
         return Result({"warp": metrics.WarpError.of(truth)(truth)}, pictures=pictures_of(truth))
 
     def itself(self, method: Method, case: Case) -> list[float]:
+        assert case.clean is not None
         return [metrics.psnr(method(replace(case, luma=case.clean)), case.clean)]
 
 

@@ -75,7 +75,8 @@ class Cache:
         self._folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npz")
         scores = json.dumps(result.scores)
-        np.savez_compressed(part, scores=scores, frames=np.array(result.frames), pictures=result.pictures)
+        pictures = np.asarray(result.pictures)
+        np.savez_compressed(part, scores=scores, frames=np.array(result.frames), pictures=pictures)
         part.replace(path)
         return result
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -133,7 +134,7 @@ def cached_pack(
     """
     files = find_files(folder, VIDEO_SUFFIXES)
     edges = [short_edge] if isinstance(short_edge, int) else list(short_edge)
-    stamp = [_PACK_VERSION, isinstance(short_edge, int), edges, color, limit_frames]
+    stamp: list[Any] = [_PACK_VERSION, isinstance(short_edge, int), edges, color, limit_frames]
     stamp += [[str(p.relative_to(folder)), p.stat().st_size] for p in files]
     key = hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:12]
     cache = Path(cache_dir)

@@ -28,24 +28,25 @@ _HEAD = ["frames/s", "ms a frame", "seconds", "latency, ms", "encoding reference
 Series = list[tuple[Job, Measured]]
 
 
-def variants(kind: str, base: Job, values: Sequence[int] | Sequence[tuple[int, int]] | None) -> list[Job]:
+def variants(kind: str, base: Job, values: Sequence[int] | None, sizes: Sequence[tuple[int, int]] = ()) -> list[Job]:
     """`base` with each of the values.
 
     Args:
         kind: one of `KINDS`.
         base: what stays the same.
-        values: of (width, height) in pixels, references, or frames; None: `REFERENCES` or `LENGTHS`, without those that
-            the network cannot do.
+        values: references, or frames; None: `REFERENCES` or `LENGTHS`, without those that the network cannot do.
+        sizes: (width, height) in pixels, where these are what is varied.
 
     Raises:
         InputError: values that are not there, too small, or that the network cannot do.
     """
     if kind == "size":
-        return [replace(base, width=width, height=height) for width, height in sorted(values)]
+        return [replace(base, width=width, height=height) for width, height in sorted(sizes)]
     if kind == "length":
-        if min(values or LENGTHS) < 1:
-            raise InputError(f"a clip has 1 frame or more, got --values {min(values)}")
-        return [replace(base, frames=frames) for frames in sorted(set(values or LENGTHS))]
+        lengths = values or LENGTHS
+        if min(lengths) < 1:
+            raise InputError(f"a clip has 1 frame or more, got --values {min(lengths)}")
+        return [replace(base, frames=frames) for frames in sorted(set(lengths))]
     if base.task == "restore":
         raise InputError("restoring has no references; give --cost references with --tasks colour or both")
     needs = base.task == FILM or info(load_model("colorizer", base.colorizer)).needs_references
@@ -61,12 +62,13 @@ def amount(kind: str, job: Job) -> float:
     return {"size": job.width * job.height / 1e6, "references": job.references, "length": job.frames}[kind]
 
 
-def exponent(work: Sequence[float], cost: Sequence[float]) -> float:
+def exponent(work: Sequence[float], cost: Sequence[float] | np.ndarray) -> float:
     """The p of cost = a work^p that fits best on logarithmic axes; nan with less than two amounts of work over 0."""
     points = [(x, y) for x, y in zip(work, cost) if x > 0 and y > 0]
     if len({x for x, _ in points}) < 2:
         return math.nan
-    return round(float(np.polyfit(*np.log(points).T, 1)[0]), 3) + 0.0  # no -0.00
+    x, y = np.log(points).T
+    return round(float(np.polyfit(x, y, 1)[0]), 3) + 0.0  # no -0.00
 
 
 def growth(power: float) -> str:
@@ -141,7 +143,8 @@ def draw(path: Path, kind: str, series: Sequence[Series]) -> None:
 def measure_cost(
     kind: str,
     bases: Sequence[Job],
-    values: Sequence[int] | Sequence[tuple[int, int]] | None,
+    values: Sequence[int] | None,
+    sizes: Sequence[tuple[int, int]],
     about: str,
     out: Path | None = None,
 ) -> None:
@@ -150,7 +153,7 @@ def measure_cost(
     Args:
         kind: one of `KINDS`.
         bases: what to measure; each gives one series.
-        values: see `variants`.
+        values, sizes: see `variants`.
         about: what is said above the tables.
         out: folder for the tables and a plot.
 
@@ -159,7 +162,7 @@ def measure_cost(
     """
     if out and not plots.available():
         raise UnsupportedError("drawing needs matplotlib: pip install matplotlib; or leave out --out")
-    wanted = [variants(kind, base, values) for base in bases]
+    wanted = [variants(kind, base, values, sizes) for base in bases]
     if out:
         try:
             out.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ from vs_remaster.errors import RemasterError
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster.colorizer import Colorizer
-from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions, Running
 from vs_remaster.remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.remaster.restorer import Restorer
 from vs_remaster.system.process import take_over
@@ -125,7 +125,9 @@ def timed(work: Callable[[], object], device: str) -> float:
 def ceiling(device: str, precision: str) -> float:
     """Multiply-accumulates a second that this machine reaches in a large plain convolution."""
     dtype = PRECISIONS[precision]
-    layer = torch.nn.Conv3d(256, 256, 3, padding=1).to(device, dtype, memory_format=torch.channels_last_3d)
+    layer = torch.nn.Conv3d(256, 256, 3, padding=1)
+    # ty: ignore[no-matching-overload] its stub knows a memory format only by itself
+    layer = layer.to(device, dtype, memory_format=torch.channels_last_3d)
     x = torch.randn(_CONV_INPUT, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last_3d)
     work = 256 * 256 * 27 * x[0, 0].numel()
     with torch.inference_mode():
@@ -228,7 +230,7 @@ def latency(needed: Sequence[int], given: Sequence[float], came: Sequence[float]
 
 
 def _workers(job: Job, engine: str) -> tuple[Restorer | None, Colorizer | None]:
-    how = {"device": job.device, "precision": job.precision, "engine": engine}
+    how: Running = {"device": job.device, "precision": job.precision, "engine": engine}
     restores, colors = job.task != "colour", job.task != "restore"
     return (
         Restorer(RestoreOptions(model=job.restorer, **how)) if restores else None,

@@ -6,6 +6,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from export.tables import table
 from vs_remaster.color.samples import Samples, decode_luma
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster.colorizer import Colorizer
-from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
+from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions, Running
 from vs_remaster.remaster.restorer import Restorer
 
 SIZE = (400, 528)  # height, width
@@ -63,21 +64,27 @@ def measure_overhead(options: argparse.Namespace, device: str) -> dict[str, floa
     print(f"{SIZE[1]}x{SIZE[0]}, {options.frames} frames, {options.references} references, {machine(device)}\n")
     rows, shares = [], {}
     for precision in options.precision:
-        how = {"device": device, "precision": precision}
+        how: Running = {"device": device, "precision": precision}
         restorer = Restorer(RestoreOptions(model=options.restorer, **how))
         colorizer = Colorizer(ColorizeOptions(model=options.colorizer, lines=options.color_lines, **how))
         pictures = references(options.references, SIZE)
         memory = colorizer.encode_references(pictures)
         stills = vapoursynth_stills(pictures)
-        color = {"model": options.colorizer, "color_lines": options.color_lines, **how}
         tasks: dict[str, tuple[Callable[[], object], Callable[[], Any]]] = {
             "restore": (
-                lambda r=restorer: r.restore(clip),
-                lambda how=how: filters.restore(source, model=options.restorer, **how),
+                partial(restorer.restore, clip),
+                partial(filters.restore, source, model=options.restorer, **how),
             ),
             "colour": (
-                lambda c=colorizer, m=memory: c.colorize(clip, m),
-                lambda color=color, stills=stills: filters.colorize(source, stills, **color),
+                partial(colorizer.colorize, clip, memory),
+                partial(
+                    filters.colorize,
+                    source,
+                    stills,
+                    model=options.colorizer,
+                    color_lines=options.color_lines,
+                    **how,
+                ),
             ),
         }
         for name, (library, make) in tasks.items():

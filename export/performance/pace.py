@@ -7,14 +7,15 @@ import logging
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vs_remaster.errors import InputError
+from vs_remaster.film.request import FilmRequest
 from vs_remaster.film.writing import OutputOptions
-from vs_remaster.jobs.making.watch import Nobody
+from vs_remaster.jobs.making.watch import Nobody, Stage
 from vs_remaster.jobs.planning.options import Chunks, JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.status import status_of
@@ -55,7 +56,9 @@ class _Clock(Nobody):
     def __init__(self) -> None:
         self.times: dict[str, list[tuple[int, float]]] = {}
 
-    def told(self, stage: str, done: int, *more: object) -> None:
+    def told(
+        self, stage: Stage, done: int, total: int | None, disk_needed: int | None = None, disk_free: int | None = None
+    ) -> None:
         self.times.setdefault(stage, []).append((done, time.perf_counter()))
 
     def speed(self, stage: str) -> float:
@@ -84,16 +87,12 @@ def measure(film: Path, codec: str, chunks: Chunks, length: int) -> Pace:
         folder, output = Path(place) / "job", Path(place) / f"film{suffixes[0]}"
         clock = _Clock()
         options = JobOptions(folder=folder, chunk=length, chunks=chunks, plan=True)
-        how = {
-            "restore": RestoreOptions(model="fast", device="cpu"),
-            "colorize": None,
-            "write": OutputOptions(codec=codec),
-            "watch": clock,
-        }
-        remaster_job(film, output, options=options, **how)
+        restore = RestoreOptions(model="fast", device="cpu")
+        request = FilmRequest(source=film, output=output, restore=restore, write=OutputOptions(codec=codec))
+        remaster_job(request, options=options, watch=clock)
         shots = folder / "shots.toml"
         shots.write_text(re.sub(r"(?m)^(number = .*)$", r"\1\nskip = true", shots.read_text()))
-        done = remaster_job(film, output, options=replace(options, plan=False), **how)
+        done = remaster_job(request, options=replace(options, plan=False), watch=clock)
         ended = time.perf_counter()
         kept = kept_in(folder)
         return Pace(
@@ -130,7 +129,7 @@ def kept_in(folder: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     log = logging.getLogger("vs_remaster")
     level = log.level
     log.setLevel(logging.ERROR)
