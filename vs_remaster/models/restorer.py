@@ -97,8 +97,10 @@ class Tone(nn.Module):
             nn.init.zeros_(bias_of(layer))
 
     def forward(self, thumbs: Tensor, edges: Edges | None = None) -> tuple[Tensor, Tensor]:
-        """`thumbs` `[B, T, 1, 36, 48]` to a gain grid `[B*T, 1, 5, 6]` and curve coefficients `[B*T, 4, 1,
-        1]`; `edges`: see `neighbours`."""
+        """`thumbs` `[B, T, 1, 36, 48]` to a gain grid `[B*T, 1, 5, 6]` and curve coefficients `[B*T, 4, 1, 1]`.
+
+        `edges`: see `neighbours`.
+        """
         batch = thumbs.shape[0]
         # Means of the whole frame and contrast-stretched values make a change of gain visible to the small
         # convolutions.
