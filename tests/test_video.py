@@ -855,6 +855,12 @@ def test_pictures_become_a_film(tmp_path):
 # --- writing: names, failures ---
 
 
+@pytest.mark.parametrize(("part", "said"), [((-5, None), "from -5 to the end"), ((7, 7), "from 7 to 7")])
+def test_a_part_that_cannot_be_is_said_in_words(tmp_path, part, said):
+    with pytest.raises(InputError, match=f"no frames {said}: start must be 0 or more"):
+        VideoReader(tmp_path / "film.mkv", *part)
+
+
 @pytest.mark.parametrize("name", ["Ünïcode 映画 %d.mkv", 'it\'s "quoted" & [odd].mkv', "a:b.mkv", "-dash.mkv"])
 def test_any_legal_name_works(tmp_path, name):
     film(tmp_path / f"in {name}", 5)

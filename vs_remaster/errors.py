@@ -19,3 +19,11 @@ def system_text(error: OSError) -> str:
     """What the system refused, in one line with the name of the file, where it is known."""
     names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     return f"{names}: {error.strerror or error}" if names else str(error.strerror or error)
+
+
+def printable(text: str) -> str:
+    """A message as a terminal may have it: what it would obey or cannot show is escaped, as `repr` does it.
+
+    Names of files come from anywhere, and may hold lines, sequences that move the cursor, or bytes that are no text.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

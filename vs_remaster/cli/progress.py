@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any, TextIO
 
+from ..errors import printable
 from ..system.sizes import size_text
 
 log = logging.getLogger("vs_remaster")
@@ -28,7 +29,7 @@ _VERBS = {
 
 
 class Lines(logging.Handler):
-    """Messages as lines, above the progress bar if there is one; as JSON, information is an object a line.
+    """Messages as lines, one each, above the progress bar if there is one; as JSON, information is an object a line.
 
     Args:
         out: takes information; warnings go to stderr.
@@ -43,11 +44,11 @@ class Lines(logging.Handler):
         """Show a message."""
         from tqdm import tqdm
 
-        if record.levelno >= logging.WARNING:
-            tqdm.write(f"vs-remaster: warning: {record.getMessage()}", file=sys.stderr)
-            return
         text = record.getMessage()
-        tqdm.write(json.dumps({"message": text}) if self._json else text, file=self._out)
+        if record.levelno >= logging.WARNING:
+            tqdm.write(f"vs-remaster: warning: {printable(text)}", file=sys.stderr)
+            return
+        tqdm.write(json.dumps({"message": text}) if self._json else printable(text), file=self._out)
         self._out.flush()
 
 

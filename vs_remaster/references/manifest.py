@@ -18,9 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -33,6 +31,8 @@ from ..system.files import write_whole
 NAME = "references.toml"
 MOST_WEIGHT = 1000.0
 MOST_FRAME = 2**31 - 1
+MOST_TIME = 1e9
+"""Seconds: 31 years, longer than any film."""
 
 Scope = Literal["film", "shot"] | tuple[int, int | None]
 """Where a reference acts: in the whole film, in the shot that its frame lies in, or from a frame to another, the second
@@ -60,7 +60,7 @@ class Entry:
     Attributes:
         picture: its file, from the folder that the manifest lies in.
         frame: number of the film's frame that it shows, from 0; None: as its name says.
-        time: the same in seconds from the film's first frame; one of the two.
+        time: the same in seconds from the film's first frame, 0..1e9; one of the two.
         scope: see `Scope`; a range is written as [first, end], the end not included.
         shot: first frame and end of the shot that the frame lies in, where whoever wrote the entry knew.
         weight: 0..1000; 1 as if nothing were said, 2 as if the picture were there twice, 0 never used.
@@ -247,11 +247,11 @@ def _entry(values: Any, path: str, number: int) -> Entry:
                 f"{what}: sha256 must be 64 hexadecimal digits, got {digits!r}: remove it, or write it anew"
             )
     if "frame" in values and not _whole(values["frame"]):
-        raise InputError(f"{what}: frame must be a frame number (0, 1, 2 ...), got {values['frame']!r}")
+        raise InputError(f"{what}: frame must be a frame number (0, 1, 2 ... {MOST_FRAME}), got {values['frame']!r}")
     if "time" in values:
         if "frame" in values:
             raise InputError(f"{what}: it has both frame and time; remove one of them")
-        values["time"] = _number(values["time"], 0, math.inf, f"{what}: time", "seconds from the film's first frame")
+        values["time"] = _number(values["time"], 0, MOST_TIME, f"{what}: time", "seconds from the film's first frame")
     if "weight" in values:
         values["weight"] = check_weight(values["weight"], what)
     if "scope" in values:
@@ -283,7 +283,6 @@ def _whole(value: Any) -> bool:
 
 def _number(value: Any, low: float, high: float, what: str, text: str) -> float:
     sound = isinstance(value, int | float) and not isinstance(value, bool)
-    if not sound or not low <= value <= min(high, sys.float_info.max):
-        limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more"
-        raise InputError(f"{what} must be a number {limits} ({text}), got {value!r}")
+    if not sound or not low <= value <= high:
+        raise InputError(f"{what} must be a number from {low:g} to {high:g} ({text}), got {value!r}")
     return float(value)

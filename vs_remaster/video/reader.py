@@ -97,8 +97,9 @@ class VideoReader:
         notes: bool = True,
     ) -> None:
         if start < 0 or (end is not None and end <= start):
+            to = "the end" if end is None else end
             raise InputError(
-                f"no frames from {start} to {end}: start must be 0 or more and end, which is not included, above it"
+                f"no frames from {start} to {to}: start must be 0 or more and end, which is not included, above it"
             )
         if start > _MOST_FRAMES:
             raise InputError(f"no film has a frame {start}: choose an earlier start")
