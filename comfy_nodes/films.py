@@ -132,7 +132,7 @@ Choose = Callable[[Iterable[Tensor]], list[int]]
 
 def sharp_ones(count: int) -> Choose:
     """A sharp frame of each shot, see `stills.choose`."""
-    return lambda lumas: stills.choose(stills.survey(lumas), count)
+    return lambda lumas: stills.choose(stills.survey_sharpness(lumas), count)
 
 
 def covering(count: int, share: float, colorizer: remaster.Colorizer) -> Choose:

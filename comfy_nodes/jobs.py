@@ -77,7 +77,7 @@ class _Watch:
     def __init__(self, progress: host.Progress) -> None:
         self._progress = progress
 
-    def told(
+    def report(
         self, stage: str, done: int, total: int | None, disk_needed: int | None = None, disk_free: int | None = None
     ) -> None:
         """See `Watch` of the library."""

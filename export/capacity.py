@@ -24,7 +24,7 @@ from export.performance.measurement import FILM, machine
 from export.performance.pace import Pace, kept_in, measure
 from export.tables import progress, table
 from vs_remaster.errors import InputError, RemasterError
-from vs_remaster.jobs.planning.options import CHUNKS
+from vs_remaster.jobs.planning.options import CHUNK_CODINGS
 from vs_remaster.output.codecs import CODECS
 from vs_remaster.system.process import take_over
 from vs_remaster.system.sizes import size_text
@@ -170,7 +170,7 @@ def measure_ways(options: argparse.Namespace) -> None:
     """Print, and keep, what both ways cost."""
     found = []
     for codec in options.codec:
-        for chunks in CHUNKS:
+        for chunks in CHUNK_CODINGS:
             found.append(measure(options.measure, codec, chunks, options.chunk))
             progress(", ".join(pace_rows(found)[-1]))
     print(f"{found[0].frames} frames of {options.measure.name}, {machine('cpu')}\n")

@@ -111,6 +111,6 @@ def test_a_job_guesses_as_the_direct_way_does(tmp_path):
         "write": OutputOptions(codec="ffv1"),
     }
     remaster_film(movie, tmp_path / "direct.mkv", **how)
-    remaster_job(movie, tmp_path / "job.mkv", options=JobOptions(folder=tmp_path / "job", chunk=16), **how)
+    remaster_job(movie, tmp_path / "job.mkv", options=JobOptions(folder=tmp_path / "job", chunk_frames=16), **how)
     assert len(list((tmp_path / "job/chunks").glob("*.json"))) == 3
     assert heard_and_seen(tmp_path / "job.mkv") == heard_and_seen(tmp_path / "direct.mkv")

@@ -34,7 +34,7 @@ def run(folder: Path, chunks: str, **more) -> Path:
         restore=RestoreOptions(device="cpu", model="fast", lines=64),
         colorize=None,
         write=OutputOptions(codec="prores", overwrite=True),
-        options=JobOptions(folder=folder / "job", chunk=16, chunks=chunks),
+        options=JobOptions(folder=folder / "job", chunk_frames=16, chunk_coding=chunks),
         **more,
     )
     return output
@@ -87,7 +87,7 @@ def test_one_that_is_damaged_again_ends_the_run(made, tmp_path):
     class Flips:
         needed = 0
 
-        def told(self, stage, done, total, needed=None, free=None):
+        def report(self, stage, done, total, needed=None, free=None):
             if stage == "frames" and self.needed and not needed:  # it has been made again
                 flip(path, 0.6)
             self.needed = needed or 0

@@ -21,8 +21,8 @@ from vs_remaster.remaster.restorer import Restorer
 from vs_remaster.stills import coverage
 from vs_remaster.stills.contact_sheet import SHEET
 from vs_remaster.stills.coverage import Described, cover, describe, nearness
+from vs_remaster.stills.focus import FilmSharpness
 from vs_remaster.stills.picking import pick_references
-from vs_remaster.stills.sharpness import Survey
 
 CPU = {"device": "cpu", "precision": "fp32"}
 
@@ -35,7 +35,7 @@ def made_up(scenes: str, frames: int = 20, sharp: list[float] | None = None, eve
     numbers = list(range(every // 2, length, every))
     features = [known[scenes[n // frames]] + 0.25 * torch.randn(6, 16, generator=generator) for n in numbers]
     cuts = list(range(frames, length, frames))
-    survey = Survey(sharp or [1.0] * length, cuts)
+    survey = FilmSharpness(sharp or [1.0] * length, cuts)
     return Described(survey, numbers, F.normalize(torch.stack(features), dim=2).half())
 
 

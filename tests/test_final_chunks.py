@@ -56,7 +56,7 @@ def untouched(movie: Path, output: Path, *, chunk: int = 32, **write: Any) -> Pa
     if not folder.exists():
         folder.mkdir()
         (folder / "shots.toml").write_text("".join(f"[[shot]]\nnumber = {n}\nskip = true\n" for n in range(1, 5)))
-    options = JobOptions(folder=folder, chunk=chunk, chunks="final")
+    options = JobOptions(folder=folder, chunk_frames=chunk, chunk_coding="final")
     how = OutputOptions(overwrite=True, **write)
     remaster_job(movie, output, restore=RESTORE, colorize=None, write=how, options=options)
     return folder
@@ -283,4 +283,4 @@ def test_what_does_not_fit_is_refused(tmp_path, movies, capsys):
     assert "--chunks final is for a film in one file, and png writes a folder of pictures" in said
     assert Counter(said)["\n"] == 1 and not (tmp_path / "job").exists()
     with pytest.raises(InputError, match="chunks must be lossless or final, got 'both'"):
-        JobOptions(chunks="both")
+        JobOptions(chunk_coding="both")

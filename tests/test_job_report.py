@@ -31,7 +31,7 @@ def job(tmp_path_factory) -> Path:
     remaster_job(
         film, folder / "out.mkv", references=references, restore=RestoreOptions(**CPU), start=FIRST, end=END,
         colorize=ColorizeOptions(lines=64, **CPU), write=OutputOptions(codec="ffv1"),
-        options=JobOptions(folder=folder / "job", chunk=16),
+        options=JobOptions(folder=folder / "job", chunk_frames=16),
         look=lambda picture: masks.__setitem__(picture.index, float(picture.mask.mean())),
     )  # fmt: skip
     (folder / "masks.json").write_text(json.dumps(masks))

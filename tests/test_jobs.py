@@ -26,10 +26,10 @@ from vs_remaster.film.shares import SharesFile
 from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs.making import cluster
 from vs_remaster.jobs.making.cursor import Cursor
+from vs_remaster.jobs.planning.appearance import Appearance
 from vs_remaster.jobs.planning.chunking import chunk_table
 from vs_remaster.jobs.planning.folder import JobFolder
 from vs_remaster.jobs.planning.identity import digest, fingerprint, together
-from vs_remaster.jobs.planning.looks import ShotLooks
 from vs_remaster.jobs.planning.options import JobOptions
 from vs_remaster.jobs.planning.shot_settings import ShotSettings, parse_shots, shots_toml
 from vs_remaster.jobs.planning.survey import Shot, Survey, survey_film
@@ -89,7 +89,7 @@ def samples(path: Path) -> list[list[bytes]]:
 
 def job(movie: Path, output: Path, references: Path | None, **more):
     """Run a job in chunks of 32 frames in `output`'s folder `job`."""
-    options = JobOptions(folder=output.parent / "job", chunk=32, **more.pop("options", {}))
+    options = JobOptions(folder=output.parent / "job", chunk_frames=32, **more.pop("options", {}))
     given = load_references(references, lines=64) if references else ()
     more = {"restore": RESTORE, "colorize": COLORIZE, "write": LOSSLESS, **more}
     return remaster_job(movie, output, references=given, options=options, **more)
@@ -425,7 +425,7 @@ def test_references_of_one_shot_and_their_shares(tmp_path, movie, references):
         return {row["frame"]: dict(row["shares"]) for row in told["frames"]}
 
     output, shares = tmp_path / "out.mkv", tmp_path / "shares.json"
-    options = JobOptions(folder=tmp_path / "job", chunk=32)
+    options = JobOptions(folder=tmp_path / "job", chunk_frames=32)
     more = {"restore": None, "colorize": COLORIZE, "write": LOSSLESS}
     remaster_job(movie, output, references=given(1), options=options, shares=shares, **more)
     direct = tmp_path / "direct.mkv"
@@ -457,7 +457,7 @@ def test_edited_shots_survive_the_job(tmp_path, movie, references, capsys):
     assert shots.read_text() == edited
 
 
-SOME = [Shot(0, 20, ShotLooks("gray", 0, 0)), Shot(20, 57, ShotLooks("black", 37, 36))]
+SOME = [Shot(0, 20, Appearance("gray", 0, 0)), Shot(20, 57, Appearance("black", 37, 36))]
 
 
 def test_shots_are_read_as_they_are_written():
@@ -511,7 +511,7 @@ def test_what_shots_look_like(tmp_path):
 def test_chunks_end_at_cuts_or_on_the_grid():
     def table(*lengths: int, length: int = 40) -> list[tuple[int, int]]:
         edges = [0, *np.cumsum(lengths).tolist()]
-        shots = [Shot(a, b, ShotLooks("gray", 0, 0)) for a, b in itertools.pairwise(edges)]
+        shots = [Shot(a, b, Appearance("gray", 0, 0)) for a, b in itertools.pairwise(edges)]
         return chunk_table(shots, length, WINDOWS)
 
     assert table(10, 10, 10, 10, 10) == [(0, 40), (40, 50)]

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from vs_remaster.cli.progress import Lines
+from vs_remaster.cli.progress import MessageHandler
 from vs_remaster.errors import printable
 
 NAMES = [
@@ -33,7 +33,7 @@ def test_every_message_of_the_command_line_is_one_line(name, shown, monkeypatch)
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     monkeypatch.setattr(sys, "stderr", err)
     for as_json in (False, True):
-        lines = Lines(out, as_json)
+        lines = MessageHandler(out, as_json)
         for level in (logging.INFO, logging.WARNING):
             lines.emit(logging.LogRecord("vs_remaster", level, "", 0, "made of %s", (name,), None))
     told = out.buffer.getvalue().decode().splitlines()

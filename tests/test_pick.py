@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from vs_remaster.errors import InputError
-from vs_remaster.stills.sharpness import Survey, choose, sharpness, survey
+from vs_remaster.stills.focus import FilmSharpness, choose, sharpness, survey_sharpness
 
 
 def picture(seed: int, height: int = 96, width: int = 128) -> torch.Tensor:
@@ -55,7 +55,7 @@ def test_grain_is_no_sharpness_of_a_tall_picture():
 
 
 def test_one_frame_of_each_shot_and_the_sharpest_stretch_of_it():
-    seen = survey(film())
+    seen = survey_sharpness(film())
     assert seen.cuts == [20]
     first, second = choose(seen)
     assert 8 <= first <= 12 and 26 <= second <= 28
@@ -65,7 +65,7 @@ def test_a_dirty_frame_is_not_taken_for_a_sharp_one():
     frames = film()
     frames[16] = dirty(frames[16])
     frames[10] = dirty(frames[10])
-    seen = survey(frames)
+    seen = survey_sharpness(frames)
     assert max(range(20), key=seen.sharpness.__getitem__) in (10, 16)
     assert choose(seen)[0] in (8, 9, 11, 12)
 
@@ -73,12 +73,12 @@ def test_a_dirty_frame_is_not_taken_for_a_sharp_one():
 def test_the_ends_of_a_shot_are_avoided():
     """There the sharpest frames lie, whole stretches of them."""
     values = [9.0] * 3 + [1.0] * 14 + [9.0] * 6 + [1.0] * 14 + [9.0] * 3
-    first, second = choose(Survey(values, [20]))
+    first, second = choose(FilmSharpness(values, [20]))
     assert 4 <= first < 16 and 24 <= second < 36
 
 
 def test_few_are_taken_from_the_longest_shots():
-    seen = Survey([1.0] * 100, [10, 50, 55])
+    seen = FilmSharpness([1.0] * 100, [10, 50, 55])
     one = choose(seen, 1)
     assert len(one) == 1 and 55 <= one[0] < 100
     two = choose(seen, 2)
@@ -86,7 +86,7 @@ def test_few_are_taken_from_the_longest_shots():
 
 
 def test_many_are_spread_over_the_longer_shots():
-    chosen = choose(Survey([1.0] * 100, [10]), 10)
+    chosen = choose(FilmSharpness([1.0] * 100, [10]), 10)
     assert len(chosen) == 10 == len(set(chosen)) and chosen == sorted(chosen)
     assert sum(n < 10 for n in chosen) == 1
     gaps = [b - a for a, b in pairwise(chosen[1:])]
@@ -96,7 +96,7 @@ def test_many_are_spread_over_the_longer_shots():
 @pytest.mark.parametrize(("length", "cuts"), [(1, []), (2, [1]), (3, []), (7, [1, 2, 6])])
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 50])
 def test_short_films_give_what_they_have(length, cuts, count):
-    chosen = choose(Survey([0.5] * length, cuts), count)
+    chosen = choose(FilmSharpness([0.5] * length, cuts), count)
     assert len(chosen) == min(length, count or len(cuts) + 1)
     assert len(set(chosen)) == len(chosen) and 0 <= min(chosen) and max(chosen) < length
 
@@ -115,14 +115,14 @@ def test_a_survey_takes_frames_one_by_one():
             del luma
             most = max(most, sum(frame() is not None for frame in frames))
 
-    assert len(survey(lumas()).sharpness) == 30
+    assert len(survey_sharpness(lumas()).sharpness) == 30
     assert most <= 1
 
 
 def test_what_cannot_be_picked_from_is_said():
     with pytest.raises(InputError, match="no frames"):
-        choose(survey([]))
+        choose(survey_sharpness([]))
     with pytest.raises(InputError, match="-1"):
-        choose(Survey([1.0], []), -1)
+        choose(FilmSharpness([1.0], []), -1)
     with pytest.raises(InputError, match=r"\[1, H, W\].*\(3, 4, 5\)"):
         sharpness(torch.zeros(3, 4, 5))

@@ -309,7 +309,7 @@ def test_raw_frames_are_those_of_y4m(command, folder):
 # --- the stream ---
 
 
-class Chunks(RawIOBase):
+class ChunkCoding(RawIOBase):
     """A stream that gives its bytes in the pieces that an iterator makes."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
@@ -334,7 +334,7 @@ def test_as_many_frames_as_came_however_they_came(count, colorizer, references):
     for chunks in ([film[i:j] for i, j in pairwise([0, *ends, len(film)]) if i < j], [film]):
         sink = BytesIO()
         work = {"restore": restorer, "colorize": colorizer, "references": references}
-        assert remaster_pipe(Chunks(iter(chunks)), sink, **work) == count
+        assert remaster_pipe(ChunkCoding(iter(chunks)), sink, **work) == count
         results.append(sink.getvalue())
         assert len(taken_apart(results[-1])[2]) == count
     assert results[0] == results[1]
@@ -355,7 +355,7 @@ def test_a_long_stream_takes_no_more_memory(untouched):
         written = done
 
     options = {"restore": untouched, "colorize": None, "progress": progress}
-    assert remaster_pipe(Chunks(chunks()), BytesIO(), **options) == taken == written == 500
+    assert remaster_pipe(ChunkCoding(chunks()), BytesIO(), **options) == taken == written == 500
     assert most < 100
 
 

@@ -16,7 +16,7 @@ from vs_remaster.errors import InputError
 from vs_remaster.film.request import FilmRequest
 from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs.making.watch import Nobody, Stage
-from vs_remaster.jobs.planning.options import Chunks, JobOptions
+from vs_remaster.jobs.planning.options import ChunkCoding, JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.status import status_of
 from vs_remaster.output.codecs import codec_info
@@ -40,7 +40,7 @@ class Pace:
     """
 
     codec: str
-    chunks: Chunks
+    chunks: ChunkCoding
     frames: int
     survey_speed: float
     keep_speed: float
@@ -56,7 +56,7 @@ class _Clock(Nobody):
     def __init__(self) -> None:
         self.times: dict[str, list[tuple[int, float]]] = {}
 
-    def told(
+    def report(
         self, stage: Stage, done: int, total: int | None, disk_needed: int | None = None, disk_free: int | None = None
     ) -> None:
         self.times.setdefault(stage, []).append((done, time.perf_counter()))
@@ -68,7 +68,7 @@ class _Clock(Nobody):
         return (last - first) / (ended - began) if ended > began and last > first else float("inf")
 
 
-def measure(film: Path, codec: str, chunks: Chunks, length: int) -> Pace:
+def measure(film: Path, codec: str, chunks: ChunkCoding, length: int) -> Pace:
     """Run a job on a film that leaves its frames as they are; give one that has been remastered already.
 
     Args:
@@ -86,7 +86,7 @@ def measure(film: Path, codec: str, chunks: Chunks, length: int) -> Pace:
     with tempfile.TemporaryDirectory() as place, _quiet():
         folder, output = Path(place) / "job", Path(place) / f"film{suffixes[0]}"
         clock = _Clock()
-        options = JobOptions(folder=folder, chunk=length, chunks=chunks, plan=True)
+        options = JobOptions(folder=folder, chunk_frames=length, chunk_coding=chunks, plan=True)
         restore = RestoreOptions(model="fast", device="cpu")
         request = FilmRequest(source=film, output=output, restore=restore, write=OutputOptions(codec=codec))
         remaster_job(request, options=options, watch=clock)

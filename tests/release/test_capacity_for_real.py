@@ -14,7 +14,7 @@ from export.performance.archive import Archive, simulate
 from tests.support.job_films import FAST, heard_and_seen, write_film
 
 ROOT = Path(__file__).parents[2]
-CHUNKS, LENGTH = 20, 32
+CHUNK_CODINGS, LENGTH = 20, 32
 MTBF, SEED = 50.0, 5
 
 
@@ -51,14 +51,14 @@ def run(film: Path, output: Path, mtbf: float) -> tuple[list[float], int]:
 
 def test_a_job_with_kills_takes_as_long_as_simulated(tmp_path):
     """What one run without kills shows of speed and start makes the forecast for the run with kills."""
-    film = write_film(tmp_path / "film.mkv", (CHUNKS * LENGTH,), sound=False, size=(256, 192))
+    film = write_film(tmp_path / "film.mkv", (CHUNK_CODINGS * LENGTH,), sound=False, size=(256, 192))
     calm, kills = run(film, tmp_path / "calm.mov", 0)
-    assert len(calm) == CHUNKS and kills == 0
-    each = (calm[-1] - calm[1]) / (CHUNKS / 2 - 1)  # two at a time
+    assert len(calm) == CHUNK_CODINGS and kills == 0
+    each = (calm[-1] - calm[1]) / (CHUNK_CODINGS / 2 - 1)  # two at a time
     start = max(0.0, calm[0] - each)
     archive = Archive(
         films=1,
-        frames=CHUNKS * LENGTH,
+        frames=CHUNK_CODINGS * LENGTH,
         chunk=LENGTH,
         halo=0,
         gpus=2,

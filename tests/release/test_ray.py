@@ -53,7 +53,7 @@ class _Other:
 
 
 def on_ray(film: Path, output: Path, **more):
-    options = JobOptions(chunk=16, ray="auto", workers=3, ray_stream=more.pop("stream", False))
+    options = JobOptions(chunk_frames=16, ray="auto", workers=3, ray_stream=more.pop("stream", False))
     return remaster_job(film, output, write=LOSSLESS, options=options, **HOW, **more)
 
 

@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from ..errors import RemasterError, system_text
+from ..errors import RemasterError, printable, system_text
 from ..system.process import take_over
 from ..version import __version__
 from .arguments import add_format, add_number, add_output, add_work, output_options, references_of, treatment_of
-from .progress import Lines, Progress
+from .progress import MessageHandler, ProgressDisplay
 from .values import named_path
 
 log = logging.getLogger("vs_remaster")
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 @contextlib.contextmanager
 def _messages(quiet: bool, out: TextIO, as_json: bool) -> Iterator[None]:
     """Show what the library reports: information on `out`, warnings on stderr."""
-    handler, level, propagate = Lines(out, as_json), log.level, log.propagate
+    handler, level, propagate = MessageHandler(out, as_json), log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     log.propagate = False
@@ -103,7 +103,7 @@ def _clean_end() -> Iterator[None]:
 
 
 def _fail(message: str, status: int) -> int:
-    sys.stderr.write(f"vs-remaster: {' '.join(message.split())}\n")
+    sys.stderr.write(f"vs-remaster: {' '.join(printable(message).split())}\n")
     return status
 
 
@@ -207,18 +207,18 @@ def _run(arguments: argparse.Namespace) -> None:
     named = () if arguments.no_color else arguments.references or ()
     colored = bool(named or arguments.automatic) and not arguments.no_color
     by_job = bool(arguments.report) or needs_job(request, options, colored=colored)
-    with Progress(arguments.quiet, arguments.json) as progress:
+    with ProgressDisplay(arguments.quiet, arguments.json) as progress:
         aligns = by_job and any(is_film(path) for path in arguments.references or ())
         with folder.at_work() if aligns else contextlib.nullcontext():
             keep = folder.aligned if by_job else None
-            told = functools.partial(progress.told, "align")
+            told = functools.partial(progress.report, "align")
             request = replace(request, references=references_of(arguments, request.source, keep, told))
-    with Progress(arguments.quiet, arguments.json) as progress:
+    with ProgressDisplay(arguments.quiet, arguments.json) as progress:
 
         def report(folder: Path) -> None:
             if arguments.report:
-                made = request.output if options.chunks == "final" else None
-                told = functools.partial(progress.told, "report")
+                made = request.output if options.chunk_coding == "final" else None
+                told = functools.partial(progress.report, "report")
                 make_report(folder, made, arguments.report, overwrite=arguments.overwrite, progress=told)
 
         if by_job:
@@ -241,7 +241,7 @@ def _pipe(arguments: argparse.Namespace) -> None:
         full_range=arguments.range == "full" if arguments.range else None,
     )
     source, sink = standard_streams()
-    with Progress(arguments.quiet) as progress:
+    with ProgressDisplay(arguments.quiet) as progress:
         treatment = replace(treatment_of(arguments), references=references_of(arguments))
         frames = remaster_pipe(source, sink, options, treatment, progress=progress)
     _report(frames, "stdout")
@@ -250,7 +250,7 @@ def _pipe(arguments: argparse.Namespace) -> None:
 def _merge(arguments: argparse.Namespace) -> None:
     from ..film.merging import merge_films
 
-    with Progress(arguments.quiet) as progress:
+    with ProgressDisplay(arguments.quiet) as progress:
         done = merge_films(
             arguments.luma,
             arguments.chroma,

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..jobs.planning.chunking import CHUNK_FRAMES
-from ..jobs.planning.options import CHUNKS
+from ..jobs.planning.options import CHUNK_CODINGS
 from ..jobs.status import chunks_of, facts_of, opened
 from ..system.sizes import size_text
 from .values import named_path
@@ -39,8 +39,8 @@ def add_job(run: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--chunks",
-        choices=CHUNKS,
-        default=CHUNKS[0],
+        choices=CHUNK_CODINGS,
+        default=CHUNK_CODINGS[0],
         help="what they are kept as: without loss, to be encoded when all are there, or in the codec of OUTPUT, to be "
         "joined as they are (default: %(default)s)",
     )
@@ -61,8 +61,8 @@ def job_options(arguments: argparse.Namespace) -> Any:
     return JobOptions(
         folder=arguments.job,
         keep=arguments.keep_chunks,
-        chunk=arguments.chunk,
-        chunks=arguments.chunks,
+        chunk_frames=arguments.chunk,
+        chunk_coding=arguments.chunks,
         plan=arguments.plan,
         workers=arguments.workers,
         ray=arguments.ray,

@@ -28,7 +28,7 @@ _VERBS = {
 }
 
 
-class Lines(logging.Handler):
+class MessageHandler(logging.Handler):
     """Messages as lines, one each, above the progress bar if there is one; as JSON, information is an object a line.
 
     Args:
@@ -52,7 +52,7 @@ class Lines(logging.Handler):
         self._out.flush()
 
 
-class Progress:
+class ProgressDisplay:
     """A bar on stderr where that is a terminal, else a line every ten seconds; or JSON on stdout every second.
 
     It is a `Watch`, and can be called with frames and how many there will be.
@@ -70,7 +70,7 @@ class Progress:
         self._began = self._last = time.monotonic()
         self._turn = threading.Lock()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressDisplay:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -78,9 +78,9 @@ class Progress:
 
     def __call__(self, done: int, total: int | None) -> None:
         """Take how many frames are written, and how many there will be."""
-        self.told("frames", done, total)
+        self.report("frames", done, total)
 
-    def told(
+    def report(
         self, stage: str, done: int, total: int | None, disk_needed: int | None = None, disk_free: int | None = None
     ) -> None:
         """See `jobs.watch.Watch`."""

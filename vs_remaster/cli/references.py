@@ -98,12 +98,12 @@ def _pick(arguments: argparse.Namespace) -> None:
     from ..stills.contact_sheet import SHEET
     from ..stills.picking import pick_references
     from .arguments import model_for
-    from .progress import Progress
+    from .progress import ProgressDisplay
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
     restore = RestoreOptions(model=model_for(arguments.model, "restorer"), strength=arguments.strength, **how)
     count = arguments.count if arguments.count is not None else 0 if arguments.coverage else _COUNT
-    with Progress(arguments.quiet) as progress:
+    with ProgressDisplay(arguments.quiet) as progress:
         picked, covered = pick_references(
             arguments.input,
             arguments.output,
@@ -127,14 +127,14 @@ def _align(arguments: argparse.Namespace) -> None:
     from ..remaster.options import ColorizeOptions
     from ..stills.copies import align_references
     from .arguments import model_for
-    from .progress import Progress
+    from .progress import ProgressDisplay
 
     amount = {name: getattr(arguments, name) for name in ("count", "every", "coverage")}
     for name, value in amount.items():
         if value is not None and value <= 0:
             raise InputError(f"--{name} must be above 0, got {value:g}")
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
-    with Progress(arguments.quiet) as progress:
+    with ProgressDisplay(arguments.quiet) as progress:
         done = align_references(
             arguments.input,
             arguments.coloured,

@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from ..report.make import DATA, PAGE, make_report
-from .progress import Progress
+from .progress import ProgressDisplay
 from .values import add_fps, named_path
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def add_report(commands: Any) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    with Progress(arguments.quiet) as shown:
+    with ProgressDisplay(arguments.quiet) as shown:
         make_report(
             arguments.before,
             arguments.after,

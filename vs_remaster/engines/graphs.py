@@ -109,7 +109,7 @@ class _Encode(_Part[ColorizerNet]):
         return memory.keys, memory.values, memory.fine_keys, memory.fine_chroma, _overview(keys), *halves
 
 
-class _Look(_Part[ColorizerNet]):
+class _FrameFeatures(_Part[ColorizerNet]):
     """What `ColorizerNet.features` and `carry` make of one frame, and of what is matched at 1/2."""
 
     def make(
@@ -309,7 +309,7 @@ def _colorizer(net: ColorizerNet) -> dict[str, Graph]:
     planes = dict(zip(("features8", "features4", "carried8", "carried4"), (_AT8, _AT4, _AT8, _AT4)))
     finer = dict.fromkeys(("features2", "carried2"), _AT2) if net.detail else {}
     one = {name: {k: v for k, v in axes.items() if k} for name, axes in (planes | finer).items()}
-    look = Graph(_Look(net), memory, (*planes, "shares", *finer), dims | one)
+    look = Graph(_FrameFeatures(net), memory, (*planes, "shares", *finer), dims | one)
 
     of_convolutions = net.fine_in.weight.dtype
     window = {

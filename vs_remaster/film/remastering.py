@@ -54,7 +54,7 @@ def remaster_film(
         info = reader.info
         request = request.settled(info)
         pipeline = request.pipeline()
-        reader.context = context(windows_of(pipeline), request.start, request.end)
+        reader.context = context(pipeline_windows(pipeline), request.start, request.end)
         out = request.output_format(info)
         with open_output(request.output, reader, out, request.write) as writer:
             written = 0
@@ -117,7 +117,7 @@ def remaster_frames(
     overlap(pictures(), transform, put, _capacity(info), patience=patience)
 
 
-def windows_of(pipeline: RemasterPipeline) -> list[Window]:
+def pipeline_windows(pipeline: RemasterPipeline) -> list[Window]:
     """The windows that frames go through, in order."""
     return [worker.window for worker in (pipeline.restorer, pipeline.colorizer) if worker]
 

@@ -153,10 +153,10 @@ class JobRequest:
             windows,
             self.request.scenes,
             fps=self.request.fps,
-            progress=lambda done, total: hooks.watch.told("survey", done, total),
+            progress=lambda done, total: hooks.watch.report("survey", done, total),
             check=hooks.check,
         )
-        table = chunk_table(survey.shots, chunk_length(info, self.out, options.chunk), windows)
+        table = chunk_table(survey.shots, chunk_length(info, self.out, options.chunk_frames), windows)
         plan = {
             "source": str(source.absolute()),
             "job": self.identity,
@@ -234,7 +234,7 @@ class Job:
         options, check = self.options, self.hooks.check
         frames = sum(chunk.frames for chunk in self.chunks)
         guess = bytes_a_frame(
-            frame_bytes(self.of.reader.info, self.of.out), options.chunks, self.request.write.codec, done
+            frame_bytes(self.of.reader.info, self.of.out), options.chunk_coding, self.request.write.codec, done
         )
         tally = Tally(self.hooks.watch, frames, done, self.folder.path, guess)
         tally.tell()
@@ -269,7 +269,7 @@ class Job:
     def disk(self) -> str:
         """See `disk_text`."""
         frames, samples = self.survey.end - self.survey.start, frame_bytes(self.of.reader.info, self.of.out)
-        return disk_text(frames, samples, self.options.chunks, self.request.write.codec, self.records())
+        return disk_text(frames, samples, self.options.chunk_coding, self.request.write.codec, self.records())
 
     def join(self, shares: Path | None) -> int:
         """Give all chunks in order to the encoder; frames written. Those that turn out to be damaged are made again,
@@ -300,7 +300,7 @@ class Job:
 
         def step() -> None:
             self.hooks.check()
-            self.hooks.watch.told("encode", next(frames), reader.count)
+            self.hooks.watch.report("encode", next(frames), reader.count)
 
         joiner = Joiner(self.work, self.chunks, self.records(), step, again)
         ours = shares is not None and self.folder.owns(shares)

@@ -26,7 +26,7 @@ from .job import Hooks, Job, JobRequest, count_frames
 from .making.watch import Watch, nobody
 from .planning.chunking import chunk_length
 from .planning.folder import JobFolder
-from .planning.options import Chunks, JobOptions
+from .planning.options import ChunkCoding, JobOptions
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def needs_job(request: FilmRequest, options: JobOptions, *, colored: bool) -> bo
     with request.open(notes=False) as reader:
         expected = reader.expected
         out = output_format(reader.info, request.write.codec, colored, request.write.bits)
-        return expected is not None and expected > chunk_length(reader.info, out, options.chunk)
+        return expected is not None and expected > chunk_length(reader.info, out, options.chunk_frames)
 
 
 def is_begun(folder: Path, request: FilmRequest) -> bool:
@@ -120,7 +120,7 @@ def remaster_job(
         wanted = JobRequest(folder, request, reader, request.output_format(reader.info))
         stack.enter_context(folder.at_work())
         trial = folder.path / f"trial{output.suffix}" if there else output
-        wanted = replace(wanted, encoding=_try_output(wanted, trial, options.chunks))
+        wanted = replace(wanted, encoding=_try_output(wanted, trial, options.chunk_coding))
         job = wanted.open(options, Hooks(watch, look, check))
         log.info("%s", job.disk())
         if options.plan:
@@ -142,7 +142,7 @@ def remaster_job(
     return Done(frames, job.survey.truncated)
 
 
-def _try_output(job: JobRequest, output: Path, chunks: Chunks) -> Encoding | None:
+def _try_output(job: JobRequest, output: Path, chunks: ChunkCoding) -> Encoding | None:
     """Write one black frame and throw it away: what encoder and container refuse is to be known before hours of
     work.
 

@@ -166,7 +166,7 @@ def with_rules(references: Sequence[Reference], text: str, source: str) -> list[
 
 
 @dataclass(frozen=True)
-class _File:
+class _ReferenceFile:
     """A picture on disk, and what a manifest says of it."""
 
     path: Path
@@ -188,14 +188,14 @@ def frame_number(name: str) -> int | None:
     return None if number is None or number > manifest.MOST_FRAME else number
 
 
-def _order(file: _File) -> tuple:
+def _order(file: _ReferenceFile) -> tuple:
     frame = file.frame
     parts = re.split(r"([0-9]+)", file.path.name.casefold())
     natural = [(int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts)]
     return frame is None, frame or 0, natural, str(file.path)
 
 
-def _files(path: Path) -> list[_File]:
+def _files(path: Path) -> list[_ReferenceFile]:
     if path.name == manifest.NAME and path.is_file():
         listed = _listed(path)
         if not listed:
@@ -209,22 +209,22 @@ def _files(path: Path) -> list[_File]:
             )
         if path.exists():
             check_input(path)
-            return [_File(path)]
+            return [_ReferenceFile(path)]
         raise InputError(f"reference {str(path)!r} does not exist: give a folder or a picture")
     toml = path / manifest.NAME
     listed = _listed(toml) if toml.is_file() else {}
     found = pictures_in(path, required=not listed)
     warn_of_unused(path)
-    return [*listed.values(), *(_File(file) for file in found if os.path.normpath(file) not in listed)]
+    return [*listed.values(), *(_ReferenceFile(file) for file in found if os.path.normpath(file) not in listed)]
 
 
-def _listed(toml: Path) -> dict[str, _File]:
+def _listed(toml: Path) -> dict[str, _ReferenceFile]:
     """The pictures that a manifest names, by their paths."""
     held = manifest.read_manifest(toml)
     return {os.path.normpath(toml.parent / entry.picture): _listed_file(toml, entry, held) for entry in held.entries}
 
 
-def _listed_file(toml: Path, entry: Entry, held: Manifest) -> _File:
+def _listed_file(toml: Path, entry: Entry, held: Manifest) -> _ReferenceFile:
     path = toml.parent / entry.picture
     manifest.inside(toml, entry.picture)
     if not path.is_file():
@@ -238,7 +238,7 @@ def _listed_file(toml: Path, entry: Entry, held: Manifest) -> _File:
             str(path), toml.name,
         )  # fmt: skip
     origin = held.origin(entry.origin)
-    return _File(path, entry, min(entry.weight * origin.weight, manifest.MOST_WEIGHT), origin.likeness)
+    return _ReferenceFile(path, entry, min(entry.weight * origin.weight, manifest.MOST_WEIGHT), origin.likeness)
 
 
 def pictures_in(path: Path, required: bool = True) -> list[Path]:
@@ -273,7 +273,7 @@ def warn_of_unused(folder: Path) -> None:
         logger.warning("reference folder %r: not used: %s%s", str(folder), ", ".join(unused[:_TOLD]), more)
 
 
-def _load(file: _File, lines: int | None) -> Reference:
+def _load(file: _ReferenceFile, lines: int | None) -> Reference:
     path = file.path
     pixels = read_still(path, lines, what=f"reference {str(path)!r}")
     if (pixels.max(2) - pixels.min(2)).max() < _GRAY:

@@ -21,7 +21,7 @@ from ..references.reference import Reference
 from .memory import ReferenceSet, reference_set
 from .merging import fit_size
 from .options import AUTOMATIC, ColorizeOptions, frame_numbers
-from .worker import _check_luma, _resize, _stack, _Worker, guesses_beside, window_of
+from .worker import Worker, check_luma, guesses_beside, resize, stack, window_of
 
 
 class Colored(NamedTuple):
@@ -32,7 +32,7 @@ class Colored(NamedTuple):
     shares: Tensor
 
 
-class Colorizer(_Worker[ColorizeOptions]):
+class Colorizer(Worker[ColorizeOptions]):
     """Colours luma from reference pictures.
 
     Args:
@@ -76,7 +76,7 @@ class Colorizer(_Worker[ColorizeOptions]):
         def picture(reference: Reference) -> tuple[Tensor, Tensor]:
             rgb = reference.rgb[None].float().cpu()
             if not self.info.scales_references:
-                rgb = _resize(rgb, self.size(*rgb.shape[-2:]))
+                rgb = resize(rgb, self.size(*rgb.shape[-2:]))
             return rgb_to_ycbcr(rgb).split([1, 2], 1)
 
         encoded = self.engine.encode(picture(reference) for reference in references)
@@ -91,7 +91,7 @@ class Colorizer(_Worker[ColorizeOptions]):
         if not self.info.weighs_references:
             raise UnsupportedError(f"the colorizer of model {self.model} cannot compare frames; use a shipped model")
         size = working_size(*luma.shape[-2:], lines, self.info.multiple_of)
-        return self.engine.describe(_stack([luma], self.engine.home, size))[0]
+        return self.engine.describe(stack([luma], self.engine.home, size))[0]
 
     def share_map(self, luma: Tensor, memory: ReferenceSet, number: int = 0) -> Tensor:
         """Which reference the colours of a frame `[1, H, W]`, the film's frame `number`, come from, place by place.
@@ -108,7 +108,7 @@ class Colorizer(_Worker[ColorizeOptions]):
                 f"model {self.model} does not tell place by place which reference gave a colour, or not in this "
                 "engine: use a shipped model and engine torch"
             )
-        low = _stack([luma], self.engine.home, self.size(*luma.shape[-2:]))
+        low = stack([luma], self.engine.home, self.size(*luma.shape[-2:]))
         (run,) = memory.runs(number, 1)
         chosen = memory.chosen(run.acting, low, self.engine.describe)
         out = torch.zeros(len(memory.rules), low.shape[-2] // 8, low.shape[-1] // 8)
@@ -118,7 +118,7 @@ class Colorizer(_Worker[ColorizeOptions]):
 
     def colorize(self, luma: Tensor, memory: ReferenceSet, cuts: Sequence[int] = ()) -> Colored:
         """Colour a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""
-        _check_luma(luma)
+        check_luma(luma)
         starts = frame_numbers(cuts)
 
         def process(part: Sequence[tuple[int, Tensor]], halo: Halo) -> list[tuple[Tensor, Tensor]]:
@@ -151,7 +151,7 @@ class Colorizer(_Worker[ColorizeOptions]):
             return self._guessed(self.guesser, frames, memory, halo, first)
         own = Halo(min(halo.before, self.info.before), min(halo.after, self.info.after))
         inner = slice(halo.before - own.before, len(frames) - (halo.after - own.after))
-        low = _stack(frames[inner], self.engine.home, self.size(*frames[0].shape[-2:]))
+        low = stack(frames[inner], self.engine.home, self.size(*frames[0].shape[-2:]))
         kept = own.kept(len(low))
         chosen = memory.chosen(acting, low[kept], self.engine.describe)
         if not chosen and self.guesser:
@@ -161,7 +161,7 @@ class Colorizer(_Worker[ColorizeOptions]):
             return memory.gray(made, first + halo.before)
         chroma, shares = self.engine.colorize(low, memory.memory(chosen), own)
         shares = memory.spread(shares, chosen)
-        full = self.options.saturation * fit_size(chroma, low[kept], _stack(made, self.engine.home))
+        full = self.options.saturation * fit_size(chroma, low[kept], stack(made, self.engine.home))
         return list(zip(full.to(frames[0].device), shares.to(frames[0].device)))
 
     def _guessed(

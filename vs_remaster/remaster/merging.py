@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ..color.chroma import guided_upsample
 from ..errors import InputError
 from .options import check_weight
-from .worker import _check_luma, _resize
+from .worker import check_luma, resize
 
 
 def fit_size(chroma: Tensor, luma_low: Tensor, luma: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ def fit_size(chroma: Tensor, luma_low: Tensor, luma: Tensor) -> Tensor:
         return chroma
     if size[0] > chroma.shape[-2] and size[1] > chroma.shape[-1]:
         return guided_upsample(chroma, luma_low, luma)
-    return _resize(chroma, size)
+    return resize(chroma, size)
 
 
 def merge_lab(
@@ -46,7 +46,7 @@ def merge_lab(
     Raises:
         InputError: lengths or shapes that do not fit, or a weight outside 0..1.
     """
-    _check_luma(luma)
+    check_luma(luma)
     if chroma.ndim != 4 or chroma.shape[1] != 2 or len(chroma) != len(luma):
         raise InputError(f"chroma must be [T, 2, h, w] with T = {len(luma)} frames, got {tuple(chroma.shape)}")
     check_weight(weight)
@@ -59,7 +59,7 @@ def merge_lab(
             raise InputError(f"{name} must be {list(shape)} to fit luma and chroma, got {list(tensor.shape)}")
     luma, chroma = luma.float(), chroma.float()
     if other_luma is None:
-        other_luma = _resize(luma, size)
+        other_luma = resize(luma, size)
     else:
         # The other source may be darker or flatter: bring its luma to this one's level before edges are compared.
         other_luma = _match_level(other_luma.float(), luma)
@@ -91,7 +91,7 @@ def _fill(chroma: Tensor, sound: Tensor) -> Tensor:
     total = F.avg_pool2d(sound, 2, ceil_mode=True, count_include_pad=False)
     mean = F.avg_pool2d(chroma * sound, 2, ceil_mode=True, count_include_pad=False) / total.clamp_min(1e-6)
     coarse = _fill(mean, (4 * total).clamp(0, 1))
-    return torch.lerp(_resize(coarse, tuple(chroma.shape[-2:])), chroma, sound)
+    return torch.lerp(resize(coarse, tuple(chroma.shape[-2:])), chroma, sound)
 
 
 def _match_level(luma: Tensor, like: Tensor) -> Tensor:

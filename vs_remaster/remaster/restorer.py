@@ -12,7 +12,7 @@ from torch import Tensor
 from ..models.layers import Halo
 from ..models.restorer import Place, thumbnails
 from .options import TILE_OVERLAP, RestoreOptions, frame_numbers
-from .worker import _check_luma, _resize, _sound, _stack, _Worker
+from .worker import Worker, check_luma, finite, resize, stack
 
 # Taller sources are restored at this height unless asked otherwise: grain and dirt have then a known size.
 FULL_LINES = 1152
@@ -29,7 +29,7 @@ class Restored(NamedTuple):
     mask: Tensor
 
 
-class Restorer(_Worker[RestoreOptions]):
+class Restorer(Worker[RestoreOptions]):
     """Removes dust, scratches, flicker and grain from luma.
 
     Args:
@@ -50,7 +50,7 @@ class Restorer(_Worker[RestoreOptions]):
 
     def restore(self, luma: Tensor, cuts: Sequence[int] = ()) -> Restored:
         """Restore a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""
-        _check_luma(luma)
+        check_luma(luma)
         starts = frame_numbers(cuts)
         made = self.window.run(((frame, i in starts) for i, frame in enumerate(luma)), self.process)
         frames, masks = zip(*made)
@@ -63,11 +63,11 @@ class Restorer(_Worker[RestoreOptions]):
         if self.options.strength == 0:
             return [(frame, torch.zeros_like(frame)) for frame in frames[kept]]
         size = self.size(*frames[0].shape[-2:])
-        thumbs = torch.cat([thumbnails(_sound(frame, self.engine.home)[None])[0] for frame in frames])
+        thumbs = torch.cat([thumbnails(finite(frame, self.engine.home)[None])[0] for frame in frames])
         own = halo.within(self.window.before if self.info.sees is None else self.info.sees)
-        low = _stack(frames[halo.before - own.before : len(frames) - (halo.after - own.after)], self.engine.home, size)
+        low = stack(frames[halo.before - own.before : len(frames) - (halo.after - own.after)], self.engine.home, size)
         low_kept = low[own.kept(len(low))]
-        source = low_kept if size == frames[0].shape[-2:] else _stack(frames[kept], self.engine.home)
+        source = low_kept if size == frames[0].shape[-2:] else stack(frames[kept], self.engine.home)
         restored, mask, toned = self._tiled(low, thumbs, halo)
         if self.options.grain:
             restored = restored + self.options.grain * (1 - mask) * (toned - restored)
@@ -80,8 +80,8 @@ class Restorer(_Worker[RestoreOptions]):
         """Bring a restoration made at a lower size back: the source's finest detail returns where nothing was
         damaged."""
         size = source.shape[-2:]
-        mask = _resize(mask, size).clamp(0, 1)
-        return _resize(restored, size) + (1 - mask) * (source - _resize(low, size)), mask
+        mask = resize(mask, size).clamp(0, 1)
+        return resize(restored, size) + (1 - mask) * (source - resize(low, size)), mask
 
     def _tiled(self, luma: Tensor, thumbs: Tensor, halo: Halo) -> tuple[Tensor, Tensor, Tensor]:
         """Run the network on whole frames or on overlapping tiles; the tone correction always sees the whole frame."""

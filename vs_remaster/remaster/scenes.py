@@ -74,7 +74,7 @@ def _normalise(thumb: torch.Tensor) -> tuple[np.ndarray, float]:
     return levels, _LEVELS**2 * (_NOISE**2 + (_GRAIN / contrast) ** 2)
 
 
-class _Look(NamedTuple):
+class _Descriptor(NamedTuple):
     """A normalised thumbnail, as what lies at each of its blocks and wherever another one's block may have moved to:
     the shift in the middle is none."""
 
@@ -90,8 +90,8 @@ _LINES, _COLUMNS = (np.arange(-_REACH, side + _REACH).clip(0, side - 1) for side
 _DOWN, _ACROSS = (np.arange(0, side, _BLOCK)[:, None] + np.arange(2 * _REACH + 1) for side in (HEIGHT, WIDTH))
 
 
-def _look(thumb: torch.Tensor) -> _Look:
-    """See `_Look`.
+def _descriptor(thumb: torch.Tensor) -> _Descriptor:
+    """See `_Descriptor`.
 
     Raises:
         InputError: another shape.
@@ -102,10 +102,10 @@ def _look(thumb: torch.Tensor) -> _Look:
     everywhere = sliding_window_view(levels[_LINES[:, None], _COLUMNS], (_BLOCK, _BLOCK))
     patches = everywhere[_DOWN[:, None, :, None], _ACROSS[None, :, None, :]].reshape(-1, _SHIFTS, _PIXELS)
     totals, squares = (x.astype(np.float64) for x in (patches.sum(2), np.einsum("bsp,bsp->bs", patches, patches)))
-    return _Look(noise, patches, totals, squares - totals**2 / _PIXELS)
+    return _Descriptor(noise, patches, totals, squares - totals**2 / _PIXELS)
 
 
-def _unpredicted(a: _Look, b: _Look) -> float:
+def _unpredicted(a: _Descriptor, b: _Descriptor) -> float:
     """Share of the detail of `a` that no shift of `b`'s blocks explains: 0 the same picture, about 0.75 another one."""
     noise, (own, total, detail) = (a.noise + b.noise) / 2, (x[:, _SHIFTS // 2, None] for x in a[1:])
     product = (b.patches @ own.swapaxes(1, 2))[..., 0].astype(np.float64)
@@ -115,16 +115,16 @@ def _unpredicted(a: _Look, b: _Look) -> float:
     return float((left * weight).sum() / weight.sum())
 
 
-def _difference(a: _Look, b: _Look) -> float:
+def _difference(a: _Descriptor, b: _Descriptor) -> float:
     return (_unpredicted(a, b) + _unpredicted(b, a)) / 2
 
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
     """How much two thumbnails `[48, 64]` differ beyond gain, offset and motion: 0 not at all, about 0.75 two shots."""
-    return _difference(_look(a), _look(b))
+    return _difference(_descriptor(a), _descriptor(b))
 
 
-def _starts_scene(look: Callable[[int], _Look], position: int, count: int) -> bool:
+def _starts_scene(look: Callable[[int], _Descriptor], position: int, count: int) -> bool:
     """Whether a scene starts at frame `position` of `count` frames that can be looked at."""
     before = range(max(0, position - BEFORE), position)
     after = range(position, min(count, position + AFTER + 1))
@@ -140,7 +140,7 @@ def _starts_scene(look: Callable[[int], _Look], position: int, count: int) -> bo
     return parting > _RATIO * max(_unrest(look, before), _unrest(look, after))
 
 
-def _unrest(look: Callable[[int], _Look], frames: Sequence[int]) -> float:
+def _unrest(look: Callable[[int], _Descriptor], frames: Sequence[int]) -> float:
     """How much the two or three frames on one side of a cut differ among themselves, one odd frame forgiven."""
     return min((_difference(look(a), look(b)) for a, b in combinations(frames, 2)), default=0.0)
 
@@ -161,7 +161,7 @@ def is_cut(thumbs: torch.Tensor, position: int) -> bool:
     """
     if thumbs.ndim != 3 or thumbs.shape[1:] != (HEIGHT, WIDTH) or not 0 <= position < len(thumbs):
         raise InputError(f"thumbs must be [N, 48, 64] with {position = } inside, got {tuple(thumbs.shape)}")
-    return _starts_scene(cache(lambda i: _look(thumbs[i])), position, len(thumbs))
+    return _starts_scene(cache(lambda i: _descriptor(thumbs[i])), position, len(thumbs))
 
 
 def detect_cuts(thumbs: torch.Tensor) -> list[int]:
@@ -198,11 +198,11 @@ class CutDetector:
         self.cuts: list[int] = []
         self.decided = first
         self._next = first
-        self._looks: deque[_Look] = deque(maxlen=BEFORE + 1 + AFTER)
+        self._looks: deque[_Descriptor] = deque(maxlen=BEFORE + 1 + AFTER)
 
     def push(self, frame: torch.Tensor) -> list[int]:
         """Take the next frame: its luma `[1, H, W]` (0..1) or its thumbnail `[48, 64]`; return the cuts now found."""
-        self._looks.append(_look(frame if frame.shape == (HEIGHT, WIDTH) else thumbnail(frame)))
+        self._looks.append(_descriptor(frame if frame.shape == (HEIGHT, WIDTH) else thumbnail(frame)))
         self._next += 1
         return self._decide(self._next - AFTER)
 

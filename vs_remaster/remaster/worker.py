@@ -36,7 +36,7 @@ def guesses_beside(facts: ModelInfo, options: RestoreOptions | ColorizeOptions) 
     return isinstance(options, ColorizeOptions) and options.automatic and facts.takes_references
 
 
-class _Worker[Options: RestoreOptions | ColorizeOptions]:
+class Worker[Options: RestoreOptions | ColorizeOptions]:
     """A loaded network with its window; another block size changes speed, and the picture by rounding only."""
 
     def __init__(self, network: str, options: Options, block: int | None) -> None:
@@ -50,26 +50,26 @@ class _Worker[Options: RestoreOptions | ColorizeOptions]:
         self.window: Window = window_of(self.info, block=block)
 
 
-def _check_luma(luma: Tensor) -> None:
+def check_luma(luma: Tensor) -> None:
     if luma.ndim != 4 or luma.shape[1] != 1 or not luma.numel() or not luma.is_floating_point():
         raise InputError(
             f"luma must be a float tensor [T, 1, H, W] with at least one frame, got {tuple(luma.shape)} {luma.dtype}"
         )
 
 
-def _stack(frames: Sequence[Tensor], device: str, size: tuple[int, int] | None = None) -> Tensor:
+def stack(frames: Sequence[Tensor], device: str, size: tuple[int, int] | None = None) -> Tensor:
     """Frames `[1, H, W]` as one float32 tensor `[T, 1, H, W]` on a device, resized one by one."""
-    sound = (_sound(frame, device) for frame in frames)
-    return torch.cat([frame if size is None else _resize(frame, size) for frame in sound])
+    sound = (finite(frame, device) for frame in frames)
+    return torch.cat([frame if size is None else resize(frame, size) for frame in sound])
 
 
-def _sound(frame: Tensor, device: str) -> Tensor:
+def finite(frame: Tensor, device: str) -> Tensor:
     """A frame `[1, H, W]` as float32 `[1, 1, H, W]` on a device; what is not a number becomes black, so that it cannot
     spread."""
     return frame[None].to(device).float().nan_to_num(0.0, 1.0, 0.0)
 
 
-def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
+def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     """Bilinear, antialiased when made smaller."""
     if x.shape[-2:] == size:
         return x

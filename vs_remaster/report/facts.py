@@ -19,7 +19,7 @@ from ..film.frames import decode_frame
 from ..jobs.result import MadeFilm
 from ..references.reference import Reference
 from ..remaster.scenes import CutDetector
-from ..stills.sharpness import sharpness
+from ..stills.focus import sharpness
 from ..version import __version__
 from ..video.info import VideoInfo
 from ..video.planes import Frame

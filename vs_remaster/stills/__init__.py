@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .copies import align_references, film_references
 from .coverage import cover, describe, sharpest
+from .focus import choose, survey_sharpness
 from .picking import pick_references
 from .shares import show_shares
-from .sharpness import choose, survey
 
 __all__ = [
     "align_references",
@@ -17,5 +17,5 @@ __all__ = [
     "pick_references",
     "sharpest",
     "show_shares",
-    "survey",
+    "survey_sharpness",
 ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..color.samples import decode_rgb
 from ..errors import InputError
+from ..film.writing import ProgressCallback
 from ..references.manifest import NAME, Entry, Manifest, Origin, check_weight, write_manifest
 from ..references.reference import FILM_EXTENSIONS, Reference, load_references
 from ..remaster.colorizer import Colorizer
@@ -41,8 +42,6 @@ MOST = 240
 _COLORLESS = 0.012  # rms of Cb and Cr: what has less has no colour to give
 _LISTED = 12  # stretches without a counterpart that are named in a message
 _SQUEEZED = 0.01  # difference of two aspects that is no more than an inexact crop
-
-Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def align_references(
     weight: float = 1.0,
     fps: Fraction | None = None,
     colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
-    progress: Progress = lambda done, total: None,
+    progress: ProgressCallback = lambda done, total: None,
 ) -> Aligned:
     """Find the frames of a film in a coloured copy of it, and write some of those as references.
 
@@ -142,7 +141,7 @@ def film_references(
     lines: int | None = None,
     keep: Path | None = None,
     colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
-    progress: Progress = lambda done, total: None,
+    progress: ProgressCallback = lambda done, total: None,
 ) -> list[Reference]:
     """`load_references` for a film on disk: films among the paths are taken for coloured copies of it and aligned.
 
@@ -183,7 +182,9 @@ def _place(keep: Path | None) -> Generator[Path]:
         yield keep
 
 
-def _aligned(path: Path, source: Path, place: Path, colorize: ColorizeOptions | Colorizer, progress: Progress) -> Path:
+def _aligned(
+    path: Path, source: Path, place: Path, colorize: ColorizeOptions | Colorizer, progress: ProgressCallback
+) -> Path:
     """The folder of references that a film has become."""
     stamps = [_stamp(source), _stamp(path)]
     number = 0
@@ -218,7 +219,7 @@ def _stamp(path: Path) -> list[int | str]:
 
 
 def _look(
-    source: Path, area: Area, coloured: Path, colorizer: Colorizer, progress: Progress, fps: Fraction | None
+    source: Path, area: Area, coloured: Path, colorizer: Colorizer, progress: ProgressCallback, fps: Fraction | None
 ) -> tuple[Described, Fingerprints, float, int, int | None]:
     """The film as the picker sees it, its fingerprints, its rate, frames read, and how many there are in both."""
     prints = Fingerprints()
@@ -241,7 +242,7 @@ def _look(
 
 
 def _prints(
-    coloured: Path, area: Area, done: int, total: int | None, progress: Progress
+    coloured: Path, area: Area, done: int, total: int | None, progress: ProgressCallback
 ) -> tuple[Fingerprints, np.ndarray]:
     """Fingerprints of the coloured film, and how much colour each of its frames has."""
     prints, colours = Fingerprints(), []

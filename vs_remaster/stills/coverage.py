@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..remaster.colorizer import Colorizer
 from ..remaster.scenes import CutDetector
-from .sharpness import EDGE, Survey, sharpness, steady
+from .focus import EDGE, FilmSharpness, sharpness, steady
 
 LINES = 192
 """Height at which frames are compared."""
@@ -43,7 +43,7 @@ class Described:
         features: `[N, areas, D]` float16: what they look like, unit vectors.
     """
 
-    survey: Survey
+    survey: FilmSharpness
     frames: list[int]
     features: Tensor
 
@@ -93,7 +93,7 @@ def describe(lumas: Iterable[Tensor], colorizer: Colorizer) -> Described:
     detector.finish()
     if not kept:
         kept[len(values) - 1] = _features(luma, colorizer)
-    return Described(Survey(values, detector.cuts), sorted(kept), torch.stack([kept[n] for n in sorted(kept)]))
+    return Described(FilmSharpness(values, detector.cuts), sorted(kept), torch.stack([kept[n] for n in sorted(kept)]))
 
 
 def _features(luma: Tensor, colorizer: Colorizer) -> Tensor:

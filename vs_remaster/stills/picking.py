@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..color.samples import decode_luma
 from ..film.frames import to_picture
+from ..film.writing import ProgressCallback
 from ..references.manifest import NAME, Entry, Manifest, write_manifest
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import ColorizeOptions, RestoreOptions
@@ -21,7 +22,7 @@ from ..system.files import make_folder
 from ..video.reader import VideoReader
 from .contact_sheet import SHEET, check_new, filled, put, sheet, tile
 from .coverage import AROUND, Cover, Described, check_amount, cover, describe
-from .sharpness import steady
+from .focus import steady
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +47,6 @@ class Picked:
     path: Path
 
 
-Progress = Callable[[int, int | None], None]
-
-
 def pick_references(
     source: Path,
     folder: Path,
@@ -57,7 +55,7 @@ def pick_references(
     coverage: float = 0.0,
     restore: RestoreOptions | None = RestoreOptions(),
     colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
-    progress: Progress = lambda done, total: None,
+    progress: ProgressCallback = lambda done, total: None,
 ) -> tuple[list[Picked], float]:
     """Choose the frames of a film that are worth colouring and write them, restored and numbered.
 
@@ -91,7 +89,7 @@ def pick_references(
     return picked, chosen.covered[-1]
 
 
-def _describe(source: Path, colorizer: Colorizer, progress: Progress) -> Described:
+def _describe(source: Path, colorizer: Colorizer, progress: ProgressCallback) -> Described:
     with VideoReader(source) as reader:
 
         def lumas() -> Iterator[Tensor]:

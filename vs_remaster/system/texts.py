@@ -47,7 +47,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises:
         ValueError: it is none, whatever is wrong.
     """
-    held = _sound(tomllib.loads, text)
+    held = _parsed(tomllib.loads, text)
     _check_numbers(held)
     return held
 
@@ -58,10 +58,10 @@ def parse_json(data: bytes | str) -> Any:
     Raises:
         ValueError: it is none, whatever is wrong.
     """
-    return _sound(json.loads, data)
+    return _parsed(json.loads, data)
 
 
-def _sound(parse: Any, text: bytes | str) -> Any:
+def _parsed(parse: Any, text: bytes | str) -> Any:
     try:
         return parse(text)
     except RecursionError as error:

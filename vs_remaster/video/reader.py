@@ -112,7 +112,7 @@ class VideoReader:
         self.watch: Callable[[int, VideoFrame], None] | None = None
         path = Path(path)
         check_input(path, film=True)
-        self._source: _File | PictureFolder = PictureFolder(path) if path.is_dir() else _File(path)
+        self._source: _VideoFile | PictureFolder = PictureFolder(path) if path.is_dir() else _VideoFile(path)
         try:
             if fps is not None and self._source.timed:
                 raise InputError(f"{path} has times of its own: a rate (--fps) is for films that have none")
@@ -345,7 +345,7 @@ class _Clock:
         return moved
 
 
-class _File:
+class _VideoFile:
     """The frames of a video file."""
 
     def __init__(self, path: Path) -> None:
@@ -417,7 +417,7 @@ class _File:
         if not start or not self._changes(start, first):
             return first
         last = first
-        with contextlib.closing(_File(self.path)) as other:
+        with contextlib.closing(_VideoFile(self.path)) as other:
             for number, picture in enumerate(other.pictures()):
                 self._low, last = (self._low if _same(picture, last) else number), picture
                 if number == start:
@@ -430,7 +430,7 @@ class _File:
             return True
         second = 1 / Fraction(self.stream.time_base)
         near = (first.pts or 0) + start / self._fps() * second
-        with contextlib.closing(_File(self.path)) as other:
+        with contextlib.closing(_VideoFile(self.path)) as other:
             return not all(
                 _same(picture, first)
                 for begin, end in ((near - second, near + second), (self._declared_end() or near, None))

@@ -9,14 +9,14 @@ from pathlib import Path
 from ...output.codecs import codec_info
 from ...system.sizes import size_text
 from ..planning.chunking import Chunk
-from ..planning.options import Chunks
+from ..planning.options import ChunkCoding
 from .chunks import Record
 from .watch import Watch
 
-Done = Mapping[Chunk, Record]
+Finished = Mapping[Chunk, Record]
 
 
-def bytes_a_frame(samples: int, chunks: Chunks, codec: str, done: Done | None = None) -> float:
+def bytes_a_frame(samples: int, chunks: ChunkCoding, codec: str, done: Finished | None = None) -> float:
     """What a frame takes in the chunks: as in those that are done, else what should do.
 
     Args:
@@ -30,16 +30,16 @@ def bytes_a_frame(samples: int, chunks: Chunks, codec: str, done: Done | None = 
     return samples * codec_info("ffv1" if chunks == "lossless" else codec).room
 
 
-def disk_text(frames: int, samples: int, chunks: Chunks, codec: str, done: Done) -> str:
+def disk_text(frames: int, samples: int, chunks: ChunkCoding, codec: str, done: Finished) -> str:
     """What a job takes on the disk: its chunks, the film beside them at the end, and the other way."""
 
-    def size(way: Chunks) -> str:
+    def size(way: ChunkCoding) -> str:
         return size_text(frames * bytes_a_frame(samples, way, codec, done if way == chunks else None))
 
     text = f"disk: about {size(chunks)} for the chunks, then {size('final')} for the film"
     if codec_info(codec).is_folder:
         return text
-    other: Chunks = "final" if chunks == "lossless" else "lossless"
+    other: ChunkCoding = "final" if chunks == "lossless" else "lossless"
     return f"{text}; with --chunks {other} about {size(other)} for the chunks"
 
 
@@ -54,7 +54,7 @@ class Tally:
         bytes_a_frame: what a frame is expected to take there, until some are finished.
     """
 
-    def __init__(self, watch: Watch, total: int, done: Done, folder: Path, bytes_a_frame: float) -> None:
+    def __init__(self, watch: Watch, total: int, done: Finished, folder: Path, bytes_a_frame: float) -> None:
         self._watch, self._total, self._folder = watch, total, folder
         self._done = self._begun = sum(chunk.frames for chunk in done)
         self._kept = self._done  # frames in finished chunks
@@ -82,4 +82,4 @@ class Tally:
     def tell(self) -> None:
         """Tell the watch."""
         needed = round((self._total - self._kept) * self._guess)
-        self._watch.told("frames", self._done, self._total, needed, shutil.disk_usage(self._folder).free)
+        self._watch.report("frames", self._done, self._total, needed, shutil.disk_usage(self._folder).free)

@@ -10,7 +10,7 @@ Stage = Literal["survey", "frames", "encode", "report"]
 class Watch(Protocol):
     """Is told how far a job is."""
 
-    def told(
+    def report(
         self, stage: Stage, done: int, total: int | None, disk_needed: int | None = None, disk_free: int | None = None
     ) -> None:
         """Take what is known now; may be called from another thread.
@@ -28,7 +28,7 @@ class Watch(Protocol):
 class Nobody:
     """Nobody watches."""
 
-    def told(
+    def report(
         self, stage: Stage, done: int, total: int | None, disk_needed: int | None = None, disk_free: int | None = None
     ) -> None:
         """See `Watch`."""

@@ -36,9 +36,6 @@ from .survey import Shot, Survey
 CHUNK_FRAMES = 500
 _CHUNK_BYTES = 4 << 30  # of samples; FFV1 makes about a third of them
 
-Restore = RestoreOptions | Restorer | None
-Colorize = ColorizeOptions | Colorizer | None
-
 
 @dataclass(frozen=True)
 class Segment:

@@ -11,8 +11,8 @@ from ...output.codecs import either
 from .chunking import CHUNK_FRAMES
 from .folder import JobFolder
 
-Chunks = Literal["lossless", "final"]
-CHUNKS: tuple[str, ...] = get_args(Chunks)
+ChunkCoding = Literal["lossless", "final"]
+CHUNK_CODINGS: tuple[str, ...] = get_args(ChunkCoding)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +22,9 @@ class JobOptions:
     Attributes:
         folder: of the job, which stays when it is done; None: beside the output, and removed when it is done.
         keep: leave the folder beside the output too.
-        chunk: frames that a chunk has at most.
-        chunks: what they are kept as until all are there: `lossless`, to be encoded then, or `final`, in the codec of
-            the output, to be joined as they are.
+        chunk_frames: frames that a chunk has at most.
+        chunk_coding: what they are kept as until all are there: `lossless`, to be encoded then, or `final`, in the
+            codec of the output, to be joined as they are.
         plan: look at the film and write the plan and the shots, no more.
         workers: processes that make chunks at the same time; None: this one, or as many as a cluster has room for.
         ray: address of a Ray cluster that makes the chunks.
@@ -33,18 +33,18 @@ class JobOptions:
 
     folder: Path | None = None
     keep: bool = False
-    chunk: int = CHUNK_FRAMES
-    chunks: Chunks = "lossless"
+    chunk_frames: int = CHUNK_FRAMES
+    chunk_coding: ChunkCoding = "lossless"
     plan: bool = False
     workers: int | None = None
     ray: str | None = None
     ray_stream: bool = False
 
     def __post_init__(self) -> None:
-        if self.chunk < 1:
-            raise InputError(f"chunk must be 1 frame or more, got {self.chunk}")
-        if self.chunks not in CHUNKS:
-            raise InputError(f"chunks must be {either(CHUNKS)}, got {self.chunks!r}")
+        if self.chunk_frames < 1:
+            raise InputError(f"chunk must be 1 frame or more, got {self.chunk_frames}")
+        if self.chunk_coding not in CHUNK_CODINGS:
+            raise InputError(f"chunks must be {either(CHUNK_CODINGS)}, got {self.chunk_coding!r}")
         if self.workers is not None and self.workers < 1:
             raise InputError(f"workers must be 1 or more, got {self.workers}")
 

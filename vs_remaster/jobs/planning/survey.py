@@ -23,7 +23,7 @@ from ...remaster.scenes import CutDetector, Scenes, thumbnail
 from ...remaster.window import Window
 from ...video.planes import Frame
 from ...video.reader import VideoReader
-from .looks import Looks, ShotLooks
+from .appearance import Appearance, AppearanceMeter
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Shot:
 
     first: int
     last: int
-    looks: ShotLooks
+    looks: Appearance
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Survey:
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Survey:
         """The survey that `to_json` told of."""
-        shots = tuple(Shot(s["first"], s["last"], ShotLooks(**s["looks"])) for s in told["shots"])
+        shots = tuple(Shot(s["first"], s["last"], Appearance(**s["looks"])) for s in told["shots"])
         lists = {name: tuple(told[name]) for name in ("times", "durations", "checks", "cuts")}
         keys = tuple((number, time) for number, time in told["keys"])
         return cls(**{**told, **lists, "keys": keys, "shots": shots})
@@ -144,7 +144,7 @@ def survey_film(
         reader.watch = note
         low = reader.low
         detector = CutDetector(low)
-        seen, looks = _Seen(), Looks(reader.info)
+        seen, looks = _Seen(), AppearanceMeter(reader.info)
         for frame in reader:
             check()
             seen.checks.append(checksum(frame.planes))

@@ -1,7 +1,7 @@
 """Which frames of a film are worth colouring by hand: a sharp one of each shot.
 
-Two steps, so that memory does not depend on the pictures: `survey` looks at every frame once and keeps two numbers,
-`choose` picks from those. Whoever wants the pictures reads the film again.
+Two steps, so that memory does not depend on the pictures: `survey_sharpness` looks at every frame once and
+keeps two numbers, `choose` picks from those. Whoever wants the pictures reads the film again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EDGE = 4
 
 
 @dataclass(frozen=True)
-class Survey:
+class FilmSharpness:
     """What is known of a film's frames: `sharpness` of each, and the numbers of those that start a shot (without 0)."""
 
     sharpness: list[float]
@@ -59,24 +59,24 @@ def sharpness(luma: Tensor) -> float:
     return float(laplacian.var(correction=0))
 
 
-def survey(lumas: Iterable[Tensor]) -> Survey:
+def survey_sharpness(lumas: Iterable[Tensor]) -> FilmSharpness:
     """Look at every frame of a film once: luma `[1, H, W]`, nominally 0..1, in order."""
     detector, values = CutDetector(), []
     for luma in lumas:
         detector.push(luma)
         values.append(sharpness(luma))
     detector.finish()
-    return Survey(values, detector.cuts)
+    return FilmSharpness(values, detector.cuts)
 
 
-def choose(film: Survey, count: int = 0) -> list[int]:
+def choose(film: FilmSharpness, count: int = 0) -> list[int]:
     """Pick sharp frames.
 
     A frame that is sharper than its neighbours is more likely dirty than sharp: what counts is how sharp its
     surroundings are, less how far it stands out from them. The ends of a shot are avoided.
 
     Args:
-        film: see `survey`.
+        film: see `survey_sharpness`.
         count: how many; 0: one of each shot. Fewer than there are shots: one of each of the longest; more: the longer
             shots are divided into equal parts. Never more than there are frames.
 

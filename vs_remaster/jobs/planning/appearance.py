@@ -27,7 +27,7 @@ _SAME = 0.0006  # mean difference of two thumbnails that show one picture encode
 
 
 @dataclass(frozen=True)
-class ShotLooks:
+class Appearance:
     """What a shot looks like.
 
     Attributes:
@@ -41,8 +41,8 @@ class ShotLooks:
     duplicates: int
 
 
-class Looks:
-    """Looks at the frames of a film one after the other."""
+class AppearanceMeter:
+    """AppearanceMeter at the frames of a film one after the other."""
 
     def __init__(self, info: VideoInfo) -> None:
         self._info = info
@@ -57,7 +57,7 @@ class Looks:
         self._same.append(same)
         self._kinds.append(self._kinds[-1] if same else _kind(frame, self._info, thumb))
 
-    def of(self, first: int, last: int) -> ShotLooks:
+    def of(self, first: int, last: int) -> Appearance:
         """The frames `first` to `last` (not included), counted from the first that was pushed, as a shot."""
         kinds = self._kinds[first:last]
         lit = [kind for kind in kinds if kind != "black"]
@@ -68,7 +68,7 @@ class Looks:
         else:
             kind = "tinted" if lit.count("tinted") * 2 > len(lit) else "gray"
         # the first frame of a shot has none before it
-        return ShotLooks(kind, len(kinds) - len(lit), sum(self._same[first + 1 : last]))
+        return Appearance(kind, len(kinds) - len(lit), sum(self._same[first + 1 : last]))
 
 
 def _kind(frame: Frame, info: VideoInfo, thumb: torch.Tensor) -> Kind:
