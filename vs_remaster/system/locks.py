@@ -12,7 +12,7 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -89,7 +89,7 @@ def is_locked(place: Path) -> bool | None:
 
 
 @contextlib.contextmanager
-def turn(folder: Path) -> Iterator[None]:
+def turn(folder: Path) -> Generator[None]:
     """Let one program at a time make files in a folder or look for them, where folders can be locked; nobody waits
     long."""
     if sys.platform == "win32":

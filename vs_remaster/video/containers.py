@@ -211,7 +211,7 @@ def check_aspect(path: Path, aspect: Fraction, output: Path) -> None:
             f"{output} cannot be read after its sample aspect ratio {aspect} was written ({reason(error)}): nothing "
             "is kept, is the disk sound?"
         ) from error
-    if abs(found - aspect) > aspect / _FINEST:
+    if abs(Fraction(found.numerator, found.denominator) - aspect) > aspect / _FINEST:
         raise RemasterError(
             f"the sample aspect ratio {aspect} was written to {output}, but {found} is read there: nothing is kept, "
             "is the disk sound?"
