@@ -42,6 +42,7 @@ class PictureFolder:
     own_times = True  # a number is enough
     timed = False
     rate = None
+    stream = None
 
     def __init__(self, path: Path) -> None:
         self.path = path

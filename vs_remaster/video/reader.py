@@ -153,7 +153,7 @@ class VideoReader:
     @property
     def stream(self) -> Any | None:
         """PyAV's stream that the frames come from; None for a folder."""
-        return getattr(self._source, "stream", None)
+        return self._source.stream
 
     def __enter__(self) -> VideoReader:
         return self
