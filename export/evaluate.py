@@ -121,7 +121,7 @@ def _cases(options: argparse.Namespace) -> Iterator[Case]:
     if options.task == "film":
         return film_cases(source, options.lines)
     if options.task == "restore":
-        return restore_cases(source, options.lines, options.seed, options.only)
+        return restore_cases(source, options.lines, options.seed, options.only, options.rtn_damage)
     make = color_cases if options.task == "colorize" else remaster_cases
     return make(source, options.protocol, options.lines, options.seed)
 
@@ -130,6 +130,7 @@ def _heading(options: argparse.Namespace, count: int) -> str:
     seed = _of(options, "seed")
     damage = "frozen validation damage" if seed is None else f"damage of seed {seed}"
     damage += f", only {', '.join(options.only)}" if _of(options, "only") else ""
+    damage = "the damage of RTN's authors" if _of(options, "rtn_damage") else damage
     if not options.data:
         damage += " without masks"
     if options.task == "film":
@@ -206,6 +207,10 @@ def _parser() -> argparse.ArgumentParser:
                 "--only", nargs="+", default=[], metavar="KIND",
                 help="damage every clip with nothing else, and say how much of the dirt is left (left: of 1): "
                 + ", ".join(VALIDATION.chance),
+            )  # fmt: skip
+            one.add_argument(
+                "--rtn-damage", action="store_true",
+                help="damage clips as RTN's authors do it, not as our networks have learnt it",
             )  # fmt: skip
         if task in ("restore", "film"):
             one.add_argument("--strength", type=float, default=1.0, help="of what networks do, 0 to 1 (default: 1)")

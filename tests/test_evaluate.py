@@ -18,7 +18,7 @@ from export import evaluate
 from export.curves import main as curves
 from export.curves import read_curve
 from export.evaluation import cases, methods, peers, report
-from export.evaluation.cases import Case, Source
+from export.evaluation.cases import Case, Source, damaged, worn
 from export.evaluation.protocols import FilmProtocol, FirstFrameProtocol, RemasterProtocol, RestoreProtocol
 from export.scores import metrics
 from vs_remaster.color.matrices import rgb_to_ycbcr
@@ -422,3 +422,14 @@ def test_curves_of_training_runs(tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="needs the package matplotlib")
     curves([f"one={tmp_path / 'a'}", str(tmp_path / "b"), "--out", str(tmp_path / "curves.png")])
     assert cv2.imread(str(tmp_path / "curves.png")).shape[2] == 3
+
+
+def test_the_damage_of_others_is_the_same_every_time_and_another_than_ours():
+    clean = torch.rand(4, 1, 48, 64, generator=torch.Generator().manual_seed(1))
+    made = worn("a clip", clean, None, None)
+    assert all(torch.equal(x, y) for x, y in zip(made, worn("a clip", clean, None, None)))
+    assert not torch.equal(made.frames, worn("a clip", clean, None, 1).frames)
+    assert not torch.equal(made.frames, worn("another", clean, None, None).frames)
+    assert made.frames.shape == clean.shape and torch.equal(made.target, clean)
+    assert 0 <= made.frames.min() and made.frames.max() <= 1
+    assert not torch.equal(made.frames, damaged("a clip", clean, None, None).frames)

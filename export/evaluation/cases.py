@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from export.damage import VALIDATION_EDGE, VALIDATION_FRAMES, Damaged, Templates
 from export.material import decode_clip
 from export.material.files import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 from export.tables import progress
+from export.training.recipes.rtn_damage import RtnDamage
 from vs_remaster import color
 from vs_remaster.errors import InputError
 from vs_remaster.references.reference import Reference
@@ -224,14 +226,28 @@ def damaged(
     return validation_clip(name if seed is None else f"{name} {seed}", clean, templates, steady, only)
 
 
+def worn(name: str, clean: torch.Tensor, templates: Templates | None, seed: int | None) -> Damaged:
+    """A clip damaged as RTN's authors do it, another damage than ours: what a network makes of it does not come from
+    knowing our synthesis. The name and the seed alone choose the damage."""
+    text = name if seed is None else f"{name} {seed}"
+    generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little"))
+    made = RtnDamage(templates, 1.0, "cpu")(clean[None], generator)
+    return Damaged(*(part[0] for part in made))
+
+
 def restore_cases(
-    source: Source, lines: int | None = None, seed: int | None = None, only: Sequence[str] = ()
+    source: Source,
+    lines: int | None = None,
+    seed: int | None = None,
+    only: Sequence[str] = (),
+    rtn_damage: bool = False,
 ) -> Iterator[Case]:
-    """Damaged luma; the truth has the damage's weave and repeated frames. `only`: see `validation_clip`."""
+    """Damaged luma; the truth has the damage's weave and repeated frames. `only`: see `validation_clip`; `rtn_damage`:
+    see `worn`."""
     templates, wanted = source.templates(), slice(source.frames)
     # damage depends on the length of the clip: make all of it, then cut
     for name, clean in source.read(lines or VALIDATION_EDGE, False, VALIDATION_FRAMES):
-        made = damaged(name, clean, templates, seed, only=only)
+        made = worn(name, clean, templates, seed) if rtn_damage else damaged(name, clean, templates, seed, only=only)
         frames, target, dirt = (part[wanted] for part in made)
         yield Case(name, frames, target, dirt if only else None, clean[wanted])
 
