@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LIBRARY = (
-    ("errors", "version"),
+    ("errors", "usage", "version"),
     ("system",),
     ("color",),
     ("references",),

@@ -12,12 +12,12 @@ from tests.support.job_films import heard_and_seen, write_film
 from vs_remaster.errors import InputError
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.film.request import to_color, will_color
-from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs.planning.identity import computation
 from vs_remaster.jobs.planning.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.models import build
 from vs_remaster.models.layers import Halo
+from vs_remaster.output.options import OutputOptions
 from vs_remaster.references.rules import settle
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions

@@ -11,7 +11,6 @@ import pytest
 from tests.support.job_films import heard_and_seen, write_film
 from vs_remaster import cli
 from vs_remaster.errors import RemasterError
-from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs.making.chunks import DamagedChunk, read_chunk, recorded
 from vs_remaster.jobs.making.final import read_packets
 from vs_remaster.jobs.planning.checksums import sealed, unsealed
@@ -19,6 +18,7 @@ from vs_remaster.jobs.planning.folder import DamagedPlan
 from vs_remaster.jobs.planning.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.status import chunks_of, opened
+from vs_remaster.output.options import OutputOptions
 from vs_remaster.remaster.options import RestoreOptions
 
 CODECS = {"lossless": "ffv1", "final": "prores"}

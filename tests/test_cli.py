@@ -25,8 +25,8 @@ from vs_remaster.cli import progress
 from vs_remaster.cli.arguments import model_for, output_options
 from vs_remaster.cli.entry import make_parser
 from vs_remaster.errors import InputError
-from vs_remaster.film.writing import OutputOptions
 from vs_remaster.models import build
+from vs_remaster.output.options import OutputOptions
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.system.threads import overlap
 from vs_remaster.video.info import VideoInfo
@@ -503,3 +503,13 @@ def test_an_error_in_any_stage_ends_all(stage, error):
     with pytest.raises(error, match="here"):
         overlap(broken(endless(), "source"), lambda items: broken(items, "transform"), sink, 2)
     assert not [t for t in threading.enumerate() if t.name in ("reading", "writing")]
+
+
+def test_help_is_there_at_once():
+    """Help loads neither PyTorch nor a decoder: it took seconds."""
+    code = (
+        "import sys\nfrom vs_remaster.cli.entry import make_parser\nmake_parser()\n"
+        "print(*sorted({'torch', 'av', 'cv2', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"

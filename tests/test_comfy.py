@@ -33,7 +33,7 @@ from vs_remaster import (
 )
 from vs_remaster.cli.entry import make_parser
 from vs_remaster.film.remastering import remaster_film
-from vs_remaster.film.writing import OutputOptions
+from vs_remaster.output.options import OutputOptions
 from vs_remaster.remaster.merging import merge_lab, repair_chroma
 from vs_remaster.video.reader import VideoReader
 

@@ -33,9 +33,9 @@ from tests.support.films import film, frames_of, same
 from vs_remaster import ColorizeOptions, Colorizer, Reference, RestoreOptions, Restorer, cli, weights
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.film.request import FilmRequest
-from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs import run as film_jobs
 from vs_remaster.jobs.making.maker import ChunkMaker
+from vs_remaster.output.options import OutputOptions
 from vs_remaster.remaster.merging import repair_chroma
 
 

@@ -25,9 +25,9 @@ import vs_remaster  # noqa: E402
 from vs_remaster.color.matrices import fit_gamut, rgb_to_ycbcr  # noqa: E402
 from vs_remaster.film.merging import merge_films  # noqa: E402
 from vs_remaster.film.remastering import remaster_film  # noqa: E402
-from vs_remaster.film.writing import OutputOptions  # noqa: E402
 from vs_remaster.filters import definitions as filters  # noqa: E402
 from vs_remaster.filters import scene_marks  # noqa: E402
+from vs_remaster.output.options import OutputOptions  # noqa: E402
 from vs_remaster.references.manifest import NAME, Entry, Manifest, write_manifest  # noqa: E402
 from vs_remaster.references.reference import load_references  # noqa: E402
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions  # noqa: E402

@@ -20,12 +20,13 @@ from tests.support.job_films import FAST, heard_and_seen, run_and_kill, shot, wr
 from vs_remaster import cli
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.film.remastering import remaster_frames
-from vs_remaster.film.writing import OutputOptions, open_output
+from vs_remaster.film.writing import open_output
 from vs_remaster.jobs.planning.checksums import sealed, unsealed
 from vs_remaster.jobs.planning.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.output.codecs import TABLE
 from vs_remaster.output.formats import output_format
+from vs_remaster.output.options import OutputOptions
 from vs_remaster.output.writer import decode_times
 from vs_remaster.remaster.options import RestoreOptions
 from vs_remaster.remaster.pipeline import RemasterPipeline

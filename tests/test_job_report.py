@@ -11,9 +11,9 @@ import pytest
 
 from tests.support.command_line import fails, run
 from tests.support.job_films import SHOTS, write_film, write_references
-from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs.planning.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
+from vs_remaster.output.options import OutputOptions
 from vs_remaster.references.reference import load_references
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
 

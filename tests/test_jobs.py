@@ -23,7 +23,6 @@ from vs_remaster import cli
 from vs_remaster.errors import InputError
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.film.shares import SharesFile
-from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs.making import cluster
 from vs_remaster.jobs.making.cursor import Cursor
 from vs_remaster.jobs.planning.appearance import Appearance
@@ -35,6 +34,7 @@ from vs_remaster.jobs.planning.shot_settings import ShotSettings, parse_shots, s
 from vs_remaster.jobs.planning.survey import Shot, Survey, survey_film
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.output.formats import output_format
+from vs_remaster.output.options import OutputOptions
 from vs_remaster.output.pictures import PictureWriter
 from vs_remaster.references.reference import Reference, load_references
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions

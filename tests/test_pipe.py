@@ -27,11 +27,12 @@ from vs_remaster.cli.entry import make_parser
 from vs_remaster.color.chroma import resize_chroma
 from vs_remaster.color.samples import _decode
 from vs_remaster.errors import InputError, RemasterError, UnsupportedError
-from vs_remaster.pipe import EXAMPLE, PipeOptions, _read, remaster_pipe
+from vs_remaster.pipe import PipeOptions, _read, remaster_pipe
 from vs_remaster.references.reference import Reference, load_references
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.remaster.restorer import Restorer
+from vs_remaster.usage import PIPE_EXAMPLE
 from vs_remaster.video.rawvideo import Header, RawFormat, raw_format, y4m_format
 
 SIZE = (64, 48)
@@ -449,9 +450,9 @@ def test_bad_input_is_one_line_and_nothing_is_written(command):
     frame = b"FRAME\n" + bytes(16)
     for words, data, *arguments in (
         ("stdin is empty", b""),
-        (f"stdin is not y4m but looks like Matroska or WebM: {EXAMPLE}", b"\x1a\x45\xdf\xa3" + bytes(99)),
+        (f"stdin is not y4m but looks like Matroska or WebM: {PIPE_EXAMPLE}", b"\x1a\x45\xdf\xa3" + bytes(99)),
         ("looks like MP4 or MOV", b"\0\0\0\x20ftypisom" + bytes(99)),
-        (f"stdin is not y4m: {EXAMPLE}", b"YUV4"),
+        (f"stdin is not y4m: {PIPE_EXAMPLE}", b"YUV4"),
         ("header does not end", b"YUV4MPEG2 W4 H4"),
         ("header does not end", b"YUV4MPEG2 W4 H4 " + b"X" * 5000),
         ("y4m format '444alpha' is not known: use 420", head("W4", "H4", "C444alpha")),
@@ -504,7 +505,11 @@ def test_a_terminal_a_folder_and_a_closed_stream_are_refused(monkeypatch, capsys
         isatty = staticmethod(lambda: False)
         fileno = staticmethod(lambda: there)
 
-    for stream, words in ((open(terminal), f"stdin is a terminal: {EXAMPLE}"), (None, "closed"), (Folder, "director")):
+    for stream, words in (
+        (open(terminal), f"stdin is a terminal: {PIPE_EXAMPLE}"),
+        (None, "closed"),
+        (Folder, "director"),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdin", stream)
             assert cli.main(["pipe", *FAST]) == 2

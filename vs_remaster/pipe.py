@@ -19,12 +19,11 @@ from .film.remastering import plan, remaster_frames
 from .film.request import Treatment
 from .film.writing import ProgressCallback
 from .system.files import named_errors
+from .usage import PIPE_EXAMPLE
 from .video.planes import Frame, planar_format
 from .video.rawvideo import MAGIC, Header, RawFormat, raw_format, y4m_format
 
 log = logging.getLogger(__name__)
-
-EXAMPLE = "ffmpeg -i FILE -f yuv4mpegpipe -strict -1 - | vs-remaster pipe --references DIR | ffmpeg -i - NEW.mkv"
 
 _MARK = b"FRAME\n"
 _LONGEST_LINE = 1024  # bytes
@@ -161,9 +160,9 @@ def standard_streams() -> tuple[FileIO, FileIO]:
 
 def _open(stream: TextIO | None, name: str, mode: Literal["rb", "wb"]) -> FileIO:
     if stream is None or stream.closed:
-        raise InputError(f"{name} is closed: {EXAMPLE}")
+        raise InputError(f"{name} is closed: {PIPE_EXAMPLE}")
     if stream.isatty():
-        raise InputError(f"{name} is a terminal: {EXAMPLE}")
+        raise InputError(f"{name} is a terminal: {PIPE_EXAMPLE}")
     try:
         if os.name == "posix":  # whoever shares it may have changed that
             os.set_blocking(stream.fileno(), True)
@@ -190,10 +189,10 @@ def _describe(source: ByteSource, options: PipeOptions) -> tuple[Header | None, 
 def _read_header(source: ByteSource) -> Header:
     start = _read(source, len(MAGIC))
     if not start:
-        raise InputError(f"stdin is empty; did the program that feeds it fail? Use: {EXAMPLE}")
+        raise InputError(f"stdin is empty; did the program that feeds it fail? Use: {PIPE_EXAMPLE}")
     if start != MAGIC:
         looks = [f" but looks like {name}" for at, mark, name in _LOOKS if start[at:].startswith(mark)]
-        raise InputError(f"stdin is not y4m{''.join(looks[:1])}: {EXAMPLE}")
+        raise InputError(f"stdin is not y4m{''.join(looks[:1])}: {PIPE_EXAMPLE}")
     line = _read_line(source)
     if not line.endswith(b"\n"):
         raise InputError(f"stdin: the y4m header does not end within {_LONGEST_LINE} bytes, or is cut off")

@@ -14,12 +14,12 @@ from typing import Any
 
 from vs_remaster.errors import InputError
 from vs_remaster.film.request import FilmRequest
-from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs.making.watch import Nobody, Stage
 from vs_remaster.jobs.planning.options import ChunkCoding, JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.jobs.status import status_of
 from vs_remaster.output.codecs import codec_info
+from vs_remaster.output.options import OutputOptions
 from vs_remaster.remaster.options import RestoreOptions
 
 

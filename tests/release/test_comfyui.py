@@ -24,7 +24,7 @@ from tests.support.comfy import NODES
 from vs_remaster import ColorizeOptions, Colorizer, Reference, RestoreOptions, Restorer, load_references
 from vs_remaster.color.matrices import fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
 from vs_remaster.film.remastering import remaster_film
-from vs_remaster.film.writing import OutputOptions
+from vs_remaster.output.options import OutputOptions
 from vs_remaster.remaster.merging import merge_lab, repair_chroma
 from vs_remaster.remaster.scenes import detect_cuts, thumbnail
 from vs_remaster.video.reader import VideoReader

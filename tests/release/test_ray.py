@@ -14,9 +14,9 @@ import pytest
 
 from tests.support.job_films import FAST, heard_and_seen, write_film
 from vs_remaster.film.remastering import remaster_film
-from vs_remaster.film.writing import OutputOptions
 from vs_remaster.jobs.planning.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
+from vs_remaster.output.options import OutputOptions
 from vs_remaster.remaster.options import RestoreOptions
 
 ray = pytest.importorskip("ray")

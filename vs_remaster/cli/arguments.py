@@ -12,7 +12,7 @@ from .values import named_path
 
 if TYPE_CHECKING:
     from ..film.request import Treatment
-    from ..film.writing import OutputOptions
+    from ..output.options import OutputOptions
     from ..references.reference import Reference
 
 
@@ -58,7 +58,7 @@ def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
-    from ..color.matrices import H273_MATRICES
+    from ..color.h273 import H273_MATRICES
 
     group = parser.add_argument_group("input and output")
     group.add_argument("--format", choices=("y4m", "raw"), default="y4m", help="of both (default: %(default)s)")
@@ -112,7 +112,7 @@ def add_output(parser: argparse.ArgumentParser, write: Any, codecs: Sequence[str
 
 
 def output_options(arguments: argparse.Namespace) -> OutputOptions:
-    from ..film.writing import OutputOptions
+    from ..output.options import OutputOptions
 
     folder = arguments.output.is_dir() or not arguments.output.suffix
     codec = arguments.codec or ("png" if folder else OutputOptions().codec)

@@ -108,10 +108,10 @@ def _fail(message: str, status: int) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    from ..film.writing import OutputOptions
     from ..output.codecs import CODECS
-    from ..pipe import EXAMPLE
+    from ..output.options import OutputOptions
     from ..remaster.options import ColorizeOptions, RestoreOptions
+    from ..usage import PIPE_EXAMPLE
     from .jobs import add_commands, add_job
     from .references import add_references
     from .report import add_report
@@ -142,7 +142,7 @@ def make_parser() -> argparse.ArgumentParser:
     pipe = commands.add_parser(
         "pipe",
         help="the same from stdin to stdout, uncompressed",
-        description=f"Restore and colour a film that comes on stdin and goes to stdout, y4m or raw frames: {EXAMPLE}",
+        description=f"Restore and colour a film from stdin to stdout, as y4m or raw frames: {PIPE_EXAMPLE}",
     )
     pipe.set_defaults(command=_pipe)
     add_format(pipe)

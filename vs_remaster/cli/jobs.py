@@ -9,9 +9,7 @@ import sys
 from typing import Any
 
 from ..errors import InputError
-from ..jobs.planning.chunking import CHUNK_FRAMES
-from ..jobs.planning.options import CHUNK_CODINGS
-from ..jobs.status import chunks_of, facts_of, opened
+from ..jobs.planning.options import CHUNK_CODINGS, CHUNK_FRAMES
 from ..system.sizes import size_text
 from .values import named_path
 
@@ -84,6 +82,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> None:
+    from ..jobs.status import facts_of, opened
+
     folder, plan, survey = opened(arguments.folder)
     told = facts_of(folder, plan, survey)
     if arguments.json:
@@ -107,6 +107,7 @@ def _status(arguments: argparse.Namespace) -> None:
 
 def _redo(arguments: argparse.Namespace) -> None:
     from ..jobs.making.chunks import forget
+    from ..jobs.status import chunks_of, opened
 
     folder, plan, survey = opened(arguments.folder)
     wrong = [number for number in arguments.shot if not 1 <= number <= len(survey.shots)]

@@ -6,7 +6,6 @@ import argparse
 import logging
 from typing import Any
 
-from ..report.make import DATA, PAGE, make_report
 from .progress import ProgressDisplay
 from .values import add_fps, named_path
 
@@ -28,7 +27,12 @@ def add_report(commands: Any) -> None:
         help="what was made of it (default: what the job folder holds)",
     )
     parser.add_argument(
-        "-o", "--output", type=named_path, required=True, metavar="FOLDER", help=f"for {PAGE}, {DATA} and pictures"
+        "-o",
+        "--output",
+        type=named_path,
+        required=True,
+        metavar="FOLDER",
+        help="for the page, its figures and its pictures",
     )
     parser.add_argument(
         "--references",
@@ -43,6 +47,8 @@ def add_report(commands: Any) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
+    from ..report.make import PAGE, make_report
+
     with ProgressDisplay(arguments.quiet) as shown:
         make_report(
             arguments.before,

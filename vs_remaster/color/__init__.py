@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from .chroma import SITINGS, Siting, guided_upsample, resize_chroma
-from .matrices import (
-    H273_MATRICES,
-    MATRICES,
-    Matrix,
-    code_range,
-    convert_chroma,
-    decode_plane,
-    encode_plane,
-    fit_gamut,
-    gray_to_lightness,
-    guess_matrix,
-    h273_code,
-    h273_matrix,
-    lab_to_rgb,
-    lightness_to_gray,
-    linear_to_srgb,
-    pack_lab,
-    rgb_to_lab,
-    rgb_to_ycbcr,
-    srgb_to_linear,
-    unpack_lab,
-    ycbcr_to_rgb,
-)
-from .samples import Samples, decode_luma, decode_rgb
+from typing import TYPE_CHECKING
+
+from ..system.lazy import face
+
+if TYPE_CHECKING:
+    from .chroma import SITINGS, Siting, guided_upsample, resize_chroma
+    from .matrices import (
+        H273_MATRICES,
+        MATRICES,
+        Matrix,
+        code_range,
+        convert_chroma,
+        decode_plane,
+        encode_plane,
+        fit_gamut,
+        gray_to_lightness,
+        guess_matrix,
+        h273_code,
+        h273_matrix,
+        lab_to_rgb,
+        lightness_to_gray,
+        linear_to_srgb,
+        pack_lab,
+        rgb_to_lab,
+        rgb_to_ycbcr,
+        srgb_to_linear,
+        unpack_lab,
+        ycbcr_to_rgb,
+    )
+    from .samples import Samples, decode_luma, decode_rgb
 
 __all__ = [
     "H273_MATRICES",
@@ -58,3 +63,15 @@ __all__ = [
     "unpack_lab",
     "ycbcr_to_rgb",
 ]
+
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "chroma": "SITINGS Siting guided_upsample resize_chroma",
+        "matrices": "H273_MATRICES MATRICES Matrix code_range convert_chroma decode_plane encode_plane "
+        "fit_gamut gray_to_lightness guess_matrix h273_code h273_matrix lab_to_rgb "
+        "lightness_to_gray linear_to_srgb pack_lab rgb_to_lab rgb_to_ycbcr srgb_to_linear "
+        "unpack_lab ycbcr_to_rgb",
+        "samples": "Samples decode_luma decode_rgb",
+    },
+)

@@ -12,6 +12,7 @@ import functools
 import torch
 
 from ..errors import InputError, UnsupportedError
+from .h273 import H273_MATRICES
 
 Matrix = str
 """A name in `MATRICES`."""
@@ -57,18 +58,6 @@ MATRICES: dict[str, tuple[float, float]] = {
 "bt2020" has non-constant luminance. "bt2020cl" has constant luminance: its weights are for linear light, so here its
 chroma can be converted, but not to or from R'G'B'. "derived-9" has the weights that follow from primaries 9 of H.273.
 """
-
-H273_MATRICES: dict[int, str] = {
-    1: "bt709",
-    4: "fcc",
-    5: "bt601",
-    6: "bt601",
-    7: "smpte240m",
-    8: "ycgco",
-    9: "bt2020",
-    10: "bt2020cl",
-}
-"""Names by code point of matrix coefficients: ITU-T H.273, table 4. See `h273_matrix` for 12."""
 
 _DERIVED_CODE = 12
 _SD_HEIGHT = 576

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from .merging import merge_films
-from .remastering import remaster_film
-from .request import FilmRequest, Treatment, will_color
-from .writing import Done, OutputOptions, ProgressCallback
+from typing import TYPE_CHECKING
+
+from ..system.lazy import face
+
+if TYPE_CHECKING:
+    from ..output.options import OutputOptions
+    from .merging import merge_films
+    from .remastering import remaster_film
+    from .request import FilmRequest, Treatment, will_color
+    from .writing import Done, ProgressCallback
 
 __all__ = [
     "Done",
@@ -17,3 +23,13 @@ __all__ = [
     "remaster_film",
     "will_color",
 ]
+
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "merging": "merge_films",
+        "remastering": "remaster_film",
+        "request": "FilmRequest Treatment will_color",
+        "writing": "Done OutputOptions ProgressCallback",
+    },
+)

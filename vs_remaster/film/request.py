@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from ..errors import InputError
 from ..output.formats import OutputFormat, check_output, output_format
+from ..output.options import OutputOptions
 from ..references.reference import Reference
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
@@ -21,7 +22,6 @@ from ..video.info import VideoInfo
 from ..video.reader import VideoReader
 from ..weights import takes_references
 from .shots import settle_for_film
-from .writing import OutputOptions
 
 log = logging.getLogger(__name__)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from .codecs import CODECS, TABLE
-from .formats import OutputFormat, check_output, output_format
-from .pictures import PictureWriter
-from .writer import DEFAULT_CRF, VideoWriter, open_writer
+from typing import TYPE_CHECKING
+
+from ..system.lazy import face
+
+if TYPE_CHECKING:
+    from .codecs import CODECS, TABLE
+    from .formats import OutputFormat, check_output, output_format
+    from .pictures import PictureWriter
+    from .writer import DEFAULT_CRF, VideoWriter, open_writer
 
 __all__ = [
     "CODECS",
@@ -18,3 +23,13 @@ __all__ = [
     "open_writer",
     "output_format",
 ]
+
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "codecs": "CODECS TABLE",
+        "formats": "OutputFormat check_output output_format",
+        "pictures": "PictureWriter",
+        "writer": "DEFAULT_CRF VideoWriter open_writer",
+    },
+)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from .manifest import Manifest, read_manifest, write_manifest
-from .reference import Reference, load_references, rules_text, with_rules
-from .rules import settle
-from .stamping import stamp
+from typing import TYPE_CHECKING
+
+from ..system.lazy import face
+
+if TYPE_CHECKING:
+    from .manifest import Manifest, read_manifest, write_manifest
+    from .reference import Reference, load_references, rules_text, with_rules
+    from .rules import settle
+    from .stamping import stamp
 
 __all__ = [
     "Manifest",
@@ -18,3 +23,13 @@ __all__ = [
     "with_rules",
     "write_manifest",
 ]
+
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "manifest": "Manifest read_manifest write_manifest",
+        "reference": "Reference load_references rules_text with_rules",
+        "rules": "settle",
+        "stamping": "stamp",
+    },
+)

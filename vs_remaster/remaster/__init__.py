@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from .colorizer import Colored, Colorizer
-from .merging import merge_lab
-from .options import AUTOMATIC, ColorizeOptions, RestoreOptions
-from .pipeline import Picture, RemasterPipeline
-from .restorer import Restored, Restorer
-from .scenes import CutDetector
+from typing import TYPE_CHECKING
+
+from ..system.lazy import face
+
+if TYPE_CHECKING:
+    from .colorizer import Colored, Colorizer
+    from .merging import merge_lab
+    from .options import AUTOMATIC, ColorizeOptions, RestoreOptions
+    from .pipeline import Picture, RemasterPipeline
+    from .restorer import Restored, Restorer
+    from .scenes import CutDetector
 
 __all__ = [
     "AUTOMATIC",
@@ -22,3 +27,15 @@ __all__ = [
     "Restorer",
     "merge_lab",
 ]
+
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "colorizer": "Colored Colorizer",
+        "merging": "merge_lab",
+        "options": "AUTOMATIC ColorizeOptions RestoreOptions",
+        "pipeline": "Picture RemasterPipeline",
+        "restorer": "Restored Restorer",
+        "scenes": "CutDetector",
+    },
+)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from .copies import align_references, film_references
-from .coverage import cover, describe, sharpest
-from .focus import choose, survey_sharpness
-from .picking import pick_references
-from .shares import show_shares
+from typing import TYPE_CHECKING
+
+from ..system.lazy import face
+
+if TYPE_CHECKING:
+    from .copies import align_references, film_references
+    from .coverage import cover, describe, sharpest
+    from .focus import choose, survey_sharpness
+    from .picking import pick_references
+    from .shares import show_shares
 
 __all__ = [
     "align_references",
@@ -19,3 +24,14 @@ __all__ = [
     "show_shares",
     "survey_sharpness",
 ]
+
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "copies": "align_references film_references",
+        "coverage": "cover describe sharpest",
+        "focus": "choose survey_sharpness",
+        "picking": "pick_references",
+        "shares": "show_shares",
+    },
+)

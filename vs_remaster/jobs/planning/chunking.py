@@ -30,10 +30,10 @@ from ...remaster.worker import chosen_model, guesses_beside, window_of
 from ...system import texts
 from ...video.info import VideoInfo
 from .identity import computation, digest, together
+from .options import CHUNK_FRAMES
 from .shot_settings import ShotSettings
 from .survey import Shot, Survey
 
-CHUNK_FRAMES = 500
 _CHUNK_BYTES = 4 << 30  # of samples; FFV1 makes about a third of them
 
 

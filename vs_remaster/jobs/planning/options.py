@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ...errors import InputError
 from ...output.codecs import either
-from .chunking import CHUNK_FRAMES
-from .folder import JobFolder
+
+if TYPE_CHECKING:
+    from .folder import JobFolder
 
 ChunkCoding = Literal["lossless", "final"]
 CHUNK_CODINGS: tuple[str, ...] = get_args(ChunkCoding)
+CHUNK_FRAMES = 500
+"""Frames that a chunk has at most, unless asked otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,4 +58,6 @@ class JobOptions:
 
     def folder_for(self, output: Path) -> JobFolder:
         """The folder of an output's job."""
+        from .folder import JobFolder
+
         return JobFolder(self.folder) if self.folder else JobFolder.beside(output)
