@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -32,7 +32,7 @@ class Film:
 
 
 @contextlib.contextmanager
-def film_of(source: Any, suffix: str, folder: str) -> Iterator[Film]:
+def film_of(source: Any, suffix: str, folder: str) -> Generator[Film]:
     """A VIDEO as a file: its own where it has one, else a temporary one that is removed afterwards.
 
     Args:
@@ -193,7 +193,7 @@ def _rgb(frame: video.Frame, info: Any) -> Tensor:
 def pick_from_images(images: Tensor, choose: Choose, check: Check, done: filming.Progress) -> tuple[Tensor, list[int]]:
     """Pick frames of a checked batch: IMAGE, and their numbers."""
 
-    def lumas() -> Iterator[Tensor]:
+    def lumas() -> Generator[Tensor]:
         for picture in pictures(images, check):
             yield picture.luma
             done(picture.index + 1, len(images))

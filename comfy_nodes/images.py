@@ -92,13 +92,14 @@ def pictures(images: Tensor, check: Check = _nothing) -> Iterator[remaster.Pictu
 
 
 def restore(
-    images: Tensor, restorer: remaster.Restorer, scenes: str, check: Check = _nothing, done: Done = _nothing
+    images: Tensor, restorer: remaster.Restorer, scenes: remaster.Scenes, check: Check = _nothing, done: Done = _nothing
 ) -> tuple[Tensor, Tensor]:
     """Restore a batch: IMAGE `[B, H, W, 3]` and MASK `[B, H, W]`, 1 where damage was repaired."""
     images = checked(images, "images")
     out, mask = _room(images), torch.empty(images.shape[:3])
     for picture in remaster.RemasterPipeline(restorer, scenes=scenes).process(pictures(images, check)):
         out[picture.index] = to_rgb(picture.luma, picture.chroma)
+        assert picture.mask is not None  # it is restored
         mask[picture.index] = picture.mask[0]
         done(picture.index + 1)
     return out, mask
@@ -108,7 +109,7 @@ def colorize(
     images: Tensor,
     given: Sequence[references.Reference],
     colorizer: remaster.Colorizer,
-    scenes: str,
+    scenes: remaster.Scenes,
     check: Check = _nothing,
     done: Done = _nothing,
 ) -> tuple[Tensor, list[list[float]]]:
@@ -120,6 +121,7 @@ def colorize(
     film = remaster.RemasterPipeline(None, colorizer, given, scenes).process(pictures(images, check))
     for picture in film:
         out[picture.index] = to_rgb(picture.luma, picture.chroma)
+        assert picture.shares is not None  # it is coloured
         shares.append([round(share, 6) for share in picture.shares.tolist()])
         done(picture.index + 1)
     return out, shares
@@ -139,6 +141,7 @@ def merge(luma: Tensor, chroma: Tensor, weight: float, check: Check = _nothing, 
         )
     out = _room(luma)
     for picture, donor in zip(pictures(luma, check), pictures(chroma)):
+        assert picture.chroma is not None and donor.chroma is not None  # an IMAGE is RGB
         taken = remaster.merge_lab(
             picture.luma[None],
             donor.chroma[None],

@@ -52,11 +52,11 @@ def remaster_video(request: filming.FilmRequest, node: str | None) -> str:
     long = lasts and film_jobs.needs_job(request, film_jobs.JobOptions(), colored=colored)
     try:
         with _Warnings() as warnings:
-            hooks = {"look": progress.look, "check": host.check_interrupt}
+            look, check = progress.look, host.check_interrupt
             if long:
-                done = film_jobs.remaster_job(request, watch=_Watch(progress), **hooks)
+                done = film_jobs.remaster_job(request, watch=_Watch(progress), look=look, check=check)
             else:
-                done = filming.remaster_film(request, progress=progress.done, **hooks)
+                done = filming.remaster_film(request, progress=progress.done, look=look, check=check)
     except management.InterruptProcessingException:
         of = f" of {progress.total}" if progress.total else ""
         then = "What is done is kept: run again to go on." if long else "No file was left; the next run begins anew."

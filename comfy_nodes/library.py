@@ -5,11 +5,12 @@ that is installed. The nodes take it from here and nowhere else: a process may h
 those of the other.
 """
 
-if "." in __package__:
-    from ..vs_remaster import color, engines, errors, references, remaster, stills, video, weights
-    from ..vs_remaster import film as filming
-    from ..vs_remaster import jobs as film_jobs
-    from ..vs_remaster import output as writing
+if "." in (__package__ or ""):
+    # the checkout is the package then, which a type checker cannot know
+    from ..vs_remaster import color, engines, errors, references, remaster, stills, video, weights  # ty: ignore[import-not-found]
+    from ..vs_remaster import film as filming  # ty: ignore[import-not-found]
+    from ..vs_remaster import jobs as film_jobs  # ty: ignore[import-not-found]
+    from ..vs_remaster import output as writing  # ty: ignore[import-not-found]
 else:
     from vs_remaster import color, engines, errors, references, remaster, stills, video, weights
     from vs_remaster import film as filming

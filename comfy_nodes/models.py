@@ -118,7 +118,7 @@ def bring(workers: Sequence[remaster.Restorer | remaster.Colorizer], height: int
     management.load_models_gpu(patchers, memory_required=max(needed), force_full_load=True)
 
 
-def _how(choice: ModelChoice | None, network: str) -> dict[str, str]:
+def _how(choice: ModelChoice | None, network: str) -> dict[str, Any]:
     """The part of the options that a choice settles.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from .library import engines, filming, remaster, stills, writing
 
@@ -117,7 +117,7 @@ CRF = Number(
 
 DEVICES = ("auto", "cpu")
 PRECISIONS = ("auto", *engines.PRECISIONS)
-SCENES = {"detect": "auto", "none": "none"}
+SCENES: dict[str, Literal["auto", "none"]] = {"detect": "auto", "none": "none"}
 """What nodes call it as the filters do, and what the library is told."""
 SCENES_DEFAULT = next(name for name, told in SCENES.items() if told == _default(remaster.RemasterPipeline, "scenes"))
 CODEC = _OUTPUT.codec

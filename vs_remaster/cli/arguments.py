@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from .values import named_path
 
 if TYPE_CHECKING:
     from ..film.request import Treatment
+    from ..film.writing import ProgressCallback
     from ..output.options import OutputOptions
     from ..references.reference import Reference
 
@@ -153,7 +154,7 @@ def references_of(
     arguments: argparse.Namespace,
     film: Path | None = None,
     keep: Path | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: ProgressCallback = lambda done, total: None,
 ) -> Sequence[Reference]:
     """The references that `run` and `pipe` name; those that are films are laid beside `film`, see `film_references`."""
     from ..references.reference import load_references

@@ -9,7 +9,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _messages(quiet: bool, out: TextIO, as_json: bool) -> Iterator[None]:
+def _messages(quiet: bool, out: TextIO, as_json: bool) -> Generator[None]:
     """Show what the library reports: information on `out`, warnings on stderr."""
     handler, level, propagate = MessageHandler(out, as_json), log.level, log.propagate
     log.addHandler(handler)
@@ -86,7 +86,7 @@ def _messages(quiet: bool, out: TextIO, as_json: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _clean_end() -> Iterator[None]:
+def _clean_end() -> Generator[None]:
     """Let a request to terminate end the job as an error does, with nothing left behind."""
     if threading.current_thread() is not threading.main_thread():
         yield

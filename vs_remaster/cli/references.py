@@ -159,8 +159,9 @@ def _show(arguments: argparse.Namespace) -> None:
 
     how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
     options = ColorizeOptions(model=model_for(arguments.model, "colorizer"), lines=arguments.color_lines, **how)
-    told = {"lines": arguments.color_lines, "colorize": ColorizeOptions(**how)}
-    references = film_references(arguments.references, arguments.input, **told)
+    references = film_references(
+        arguments.references, arguments.input, lines=arguments.color_lines, colorize=ColorizeOptions(**how)
+    )
     paths = show_shares(
         arguments.input, arguments.output, references, arguments.frames, options, arguments.fps,
         overwrite=arguments.overwrite,

@@ -64,6 +64,7 @@ def merge_films(
                 for frame, donor in pairs:
                     own_luma, own_chroma = decode_frame(frame, info, chroma=weight < 1)
                     other_luma, colors = decode_frame(donor, their)
+                    assert colors is not None  # `_check_alike`: that film is in colour
                     merged = merge_lab(
                         own_luma[None],
                         colors[None],

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..color.samples import Samples
+from ..remaster.colorizer import Colorizer
 from ..remaster.pipeline import Picture, RemasterPipeline
+from ..remaster.restorer import Restorer
 from ..remaster.scenes import AFTER, BEFORE
 from ..remaster.window import Window
 from ..system.threads import overlap
@@ -141,14 +143,17 @@ def _capacity(info: VideoInfo | RawFormat) -> int:
 def plan(pipeline: RemasterPipeline, info: VideoInfo | RawFormat, references: int, target: str) -> str:
     """One line: what will be done, where, at what size the networks see the picture, and what it becomes."""
     parts = []
-    for verb, worker in (("restore", pipeline.restorer), ("colour", pipeline.colorizer)):
-        if worker:
-            source = ""
-            if verb == "colour":
-                source = f" from {references} reference{'s' if references > 1 else ''}" if references else " by a guess"
-                worker = worker if references else worker.guesser or worker
-            lines, columns = worker.size(info.height, info.width)
-            parts.append(f"{verb}{source} with {worker.model} at {columns}x{lines}")
+
+    def add(verb: str, worker: Restorer | Colorizer) -> None:
+        lines, columns = worker.size(info.height, info.width)
+        parts.append(f"{verb} with {worker.model} at {columns}x{lines}")
+
+    if pipeline.restorer:
+        add("restore", pipeline.restorer)
+    if pipeline.colorizer and references:
+        add(f"colour from {references} reference{'s' if references > 1 else ''}", pipeline.colorizer)
+    elif pipeline.colorizer:
+        add("colour by a guess", pipeline.colorizer.guesser or pipeline.colorizer)
     engines = {f"{w.engine.device} {w.engine.precision}" for w in (pipeline.restorer, pipeline.colorizer) if w}
     film = f"{info.width}x{info.height} {info.pix_fmt}"
     return f"{film}: {', '.join(parts)} on {' and '.join(sorted(engines))}; {target}"

@@ -75,14 +75,13 @@ def settle_for_film(
     """
     if not isinstance(scenes, str) or scenes == "none":
         return settle(references, () if isinstance(scenes, str) else scenes, fps)
-    at = {i: _frame(one, fps) for i, one in enumerate(references) if one.scope == "shot" and one.shot is None}
-    wanted = {frame for frame in at.values() if frame is not None}
-    if wanted:
-        log.info("%s is read up to frame %d for the shots that references act in", source, max(wanted))
-        shots = find_shots(source, wanted)
-        references = [
-            replace(one, shot=shots[at[i]]) if at.get(i) in shots else one for i, one in enumerate(references)
-        ]
+    unknown = [(i, _frame(one, fps)) for i, one in enumerate(references) if one.scope == "shot" and one.shot is None]
+    at = {i: frame for i, frame in unknown if frame is not None}
+    if at:
+        log.info("%s is read up to frame %d for the shots that references act in", source, max(at.values()))
+        shots = find_shots(source, set(at.values()))
+        found = {i: shots[frame] for i, frame in at.items() if frame in shots}
+        references = [replace(one, shot=found[i]) if i in found else one for i, one in enumerate(references)]
     return settle(references, None, fps)
 
 

@@ -249,7 +249,7 @@ class Job:
         elif (options.workers or 1) > 1:
             from .making.workers import make_in_processes
 
-            make_in_processes(options.workers, self.work, todo, tally, check)
+            make_in_processes(options.workers or 1, self.work, todo, tally, check)
         else:
             restore, colorize = self.request.restore, self.request.colorize
             restorer = restore if isinstance(restore, Restorer) else None

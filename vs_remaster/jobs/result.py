@@ -53,7 +53,8 @@ class MadeFilm:
         self.fps = Fraction(plan["job"]["fps"]) if "fps" in plan["job"] else None
         self.cuts = [shot.first for shot in survey.shots[1:]]
         samples = plan["job"]["samples"]
-        self._out = OutputFormat(**{**samples, "subsampling": tuple(samples["subsampling"])})
+        fields: dict[str, Any] = {**samples, "subsampling": tuple(samples["subsampling"])}
+        self._out = OutputFormat(**fields)
         self._chunks = [(chunk, recorded(self._folder.chunks, chunk)) for chunk in chunks_of(plan)]
         self._shares: dict[int, list[tuple[str, float]]] = {}
         self._damage: dict[int, float] = {}

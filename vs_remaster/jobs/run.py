@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,7 @@ def _try_output(job: JobRequest, output: Path, chunks: ChunkCoding) -> Encoding 
 
 
 @contextlib.contextmanager
-def _resumable(job: Job) -> Iterator[None]:
+def _resumable(job: Job) -> Generator[None]:
     """Add to what ends a job early how to go on."""
 
     def kept() -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .options import AUTOMATIC, ColorizeOptions, RestoreOptions
     from .pipeline import Picture, RemasterPipeline
     from .restorer import Restored, Restorer
-    from .scenes import CutDetector
+    from .scenes import CutDetector, Scenes
 
 __all__ = [
     "AUTOMATIC",
@@ -25,6 +25,7 @@ __all__ = [
     "RestoreOptions",
     "Restored",
     "Restorer",
+    "Scenes",
     "merge_lab",
 ]
 
@@ -36,6 +37,6 @@ __getattr__, __dir__ = face(
         "options": "AUTOMATIC ColorizeOptions RestoreOptions",
         "pipeline": "Picture RemasterPipeline",
         "restorer": "Restored Restorer",
-        "scenes": "CutDetector",
+        "scenes": "CutDetector Scenes",
     },
 )

@@ -70,7 +70,8 @@ def recorded(folder: Path, chunk: Chunk) -> Record | None:
     try:
         told = unsealed(read_bytes(record_of(folder, chunk)))
         told = {"damage": [None] * chunk.frames, **told}  # older records say nothing of it
-        record = Record(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
+        fields: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in told.items()}
+        record = Record(**fields)
         lengths = {len(record.checks), len(record.shares), len(record.damage)}
     except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -241,7 +241,7 @@ def _pieces(source: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
 
 
 @contextlib.contextmanager
-def _connected(ray: Any, address: str) -> Iterator[None]:
+def _connected(ray: Any, address: str) -> Generator[None]:
     """Join a cluster, unless this process belongs to one already.
 
     Raises:

@@ -143,5 +143,5 @@ def _like[Worker: (Restorer, Colorizer)](
     if worker.options == options:
         return worker
     other = copy.copy(worker)
-    other.options = options
+    vars(other)["options"] = options
     return other

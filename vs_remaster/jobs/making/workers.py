@@ -10,7 +10,7 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -121,7 +121,7 @@ def _end(workers: Iterable[BaseProcess]) -> None:
 
 
 @contextlib.contextmanager
-def _without_interrupt() -> Iterator[None]:
+def _without_interrupt() -> Generator[None]:
     """Processes that are started here do not take part in Ctrl-C, which goes to all of a terminal: the main process
     tells them what is to be done."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows: see `_start`

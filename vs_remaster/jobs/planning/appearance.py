@@ -90,7 +90,7 @@ def _sampled(frame: Frame, info: VideoInfo, thumb: torch.Tensor) -> tuple[np.nda
         return thumb.numpy().ravel(), None
     if info.kind == "rgb":
         luma, chroma = decode([plane[::_STEP, ::_STEP] for plane in frame.planes], info)
-        return luma.numpy().ravel(), chroma.numpy().reshape(2, -1)
+        return luma.numpy().ravel(), None if chroma is None else chroma.numpy().reshape(2, -1)
     across, down = info.subsampling
     steps = slice(None, None, max(1, _STEP >> down)), slice(None, None, max(1, _STEP >> across))
     chroma = [plane[steps] for plane in frame.planes[1:]]

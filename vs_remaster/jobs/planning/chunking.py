@@ -251,7 +251,9 @@ def _acting(work: Work, names: tuple[str, ...], first: int, last: int) -> tuple[
 
     def acts(name: str) -> bool:
         scope = work.references[name].scope
-        return scope == "film" or (scope[0] < high and (scope[1] is None or low < scope[1]))
+        if isinstance(scope, str):
+            return scope == "film"
+        return scope[0] < high and (scope[1] is None or low < scope[1])
 
     acting = tuple(name for name in names if acts(name))
     guessed = work.colorize is not None and work.colorize.automatic
@@ -285,7 +287,7 @@ def _key(work: Work, film: str, computed: dict[str, Any], segments: Sequence[Seg
                 "references": together(part.references),
             }
         )
-    everything = {"film": film, "samples": asdict(work.out), "computed": computed, "segments": told}
+    everything: dict[str, Any] = {"film": film, "samples": asdict(work.out), "computed": computed, "segments": told}
     if work.coding:
         everything |= {"encode": work.coding.encoding.to_json(), "times": work.coding.of(first, last)}
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()

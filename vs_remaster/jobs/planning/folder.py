@@ -8,7 +8,7 @@ import shutil
 import socket
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -159,7 +159,7 @@ class JobFolder:
         write_whole(self._outputs, sealed(told))
 
     @contextlib.contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> Generator[None]:
         """Make it ready for a run, and keep every other program out. When that ends early and there is no plan, so
         nothing to go on with, the folder is removed.
 
@@ -178,7 +178,7 @@ class JobFolder:
                 raise
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Generator[None]:
         """Keep every other program out; the system lets go when this one ends, however it ends.
 
         Raises:

@@ -109,6 +109,10 @@ def _differences(begun: Any, now: Any, name: str = "") -> Iterator[tuple[str, An
         for key in dict.fromkeys((*begun, *now)):
             yield from _differences(begun.get(key), now.get(key), f"{name} {key}".strip())
     elif begun != now:
-        told = [value[:12] + "..." if isinstance(value, str) and len(value) >= 64 else value for value in (begun, now)]
-        told = ["none" if value is None else "on" if isinstance(value, dict) else value for value in told]
-        yield name, *told
+        yield name, _shown(begun), _shown(now)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str) and len(value) >= 64:
+        return value[:12] + "..."
+    return "none" if value is None else "on" if isinstance(value, dict) else value

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .folder import JobFolder
 
 ChunkCoding = Literal["lossless", "final"]
-CHUNK_CODINGS: tuple[str, ...] = get_args(ChunkCoding)
+CHUNK_CODINGS: tuple[ChunkCoding, ...] = get_args(ChunkCoding)
 CHUNK_FRAMES = 500
 """Frames that a chunk has at most, unless asked otherwise."""
 

@@ -161,7 +161,7 @@ def _shot_number(entry: dict[str, Any], shots: Sequence[Shot], path: Path) -> in
 
 
 def _settings(entry: dict[str, Any], where: str) -> ShotSettings:
-    given = {}
+    given: dict[str, Any] = {}
     for name, value in entry.items():
         if name in _FACTS:
             continue

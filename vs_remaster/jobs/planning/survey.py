@@ -94,7 +94,8 @@ class Survey:
         shots = tuple(Shot(s["first"], s["last"], Appearance(**s["looks"])) for s in told["shots"])
         lists = {name: tuple(told[name]) for name in ("times", "durations", "checks", "cuts")}
         keys = tuple((number, time) for number, time in told["keys"])
-        return cls(**{**told, **lists, "keys": keys, "shots": shots})
+        fields: dict[str, Any] = {**told, **lists, "keys": keys, "shots": shots}
+        return cls(**fields)
 
 
 def checksum(planes: Sequence[np.ndarray]) -> int:
@@ -152,6 +153,7 @@ def survey_film(
             if scenes == "auto":
                 detector.push(thumb)
             if frame.index >= start and not reader.cut:
+                assert frame.pts is not None  # a reader's frames have their times
                 seen.times.append(frame.pts)
                 seen.durations.append(frame.duration or 0)
                 looks.push(frame, thumb)
