@@ -17,9 +17,11 @@ import cv2
 import pytest
 import torch
 
+from export.damage import Damaged
 from export.train import parse
 from export.training.losses import colorize_loss, restore_loss, temporal, to_be_done
 from export.training.recipes import RECIPES, Settings
+from export.training.recipes.blotches import add_blotches
 from export.training.recipes.deepremaster import DeepColorize
 from export.training.recipes.degrade import add_softness, jpeg, view
 from export.training.recipes.material import Material, draw_samples, from_photo
@@ -569,6 +571,22 @@ def test_grain_costs_as_much_under_a_wrong_brightness_as_under_the_right_one():
     gained = cost(clean + grain) - cost(clean)
     assert gained > 0.04
     assert cost(clean + grain + 0.1) - cost(clean + 0.1) > 0.8 * gained
+
+
+def test_large_opaque_shapes_over_a_share_of_the_clips():
+    """`--blotches`: they hide what is under them, are marked, and the frames beside them show it."""
+    clean = torch.full((8, 7, 1, 64, 64), 0.5)
+    plain = Damaged(clean, clean, torch.zeros_like(clean))
+    assert add_blotches(plain, torch.Generator().manual_seed(1), 0.0) is plain
+    made = add_blotches(plain, torch.Generator().manual_seed(1), 1.0)
+    again = add_blotches(plain, torch.Generator().manual_seed(1), 1.0)
+    assert all(torch.equal(x, y) for x, y in zip(made, again)) and torch.equal(made.target, clean)
+    changed = (made.frames - clean).abs() > 0.02
+    assert not changed[made.mask < 0.01].any() and 0.01 < changed.float().mean() < 0.4
+    lives = (made.mask > 0.5).flatten(2).any(2).sum(1)
+    assert lives.max() <= 3 * 3 and lives.min() >= 0
+    some = add_blotches(plain, torch.Generator().manual_seed(1), 0.3)
+    assert 0 < (some.mask.flatten(1).amax(1) > 0).sum() < 8
 
 
 def test_batches_may_be_worn_as_rtn_s_authors_do(data):

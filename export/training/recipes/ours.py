@@ -26,6 +26,7 @@ from vs_remaster.models.layers import bias_of
 from vs_remaster.models.network import Network
 from vs_remaster.models.restorer import Lines
 
+from .blotches import add_blotches
 from .degrade import add_softness
 from .material import SHRUNK, Material, Sample, damage_templates, draw_samples, film_tone, turn_hue
 from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, REUSE, SUPPLY, WORN, Settings
@@ -89,7 +90,8 @@ class Restore(Supplied):
         """Clips to learn from."""
         clean = self.material.crops(self.s, generator)
         worn = self.s.worn > 0 and rand(generator) < self.s.worn
-        return self.others(clean, generator) if worn else self.damage(clean, generator)
+        damaged = self.others(clean, generator) if worn else self.damage(clean, generator)
+        return add_blotches(damaged, generator, self.s.blotches)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
         frames, target, mask = self.batches(generator)

@@ -55,6 +55,7 @@ class Settings:
     ema: float = 0.999  # moving average of the weights, which is what is exported; 0: the weights themselves
     density: float = 2.5  # structural damage, as a multiple of what real film has: rare damage teaches little
     worn: float = 0.0  # share of batches that are worn as RTN's authors do it, not as `export/damage/` does
+    blotches: float = 0.0  # share of clips with large opaque shapes of one to three frames
     scene_lines: float = 0.3  # share of clips with poles, wires or grids drawn in, that are no scratches
     scene_details: float = 0.3  # share of clips with small bright and dark things drawn in, that are no dirt
     scene_softness: float = 0.35  # share of clips that are filmed softly, which is no blur to be undone
@@ -89,9 +90,10 @@ class Settings:
 
 # Settings that belong together: most recipes have no use for some of these groups.
 DAMAGE = frozenset(
-    {"damage", "synthesis", "density", "worn", "scene_lines", "scene_details", "scene_softness", "scene_captions"}
+    {"damage", "synthesis", "density", "worn", "blotches"}
+    | {"scene_lines", "scene_details", "scene_softness", "scene_captions"}
 )
-WORN = frozenset({"worn"})
+WORN = frozenset({"worn", "blotches"})
 REFERENCES = frozenset({"references", "zoom"})
 BACKBONE = frozenset({"backbone", "backbone_rate", "freeze"})
 REUSE = frozenset({"reuse"})
