@@ -425,7 +425,8 @@ def test_nothing_is_left_of_a_clip_that_is_gone(monkeypatch, stills):
 
 
 def test_only_what_is_asked_for_is_computed(monkeypatch):
-    """Making the clip computes nothing, and one frame computes one block."""
+    """Making the clip computes nothing, a frame computes its block and what the frames beside it lie in, and in order
+    each block is computed once."""
     seen = []
     process = filters.Restorer.process
     monkeypatch.setattr(
@@ -433,10 +434,14 @@ def test_only_what_is_asked_for_is_computed(monkeypatch):
     )
     out = vs_remaster.restore(film(100), **EXACT)
     assert seen == []
-    for n in (50, 51, 63, 48):
+    for n in (50, 51, 48, 55):
         out.get_frame(n)
     window = filters.Restorer(RestoreOptions(model="fast", device="cpu")).window
-    assert seen == [window.before + window.block + window.after]
+    whole = window.before + window.block + window.after
+    assert seen == [whole, whole]
+    for _ in out.frames():
+        pass
+    assert len(seen) == 2 + -(-100 // window.block)
 
 
 # ---- the same as the command line

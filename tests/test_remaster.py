@@ -272,7 +272,7 @@ def test_a_film_begun_in_the_middle_has_the_same_frames():
     pipeline = RemasterPipeline(RestoreOptions(**CPU), scenes="none")
     whole = {p.index: p.luma for p in pipeline.process(pictures(45))}
     part = {p.index: p.luma for p in pipeline.process(p for p in pictures(45) if p.index >= 104)}
-    assert all(torch.equal(part[n], whole[n]) for n in range(104 + pipeline.restorer.window.before, 141))
+    assert all(torch.equal(part[n], whole[n]) for n in range(104 + sum(window.before for window in pipeline.restorer.windows), 141))
 
 
 def test_pipeline_is_lazy_and_bounded():
@@ -286,7 +286,8 @@ def test_pipeline_is_lazy_and_bounded():
 
     pipeline = RemasterPipeline(RestoreOptions(**CPU, lines=64))
     for done, _ in enumerate(pipeline.process(source())):
-        assert read - done <= 16 + pipeline.restorer.window.after + 3 + 2
+        restoring, filling = pipeline.restorer.windows
+        assert read - done <= 16 + restoring.after + filling.block + filling.after + 3 + 2
     assert done == 99
 
 

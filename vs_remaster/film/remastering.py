@@ -121,7 +121,8 @@ def remaster_frames(
 
 def pipeline_windows(pipeline: RemasterPipeline) -> list[Window]:
     """The windows that frames go through, in order."""
-    return [worker.window for worker in (pipeline.restorer, pipeline.colorizer) if worker]
+    restoring = pipeline.restorer.windows if pipeline.restorer else []
+    return restoring + ([pipeline.colorizer.window] if pipeline.colorizer else [])
 
 
 def context(windows: Sequence[Window], start: int, end: int | None) -> tuple[int, int]:

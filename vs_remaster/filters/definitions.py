@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from ..color.matrices import H273_MATRICES
@@ -45,6 +46,10 @@ from .scene_marks import Scenes
 
 _RESTORE, _COLORIZE = RestoreOptions(), ColorizeOptions()
 _MOST_REFERENCES = 1000  # of a clip: more is a film, not a choice of frames
+
+_MASK, _SOURCE = "RemasterMask", "RemasterSource"  # properties of frames that are on their way
+
+Frames = Sequence[vs.VideoFrame]
 
 References = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | vs.VideoNode
 """A folder of pictures, a picture, a list of both, or a clip whose frames are the pictures."""
@@ -97,14 +102,39 @@ def restore(
             )
         )
 
-        def process(
-            frames: Sequence[vs.VideoFrame], halo: Halo, blank: vs.VideoFrame, first: int
-        ) -> list[vs.VideoFrame]:
+        def restored(frames: Frames, halo: Halo, blank: vs.VideoFrame, first: int) -> list[vs.VideoFrame]:
             kept = frames[halo.kept(len(frames))]
             made = restorer.process([luma_of(frame) for frame in frames], halo)
             return [_restored(frame, *parts, restorer.options.strength) for frame, parts in zip(kept, made)]
 
-        return blocks(clip, clip.format.id, restorer.window, scenes, process, name)
+        def half(frames: Frames, halo: Halo, blank: vs.VideoFrame, first: int) -> list[vs.VideoFrame]:
+            kept = frames[halo.kept(len(frames))]
+            made = restorer.process([luma_of(frame) for frame in frames], halo)
+            return [_half_restored(frame, blank, *parts) for frame, parts in zip(kept, made)]
+
+        def filled(frames: Frames, halo: Halo, blank: vs.VideoFrame, first: int) -> list[vs.VideoFrame]:
+            kept = frames[halo.kept(len(frames))]
+            made = restorer.fill([_luma_and_mask(frame) for frame in frames], halo)
+            strength = restorer.options.strength
+            return [_restored(frame.props[_SOURCE], *parts, strength) for frame, parts in zip(kept, made)]
+
+        if restorer.filler is None:
+            return blocks(clip, clip.format.id, restorer.window, scenes, restored, name)
+        begun = blocks(clip, vs.GRAYS, restorer.window, scenes, half, name)
+        return blocks(begun, clip.format.id, restorer.filler.window, scenes, filled, name)
+
+
+def _half_restored(frame: vs.VideoFrame, blank: vs.VideoFrame, luma: torch.Tensor, mask: torch.Tensor) -> vs.VideoFrame:
+    """A frame of `blank`'s format with the luma in full precision, which carries its mask and what it was made of."""
+    out, other = frame_with(frame, blank, [luma[0].numpy()]), blank.copy()
+    np.copyto(np.asarray(other[0]), mask[0].numpy())
+    out.props[_MASK], out.props[_SOURCE] = other, frame
+    return out
+
+
+def _luma_and_mask(frame: vs.VideoFrame) -> tuple[torch.Tensor, torch.Tensor]:
+    luma, mask = (torch.from_numpy(np.array(plane[0]))[None] for plane in (frame, frame.props[_MASK]))
+    return luma, mask
 
 
 def _restored(frame: vs.VideoFrame, luma: torch.Tensor, mask: torch.Tensor, strength: float) -> vs.VideoFrame:

@@ -31,6 +31,7 @@ class ModelInfo:
         takes_references: it has a use for some.
         weighs_references: it knows weights of references, and how much frames resemble them.
         lines: the height at which it sees every picture; None: any.
+        marks_damage: its mask shows damage, as it was taught to; others' masks show what helps them.
     """
 
     network: str
@@ -45,6 +46,7 @@ class ModelInfo:
     takes_references: bool
     weighs_references: bool
     lines: int | None
+    marks_damage: bool
 
 
 NETWORKS: dict[str, tuple[type[Network], type]] = {

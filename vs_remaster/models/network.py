@@ -28,6 +28,7 @@ class Network(nn.Module):
     takes_references: bool = True
     weighs_references: bool = False
     lines: int | None = None
+    marks_damage: bool = False
 
     def __init__(self, config: Any) -> None:
         super().__init__()

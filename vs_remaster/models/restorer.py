@@ -218,6 +218,7 @@ class RestorerNet(Network):
     spatial_radius = 4
     block = 16
     multiple_of = 8
+    marks_damage = True
 
     config: RestorerConfig
 

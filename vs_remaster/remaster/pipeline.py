@@ -89,6 +89,9 @@ class RemasterPipeline:
         film = self._there(self._with_cuts(chain([opening], frames), opening.index))
         if self.restorer:
             film = self._stage(film, self.restorer.window, partial(self._restore, self.restorer), opening.index)
+            if self.restorer.filler:
+                fill = partial(self._fill, self.restorer)
+                film = self._stage(film, self.restorer.filler.window, fill, opening.index)
         if self.colorizer and self.memory is not None:
             process = partial(self._colorize, self.colorizer, self.memory)
             film = self._stage(film, self.colorizer.window, process, opening.index)
@@ -162,6 +165,12 @@ class RemasterPipeline:
                 chroma = repair_chroma(chroma[None], mask[None] * restorer.options.strength)[0]
             out.append(replace(picture, luma=luma, chroma=chroma, mask=mask))
         return out
+
+    @staticmethod
+    def _fill(restorer: Restorer, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
+        pairs = [(picture.luma, picture.mask) for picture in pictures if picture.mask is not None]
+        made = restorer.fill(pairs, halo)
+        return [replace(picture, luma=luma) for picture, (luma, _) in zip(pictures[halo.kept(len(pictures))], made)]
 
     @staticmethod
     def _colorize(colorizer: Colorizer, memory: ReferenceSet, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ..models.layers import Halo
 from ..models.restorer import Place, thumbnails
+from .filling import Filler
 from .options import TILE_OVERLAP, RestoreOptions, frame_numbers
+from .window import Window
 from .worker import Worker, check_luma, finite, resize, stack
 
 # Taller sources are restored at this height unless asked otherwise: grain and dirt have then a known size.
@@ -42,6 +44,13 @@ class Restorer(Worker[RestoreOptions]):
 
     def __init__(self, options: RestoreOptions = RestoreOptions(), *, block: int | None = None) -> None:
         super().__init__("restorer", options, block)
+        fills = self.info.marks_damage and options.strength > 0
+        self.filler = Filler(max(1, self.window.block // 2)) if fills else None
+
+    @property
+    def windows(self) -> list[Window]:
+        """The windows that frames go through, in order: `process`, then `fill`."""
+        return [self.window, self.filler.window] if self.filler else [self.window]
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """The size (lines, columns) at which the network sees a `height` x `width` picture."""
@@ -52,9 +61,18 @@ class Restorer(Worker[RestoreOptions]):
         """Restore a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""
         check_luma(luma)
         starts = frame_numbers(cuts)
-        made = self.window.run(((frame, i in starts) for i, frame in enumerate(luma)), self.process)
+        made = list(self.window.run(((frame, i in starts) for i, frame in enumerate(luma)), self.process))
+        if self.filler:
+            made = list(self.filler.window.run(((pair, i in starts) for i, pair in enumerate(made)), self.fill))
         frames, masks = zip(*made)
         return Restored(torch.stack(frames), torch.stack(masks))
+
+    def fill(self, frames: Sequence[tuple[Tensor, Tensor]], halo: Halo) -> list[tuple[Tensor, Tensor]]:
+        """Fill large damage in one window of what `process` made, with its halo; (luma, mask) for each frame that is no
+        halo."""
+        assert self.filler is not None  # whoever has no second window does not ask
+        masks = [mask for _, mask in frames[halo.kept(len(frames))]]
+        return list(zip(self.filler.process(frames, halo, self.options.strength), masks))
 
     def process(self, frames: Sequence[Tensor], halo: Halo) -> list[tuple[Tensor, Tensor]]:
         """Restore one window: frames `[1, H, W]` with their halo; (luma, mask) for each frame that is no halo, on the

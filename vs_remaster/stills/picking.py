@@ -143,9 +143,9 @@ def _parts(places: Sequence[_Place], pipeline: RemasterPipeline | None, length: 
     for place in places:
         first, stop = place.first, place.stop
         if pipeline and pipeline.restorer:
-            window = pipeline.restorer.window
-            first = max(0, first // window.block * window.block - window.before)
-            stop = min(length, -(-stop // window.block) * window.block + window.after)
+            for window in reversed(pipeline.restorer.windows):
+                first = max(0, first // window.block * window.block - window.before)
+                stop = min(length, -(-stop // window.block) * window.block + window.after)
         reach.append((first, stop))
     merged: list[tuple[int, int]] = []
     for first, stop in sorted(reach):

@@ -1,0 +1,134 @@
+"""What large damage hides is taken from the frames beside it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from vs_remaster.models.fill import CELL, RADIUS, Fill
+from vs_remaster.models.layers import Halo
+from vs_remaster.remaster.filling import Filler
+from vs_remaster.remaster.options import RestoreOptions
+from vs_remaster.remaster.restorer import Restorer
+
+TIME, SIZE = 2 * RADIUS + 1, (144, 208)
+
+
+def scene(speed: tuple[float, float] = (0, 0), frames: int = TIME, size: tuple[int, int] = SIZE) -> torch.Tensor:
+    """A textured scene that moves by whole pixels a frame `[T, 1, H, W]`."""
+    generator = torch.Generator().manual_seed(4)
+    room = 8 * max(map(abs, speed), default=0) * frames + 64
+    canvas = sum(
+        F.interpolate(
+            torch.rand(1, 1, *((int(side) + int(room)) // scale for side in size), generator=generator),
+            [int(side) + int(room) for side in size],
+            mode="bicubic",
+        )
+        for scale in (4, 9, 30)
+    )
+    canvas = (canvas / 3).clamp(0, 1)
+    half = int(room) // 2
+    views = []
+    for time in range(frames):
+        top, left = (half + round(way * (time - frames // 2)) for way in speed)
+        views.append(canvas[0, :, top : top + size[0], left : left + size[1]])
+    return torch.stack(views)
+
+
+def hole(frames: torch.Tensor, time: int, top: int, left: int, side: int) -> torch.Tensor:
+    """A mask with one square in it, like `frames`."""
+    mask = torch.zeros_like(frames)
+    mask[time, :, top : top + side, left : left + side] = 1
+    return mask
+
+
+def filled(frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Frames with black where the mask is, as the filler mends them."""
+    damaged = frames * (1 - mask)
+    made = Filler(len(frames)).process(list(zip(damaged, mask)), Halo(0, 0))
+    return torch.stack(made)
+
+
+@pytest.mark.parametrize("speed", [(0, 0), (0, 3), (-2, 5), (4, -7)])
+def test_a_hole_shows_what_moves_under_it(speed):
+    clean = scene(speed)
+    mask = hole(clean, RADIUS, 50, 70, 40)
+    made = filled(clean, mask)
+    error = (made - clean)[RADIUS].abs()[:, 50:90, 70:110]
+    assert error.mean() < 0.01 and error.max() < 0.2  # black would be 0.5
+    others = [time for time in range(TIME) if time != RADIUS]
+    assert torch.equal(made[others], clean[others])
+
+
+def test_damage_of_three_frames_in_one_place():
+    clean = scene((1, 2))
+    mask = sum(hole(clean, RADIUS + k, 50, 70, 40) for k in (-1, 0, 1))
+    made = filled(clean, mask)
+    error = (made - clean)[RADIUS - 1 : RADIUS + 2, :, 50:90, 70:110].abs()
+    assert error.mean() < 0.02
+
+
+def test_it_does_not_look_at_damaged_pixels():
+    """What stands under a mask has no influence, in the frame or beside it."""
+    clean = scene((1, 2))
+    mask = hole(clean, RADIUS, 50, 70, 40) + hole(clean, RADIUS + 1, 30, 100, 40)
+    pairs = [list(zip(clean * (1 - mask) + level * mask, mask)) for level in (0.0, 1.0)]
+    dark, light = (Filler(TIME).process(pair, Halo(0, 0)) for pair in pairs)
+    inner = slice(52, 88), slice(72, 108)  # the rim mixes with what was there
+    assert torch.equal(dark[RADIUS][:, *inner], light[RADIUS][:, *inner])
+
+
+def test_what_no_frame_shows_stays_as_the_network_painted_it():
+    clean = scene()
+    mask = torch.zeros_like(clean)
+    mask[..., 40:100, 60:120] = 1
+    damaged = clean * (1 - 0.5 * mask)
+    made = torch.stack(Filler(TIME).process(list(zip(damaged, mask)), Halo(0, 0)))
+    assert (made - damaged).abs().max() < 1e-6
+
+
+def test_small_dirt_is_left_to_the_network():
+    clean = scene()
+    mask = hole(clean, RADIUS, 50, 70, 6)
+    damaged = clean * (1 - mask)
+    made = Filler(TIME).process(list(zip(damaged, mask)), Halo(0, 0))
+    assert torch.equal(torch.stack(made), damaged)
+
+
+def test_the_scene_ends_where_the_window_ends():
+    """At a cut fewer frames are beside the damaged one: a window of two frames is enough."""
+    clean = scene(frames=2)
+    mask = hole(clean, 0, 50, 70, 40)
+    assert (filled(clean, mask) - clean).abs().max() < 0.02
+
+
+def test_holes_at_the_edges_and_of_odd_sizes():
+    clean = scene((0, 2), size=(101, 147))
+    mask = hole(clean, RADIUS, 70, 110, 31)
+    assert (filled(clean, mask) - clean)[RADIUS, :, 70:101, 110:141].abs().mean() < 0.02
+
+
+def test_a_cell_is_the_same_whatever_is_filled_beside_it():
+    clean = scene((1, 2))
+    sound = 1 - hole(clean, RADIUS, 40, 40, 90)
+    cells = torch.tensor([(0, 0), (0, 64), (64, 0), (64, 64), (64, 128)])
+    net = Fill()
+    together, known = net(clean, sound, cells)
+    alone = torch.cat([net(clean, sound, cell[None])[0] for cell in cells])
+    assert together.shape == (5, 1, CELL, CELL) and known.unique().tolist() == [1.0]
+    assert (together - alone).abs().max() < 1e-5
+
+
+def test_strength_scales_what_is_put_in():
+    clean = scene()
+    mask = hole(clean, RADIUS, 50, 70, 40)
+    damaged = clean * (1 - mask)
+    half = Filler(TIME).process(list(zip(damaged, mask)), Halo(0, 0), 0.5)[RADIUS]
+    middle = slice(54, 86), slice(74, 106)
+    assert torch.allclose(half[:, *middle], clean[RADIUS][:, *middle] / 2, atol=0.02)
+
+
+def test_only_restorers_whose_mask_shows_damage_have_it():
+    assert Restorer(RestoreOptions(model="fast", device="cpu")).filler is not None
+    assert Restorer(RestoreOptions(model="fast", device="cpu", strength=0)).filler is None

@@ -1,0 +1,84 @@
+"""Large damage in restored frames is filled with what the frames beside it show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..models.fill import CELL, RADIUS, Fill
+from ..models.layers import Halo
+from .window import Window
+
+_BLOCK = 8  # pixels: damage is large where such a square is damaged all over
+_COVERED = 0.75  # share of its pixels
+_DAMAGED = 0.5  # mask
+_TOUCHED = 0.1  # mask from which a pixel shows nothing of the scene that could be trusted
+_AT_ONCE = 16  # cells, to bound the memory
+
+
+class Filler:
+    """Takes what large damage hides from up to four frames on each side.
+
+    Only cells of 64 x 64 pixels with large damage in them are worked on, so film with ordinary dust costs nothing.
+
+    Args:
+        block: frames looked at at once.
+    """
+
+    def __init__(self, block: int) -> None:
+        self.window: Window = Window(before=RADIUS, after=RADIUS, block=block)
+        self._net = Fill().eval()
+
+    @torch.inference_mode()
+    def process(self, frames: Sequence[tuple[Tensor, Tensor]], halo: Halo, strength: float = 1.0) -> list[Tensor]:
+        """Fill one window.
+
+        Args:
+            frames: restored luma and where damage was repaired, `[1, H, W]` each.
+            halo: how many frames at either end are context only.
+            strength: 0..1, how much of what is found is put in.
+
+        Returns:
+            The luma of each frame that is no halo.
+        """
+        kept = range(len(frames))[halo.kept(len(frames))]
+        luma = [frames[time][0] for time in kept]
+        for time, cells in _damaged_cells([frames[time][1] for time in kept]):
+            luma[time] = self._filled(frames, halo.before + time, cells, strength)
+        return luma
+
+    def _filled(self, frames: Sequence[tuple[Tensor, Tensor]], time: int, cells: Tensor, strength: float) -> Tensor:
+        """A frame's luma with these cells `[N, 2]` filled."""
+        here = range(time - RADIUS, time + RADIUS + 1)
+        near = [frames[min(max(at, 0), len(frames) - 1)] for at in here]
+        exists = torch.tensor([float(0 <= at < len(frames)) for at in here], device=cells.device)
+        luma, masks = (torch.stack(parts).float() for parts in zip(*near))
+        touched = F.max_pool2d((masks > _TOUCHED).float(), 3, 1, 1)
+        sound = (1 - touched) * exists.view(-1, 1, 1, 1)
+        share = F.avg_pool2d(touched[RADIUS], 3, 1, 1) * strength
+        out = luma[RADIUS].clone()
+        for some in cells.split(_AT_ONCE):
+            for (top, left), found, known in zip(some.tolist(), *self._net(luma, sound, some)):
+                part = out[:, top : top + CELL, left : left + CELL]
+                height, width = part.shape[-2:]
+                weight = share[:, top : top + CELL, left : left + CELL] * known[:, :height, :width]
+                part.lerp_(found[:, :height, :width], weight)
+        return out.to(frames[time][0])
+
+
+def _damaged_cells(masks: Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:
+    """Of frames, by their masks `[1, H, W]`: the number of each with large damage, and the first lines and columns of
+    the cells that it lies in, `[N, 2]`. A GPU is waited for once."""
+    large = torch.stack([_large(mask) for mask in masks])
+    where = large.nonzero().cpu()
+    for time in where[:, 0].unique().tolist():
+        yield time, (CELL * where[where[:, 0] == time, 1:]).to(masks[0].device)
+
+
+def _large(mask: Tensor) -> Tensor:
+    """Which cells of a mask `[1, H, W]` large damage lies in, `[h, w]`."""
+    covered = F.avg_pool2d((mask > _DAMAGED).float(), _BLOCK, ceil_mode=True, count_include_pad=False) > _COVERED
+    return F.max_pool2d(covered.float(), CELL // _BLOCK, ceil_mode=True)[0] > 0
