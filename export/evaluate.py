@@ -1,35 +1,37 @@
 """Measures networks beside simple methods and other programs, on any clips, and writes pictures and plots to look at.
 
-    python -m export.evaluate restore  --data DATA
+    python -m export.evaluate restore  --data DATA [--sets frozen,paper,blotches]
     python -m export.evaluate colorize --data DATA [--protocol first|90|300|reds]
     python -m export.evaluate remaster --data DATA [--protocol 90|300]
     python -m export.evaluate film     --clips-folder FILM...
 
-restore: luma with the frozen validation damage (export/damage/), or with --seed another.
+restore: luma with the damage of the frozen validation sets (export/damage/validation/), or with --seed another: our
+  synthesis, RTN's model, opaque blotches. A table for each set, and more for the fast clips of video/val-motion.
 colorize: clean luma. first: whole clips, frame 0 is the only reference, PSNR also by distance from it; reds: the same
   without distances, as RTN; 90: the first 90 frames of each clip that has so many, frame 0 is the reference; 300: films
   of 300 frames joined from the clips, every 60th frame is a reference. 90 and 300 are DeepRemaster's.
 remaster: damaged luma in, restored and coloured film out; references as in colorize.
 film: real film without a truth: NIQE, BRISQUE, and how much changes from frame to frame.
 
-DATA holds video/val and damage/val. Tables are Markdown; a mean is over clips, the time a frame is the median. Numbers
-on other clips than those of a publication cannot be compared with it: run its networks here too.
+DATA holds video/val, damage/val, and for restore video/val-motion where there is one. Tables are Markdown; a mean is
+over clips, the time a frame is the median. Numbers on other clips than those of a publication cannot be compared with
+it: run its networks here too.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 
-from export.damage import VALIDATION, VALIDATION_EDGE
+from export.damage import ALONE, SETS, VALIDATION, VALIDATION_EDGE
 from export.evaluation.cases import COLOR_LINES, Case, Source, color_cases, film_cases, remaster_cases, restore_cases
 from export.evaluation.methods import (
     COLOR_PEERS,
@@ -49,12 +51,32 @@ from export.evaluation.protocols import (
     RemasterProtocol,
     RestoreProtocol,
 )
-from export.evaluation.report import Cache, Report, Result, pictures_of
+from export.evaluation.report import Cache, Report, Result, pictures_of, write_json
 from export.scores import naturalness, perceptual
 from export.tables import progress
 from vs_remaster.engines import choose_device
-from vs_remaster.errors import RemasterError
+from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.system.process import take_over
+
+FOLDERS = ("val", "val-motion")  # of DATA/video, with clips to measure on; the second one need not be there
+
+
+class Part(NamedTuple):
+    """What one table is of.
+
+    Attributes:
+        name: files are named after it.
+        about: what is said above it, without the number of clips.
+        cases: what is measured on.
+        protocol: how it is scored.
+        itself: also how well networks do where nothing is to be done.
+    """
+
+    name: str
+    about: str
+    cases: Iterator[Case]
+    protocol: Protocol
+    itself: bool = True
 
 
 def measure_clip(
@@ -83,72 +105,115 @@ def evaluate(options: argparse.Namespace) -> None:
     chosen = NetworkOptions(options.device, options.precision, _of(options, "shown_at"), _of(options, "strength", 1.0))
     networks = {} if options.rivals_only else networks_of(options.task, options.model or ["fast"], chosen)
     peers = peers_of(options.task, options.peers) | commands_of(options.task, options.command)
-    protocol = _protocol(options)
-    about = {"options": {name: value for name, value in vars(options).items() if value not in (None, [], False)}}
-    name = options.task if _of(options, "protocol") in (None, "first") else f"{options.task}-{options.protocol}"
-    report = Report(name, protocol.main, protocol.unit, options.out, options.json, about)
-    cache = Cache(options.cache, protocol.measured())
-    itself: dict[str, list[float]] = {}
-    for case in _cases(options):
-        report.add(case.name, measure_clip(case, protocol, networks, peers, options.task, cache))
-        for label, method in networks.items():
-            itself.setdefault(label, []).extend(protocol.itself(method, case))
-    print(f"\n{_heading(options, len(report.found))}\n")
-    print(report.tables(protocol.formats))
-    for label, values in itself.items():
-        if values:
-            of = "" if list(networks) == ["ours"] else f", {label}"
-            print(protocol.itself_text.format(of=of, mean=np.mean(values), worst=min(values)) + "\n")
+    given = {name: value for name, value in vars(options).items() if value not in (None, [], False)}
+    reports: list[Report] = []
+    for part in _parts(options):
+        protocol = part.protocol
+        report = Report(part.name, protocol.main, protocol.unit, options.out)
+        reports.append(report)
+        cache = Cache(options.cache, protocol.measured())
+        itself: dict[str, list[float]] = {}
+        for case in part.cases:
+            report.add(case.name, measure_clip(case, protocol, networks, peers, options.task, cache))
+            if options.json:
+                write_json(options.json, {"task": options.task, "options": given}, reports)
+            for label, method in networks.items() if part.itself else ():
+                itself.setdefault(label, []).extend(protocol.itself(method, case))
+        print(f"\n{part.about.format(count=len(report.found))}\n")
+        print(report.tables(protocol.formats))
+        for label, values in itself.items():
+            if values:
+                of = "" if list(networks) == ["ours"] else f", {label}"
+                print(protocol.itself_text.format(of=of, mean=np.mean(values), worst=min(values)) + "\n", flush=True)
 
 
-def _protocol(options: argparse.Namespace) -> Protocol:
-    """How the task is scored; says what has to be left out."""
+def _parts(options: argparse.Namespace) -> Iterator[Part]:
+    """The tables of a task."""
+    if options.task == "restore":
+        yield from _restore_parts(options)
+        return
+    source = Source(options.data, options.clips_folder, options.clips, options.frames)
+    about = _about(options)
     if options.task == "film":
         for name in naturalness.HOW_TO_GET.keys() - set(naturalness.available()):
             progress(f"{name} is left out: {naturalness.HOW_TO_GET[name]}")
-        return FilmProtocol()
+        yield Part("film", about, film_cases(source, options.lines), FilmProtocol())
+        return
+    lpips = _lpips(options)
+    if options.task == "remaster":
+        protocol, make = RemasterProtocol(lpips), remaster_cases
+    else:
+        protocol, make = (FirstFrameProtocol if options.protocol == "first" else ColorProtocol)(lpips), color_cases
+    name = options.task if options.protocol == "first" else f"{options.task}-{options.protocol}"
+    yield Part(name, about, make(source, options.protocol, options.lines, options.seed), protocol)
+
+
+def _restore_parts(options: argparse.Namespace) -> Iterator[Part]:
+    """A table for each folder of clips and validation set."""
+    kinds = options.sets or (SETS[:1] if options.only else SETS)
+    if options.only and tuple(kinds) != SETS[:1]:
+        raise InputError(f"--only takes the set {SETS[0]} apart; leave --sets out, or give --sets {SETS[0]}")
+    lpips = _lpips(options)
+    for folder in _folders(options):
+        source = Source(options.data, options.clips_folder, options.clips, options.frames, folder or FOLDERS[0])
+        for kind in kinds:
+            extra = [*(["left"] if options.only else []), *(["overshoot"] if kind.startswith("blur") else [])]
+            of = f"-{folder}" if folder not in ("", FOLDERS[0]) else ""
+            yield Part(
+                f"restore-{kind}{of}",
+                f"Restoration, {{count}} clips{f' of {folder}' if folder else ''}, {_damage(options, kind)}; "
+                "fitted: after one gain and offset a clip; inside: PSNR where damage lies; detail: energy, of the "
+                "truth's; correlation: of detail with the truth's"
+                + ("; overshoot: beyond the truth's edges, of white." if "overshoot" in extra else "."),
+                restore_cases(source, kind, options.lines, options.seed, options.only),
+                RestoreProtocol(lpips, extra),
+                itself=kind == kinds[0],  # undamaged clips are the same in every set
+            )
+
+
+def _folders(options: argparse.Namespace) -> list[str]:
+    """The folders of DATA/video that clips are taken from; one without a name where clips are given by their paths."""
+    if options.clips_folder:
+        if options.clips_from:
+            raise InputError("--clips-from is of DATA, and --clips-folder gives other clips; leave one of them out")
+        return [""]
+    if options.clips_from:
+        return options.clips_from
+    return [f for f in FOLDERS if f == FOLDERS[0] or (options.data and (options.data / "video" / f).is_dir())]
+
+
+def _lpips(options: argparse.Namespace) -> perceptual.LPIPS | None:
+    """The network of LPIPS; says where it is left out."""
     path = perceptual.find_weights(options.perceptual)
-    lpips = perceptual.LPIPS(path).to(choose_device(options.device)) if path else None
-    if lpips is None:
+    if path is None:
         progress(f"LPIPS is left out: {perceptual.HOW_TO_GET}")
-    if options.task == "colorize":
-        return (FirstFrameProtocol if options.protocol == "first" else ColorProtocol)(lpips)
-    return (RestoreProtocol if options.task == "restore" else RemasterProtocol)(lpips)
+        return None
+    return perceptual.LPIPS(path).to(choose_device(options.device))
 
 
-def _cases(options: argparse.Namespace) -> Iterator[Case]:
-    source = Source(options.data, options.clips_folder, options.clips, options.frames)
+def _damage(options: argparse.Namespace, kind: str = "frozen") -> str:
+    """What the clips suffer from."""
+    text = f"validation set {kind}" if options.seed is None else f"damage as of the set {kind}, seed {options.seed}"
+    text += f", only {', '.join(options.only)}" if _of(options, "only") else ""
+    text += "" if options.data or kind in ALONE else " without masks"
+    return text + (f", at strength {options.strength:g}" if _of(options, "strength", 1) != 1 else "")
+
+
+def _about(options: argparse.Namespace) -> str:
+    """What is said above the table of another task than `restore`."""
     if options.task == "film":
-        return film_cases(source, options.lines)
-    if options.task == "restore":
-        return restore_cases(source, options.lines, options.seed, options.only, options.rtn_damage)
-    make = color_cases if options.task == "colorize" else remaster_cases
-    return make(source, options.protocol, options.lines, options.seed)
-
-
-def _heading(options: argparse.Namespace, count: int) -> str:
-    seed = _of(options, "seed")
-    damage = "frozen validation damage" if seed is None else f"damage of seed {seed}"
-    damage += f", only {', '.join(options.only)}" if _of(options, "only") else ""
-    damage = "the damage of RTN's authors" if _of(options, "rtn_damage") else damage
-    if not options.data:
-        damage += " without masks"
-    if options.task == "film":
-        return f"Real film, {count} clips; NIQE and BRISQUE: lower is better, beside the pictures only."
-    if options.task == "restore":
-        damage += f", at strength {options.strength:g}" if options.strength != 1 else ""
-        return f"Restoration, {count} clips, {damage}; fitted: after one gain and offset a clip."
+        return "Real film, {count} clips; NIQE and BRISQUE: lower is better, beside the pictures only."
     length = {"90": 90, "300": 300}.get(options.protocol)
     frames = f"{min(length, options.frames or length)} frames each" if length else ""
     which = {
-        "first": f"{count} clips, frame 0 as the only reference; PSNR by distance from it in frames",
-        "reds": f"{count} clips, frame 0 as the only reference",
-        "90": f"{count} clips, {frames}, frame 0 as the only reference",
-        "300": f"{count} films joined from clips, {frames}, every 60th frame as a reference, cuts detected",
+        "first": "{count} clips, frame 0 as the only reference; PSNR by distance from it in frames",
+        "reds": "{count} clips, frame 0 as the only reference",
+        "90": f"{{count}} clips, {frames}, frame 0 as the only reference",
+        "300": f"{{count}} films joined from clips, {frames}, every 60th frame as a reference, cuts detected",
     }[options.protocol]
     if options.task == "colorize":
         return f"Colour, {which}."
-    return f"Remastering, {which}; {damage}, steady; L, ab, Lab: PSNR."
+    return f"Remastering, {which}; {_damage(options)}, steady; L, ab, Lab: PSNR."
 
 
 def _of(options: argparse.Namespace, name: str, default: Any = None) -> Any:
@@ -205,12 +270,18 @@ def _parser() -> argparse.ArgumentParser:
         if task == "restore":
             one.add_argument(
                 "--only", nargs="+", default=[], metavar="KIND",
-                help="damage every clip with nothing else, and say how much of the dirt is left (left: of 1): "
-                + ", ".join(VALIDATION.chance),
+                help=f"damage every clip with nothing else of the set {SETS[0]}, and say how much of the dirt is left "
+                "(left: of 1): " + ", ".join(VALIDATION.chance),
             )  # fmt: skip
             one.add_argument(
-                "--rtn-damage", action="store_true",
-                help="damage clips as RTN's authors do it, not as our networks have learnt it",
+                "--sets", type=_names((*SETS, *ALONE)), metavar="SET,...",
+                help=f"validation sets: {', '.join(SETS)}, and one loss of quality alone: {', '.join(ALONE)} "
+                f"(default: {','.join(SETS)})",
+            )  # fmt: skip
+            one.add_argument(
+                "--clips-from", type=_names(FOLDERS), metavar="FOLDER,...",
+                help=f"folders of DATA/video, each with tables of its own (default: {FOLDERS[0]}, and {FOLDERS[1]} "
+                "where it is there)",
             )  # fmt: skip
         if task in ("restore", "film"):
             one.add_argument("--strength", type=float, default=1.0, help="of what networks do, 0 to 1 (default: 1)")
@@ -227,6 +298,18 @@ def _parser() -> argparse.ArgumentParser:
             protocols = ["first", "90", "300", "reds"] if task == "colorize" else ["90", "300"]
             one.add_argument("--protocol", choices=protocols, default=protocols[0], help=f"(default: {protocols[0]})")
     return parser
+
+
+def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """Reads names, some of `known`, separated by commas."""
+
+    def read(text: str) -> list[str]:
+        names = list(dict.fromkeys(text.split(",")))
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(f"unknown {unknown[0]!r}; choose from {', '.join(known)}")
+        return names
+
+    return read
 
 
 def main(arguments: list[str] | None = None) -> None:

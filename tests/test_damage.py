@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from export.damage import (
+    ALONE,
     CATEGORIES,
+    SETS,
     STRUCTURAL,
     VALIDATION,
     VALIDATION_EDGE,
@@ -20,13 +22,24 @@ from export.damage import (
     damage,
     damage_batch,
     load_templates,
+    sprites,
     validation_clip,
 )
 from export.material import load_clips
 from export.scores.metrics import psnr
 from vs_remaster.errors import InputError
 
-FROZEN_PSNR, FROZEN_MASK = 24.074, 0.02142  # of a made-up clip, with made-up masks
+# of a made-up clip, with made-up masks: PSNR, mean of the mask
+FROZEN = {
+    "frozen": (24.074, 0.02142),
+    "paper": (15.633, 0.13622),
+    "blotches": (16.367, 0.13465),
+    "blur-0.8": (52.510, 0.0),
+    "blur-1.2": (46.911, 0.0),
+    "grain-0.02": (33.977, 0.0),
+    "grain-0.05": (26.034, 0.0),
+    "grain-0.12": (18.453, 0.0),
+}
 
 
 def _seeded(seed: int = 0) -> torch.Generator:
@@ -185,16 +198,89 @@ def test_missing_masks_are_reported(tmp_path: Path) -> None:
         load_templates(tmp_path)
 
 
-def test_validation_damage_is_frozen(templates: Templates) -> None:
+@pytest.mark.parametrize("kind", [*SETS, *ALONE])
+def test_validation_damage_is_frozen(kind: str, templates: Templates) -> None:
     """If these figures move, validation figures can no longer be compared with earlier ones."""
     clean = _clean(8, 72, 96)
-    made = validation_clip("frozen", clean, templates)
-    assert psnr(made.frames, made.target) == pytest.approx(FROZEN_PSNR, abs=0.02)
-    assert float(made.mask.mean()) == pytest.approx(FROZEN_MASK, rel=0.01)
-    shorter = validation_clip("frozen", clean[:5], templates)
-    assert not torch.equal(made.frames, validation_clip("other", clean, templates).frames)
+    made = validation_clip("frozen", clean, templates, kind)
+    assert psnr(made.frames, made.target) == pytest.approx(FROZEN[kind][0], abs=0.02)
+    assert float(made.mask.mean()) == pytest.approx(FROZEN[kind][1], rel=0.01)
+    assert all(torch.equal(a, b) for a, b in zip(made, validation_clip("frozen", clean, templates, kind), strict=True))
+    shorter = validation_clip("frozen", clean[:5], templates, kind)
     # repeats and drops apart, the length given does not change the damage
     assert torch.allclose(shorter.mask[:3], made.mask[:3], atol=1e-6)
+    if not kind.startswith("blur"):
+        assert not torch.equal(made.frames, validation_clip("other", clean, templates, kind).frames)
+    if kind != "frozen":
+        assert torch.equal(made.target, clean) and torch.equal(shorter.frames, made.frames[:5])
+
+
+def test_a_new_kind_of_dirt_leaves_settings_that_do_not_name_it_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = validation_clip("clip", _clean(3), None)
+    monkeypatch.setattr(sprites, "_KINDS", {"new": sprites._KINDS["dust"]} | sprites._KINDS)
+    assert torch.equal(before.frames, validation_clip("clip", _clean(3), None).frames)
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_blotches_are_opaque_and_as_large_and_as_short_lived_as_promised(masks: bool, templates: Templates) -> None:
+    clean = _clean(40, 96, 128)
+    found = [validation_clip(name, clean, templates if masks else None, "blotches") for name in "abcd"]
+    covered = torch.stack([(made.mask > 0.5).float().mean((1, 2, 3)) for made in found])
+    assert 0.015 < float(covered.min()) and float(covered.max()) < 0.21
+    assert float(covered.std()) > 0.02
+    hidden = torch.cat([made.frames[made.mask == 1] for made in found])
+    # black, white and gray, a little textured; what lies beneath shows nowhere
+    assert all(0.05 < float(share) for share in ((hidden < 0.2).float().mean(), (hidden > 0.8).float().mean()))
+    assert float(((hidden > 0.25) & (hidden < 0.75)).float().mean()) > 0.05
+    truth = torch.cat([made.target[made.mask == 1] for made in found])
+    assert abs(float(torch.corrcoef(torch.stack([hidden, truth]))[0, 1])) < 0.2
+    life = torch.stack([made.mask > 0.5 for made in found]).float()
+    assert float((life[:, :-3] * life[:, 1:-2] * life[:, 2:-1] * life[:, 3:]).mean()) < 0.2 * float(life.mean())
+    grain = [float((made.frames - made.target)[made.mask == 0].std()) for made in found]
+    assert min(grain) == 0 or max(grain) < 0.05
+
+
+def test_half_of_the_blotches_lie_where_the_scene_moves() -> None:
+    clean = torch.full((30, 1, 96, 128), 0.5)
+    clean[::2, :, 60:90, 80:120] = 0.9  # a corner that blinks
+    masks = torch.stack([validation_clip(name, clean, None, "blotches").mask for name in "abcdef"])
+    moving, elsewhere = masks[..., 60:90, 80:120].mean(), masks[..., :48, :64].mean()
+    assert float(moving) > 2 * float(elsewhere)
+
+
+def test_paper_damage_is_one_set_of_parameters_a_clip(templates: Templates) -> None:
+    gray = torch.full((6, 1, 96, 128), 0.5)
+    made = [validation_clip(f"clip {k}", gray, templates, "paper") for k in range(12)]
+    frames = torch.stack([m.frames.flatten(1) for m in made])
+    levels = frames.median(2).values
+    noise = (frames - levels[..., None]).abs().median(2).values  # dirt is less than half of a frame
+    for values in (levels, noise):
+        assert float(values.mean(1).std()) > 3 * float(values.std(1).mean()) > 0  # clips differ, frames a little
+    assert 0.35 < float(levels.min()) < 0.47 and 0.53 < float(levels.max()) < 0.65
+    assert float(noise.min()) < 0.01 and 0.05 < float(noise.max()) < 0.14  # 0.67 of sigma
+    assert all(not torch.equal(m.mask[0], m.mask[1]) for m in made)  # and dirt is new in every frame
+    dirty = torch.cat([(m.frames - m.target)[m.mask > 0.9] for m in made])
+    assert float((dirty > 0.15).float().mean()) > 0.1 and float((dirty < -0.15).float().mean()) > 0.3
+
+
+def test_blur_and_grain_alone_are_as_strong_as_their_names_say() -> None:
+    step = (torch.arange(64) >= 32).float().expand(2, 1, 48, 64)
+    for sigma in (0.8, 1.2):
+        edge = validation_clip("edge", step, None, f"blur-{sigma}").frames[0, 0, 20].diff()
+        spread = float((edge * (torch.arange(63) - 31) ** 2).sum() ** 0.5)
+        assert spread == pytest.approx(sigma, rel=0.05)
+    gray = torch.full((4, 1, 64, 64), 0.5)
+    for sigma in (0.02, 0.05, 0.12):
+        noise = validation_clip("gray", gray, None, f"grain-{sigma}").frames - gray
+        assert float(noise.std()) == pytest.approx(sigma, rel=0.03)
+        assert abs(float((noise[..., 1:] * noise[..., :-1]).mean() / noise.var())) < 0.03, "white"
+
+
+def test_wrong_validation_sets_are_refused() -> None:
+    with pytest.raises(InputError, match="no validation set 'rust'; choose from frozen, paper, blotches, blur"):
+        validation_clip("clip", _clean(), None, "rust")
+    with pytest.raises(InputError, match="'paper' cannot be taken apart"):
+        validation_clip("clip", _clean(), None, "paper", only=["dust"])
 
 
 @pytest.mark.gpu

@@ -18,7 +18,7 @@ from export import evaluate
 from export.curves import main as curves
 from export.curves import read_curve
 from export.evaluation import cases, methods, peers, report
-from export.evaluation.cases import Case, Source, damaged, worn
+from export.evaluation.cases import Case, Source
 from export.evaluation.protocols import FilmProtocol, FirstFrameProtocol, RemasterProtocol, RestoreProtocol
 from export.scores import metrics
 from vs_remaster.color.matrices import rgb_to_ycbcr
@@ -108,8 +108,8 @@ def test_restore_scores_of_a_perfect_and_of_an_idle_method() -> None:
     frames = truth * 0.8 + 0.05
     frames[3, 0, 20:30, 20:30] = 1.0
     results = evaluate.measure_clip(
-        Case("clip", frames, truth, truth),
-        RestoreProtocol(),
+        Case("clip", frames, truth, (frames == 1).float(), truth),
+        RestoreProtocol(extra=["overshoot"]),
         {"ours": lambda case: case.truth},
         methods.peers_of("restore"),
         "restore",
@@ -118,7 +118,11 @@ def test_restore_scores_of_a_perfect_and_of_an_idle_method() -> None:
     perfect, idle, clean = (results[name].scores for name in ("ours", "input", "truth"))
     assert perfect["PSNR"] == perfect["PSNR fitted"] == perfect["PSNR L*"] == metrics.BEST
     assert perfect["SSIM"] == pytest.approx(1)
-    assert perfect["temporal"] == 0
+    assert perfect["temporal"] == perfect["overshoot"] == 0
+    assert perfect["inside"] == metrics.BEST and perfect["detail"] == perfect["correlation"] == pytest.approx(1)
+    assert idle["inside"] == pytest.approx(metrics.psnr(frames[3, 0, 20:30, 20:30], truth[3, 0, 20:30, 20:30]))
+    assert idle["overshoot"] == pytest.approx(float(metrics.overshoot(frames, truth))) and idle["detail"] > 0.64
+    assert "left" not in idle
     assert perfect["warp"] == clean["warp"] < idle["warp"]
     assert idle["PSNR"] == pytest.approx(metrics.psnr(frames, truth))
     assert idle["PSNR"] < idle["PSNR fitted"] < results["3-frame median"].scores["PSNR fitted"]
@@ -205,7 +209,8 @@ def test_clips_are_videos_or_folders_of_pictures(tmp_path: Path) -> None:
 
 def test_a_seed_gives_other_damage_than_the_frozen_one(data: Path) -> None:
     source = Source(paths=[data / "video" / "val"], frames=2)
-    frozen, again, other, same = (next(cases.restore_cases(source, 64, seed)).luma for seed in (None, None, 5, 5))
+    seeds = (None, None, 5, 5)
+    frozen, again, other, same = (next(cases.restore_cases(source, lines=64, seed=seed)).luma for seed in seeds)
     assert torch.equal(frozen, again) and torch.equal(other, same)
     assert metrics.psnr(frozen, other) < 35
 
@@ -287,23 +292,59 @@ def test_networks_peers_and_a_program_side_by_side_in_tables_and_json(
     evaluate.main([
         "restore", "--clips-folder", str(data / "video" / "val"), "--frames", "3", "--lines", "64", "--threads", "1",
         "--model", "fast", "--model", f"file={root / 'weights' / 'restorer-fast.safetensors'}",
-        "--peers", "input", "--command", f"brighter={tool} work", "--json", str(tmp_path / "scores.json"),
+        "--sets", "frozen", "--peers", "input", "--command", f"brighter={tool} work",
+        "--json", str(tmp_path / "scores.json"),
     ])  # fmt: skip
     text = capsys.readouterr().out
-    assert "1 clips, frozen validation damage without masks" in text
+    assert "1 clips, validation set frozen without masks" in text
     assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][:7] == [
         "method", "---", "input", "brighter", "fast", "file", "truth",
     ]  # fmt: skip
     assert "Clean input, fast: " in text and "Clean input, file: " in text
     stored = json.loads((tmp_path / "scores.json").read_text())
     assert stored["task"] == "restore" and stored["options"]["frames"] == 3
-    clip = stored["clips"]["moving"]
+    found = stored["tables"]["restore-frozen"]
+    clip = found["clips"]["moving"]
     assert clip["fast"]["scores"] == clip["file"]["scores"]
     assert clip["fast"]["ms/frame"] > 0
     assert len(clip["brighter"]["frames"]) == 3
-    assert clip["input"]["scores"]["PSNR"] == pytest.approx(stored["means"]["input"]["PSNR"])
+    assert clip["input"]["scores"]["PSNR"] == pytest.approx(found["means"]["input"]["PSNR"])
     shown = cells(text, "fast")[cells(text, "method").index("PSNR")]
     assert float(shown) == pytest.approx(clip["fast"]["scores"]["PSNR"], abs=0.006)
+
+
+def test_each_set_and_folder_has_a_table_of_its_own(data: Path, tmp_path: Path, capsys) -> None:
+    for folder, frames in {"val": coloured_frames(4), "val-motion": coloured_frames(4, scale=2.0)}.items():
+        write(tmp_path / "video" / folder / f"of-{folder}.mkv", frames)
+    (tmp_path / "damage" / "val" / "dots").mkdir(parents=True)
+    cv2.imwrite(
+        str(tmp_path / "damage" / "val" / "dots" / "0.png"),
+        cv2.circle(np.zeros((40, 40), np.uint8), (20, 20), 15, 255, -1),
+    )
+    common = ["restore", "--rivals-only", "--peers", "input", "--json", str(tmp_path / "scores.json")]
+    evaluate.main([*common, "--data", str(tmp_path)])
+    text = capsys.readouterr().out
+    tables = json.loads((tmp_path / "scores.json").read_text())["tables"]
+    names = [f"restore-{kind}{folder}" for folder in ("", "-val-motion") for kind in ("frozen", "paper", "blotches")]
+    assert list(tables) == names
+    assert [list(table["clips"]) for table in tables.values()] == [["of-val"]] * 3 + [["of-val-motion"]] * 3
+    assert len({table["means"]["input"]["PSNR"] for table in tables.values()}) == 6
+    assert all({"inside", "detail", "correlation"} < set(table["means"]["input"]) for table in tables.values())
+    assert "1 clips of val, validation set paper;" in text and "1 clips of val-motion, validation set blotches;" in text
+    evaluate.main([*common, "--data", str(tmp_path), "--clips-from", "val-motion", "--sets", "blur-1.2,grain-0.05"])
+    capsys.readouterr()
+    blur, grain = json.loads((tmp_path / "scores.json").read_text())["tables"].values()
+    assert blur["means"]["input"]["detail"] < 0.9 < 1.1 < grain["means"]["input"]["detail"]
+    assert "overshoot" in blur["means"]["input"] and "overshoot" not in grain["means"]["input"]
+    assert "inside" not in blur["means"]["input"]
+    for wrong, said in {
+        "--sets frozen,dust": "unknown 'dust'; choose from frozen, paper, blotches, blur-0.8",
+        "--sets paper --only dust": "--only takes the set frozen apart",
+        f"--clips-from val --clips-folder {data}": "leave one of them out",
+    }.items():
+        with pytest.raises(SystemExit, match="2"):
+            evaluate.main([*common, "--data", str(tmp_path), *wrong.split()])
+        assert said in capsys.readouterr().err
 
 
 def test_one_kind_of_damage_alone_is_made_and_what_is_left_of_it_measured(data: Path, capsys) -> None:
@@ -370,10 +411,11 @@ def test_a_film_is_restored_and_coloured_in_one(
     text = capsys.readouterr().out
     assert "Remastering, 1 clips, 4 frames each, frame 0 as the only reference" in text
     stored = json.loads((tmp_path / "scores.json").read_text())
-    scores = {method: found["scores"] for method, found in stored["clips"]["a"].items()}
+    clip = stored["tables"]["remaster-90"]["clips"]["a"]
+    scores = {method: found["scores"] for method, found in clip.items()}
     assert scores["ours"]["L"] > scores["input + gray"]["L"]
     assert scores["ours"]["ab"] > scores["input + gray"]["ab"]
-    assert stored["clips"]["a"]["ours"]["frames"][0] is None
+    assert clip["ours"]["frames"][0] is None
     assert (tmp_path / "remaster-90-a.png").is_file()
 
 
@@ -422,14 +464,3 @@ def test_curves_of_training_runs(tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="needs the package matplotlib")
     curves([f"one={tmp_path / 'a'}", str(tmp_path / "b"), "--out", str(tmp_path / "curves.png")])
     assert cv2.imread(str(tmp_path / "curves.png")).shape[2] == 3
-
-
-def test_the_damage_of_others_is_the_same_every_time_and_another_than_ours():
-    clean = torch.rand(4, 1, 48, 64, generator=torch.Generator().manual_seed(1))
-    made = worn("a clip", clean, None, None)
-    assert all(torch.equal(x, y) for x, y in zip(made, worn("a clip", clean, None, None)))
-    assert not torch.equal(made.frames, worn("a clip", clean, None, 1).frames)
-    assert not torch.equal(made.frames, worn("another", clean, None, None).frames)
-    assert made.frames.shape == clean.shape and torch.equal(made.target, clean)
-    assert 0 <= made.frames.min() and made.frames.max() <= 1
-    assert not torch.equal(made.frames, damaged("a clip", clean, None, None).frames)

@@ -105,6 +105,40 @@ def test_temporal_difference_error_sees_flicker_and_not_a_constant_error(noise: 
     assert metrics.temporal_difference_error(noise[:1], noise[:1]) == 0.0
 
 
+def test_psnr_inside_counts_damaged_pixels_alone(noise: torch.Tensor) -> None:
+    dirt = (torch.arange(32) < 8).float().expand(4, 3, 24, 32)
+    result = noise + 0.01 + 0.09 * dirt
+    assert metrics.psnr_inside(result, noise, dirt) == pytest.approx(20, abs=1e-3)
+    assert metrics.psnr_inside(result, noise, 1 - dirt) == pytest.approx(40, abs=1e-2)
+    assert metrics.psnr_inside(result, noise, 0.3 * dirt) is None
+
+
+def test_detail_is_energy_of_a_band_and_whether_it_is_the_truths() -> None:
+    # a wave of 8 pixels: a Gaussian of sigma s leaves exp(-(2 pi s / 8)^2 / 2) of it
+    wave = (0.5 + 0.3 * torch.sin(torch.arange(256) * math.pi / 4)).expand(2, 1, 64, 256)
+    energy, correlation = metrics.detail(0.5 * wave + 0.3, wave)
+    assert energy == pytest.approx(0.25, rel=1e-3) and correlation == pytest.approx(1)
+    blurred = torch.from_numpy(cv2.GaussianBlur(wave[0, 0].numpy(), (0, 0), 1.0))[None, None].expand(2, -1, -1, -1)
+    energy, correlation = metrics.detail(blurred, wave)
+    assert energy == pytest.approx(math.exp(-((2 * math.pi / 8) ** 2)), rel=0.02)
+    assert correlation == pytest.approx(1, abs=2e-3)
+    assert metrics.detail(wave.flip(-1), wave).correlation < 0  # the energy is there, and in the wrong places
+    noise = torch.rand(2, 1, 64, 256, generator=torch.Generator().manual_seed(0))
+    assert abs(metrics.detail(noise, wave).correlation) < 0.02
+    assert metrics.detail(torch.full_like(wave, 0.5), wave)[0] == pytest.approx(0, abs=1e-9)
+    assert math.isnan(metrics.detail(wave, torch.zeros_like(wave)).energy)
+
+
+def test_overshoot_is_a_halo_and_not_a_sharper_edge() -> None:
+    ramp = torch.tensor([0.2, 0.2, 0.2, 0.4, 0.6, 0.8, 0.8, 0.8]).expand(1, 1, 8, 8)
+    sharper = torch.tensor([0.2, 0.2, 0.2, 0.2, 0.8, 0.8, 0.8, 0.8]).expand(1, 1, 8, 8)
+    halo = torch.tensor([0.2, 0.2, 0.15, 0.3, 0.7, 0.9, 0.8, 0.8]).expand(1, 1, 8, 8)
+    assert metrics.overshoot(ramp, ramp, 100) == metrics.overshoot(sharper, ramp, 100) == 0
+    assert metrics.overshoot(halo, ramp, 100) == pytest.approx(0.1)
+    # a quarter of the pixels is beyond: 0.05 and 0.1 in two columns of eight
+    assert metrics.overshoot(halo, ramp, 70) == 0 < metrics.overshoot(halo, ramp, 80)
+
+
 def test_flow_finds_a_known_shift_and_warp_undoes_it() -> None:
     first, second = (np.rint(texture(96, 128, s) * 255).astype(np.uint8) for s in (0, 3))
     forward, backward = DenseFlow()(first, second), DenseFlow()(second, first)

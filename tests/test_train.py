@@ -16,6 +16,7 @@ from unittest.mock import patch
 import cv2
 import pytest
 import torch
+from torch import nn
 
 from export.damage import Damaged
 from export.train import parse
@@ -26,6 +27,7 @@ from export.training.recipes.deepremaster import DeepColorize
 from export.training.recipes.degrade import add_softness, jpeg, view
 from export.training.recipes.material import Material, draw_samples, from_photo
 from export.training.recipes.supply import Pool, Supply
+from export.training.recipes.validation import RestoreValidation
 from tests.support.training import NARROW, arguments, command, curve, refused, train, write_clips, write_flow
 from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError
@@ -600,3 +602,23 @@ def test_batches_may_be_worn_as_rtn_s_authors_do(data):
     again = recipe.batch(torch.Generator().manual_seed(3))
     assert torch.equal(made.frames, again.frames)
     recipe.close()
+
+
+def test_a_restorer_that_does_nothing_gains_nothing_on_any_validation_set(small, tmp_path):
+    def nothing(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return frames, torch.zeros_like(frames)
+
+    figures = RestoreValidation(small, "cpu", 1)(nn.ModuleDict({"restorer": Does(nothing)}), tmp_path)
+    pairs = {"output": "input_fitted", "raw": "input", "paper": "paper_input", "blotches": "blotches_input"}
+    assert all(figures[made] == figures[given] for made, given in pairs.items()) and figures["least_gain"] == 0
+    assert len({figures[name] for name in pairs}) == 4
+    assert {f"{kind}{name}" for kind in ("", "paper_", "blotches_") for name in ("inside", "detail")} < set(figures)
+    assert {path.name for path in tmp_path.iterdir()} == {"c.png", "c-paper.png", "c-blotches.png"}
+
+
+class Does(nn.Module):
+    """A network that is a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function

@@ -8,10 +8,12 @@ pictures are made with tensor operations on the device of the clean clip.
 from export.damage.masks import CATEGORIES, Templates, load_templates
 from export.damage.settings import STRUCTURAL, DamageSettings
 from export.damage.synthesis import Damaged, damage, damage_batch
-from export.damage.validation import VALIDATION, VALIDATION_EDGE, VALIDATION_FRAMES, validation_clip
+from export.damage.validation import ALONE, SETS, VALIDATION, VALIDATION_EDGE, VALIDATION_FRAMES, validation_clip
 
 __all__ = [
+    "ALONE",
     "CATEGORIES",
+    "SETS",
     "STRUCTURAL",
     "VALIDATION",
     "VALIDATION_EDGE",

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from export.damage import VALIDATION_EDGE, VALIDATION_FRAMES, Damaged, load_templates, validation_clip
+from export.damage import SETS, VALIDATION_EDGE, VALIDATION_FRAMES, Damaged, load_templates, validation_clip
 from export.material import decode_clip
 from export.material.files import VIDEO_SUFFIXES
 from export.scores.metrics import psnr
@@ -24,17 +24,21 @@ def contact_sheet(made: Damaged, times: list[int]) -> np.ndarray:
 def _write_validation(data: Path, out: Path) -> None:
     templates = load_templates(data / "damage" / "val")
     out.mkdir(parents=True, exist_ok=True)
-    values = []
+    values: dict[str, list[float]] = {kind: [] for kind in SETS}
     paths = sorted(p for p in (data / "video" / "val").iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
     for path in paths:
         luma = decode_clip(path, short_edge=VALIDATION_EDGE, limit_frames=VALIDATION_FRAMES)
-        made = validation_clip(path.stem, torch.from_numpy(luma)[:, None].float() / 255, templates)
-        values.append(psnr(made.frames, made.target))
         times = [len(luma) // 2 + k for k in (-8, 0, 1) if 0 <= len(luma) // 2 + k < len(luma)]
-        cv2.imwrite(str(out / f"{path.stem}.png"), contact_sheet(made, times))
-        share = 100 * float((made.mask > 0.1).float().mean())
-        print(f"{path.stem:40s} {luma.shape[2]}x{luma.shape[1]} input {values[-1]:5.2f} dB  soiled {share:4.1f} %")
-    print(f"mean {sum(values) / len(values):.2f} dB over {len(values)} clips; pictures in {out}")
+        print(f"{path.stem:40s} {luma.shape[2]}x{luma.shape[1]}")
+        for kind in SETS:
+            made = validation_clip(path.stem, torch.from_numpy(luma)[:, None].float() / 255, templates, kind)
+            values[kind].append(psnr(made.frames, made.target))
+            cv2.imwrite(str(out / f"{path.stem}-{kind}.png"), contact_sheet(made, times))
+            share = 100 * float((made.mask > 0.1).float().mean())
+            print(f"  {kind:10s} input {values[kind][-1]:5.2f} dB  soiled {share:4.1f} %")
+    for kind, found in values.items():
+        print(f"{kind}: mean {sum(found) / len(found):.2f} dB over {len(found)} clips")
+    print(f"pictures in {out}")
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from export.damage.settings import DamageSettings
 BLOB, CURVE, MASK = 0, 1, 2
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
     """Dirt of one name in `DamageSettings`."""
 
     diameter: Range  # pixels at NOMINAL_LINES, drawn log-uniformly
@@ -42,13 +42,13 @@ class _Kind(NamedTuple):
 
 
 _KINDS = {
-    "dust": _Kind((2.0, 11.0), (1, 1), (0.45, 1.0), (0.35, 0.9), BLOB, ("dots", "smut"), (1.0, 2.2)),
-    "streaks": _Kind((6.0, 60.0), (1, 2), (0.3, 0.9), (0.3, 0.6), BLOB, (), (8.0, 30.0), upright=True),
-    "blotches": _Kind((20, 150), (3, 15), (0.12, 0.9), (0.6, 6), BLOB, ("smut", "stain", "dots"), (1.0, 1.8),
+    "dust": Kind((2.0, 11.0), (1, 1), (0.45, 1.0), (0.35, 0.9), BLOB, ("dots", "smut"), (1.0, 2.2)),
+    "streaks": Kind((6.0, 60.0), (1, 2), (0.3, 0.9), (0.3, 0.6), BLOB, (), (8.0, 30.0), upright=True),
+    "blotches": Kind((20, 150), (3, 15), (0.12, 0.9), (0.6, 6), BLOB, ("smut", "stain", "dots"), (1.0, 1.8),
                       lasting=0.06),
-    "clusters": _Kind((70, 220), (1, 1), (0.3, 0.9), (1, 1), MASK, ("dirt", "spots", "sprinkles", "scratches")),
-    "hairs": _Kind((12, 130), (1, 2), (0.4, 0.95), (0.5, 1.0), CURVE, ("hair", "hair-short", "lint")),
-    "gate_hairs": _Kind((30, 140), (20, 200), (0.5, 0.98), (0.6, 1.2), CURVE, ("hair", "hair-short", "lint"),
+    "clusters": Kind((70, 220), (1, 1), (0.3, 0.9), (1, 1), MASK, ("dirt", "spots", "sprinkles", "scratches")),
+    "hairs": Kind((12, 130), (1, 2), (0.4, 0.95), (0.5, 1.0), CURVE, ("hair", "hair-short", "lint")),
+    "gate_hairs": Kind((30, 140), (20, 200), (0.5, 0.98), (0.6, 1.2), CURVE, ("hair", "hair-short", "lint"),
                         lasting=1.0, edge=True),
 }  # fmt: skip
 
@@ -82,7 +82,8 @@ def draw_sprites(draw: Draw, settings: DamageSettings, templates: Templates | No
     whiteness = draw.choice([0.08, 0.5, 0.92], p=[0.3, 0.3, 0.4])
     parts = [np.zeros(0, SPRITE)]
     for name, kind in _KINDS.items():
-        if not draw.happens(settings.chance[name]):
+        # a kind that is not named draws no number either, so that settings spelt out stay what they were
+        if name not in settings.chance or not draw.happens(settings.chance[name]):
             continue
         mean = draw.mostly_low(getattr(settings, name)) * settings.density * crop.area
         categories = [c for c in kind.categories if templates is not None and templates.count(c)]
@@ -91,10 +92,10 @@ def draw_sprites(draw: Draw, settings: DamageSettings, templates: Templates | No
         count = draw.poisson(mean / kind.mean_life * (crop.frames + kind.longest))
         if count == 0:
             continue
-        sprites = _sprites(draw, kind, count, crop, whiteness)
+        sprites = sprites_of_kind(draw, kind, count, crop, whiteness)
         if templates is not None and categories:
             share = 1.0 if kind.shape == MASK else settings.template
-            _take_masks(draw, sprites, categories, [templates.count(c) for c in categories], share)
+            take_masks(draw, sprites, categories, [templates.count(c) for c in categories], share)
         parts.append(sprites)
     sprites = np.concatenate(parts)
     reach = sprites["diameter"] / 2 + 8
@@ -103,7 +104,7 @@ def draw_sprites(draw: Draw, settings: DamageSettings, templates: Templates | No
     return sprites[seen & (sprites["first"] < crop.frames) & (sprites["last"] > 0)]
 
 
-def _sprites(draw: Draw, kind: _Kind, count: int, crop: Crop, whiteness: float) -> np.ndarray:
+def sprites_of_kind(draw: Draw, kind: Kind, count: int, crop: Crop, whiteness: float) -> np.ndarray:
     """So many sprites of one kind, in procedural shapes."""
     sprites = np.zeros(count, SPRITE)
     sprites["clip"] = crop.clip
@@ -133,7 +134,7 @@ def _first_frames(draw: Draw, count: int, frames: int, longest: int) -> np.ndarr
     return np.searchsorted(np.cumsum(weight) / weight.sum(), draw.random_sample(count)) - longest + 1
 
 
-def _places(draw: Draw, kind: _Kind, diameter: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
+def _places(draw: Draw, kind: Kind, diameter: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
     """Down and across in the picture: anywhere in the frame, or mostly at its upper and lower border."""
     count = len(diameter)
     down, across = draw.random_sample((2, count))
@@ -145,9 +146,7 @@ def _places(draw: Draw, kind: _Kind, diameter: np.ndarray, crop: Crop) -> tuple[
     return down * crop.frame_height - crop.top, across * crop.frame_width - crop.left
 
 
-def _take_masks(
-    draw: Draw, sprites: np.ndarray, categories: Sequence[str], counts: Sequence[int], share: float
-) -> None:
+def take_masks(draw: Draw, sprites: np.ndarray, categories: Sequence[str], counts: Sequence[int], share: float) -> None:
     """Give a share of the sprites the shape of masks, of which each of the categories has so many."""
     from_mask = draw.random_sample(len(sprites)) < share
     pick = draw.randint(0, len(categories), len(sprites))

@@ -48,11 +48,11 @@ def add_grain(draw: Draw, settings: DamageSettings, x: torch.Tensor, generator: 
     sigma = draw.between(settings.grain_size, batch)
     if not on.any():
         return x
-    noisy = _grain(x.flatten(0, 1), np.repeat(sigma, frames), np.repeat(amount, frames), generator)
+    noisy = film_grain(x.flatten(0, 1), np.repeat(sigma, frames), np.repeat(amount, frames), generator)
     return noisy.view(x.shape)
 
 
-def _grain(x: torch.Tensor, sigma: np.ndarray, amount: np.ndarray, generator: torch.Generator) -> torch.Tensor:
+def film_grain(x: torch.Tensor, sigma: np.ndarray, amount: np.ndarray, generator: torch.Generator) -> torch.Tensor:
     """Add film grain to pictures [N, 1, H, W]: correlated, new in every frame, strongest in the middle tones."""
     noise = torch.randn(x.shape, generator=generator, device=x.device)
     taps = gauss(sigma, unit_energy=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from export.damage import VALIDATION_EDGE, VALIDATION_FRAMES, Damaged, Templates
 from export.material import decode_clip
 from export.material.files import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 from export.tables import progress
-from export.training.recipes.rtn_damage import RtnDamage
 from vs_remaster import color
 from vs_remaster.errors import InputError
 from vs_remaster.references.reference import Reference
@@ -64,16 +62,18 @@ class Source:
     """Where clips come from.
 
     Attributes:
-        data: a folder with video/val and damage/val.
-        paths: videos, folders of pictures, or folders of either, in place of video/val.
+        data: a folder with video and damage/val.
+        paths: videos, folders of pictures, or folders of either, in place of those in `data`.
         clips: at most so many.
         frames: at most so many frames of each.
+        folder: the one of `data`/video that clips are taken from.
     """
 
     data: Path | None = None
     paths: Sequence[Path] = ()
     clips: int | None = None
     frames: int | None = None
+    folder: str = "val"
 
     def files(self) -> list[Path]:
         """The clips: videos, and folders of pictures, sorted within each folder that was named.
@@ -84,10 +84,10 @@ class Source:
         if self.paths:
             found = [file for path in self.paths for file in _clips_at(path)]
         elif self.data:
-            folder = self.data / "video" / "val"
+            folder = self.data / "video" / self.folder
             found = _clips_at(folder) if folder.is_dir() else []
             if not found:
-                raise InputError(f"no videos in {folder}; name the folder that holds video/val")
+                raise InputError(f"no videos in {folder}; name the folder that holds video/{self.folder}")
         else:
             raise InputError("no clips; give --data DATA with video/val in it, or --clips-folder PATH")
         return found
@@ -219,37 +219,24 @@ def find_cuts(luma: torch.Tensor) -> tuple[int, ...]:
 
 
 def damaged(
-    name: str, clean: torch.Tensor, templates: Templates | None, seed: int | None, steady: bool = False,
-    only: Sequence[str] = (),
+    name: str, clean: torch.Tensor, templates: Templates | None, seed: int | None, kind: str = "frozen",
+    steady: bool = False, only: Sequence[str] = (),
 ) -> Damaged:  # fmt: skip
-    """The frozen validation damage of a clip, or with a seed another of the same kind; see `validation_clip`."""
-    return validation_clip(name if seed is None else f"{name} {seed}", clean, templates, steady, only)
-
-
-def worn(name: str, clean: torch.Tensor, templates: Templates | None, seed: int | None) -> Damaged:
-    """A clip damaged as RTN's authors do it, another damage than ours: what a network makes of it does not come from
-    knowing our synthesis. The name and the seed alone choose the damage."""
-    text = name if seed is None else f"{name} {seed}"
-    generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little"))
-    made = RtnDamage(templates, 1.0, "cpu")(clean[None], generator)
-    return Damaged(*(part[0] for part in made))
+    """The damage of a validation set on a clip, or with a seed another of the same kind; see `validation_clip`."""
+    name = name if seed is None else f"{name} {seed}"
+    return validation_clip(name, clean, templates, kind, steady=steady, only=only)
 
 
 def restore_cases(
-    source: Source,
-    lines: int | None = None,
-    seed: int | None = None,
-    only: Sequence[str] = (),
-    rtn_damage: bool = False,
+    source: Source, kind: str = "frozen", lines: int | None = None, seed: int | None = None, only: Sequence[str] = ()
 ) -> Iterator[Case]:
-    """Damaged luma; the truth has the damage's weave and repeated frames. `only`: see `validation_clip`; `rtn_damage`:
-    see `worn`."""
+    """Luma with the damage of the set `kind`; the truth has the damage's weave and repeated frames. `kind` and `only`:
+    see `validation_clip`."""
     templates, wanted = source.templates(), slice(source.frames)
     # damage depends on the length of the clip: make all of it, then cut
     for name, clean in source.read(lines or VALIDATION_EDGE, False, VALIDATION_FRAMES):
-        made = worn(name, clean, templates, seed) if rtn_damage else damaged(name, clean, templates, seed, only=only)
-        frames, target, dirt = (part[wanted] for part in made)
-        yield Case(name, frames, target, dirt if only else None, clean[wanted])
+        frames, target, dirt = (part[wanted] for part in damaged(name, clean, templates, seed, kind, only=only))
+        yield Case(name, frames, target, dirt, clean[wanted])
 
 
 def references_of(rgb: torch.Tensor, every: int | None = None) -> tuple[Reference, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -63,20 +63,36 @@ class Protocol:
 
 
 class RestoreProtocol(Protocol):
-    """Restored luma against the truth; `fitted`: after one gain and offset a clip; `left`: how much of the dirt."""
+    """Restored luma against the truth; `fitted`: after one gain and offset a clip; `inside`: PSNR where damage lies;
+    `detail`: its energy, as a share of the truth's; `correlation`: of detail with the truth's.
+
+    Args:
+        lpips: the network of LPIPS, None to leave it out.
+        extra: of `EXTRA`, scores that say something about some damage only.
+    """
 
     main, unit = "PSNR fitted", "PSNR, dB"
     formats: ClassVar = {
         "PSNR": ".2f", "PSNR fitted": ".2f", "PSNR L*": ".2f", "SSIM": ".4f", "LPIPS": ".4f", "temporal": ".4f",
-        "warp": ".5f", "left": ".2f",
+        "warp": ".5f", "inside": ".2f", "detail": ".3f", "correlation": ".3f", "left": ".2f", "overshoot": ".4f",
     }  # fmt: skip
+    EXTRA: ClassVar = ("left", "overshoot")
     itself_text = "Clean input{of}: {mean:.2f} dB to itself on average, {worst:.2f} at worst."
 
+    def __init__(self, lpips: LPIPS | None = None, extra: Sequence[str] = ()) -> None:
+        super().__init__(lpips)
+        self.extra = extra
+
+    def measured(self) -> list[str]:
+        return [name for name in super().measured() if name not in self.EXTRA or name in self.extra]
+
     def scorer(self, case: Case) -> Callable[[torch.Tensor], Scored]:
-        truth = truth_of(case)
+        truth, dirt = truth_of(case), case.dirt
+        assert dirt is not None
         warp_error = metrics.WarpError.of(truth)
 
         def score(luma: torch.Tensor) -> Scored:
+            detail = metrics.detail(luma, truth)
             scores = {
                 "PSNR": metrics.psnr(luma, truth),
                 "PSNR fitted": metrics.psnr(metrics.fit_gain_and_offset(luma, truth), truth),
@@ -85,11 +101,16 @@ class RestoreProtocol(Protocol):
                 **self._lpips(luma, truth),
                 "temporal": metrics.temporal_difference_error(luma, truth),
                 "warp": warp_error(luma),
+                "inside": metrics.psnr_inside(luma, truth, dirt),
+                "detail": detail.energy,
+                "correlation": detail.correlation,
             }
-            left = None if case.dirt is None else metrics.dirt_left(luma, case.luma, truth, case.dirt)
-            if left is not None:
-                scores["left"] = left
-            return scores, metrics.frame_psnr(luma, truth)
+            if "left" in self.extra:
+                scores["left"] = metrics.dirt_left(luma, case.luma, truth, dirt)
+            if "overshoot" in self.extra:
+                scores["overshoot"] = metrics.overshoot(luma, truth)
+            found = {name: value for name, value in scores.items() if value is not None}
+            return found, metrics.frame_psnr(luma, truth)
 
         return score
 

@@ -120,49 +120,40 @@ def mean_scores(results: list[Result]) -> Scores:
 
 @dataclass
 class Report:
-    """Collects results clip by clip, and writes what was asked for.
+    """Collects the results of one table clip by clip, and draws what was asked for.
 
     Attributes:
-        task: what was measured; files are named after it.
+        name: what was measured on what; files are named after it.
         main: the score that is said of each clip.
         unit: what `Result.frames` are.
         out: folder for pictures and plots, or None.
-        json_path: file for all numbers, or None; it is written anew after each clip.
-        about: what else is to be said in it.
         found: clip name -> method -> result.
     """
 
-    task: str
+    name: str
     main: str
     unit: str
     out: Path | None = None
-    json_path: Path | None = None
-    about: dict[str, Any] = field(default_factory=dict)
     found: dict[str, dict[str, Result]] = field(default_factory=dict)
 
     def add(self, clip: str, results: dict[str, Result]) -> None:
-        """Say how far we are, and write what belongs to this clip."""
+        """Say how far we are, and draw what belongs to this clip."""
         self.found[clip] = results
         values = [f"{m} {r.scores[self.main]:.2f}" for m, r in results.items() if self.main in r.scores]
-        progress(f"{clip}: {', '.join(values)}")
+        progress(f"{self.name} {clip}: {', '.join(values)}")
         if self.out:
             pictures = {m: r.pictures for m, r in results.items() if r.pictures is not None}
-            write_comparison(self.out / f"{self.task}-{clip}.png", pictures)
+            write_comparison(self.out / f"{self.name}-{clip}.png", pictures)
             if plots.available():
-                draw_frames(self.out / f"{self.task}-{clip}-frames.png", clip, self.unit, results)
+                draw_frames(self.out / f"{self.name}-{clip}-frames.png", clip, self.unit, results)
             elif len(self.found) == 1:
                 progress("plots are left out: pip install matplotlib")
-        if self.json_path:
-            self._write_json(self.json_path)
 
-    def _write_json(self, path: Path) -> None:
+    def as_json(self) -> dict[str, Any]:
+        """Means, and the scores and frames of each clip, for each method."""
         clips = {clip: {m: r.as_json() for m, r in results.items()} for clip, results in self.found.items()}
         means = {m: Result(scores).as_json()["scores"] for m, scores in self.means().items()}
-        content = {"task": self.task, **self.about, "unit of frames": self.unit, "means": means, "clips": clips}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(content, indent=1, allow_nan=False, default=str) + "\n", encoding="utf-8")
-        part.replace(path)
+        return {"unit of frames": self.unit, "means": means, "clips": clips}
 
     def means(self) -> dict[str, Scores]:
         """Method -> means over clips."""
@@ -184,3 +175,12 @@ class Report:
             for name, r in self.found.items()
         ]
         return table(["method", *formats], rows) + "\n" + table([self.main, *scored], clips)
+
+
+def write_json(path: Path, about: dict[str, Any], reports: Iterable[Report]) -> None:
+    """Write all numbers: what `about` says, and under `tables` what each report found, by its name."""
+    content = {**about, "tables": {report.name: report.as_json() for report in reports}}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content, indent=1, allow_nan=False, default=str) + "\n", encoding="utf-8")
+    part.replace(path)

@@ -10,9 +10,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from export.scores.flow import DenseFlow, to_gray8, trusted, warp
 from export.scores.perceptual import LPIPS
@@ -21,6 +24,8 @@ from vs_remaster.errors import InputError
 
 BEST = 100.0  # decibels: what stands for a perfect match, so that means stay finite
 CDC_GAPS = (1, 2, 4)
+DIRTY = 0.3  # how opaque damage is where it counts as damage
+DETAIL = (0.7, 2.0)  # sigmas of the two Gaussians, pixels, whose difference is detail
 
 
 def _same_shape(result: torch.Tensor, truth: torch.Tensor) -> None:
@@ -100,14 +105,72 @@ def temporal_difference_error(result: torch.Tensor, truth: torch.Tensor) -> floa
 
 
 def dirt_left(result: torch.Tensor, soiled: torch.Tensor, truth: torch.Tensor, dirt: torch.Tensor) -> float | None:
-    """How much of dirt is left: the error where `dirt` is above 0.3, as a share of what it was (root mean squares).
+    """How much of dirt is left: the error where `dirt` is above `DIRTY`, as a share of what it was (root mean squares).
 
     Luma [T, 1, H, W]; `soiled` is what was to be restored. None where there was nothing to see.
     """
     _same_shape(result, truth)
-    there = dirt > 0.3
+    there = dirt > DIRTY
     before, after = (((clip - truth)[there] ** 2).mean().sqrt() for clip in (soiled, result))
     return float(after / before) if before > 0 else None
+
+
+def psnr_inside(result: torch.Tensor, truth: torch.Tensor, dirt: torch.Tensor) -> float | None:
+    """`psnr` over the pixels where `dirt` is above `DIRTY` alone; luma [T, 1, H, W]. None where there are none."""
+    _same_shape(result, truth)
+    there = dirt > DIRTY
+    return psnr(result[there], truth[there]) if bool(there.any()) else None
+
+
+class Detail(NamedTuple):
+    """Fine detail of a clip beside that of the truth.
+
+    Attributes:
+        energy: as a share of the truth's; below 1: softer, above 1: sharper, or with noise.
+        correlation: with the truth's, -1 to 1; 1: each detail is where it belongs, 0: none is.
+    """
+
+    energy: float
+    correlation: float
+
+
+def detail(result: torch.Tensor, truth: torch.Tensor) -> Detail:
+    """How much of the detail of luma [T, 1, H, W] there is, and whether it is the truth's.
+
+    Detail is the band b = G_0.7 * x - G_2 * x between Gaussians of sigma 0.7 and 2 pixels (a difference of Gaussians;
+    Marr and Hildreth 1980): energy = sum b_out^2 / sum b_true^2, correlation = Pearson's of b_out and b_true, both over
+    the whole clip. A clip of noise has energy without correlation, so read both. nan where a clip has no detail.
+    """
+    _same_shape(result, truth)
+    ours, true = (_band(clip) for clip in (result, truth))
+    own, wanted = float((ours**2).sum()), float((true**2).sum())
+    if not wanted:
+        return Detail(math.nan, math.nan)
+    return Detail(own / wanted, float(np.corrcoef(ours.ravel(), true.ravel())[0, 1]) if own else math.nan)
+
+
+def _band(clip: torch.Tensor) -> np.ndarray:
+    """Detail of luma [T, 1, H, W] as [T, H, W]."""
+    fine, coarse = (
+        np.stack(
+            [cv2.GaussianBlur(frame, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101) for frame in clip[:, 0].numpy()]
+        )
+        for sigma in DETAIL
+    )
+    return (fine - coarse).astype(np.float64)
+
+
+def overshoot(result: torch.Tensor, truth: torch.Tensor, percentile: float = 99.9) -> float:
+    """How far sharpening goes beyond the edges of the truth: a percentile over all pixels, as a share of white.
+
+    Of each pixel of luma [T, 1, H, W] max(0, x - max3(truth), min3(truth) - x), where max3 and min3 are the largest and
+    the smallest value of the truth in the 3x3 pixels round it: halos count, sharper edges do not.
+    """
+    _same_shape(result, truth)
+    above = result - F.max_pool2d(truth, 3, 1, 1)
+    below = -F.max_pool2d(-truth, 3, 1, 1) - result
+    beyond = torch.maximum(above, below).clamp_min(0)
+    return float(np.percentile(beyond.numpy(), percentile))
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.damage import VALIDATION_EDGE, VALIDATION_FRAMES, load_templates, validation_clip
+from export.damage import SETS, VALIDATION_EDGE, VALIDATION_FRAMES, load_templates, validation_clip
 from export.material import load_clips
-from export.scores.metrics import fit_gain_and_offset, packed_lab, psnr
+from export.scores.metrics import detail, fit_gain_and_offset, packed_lab, psnr, psnr_inside
 from export.training.networks import network_in
 from vs_remaster.color.matrices import rgb_to_ycbcr, ycbcr_to_rgb
 from vs_remaster.models.network import ColorizerNetwork, Network
 
 COLOR_EDGE = 256
 JOINT_FRAMES = 24
+FEW_FRAMES = 12  # of a clip of the sets other than `frozen`: all sets together cost less than twice that one
 WINDOW = 5  # frames
 
 
@@ -29,7 +30,13 @@ class Validation(Protocol):
 
 
 class RestoreValidation:
-    """PSNR on whole frames of the frozen validation damage: raw, and after one gain and offset a clip."""
+    """Whole frames of the validation sets, in short: all of `frozen`, and of the others the first `FEW_FRAMES` a clip.
+
+    Of `frozen` PSNR of the input and of the result, raw (`input`, `raw`) and after one gain and offset a clip
+    (`input_fitted`, `output`); of the others fitted alone (`paper_input`, `paper` and so on). Of all sets PSNR where
+    damage lies (`inside`, `paper_inside`) and energy of detail as a share of the truth's (`detail`, `paper_detail`).
+    `least_gain` is the smallest gain of fitted PSNR, in dB.
+    """
 
     def __init__(self, data: Path, device: str, every: int) -> None:
         self.device = device
@@ -37,17 +44,38 @@ class RestoreValidation:
         self.templates = val_templates(data)
 
     def __call__(self, nets: nn.ModuleDict, pictures: Path) -> dict[str, float]:
-        rows = []
+        found = {kind: self.measured(nets, kind, pictures) for kind in SETS}
+        gains = [figures["output"] - figures["input_fitted"] for figures in found.values()]
+        result = found.pop("frozen")
+        for kind, figures in found.items():
+            result |= {f"{kind}_input": figures["input_fitted"], kind: figures["output"]}
+            result |= {f"{kind}_{name}": figures[name] for name in ("inside", "detail") if name in figures}
+        return result | {"least_gain": min(gains)}
+
+    def measured(self, nets: nn.ModuleDict, kind: str, pictures: Path) -> dict[str, float]:
+        """Means over the clips with the damage of one set."""
+        found: dict[str, list[float]] = {}
         for clip in self.clips:
-            made = validation_clip(clip.name, clip.frames[:, None].float() / 255, self.templates)
+            frames = clip.frames if kind == "frozen" else clip.frames[:FEW_FRAMES]
+            made = validation_clip(clip.name, frames[:, None].float() / 255, self.templates, kind)
             out = nets["restorer"](made.frames[None].to(self.device))
             luma, mask = (x[0].float().cpu().clamp(0, 1) for x in out[:2])
-            rows.append([psnr(made.frames, made.target), fitted(made.frames, made.target)])
-            rows[-1] += [psnr(luma, made.target), fitted(luma, made.target)]
+            scores = {
+                "input": psnr(made.frames, made.target),
+                "input_fitted": fitted(made.frames, made.target),
+                "raw": psnr(luma, made.target),
+                "output": fitted(luma, made.target),
+                "inside": psnr_inside(luma, made.target, made.mask),
+                "detail": detail(luma, made.target).energy,
+            }
+            for name, value in scores.items():
+                if value is not None:
+                    found.setdefault(name, []).append(value)
             middle = len(luma) // 2
             row = [x[middle, 0] for x in (made.frames, luma, made.target, mask)]
-            save_picture(pictures / f"{clip.name}.png", torch.cat(row, 1)[None])
-        return means(("input", "input_fitted", "raw", "output"), rows)
+            name = clip.name if kind == "frozen" else f"{clip.name}-{kind}"
+            save_picture(pictures / f"{name}.png", torch.cat(row, 1)[None])
+        return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 class ColorValidation:

@@ -1,8 +1,7 @@
-"""The frozen damage that networks are validated on."""
+"""The set `frozen`: our own synthesis, as strong as on a worn print."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -47,29 +46,15 @@ VALIDATION = DamageSettings(
         "grain": 1.0, "weave": 0.6, "repeat": 0.1, "blur": 0.5, "halo": 0.3, "blocks": 0.2,
     },
 )  # fmt: skip
-VALIDATION_EDGE = 272  # short edge of the clean validation clips: at least 1.3 times smaller than every source
-VALIDATION_FRAMES = 48
 
 
-def validation_clip(
-    name: str, clean: torch.Tensor, templates: Templates | None, steady: bool = False, only: Sequence[str] = ()
+def frozen(
+    seed: int, clean: torch.Tensor, templates: Templates | None, steady: bool = False, only: Sequence[str] = ()
 ) -> Damaged:
-    """The frozen validation damage of one clip: the same on every machine and in every run.
+    """Damage luma [T, 1, H, W]; `steady` and `only`: see `DamageSettings`.
 
-    Args:
-        name: the clip's name (file name without its ending): it alone chooses the damage.
-        clean: luma [T, 1, H, W], 0..1, whole frames; moved to the CPU in float32. At most `VALIDATION_FRAMES` frames
-            for figures that can be compared.
-        templates: the masks of `damage/val`, on the CPU.
-        steady: no weave and no repeated frames (`DamageSettings.steady`).
-        only: kinds of damage in place of all of them (`DamageSettings.only`).
+    The damage of a frame depends on how many there are: give as many, and cut afterwards.
     """
     settings = VALIDATION.only(*only) if only else VALIDATION
-    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little")
     generator = torch.Generator().manual_seed(seed)
-    clean = clean.detach().float().cpu()
-    frames = len(clean)
-    # always made for the same length, so that fewer frames get the same damage as the first of many
-    padded = torch.cat([clean, clean[-1:].expand(max(0, VALIDATION_FRAMES - frames), -1, -1, -1)])
-    made = damage(padded, generator, settings.steady() if steady else settings, templates)
-    return Damaged(*(part[:frames] for part in made))
+    return damage(clean, generator, settings.steady() if steady else settings, templates)
