@@ -22,9 +22,9 @@ from export.damage import (
     damage,
     damage_batch,
     load_templates,
-    sprites,
     validation_clip,
 )
+from export.damage.kinds import KINDS
 from export.material import load_clips
 from export.scores.metrics import psnr
 from vs_remaster.errors import InputError
@@ -215,10 +215,15 @@ def test_validation_damage_is_frozen(kind: str, templates: Templates) -> None:
         assert torch.equal(made.target, clean) and torch.equal(shorter.frames, made.frames[:5])
 
 
-def test_a_new_kind_of_dirt_leaves_settings_that_do_not_name_it_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = validation_clip("clip", _clean(3), None)
-    monkeypatch.setattr(sprites, "_KINDS", {"new": sprites._KINDS["dust"]} | sprites._KINDS)
-    assert torch.equal(before.frames, validation_clip("clip", _clean(3), None).frames)
+@pytest.mark.parametrize("kind", SETS)
+def test_what_training_draws_leaves_validation_damage_as_it_is(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = validation_clip("clip", _clean(3), None, kind)
+    dust = KINDS["dust"]
+    monkeypatch.setitem(KINDS, "dust", dust._replace(diameter=(40.0, 60.0), alpha=(1.0, 1.0)))
+    monkeypatch.setitem(KINDS, "new", dust)
+    assert torch.equal(before.frames, validation_clip("clip", _clean(3), None, kind).frames)
+    trained = DamageSettings(chance=DamageSettings().chance | {"new": 0.0}).only("dust")
+    assert float(damage(_clean(3), _seeded(), trained).mask.mean()) > 0.1
 
 
 @pytest.mark.parametrize("masks", [True, False])

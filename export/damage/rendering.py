@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from export.damage.chance import Draw
+from export.damage.kinds import CURVE, MASK
 from export.damage.layers import Layers
 from export.damage.masks import CATEGORIES, FILL, Templates
-from export.damage.sprites import CURVE, MASK
 
 _PASTED_AT_ONCE = 1 << 22  # pixels
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from export.damage.chance import Range
+from export.damage.kinds import KINDS, Kind
 from vs_remaster.errors import InputError
 
 STRUCTURAL = ("dust", "streaks", "blotches", "clusters", "hairs", "gate_hairs", "scratches", "splice")
@@ -25,6 +27,7 @@ class DamageSettings:
     sound: float = 0.1  # share of clips that have dirt and scratches and nothing else
     template: float = 0.7  # share of shapes taken from masks, where masks are given
 
+    kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)  # of dirt
     dust: Range = (0.5, 60.0)
     streaks: Range = (0.2, 10.0)  # short upright scratches of one frame
     blotches: Range = (0.05, 1.5)

@@ -6,18 +6,29 @@ from collections.abc import Sequence
 
 import torch
 
+from export.damage.kinds import BLOB, CURVE, MASK, Kind
 from export.damage.masks import Templates
 from export.damage.settings import DamageSettings
 from export.damage.synthesis import Damaged, damage
 
-# Frozen, and spelt out so that new training defaults leave it alone: figures measured with other numbers here (or
-# other ranges in sprites.py) cannot be compared.
+# Frozen, and spelt out so that new training defaults leave it alone: figures measured with other numbers here cannot be
+# compared.
 VALIDATION = DamageSettings(
     clean=0.0,
     sound=0.0,
     template=0.7,
     density=1.3,
     severity=1.2,
+    kinds={
+        "dust": Kind((2.0, 11.0), (1, 1), (0.45, 1.0), (0.35, 0.9), BLOB, ("dots", "smut"), (1.0, 2.2)),
+        "streaks": Kind((6.0, 60.0), (1, 2), (0.3, 0.9), (0.3, 0.6), BLOB, (), (8.0, 30.0), upright=True),
+        "blotches": Kind((20, 150), (3, 15), (0.12, 0.9), (0.6, 6), BLOB, ("smut", "stain", "dots"), (1.0, 1.8),
+                          lasting=0.06),
+        "clusters": Kind((70, 220), (1, 1), (0.3, 0.9), (1, 1), MASK, ("dirt", "spots", "sprinkles", "scratches")),
+        "hairs": Kind((12, 130), (1, 2), (0.4, 0.95), (0.5, 1.0), CURVE, ("hair", "hair-short", "lint")),
+        "gate_hairs": Kind((30, 140), (20, 200), (0.5, 0.98), (0.6, 1.2), CURVE, ("hair", "hair-short", "lint"),
+                            lasting=1.0, edge=True),
+    },
     dust=(20.0, 60.0),
     streaks=(2.0, 12.0),
     blotches=(1.0, 3.0),

@@ -16,10 +16,11 @@ import torch
 
 from export.damage.chance import Draw
 from export.damage.crop import Crop
+from export.damage.kinds import BLOB, CURVE, Kind
 from export.damage.layers import Layers
 from export.damage.masks import Templates
 from export.damage.rendering import paste_sprites
-from export.damage.sprites import BLOB, CURVE, SPRITE, Kind, sprites_of_kind, take_masks
+from export.damage.sprites import SPRITE, sprites_of_kind, take_masks
 from export.damage.synthesis import Damaged
 
 CHANCE = 0.7  # of each loss of quality
