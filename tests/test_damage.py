@@ -222,7 +222,7 @@ def test_what_training_draws_leaves_validation_damage_as_it_is(kind: str, monkey
     monkeypatch.setitem(KINDS, "dust", dust._replace(diameter=(40.0, 60.0), alpha=(1.0, 1.0)))
     monkeypatch.setitem(KINDS, "new", dust)
     assert torch.equal(before.frames, validation_clip("clip", _clean(3), None, kind).frames)
-    trained = DamageSettings(chance=DamageSettings().chance | {"new": 0.0}).only("dust")
+    trained = DamageSettings(dust=(20.0, 20.0), chance=DamageSettings().chance | {"new": 0.0}).only("dust")
     assert float(damage(_clean(3), _seeded(), trained).mask.mean()) > 0.1
 
 
@@ -300,12 +300,16 @@ def test_runs_where_the_clip_lies(templates: Templates) -> None:
 
 
 @pytest.mark.data
-def test_validation_damage_is_as_strong_as_promised(data_folder: Path) -> None:
+@pytest.mark.parametrize(("kind", "least", "most"), [("frozen", 21, 23), ("paper", 18.5, 21.5), ("blotches", 16, 18.5)])
+def test_validation_damage_is_as_strong_as_promised(kind: str, least: float, most: float, data_folder: Path) -> None:
     masks = load_templates(data_folder / "damage" / "val")
-    clips = load_clips(data_folder / "video" / "val", VALIDATION_EDGE, limit_frames=VALIDATION_FRAMES)
-    values = []
-    for clip in clips:
-        made = validation_clip(clip.name, clip.frames[:, None].float() / 255, masks)
+    values, covered = [], []
+    for clip in load_clips(data_folder / "video" / "val", VALIDATION_EDGE, limit_frames=VALIDATION_FRAMES):
+        made = validation_clip(clip.name, clip.frames[:, None].float() / 255, masks, kind)
         values.append(psnr(made.frames, made.target))
+        covered.append((made.mask > 0.5).float().mean((1, 2, 3)))
     assert VALIDATION.clean == 0
-    assert 21 < sum(values) / len(values) < 23
+    assert least < sum(values) / len(values) < most
+    if kind == "blotches":
+        shares = torch.cat(covered)
+        assert 0.017 < float(shares.min()) and float(shares.max()) < 0.205
