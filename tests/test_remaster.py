@@ -272,7 +272,10 @@ def test_a_film_begun_in_the_middle_has_the_same_frames():
     pipeline = RemasterPipeline(RestoreOptions(**CPU), scenes="none")
     whole = {p.index: p.luma for p in pipeline.process(pictures(45))}
     part = {p.index: p.luma for p in pipeline.process(p for p in pictures(45) if p.index >= 104)}
-    assert all(torch.equal(part[n], whole[n]) for n in range(104 + sum(window.before for window in pipeline.restorer.windows), 141))
+    assert all(
+        torch.equal(part[n], whole[n])
+        for n in range(104 + sum(window.before for window in pipeline.restorer.windows), 141)
+    )
 
 
 def test_pipeline_is_lazy_and_bounded():
