@@ -396,7 +396,9 @@ time = 0.5
 scope = [4, 20]
 """
 _MANIFEST_KEYS = ("picture", "frame", "time", "scope", "weight", "origin", "shot", "likeness", "sha256", "other")
-_SHOT_KEYS = ("number", "first", "last", "kind", "references", "strength", "grain", "saturation", "color", "skip")
+_SHOT_KEYS = (
+    "number", "first", "last", "kind", "references", "strength", "grain", "levels", "saturation", "color", "skip"
+)  # fmt: skip
 
 
 def settings(case: Case, base: Path) -> None:

@@ -45,7 +45,7 @@ def write_film(
     Args:
         path: of the file.
         lengths: frames of each shot.
-        looks: of shots that are not gray: coloured, sepia, black or still.
+        looks: of shots that are not gray: coloured, sepia, black, still or faded.
         times: of the frames, in ticks; None: ten apart.
         codec: of the picture.
         sound: with sound.
@@ -91,6 +91,8 @@ def _planes(kind: int, number: int, look: str, size: tuple[int, int] = SIZE) -> 
     luma = shot(kind, 0 if look == "still" else number, size)
     if look == "black":
         return [np.full_like(luma, 16), neutral, neutral]
+    if look == "faded":
+        return [(38 + 0.55 * luma).astype(np.uint8), neutral, neutral]
     if look == "coloured":
         small = shot(kind + 1, number, (width // 2, height // 2))
         return [luma, 64 + small // 2, 192 - small // 2]

@@ -33,6 +33,13 @@ def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
     what.add_argument("--no-color", action="store_true", help="leave the colours as they are")
     add_number(what, "--strength", float, restore.strength, "of the restoration, 0..1; 0 leaves the source untouched")
     add_number(what, "--grain", float, restore.grain, "how much of the film's own grain is put back, 0..1")
+    what.add_argument(
+        "--levels",
+        default="",
+        metavar="auto|LOW,HIGH[,GAMMA]",
+        help="luma of the restored picture that becomes black and white, 0..1; a gamma above 1 brightens what lies "
+        "between. auto (run): found in each shot (default: the luma stays)",
+    )
     add_number(what, "--saturation", float, color.saturation, "1: as predicted, 0: gray")
     what.add_argument(
         "--scenes",
@@ -121,17 +128,21 @@ def output_options(arguments: argparse.Namespace) -> OutputOptions:
     return OutputOptions(codec=codec, **wanted)
 
 
-def treatment_of(arguments: argparse.Namespace) -> Treatment:
-    """What `run` and `pipe` do to frames, but for the references: they may take long to load."""
-    from ..film.request import Treatment
-    from ..remaster.options import ColorizeOptions, RestoreOptions
+def treatment_of(arguments: argparse.Namespace, levels: str) -> Treatment:
+    """What `run` and `pipe` do to frames, but for the references: they may take long to load. `levels`: those of all
+    shots, as a person writes them."""
+    from ..film.request import NOT_RESTORED, Treatment
+    from ..remaster.options import ColorizeOptions, Levels, RestoreOptions
     from ..remaster.scenes import parse_cuts
 
     where = _where(arguments)
+    if arguments.no_restore and levels:
+        raise InputError(NOT_RESTORED)
     restore = RestoreOptions(
         model=model_for(arguments.model, "restorer"),
         strength=arguments.strength,
         grain=arguments.grain,
+        levels=Levels.parse(levels),
         lines=arguments.restore_lines,
         tile=arguments.tile,
         **where,

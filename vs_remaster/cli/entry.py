@@ -190,6 +190,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from .jobs import job_options
 
     options = job_options(arguments)
+    auto = arguments.levels == "auto"
     request = FilmRequest(
         source=arguments.input,
         output=arguments.output,
@@ -197,7 +198,8 @@ def _run(arguments: argparse.Namespace) -> None:
         start=arguments.start,
         end=arguments.end,
         fps=arguments.fps,
-        **vars(treatment_of(arguments)),
+        auto_levels=auto,
+        **vars(treatment_of(arguments, "" if auto else arguments.levels)),
     )
     folder = options.folder_for(request.output)
     if arguments.report:
@@ -242,7 +244,7 @@ def _pipe(arguments: argparse.Namespace) -> None:
     )
     source, sink = standard_streams()
     with ProgressDisplay(arguments.quiet) as progress:
-        treatment = replace(treatment_of(arguments), references=references_of(arguments))
+        treatment = replace(treatment_of(arguments, arguments.levels), references=references_of(arguments))
         frames = remaster_pipe(source, sink, options, treatment, progress=progress)
     _report(frames, "stdout")
 

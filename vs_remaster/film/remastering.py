@@ -55,7 +55,7 @@ def remaster_film(
     with request.open() as reader:
         info = reader.info
         request = request.settled(info)
-        pipeline = request.pipeline()
+        pipeline = request.pipeline(check)
         reader.context = context(pipeline_windows(pipeline), request.start, request.end)
         out = request.output_format(info)
         with open_output(request.output, reader, out, request.write) as writer:
@@ -113,7 +113,8 @@ def remaster_frames(
         return (picture for picture in pipeline.process(checked(film)) if wanted(picture.index))
 
     def put(picture: Picture) -> None:
-        write(from_picture(picture, picture.payload, info, out, colored=colored, luma_kept=luma_kept))
+        kept = luma_kept and picture.levels is None
+        write(from_picture(picture, picture.payload, info, out, colored=colored, luma_kept=kept))
         look(picture)
 
     overlap(pictures(), transform, put, _capacity(info), patience=patience)

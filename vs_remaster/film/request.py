@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +21,7 @@ from ..remaster.scenes import Scenes
 from ..video.info import VideoInfo
 from ..video.reader import VideoReader
 from ..weights import takes_references
-from .shots import settle_for_film
+from .shots import measure_levels, settle_for_film
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ Restore = RestoreOptions | Restorer | None
 """Options, or a restorer that is loaded; None leaves the luma as it is."""
 Colorize = ColorizeOptions | Colorizer | None
 """Options, or a colorizer that is loaded; None leaves the colours as they are."""
+
+NOT_RESTORED = "levels are of restored luma, and restoring is off: leave it on; with strength 0 it changes nothing else"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,6 +76,11 @@ class FilmRequest(Treatment):
         start: first frame.
         end: first frame not taken; None: to the end.
         fps: frames per second of a film that has no timestamps, see `VideoReader`.
+        auto_levels: every shot gets the levels that are found in it, see `find_levels`; the whole of it is looked at,
+            also where it lies only in part between `start` and `end`.
+
+    Raises:
+        InputError: levels of a film that is not restored, or that has others.
     """
 
     source: Path
@@ -82,6 +89,30 @@ class FilmRequest(Treatment):
     start: int = 0
     end: int | None = None
     fps: Fraction | None = None
+    auto_levels: bool = False
+
+    def __post_init__(self) -> None:
+        if self.auto_levels and self.restore is None:
+            raise InputError(NOT_RESTORED)
+        if self.auto_levels and self.restore_options and self.restore_options.levels:
+            raise InputError(f"levels are auto and {self.restore_options.levels}: leave one of them out")
+
+    @property
+    def restore_options(self) -> RestoreOptions | None:
+        """Options of `restore`, loaded or not."""
+        return self.restore.options if isinstance(self.restore, Restorer) else self.restore
+
+    def pipeline(self, check: Callable[[], None] = lambda: None) -> RemasterPipeline:
+        """See `Treatment`; levels are looked for in the film.
+
+        Args:
+            check: see `remaster_film`.
+        """
+        levels = ()
+        if self.auto_levels:
+            log.info("looking through %s for levels", self.source)
+            levels = measure_levels(self.source, self.start, self.end, self.scenes, fps=self.fps, check=check)
+        return RemasterPipeline(self.restore, self.colorize, self.references, self.scenes, levels)
 
     @classmethod
     def of(cls, source: FilmRequest | Path, output: Path | None, fields: dict[str, Any]) -> FilmRequest:

@@ -3,18 +3,80 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+
+from torch import Tensor
 
 from ..color.samples import decode_luma
 from ..references.reference import Reference
 from ..references.rules import settle
+from ..remaster.levels import ShotLevels, find_levels, measure
 from ..remaster.scenes import CutDetector, Scenes
 from ..video.reader import FormatChange, VideoReader
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class SeenShot[Look]:
+    """Frames `first` to `last` (not included) between two cuts, and what was seen in each."""
+
+    first: int
+    last: int
+    looks: list[Look]
+
+
+def seen_shots[Look](
+    source: Path,
+    look: Callable[[Tensor], Look],
+    scenes: Scenes = "auto",
+    *,
+    fps: Fraction | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[SeenShot[Look]]:
+    """The shots of a film in order, while it is read from its start; who has met all that matter stops.
+
+    Where the size or format changes a shot ends, too: what comes is looked at as another film.
+
+    Args:
+        source: a video or a folder of pictures.
+        look: called for every frame with its luma, `[1, H, W]`, 0..1.
+        scenes: see `RemasterPipeline`.
+        fps: see `VideoReader`.
+        check: called for every frame; what it raises ends the work.
+    """
+    known = None if scenes == "auto" else frozenset() if scenes == "none" else frozenset(scenes)
+    detector, shot = CutDetector(), SeenShot[Look](0, 0, [])
+
+    def ended(cuts: Iterable[int]) -> Iterator[SeenShot[Look]]:
+        nonlocal shot
+        for cut in cuts:
+            count = cut - shot.first
+            if count:
+                yield SeenShot(shot.first, cut, shot.looks[:count])
+                shot = SeenShot(cut, shot.last, shot.looks[count:])
+
+    more = True
+    while more:
+        try:
+            with VideoReader(source, shot.last, fps=fps, notes=False) as reader:
+                for frame in reader:
+                    check()
+                    luma = decode_luma(frame.planes, reader.info)
+                    if known is not None and frame.index in known:
+                        yield from ended([frame.index])
+                    shot.last = frame.index + 1
+                    shot.looks.append(look(luma))
+                    if known is None:
+                        yield from ended(detector.push(luma))
+            more = False
+        except FormatChange as change:
+            yield from ended([*(detector.finish() if known is None else []), change.frame])
+            detector = CutDetector(change.frame)
+    yield from ended([*(detector.finish() if known is None else []), shot.last])
 
 
 def find_shots(source: Path, frames: Iterable[int]) -> dict[int, tuple[int, int]]:
@@ -30,29 +92,41 @@ def find_shots(source: Path, frames: Iterable[int]) -> dict[int, tuple[int, int]
         By frame; what lies behind the film's end is left out.
     """
     left, found = set(frames), {}
-    detector, start = CutDetector(), 0
-
-    def ended(cuts: Sequence[int]) -> None:
-        nonlocal start
-        for cut in cuts:
-            found.update((frame, (start, cut)) for frame in left if frame < cut)
+    if left:
+        for shot in seen_shots(source, lambda luma: None):
+            found.update((frame, (shot.first, shot.last)) for frame in left if frame < shot.last)
             left.difference_update(found)
-            start = cut
+            if not left:
+                break
+    return found
 
-    length = 0
-    while left:
-        try:
-            with VideoReader(source, length, notes=not length) as reader:
-                for frame in reader:
-                    length = frame.index + 1
-                    ended(detector.push(decode_luma(frame.planes, reader.info)))
-                    if not left:
-                        return found
+
+def measure_levels(
+    source: Path,
+    start: int = 0,
+    end: int | None = None,
+    scenes: Scenes = "auto",
+    *,
+    fps: Fraction | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> list[ShotLevels]:
+    """Levels of the shots of a part of a film; each whole shot is looked at, also where it lies in the part in part.
+
+    Args:
+        source: a video or a folder of pictures.
+        start: first frame of the part.
+        end: first frame behind it; None: to the end.
+        scenes, fps, check: see `seen_shots`.
+    """
+    found = []
+    for shot in seen_shots(source, measure, scenes, fps=fps, check=check):
+        if shot.last > start:
+            levels = find_levels(shot.looks)
+            found.append(ShotLevels(shot.first, shot.last, levels))
+            if levels:
+                log.info("frames %d to %d: levels %g,%g", shot.first, shot.last - 1, levels.low, levels.high)
+        if end is not None and shot.last >= end:
             break
-        except FormatChange as change:  # as good as a cut: what comes is looked at as another film
-            ended([*detector.finish(), change.frame])
-            detector, length = CutDetector(change.frame), change.frame
-    ended([*detector.finish(), length])
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -83,13 +83,16 @@ class JobRequest:
     def identity(self) -> dict[str, Any]:
         """What must not change while a job is under way."""
         request, scenes = self.request, self.request.scenes
+        restore = computation("restorer", options_of(request.restore))
+        if restore and request.auto_levels:
+            restore["levels"] = "auto"
         return {
             "film": fingerprint(request.source),
             "start": self.reader.start,
             "end": self.reader.end,
             "scenes": scenes if isinstance(scenes, str) else sorted(set(scenes)),
             "samples": {**asdict(self.out), "subsampling": list(self.out.subsampling)},
-            "restore": computation("restorer", options_of(request.restore)),
+            "restore": restore,
             "colorize": computation("colorizer", options_of(request.colorize)),
             **({"chunks": "final", "encode": self.encoding.to_json()} if self.encoding else {}),
             **({"fps": str(request.fps)} if request.fps else {}),
@@ -113,6 +116,8 @@ class JobRequest:
         if not self.folder.shots.exists():
             write_whole(self.folder.shots, proposed.encode())
         settings = parse_shots(_read_shots(self.folder), survey.shots, self.folder.shots)
+        if self.request.auto_levels:
+            settings = [replace(own, levels=own.levels or shot.levels) for own, shot in zip(settings, survey.shots)]
         if colorize is None and any(shot.references for shot in settings):
             number = next(n for n, shot in enumerate(settings, 1) if shot.references)
             raise InputError(
@@ -153,6 +158,7 @@ class JobRequest:
             windows,
             self.request.scenes,
             fps=self.request.fps,
+            levels=self.request.auto_levels,
             progress=lambda done, total: hooks.watch.report("survey", done, total),
             check=hooks.check,
         )

@@ -9,7 +9,7 @@ from ..system.lazy import face
 if TYPE_CHECKING:
     from .colorizer import Colored, Colorizer
     from .merging import merge_lab
-    from .options import AUTOMATIC, ColorizeOptions, RestoreOptions
+    from .options import AUTOMATIC, ColorizeOptions, Levels, RestoreOptions
     from .pipeline import Picture, RemasterPipeline
     from .restorer import Restored, Restorer
     from .scenes import CutDetector, Scenes
@@ -20,6 +20,7 @@ __all__ = [
     "ColorizeOptions",
     "Colorizer",
     "CutDetector",
+    "Levels",
     "Picture",
     "RemasterPipeline",
     "RestoreOptions",
@@ -34,7 +35,7 @@ __getattr__, __dir__ = face(
     {
         "colorizer": "Colored Colorizer",
         "merging": "merge_lab",
-        "options": "AUTOMATIC ColorizeOptions RestoreOptions",
+        "options": "AUTOMATIC ColorizeOptions Levels RestoreOptions",
         "pipeline": "Picture RemasterPipeline",
         "restorer": "Restored Restorer",
         "scenes": "CutDetector Scenes",

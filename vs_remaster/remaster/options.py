@@ -7,7 +7,7 @@ import numbers
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, Self, TypedDict
 
 from ..errors import InputError
 
@@ -40,6 +40,63 @@ def check_weight(weight: float) -> None:
     _check_number("weight", weight, 0, 1)
 
 
+class Levels(NamedTuple):
+    """What of the restored luma becomes black and white: out = ((luma - low) / (high - low)) ** (1 / gamma), clipped to
+    0..1, as in VapourSynth's std.Levels.
+
+    Attributes:
+        low: luma that becomes black, 0..1, whatever the code values of the film are.
+        high: luma that becomes white, above `low`, at most 1.
+        gamma: 0.1..10; above 1 what lies between becomes brighter, below 1 darker.
+    """
+
+    low: float
+    high: float
+    gamma: float = 1.0
+
+    @classmethod
+    def of(cls, given: Any) -> Self | None:
+        """Levels as they were given: (low, high) or (low, high, gamma); None for None and for those that change
+        nothing.
+
+        Raises:
+            InputError: with the value.
+        """
+        if given is None:
+            return None
+        if isinstance(given, str) and given == "auto":
+            raise InputError(
+                "levels are auto, which looks at whole shots of a film on disk (run, Remaster Video), and here nobody "
+                "knows where a shot will end: give LOW and HIGH, such as those that run --plan proposes"
+            )
+        values = given if isinstance(given, Iterable) and not isinstance(given, str | bytes) else ()
+        values = [value.item() if hasattr(value, "item") else value for value in values]
+        if len(values) not in (2, 3):
+            raise InputError(f"levels must be two or three numbers, LOW, HIGH and GAMMA, got {given!r}")
+        for name, value, least, most in zip(cls._fields, values, (0, 0, 0.1), (1, 1, 10)):
+            _check_number(f"{name} of levels", value, least, most)
+        levels = cls(*map(float, values))
+        if levels.low >= levels.high:
+            raise InputError(f"levels need LOW below HIGH, got {levels.low:g} and {levels.high:g}")
+        return None if levels == (0, 1, 1) else levels
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """`of` what a person writes: LOW,HIGH or LOW,HIGH,GAMMA; None for an empty text.
+
+        Raises:
+            InputError: see `of`.
+        """
+        if not text.strip() or text.strip() == "auto":
+            return cls.of(text.strip() or None)
+        try:
+            return cls.of([float(part) for part in text.split(",")])
+        except ValueError as error:
+            raise InputError(
+                f"levels must be LOW,HIGH or LOW,HIGH,GAMMA, such as 0.1,0.85, got {text.strip()!r}"
+            ) from error
+
+
 class Running(TypedDict, total=False):
     """What a network runs on: settings that both kinds of options have, to be handed to either as `**running`."""
 
@@ -57,6 +114,8 @@ class RestoreOptions:
             weight file.
         strength: 0..1; 0 leaves the source untouched, 1 is the full restoration.
         grain: 0..1; how much of the original grain is put back after cleaning.
+        levels: what of the restored luma becomes black and white, see `Levels`, or such numbers in a row; None: the
+            luma stays as it is.
         lines: height in lines at which the network sees the picture; 0: the source's, at most 1152.
         tile: largest side in pixels of the pieces a frame is cut into to save memory; 0: 1088 where the network sees
             more than 1.3 million pixels, else whole frames.
@@ -68,6 +127,7 @@ class RestoreOptions:
     model: str = "auto"
     strength: float = 1.0
     grain: float = 0.0
+    levels: Levels | None = None
     lines: int = 0
     tile: int = 0
     device: str = "auto"
@@ -76,6 +136,7 @@ class RestoreOptions:
 
     def __post_init__(self) -> None:
         _check(self, strength=(0, 1), grain=(0, 1))
+        object.__setattr__(self, "levels", Levels.of(self.levels))
         _check(self, numbers.Integral, lines=(0, 8192), tile=(0, 8192))
         if 0 < self.lines < 64:
             raise InputError(f"restore lines must be 0 (automatic) or 64..8192, got {self.lines}")

@@ -17,9 +17,10 @@ from ..models.layers import Halo
 from ..references.reference import Reference
 from ..references.rules import settle
 from .colorizer import Colorizer
+from .levels import ShotLevels, levelled_chroma, levelled_luma, levels_at
 from .memory import ReferenceSet
 from .merging import repair_chroma
-from .options import ColorizeOptions, RestoreOptions, frame_numbers
+from .options import ColorizeOptions, Levels, RestoreOptions, frame_numbers
 from .restorer import Restorer
 from .scenes import CutDetector, Scenes
 from .window import Window
@@ -36,6 +37,7 @@ class Picture:
         payload: what the host hangs on it.
         mask: `[1, H, W]`, 0..1, where damage was repaired; None before it is restored.
         shares: `[R]`, see `Colored`; None before it is coloured.
+        levels: that its luma was brought to.
     """
 
     luma: Tensor
@@ -44,6 +46,7 @@ class Picture:
     payload: Any = None
     mask: Tensor | None = None
     shares: Tensor | None = None
+    levels: Levels | None = None
 
 
 class RemasterPipeline:
@@ -55,6 +58,7 @@ class RemasterPipeline:
         references: needed when colouring, unless that is automatic. With scenes `auto`, those that act in their shot
             have to say where it lies.
         scenes: `auto` finds cuts, `none` treats the film as one scene, a list gives the frames that start a scene.
+        levels: of single shots, where `restore` has none for the whole film.
 
     Frames are numbered by their `index`, one after the other from wherever the first begins: blocks lie on the grid of
     the whole film. Frames before the first cannot be seen, so a host that starts in mid-film begins early enough.
@@ -66,11 +70,13 @@ class RemasterPipeline:
         colorize: ColorizeOptions | Colorizer | None = None,
         references: Sequence[Reference] = (),
         scenes: Scenes = "auto",
+        levels: Sequence[ShotLevels] = (),
     ) -> None:
         if isinstance(scenes, str) and scenes not in ("auto", "none"):
             raise InputError(f"scenes must be 'auto', 'none' or a list of frame numbers, got {scenes!r}")
         if colorize is None and len(references):
             raise InputError(f"{len(references)} references were given, but colouring is off; leave one of them out")
+        self.levels = levels
         self.scenes = scenes if isinstance(scenes, str) else frame_numbers(scenes)
         self.restorer = Restorer(restore) if isinstance(restore, RestoreOptions) else restore
         self.colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
@@ -160,10 +166,14 @@ class RemasterPipeline:
         made = restorer.process([p.luma for p in pictures], halo)
         out = []
         for picture, (luma, mask) in zip(kept, made):
+            levels = restorer.options.levels
+            if levels is None and (levels := levels_at(self.levels, picture.index)):
+                luma = levelled_luma(luma, levels)
             chroma = picture.chroma
             if chroma is not None and not self.colorizer:
                 chroma = repair_chroma(chroma[None], mask[None] * restorer.options.strength)[0]
-            out.append(replace(picture, luma=luma, chroma=chroma, mask=mask))
+                chroma = levelled_chroma(chroma, luma, levels)
+            out.append(replace(picture, luma=luma, chroma=chroma, mask=mask, levels=levels))
         return out
 
     @staticmethod

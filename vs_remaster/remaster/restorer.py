@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..models.layers import Halo
 from ..models.restorer import Place, thumbnails
-from .filling import Filler
+from .levels import levelled_luma
 from .options import TILE_OVERLAP, RestoreOptions, frame_numbers
 from .window import Window
 from .worker import Worker, check_luma, finite, resize, stack
@@ -77,9 +77,9 @@ class Restorer(Worker[RestoreOptions]):
     def process(self, frames: Sequence[Tensor], halo: Halo) -> list[tuple[Tensor, Tensor]]:
         """Restore one window: frames `[1, H, W]` with their halo; (luma, mask) for each frame that is no halo, on the
         device that the frames lie on."""
-        kept = halo.kept(len(frames))
+        kept, levels = halo.kept(len(frames)), self.options.levels
         if self.options.strength == 0:
-            return [(frame, torch.zeros_like(frame)) for frame in frames[kept]]
+            return [(levelled_luma(frame, levels), torch.zeros_like(frame)) for frame in frames[kept]]
         size = self.size(*frames[0].shape[-2:])
         thumbs = torch.cat([thumbnails(finite(frame, self.engine.home)[None])[0] for frame in frames])
         own = halo.within(self.window.before if self.info.sees is None else self.info.sees)
@@ -91,7 +91,7 @@ class Restorer(Worker[RestoreOptions]):
             restored = restored + self.options.grain * (1 - mask) * (toned - restored)
         if size != source.shape[-2:]:
             restored, mask = self._enlarge(source, low_kept, restored, mask)
-        out = torch.lerp(source, restored, self.options.strength)
+        out = levelled_luma(torch.lerp(source, restored, self.options.strength), levels)
         return list(zip(out.to(frames[0].device), mask.to(frames[0].device)))
 
     def _enlarge(self, source: Tensor, low: Tensor, restored: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

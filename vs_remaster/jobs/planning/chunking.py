@@ -267,7 +267,8 @@ def _done(
     restore = None if shot.skip else work.restore
     colorize = work.colorize if shot.color and not shot.skip and will_color(work.colorize, references) else None
     if restore:
-        changed = {name: getattr(shot, name) for name in ("strength", "grain") if getattr(shot, name) is not None}
+        names = ("strength", "grain", "levels")
+        changed = {name: getattr(shot, name) for name in names if getattr(shot, name) is not None}
         restore = replace(restore, **changed)
     if colorize and shot.saturation is not None:
         colorize = replace(colorize, saturation=float(shot.saturation))
@@ -282,7 +283,7 @@ def _key(work: Work, film: str, computed: dict[str, Any], segments: Sequence[Seg
             {
                 "frames": [part.first, part.last, low, high],
                 "cuts": [cut for cut in work.survey.cuts if low < cut < high],
-                "restore": part.restore and [part.restore.strength, part.restore.grain],
+                "restore": part.restore and [part.restore.strength, part.restore.grain, *(part.restore.levels or ())],
                 "colorize": part.colorize and part.colorize.saturation,
                 "references": together(part.references),
             }

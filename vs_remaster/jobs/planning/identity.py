@@ -34,6 +34,8 @@ def computation(network: str, options: RestoreOptions | ColorizeOptions | None) 
     if options.engine in ("auto", "torch") or precision != "auto":
         precision = choose_precision(precision, device)
     told = asdict(options)
+    if levels := told.pop("levels", None):  # a plan that was written before there were any says nothing of them
+        told["levels"] = list(levels)
     if told.pop("automatic", False):
         told["automatic"] = weights.sha256(weights.find(network, AUTOMATIC))
     return {

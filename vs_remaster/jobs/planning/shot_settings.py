@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
+from ...remaster.options import Levels
 from ...system.texts import parse_toml
 from .survey import Shot
 
@@ -26,11 +27,14 @@ _HEAD = """\
 #                                        --references, or paths inside this folder
 # strength = 0.5      of the restoration, 0..1
 # grain = 0.2         how much of the film's own grain is put back, 0..1
+# levels = [0.1, 0.9, 1.0]   what of the restored luma, 0..1, becomes black and white, and gamma: above 1 what lies
+#                            between becomes brighter; [0, 1] leaves the luma as it is
 # saturation = 0.8    1: as predicted, 0: gray
 # color = false       keep the colours that the shot has; it is only restored
 # skip = true         leave the shot as it is
 #
-# Lines that end in "proposed" are proposals: take the # in front away to follow one.
+# Lines that end in "proposed" are proposals: take the # in front away to follow one. With --levels auto, shots without
+# levels have those that are proposed.
 """
 
 
@@ -41,6 +45,7 @@ class ShotSettings:
     Attributes:
         references: names or paths of the only references to colour it from.
         strength, grain: see `RestoreOptions`.
+        levels: see `Levels`; also those that change nothing.
         saturation: see `ColorizeOptions`.
         color: False: it keeps its own colours.
         skip: it is left as it is.
@@ -49,6 +54,7 @@ class ShotSettings:
     references: tuple[str, ...] | None = None
     strength: float | None = None
     grain: float | None = None
+    levels: Levels | None = None
     saturation: float | None = None
     color: bool = True
     skip: bool = False
@@ -67,6 +73,14 @@ def _number(low: float, high: float) -> tuple[str, Callable[[Any], bool]]:
     )
 
 
+def _levels(value: Any) -> bool:
+    try:
+        Levels.of(value)
+    except InputError:
+        return False
+    return isinstance(value, list)
+
+
 def _texts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(text, str) and text for text in value)
 
@@ -76,6 +90,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "references": ('a list of pictures, such as ["a.png"]; for none write color = false', _texts),
     "strength": _number(0, 1),
     "grain": _number(0, 1),
+    "levels": ("[LOW, HIGH] or [LOW, HIGH, GAMMA] with 0 <= LOW < HIGH <= 1 and a GAMMA of 0.1..10", _levels),
     "saturation": _number(0, math.inf),
     "color": _TRUTH,
     "skip": _TRUTH,
@@ -85,11 +100,14 @@ _FACTS = ("number", "first", "last", "kind", "black", "duplicates")
 
 def proposals(shot: Shot) -> list[tuple[str, str]]:
     """Settings that suit what a shot looks like: (line of TOML, why)."""
+    found = []
     if shot.looks.kind == "coloured":
-        return [("color = false", "the shot has colours of its own")]
+        found.append(("color = false", "the shot has colours of its own"))
     if shot.looks.kind == "black":
-        return [("skip = true", "all frames are black")]
-    return []
+        found.append(("skip = true", "all frames are black"))
+    if shot.levels:
+        found.append((f"levels = {list(shot.levels)}", "the picture has faded"))
+    return found
 
 
 def shots_toml(shots: Sequence[Shot], film: str) -> str:
@@ -170,5 +188,5 @@ def _settings(entry: dict[str, Any], where: str) -> ShotSettings:
         wanted, fits = _SETTINGS[name]
         if not fits(value):
             raise InputError(f"{where}: {name} must be {wanted}, got {value!r}")
-        given[name] = tuple(value) if name == "references" else value
+        given[name] = tuple(value) if name == "references" else Levels(*value) if name == "levels" else value
     return ShotSettings(**given)

@@ -19,6 +19,9 @@ from av.video.frame import VideoFrame
 
 from ...color.samples import decode_luma
 from ...film.remastering import context
+from ...film.shots import measure_levels
+from ...remaster.levels import Ends, find_levels, measure
+from ...remaster.options import Levels
 from ...remaster.scenes import CutDetector, Scenes, thumbnail
 from ...remaster.window import Window
 from ...video.planes import Frame
@@ -28,11 +31,13 @@ from .appearance import Appearance, AppearanceMeter
 
 @dataclass(frozen=True)
 class Shot:
-    """Frames `first` to `last` (not included) between two cuts, and what they look like."""
+    """Frames `first` to `last` (not included) between two cuts, what they look like, and the levels that would suit the
+    whole shot, see `find_levels`; None: those it has, or only a part of it was looked at."""
 
     first: int
     last: int
     looks: Appearance
+    levels: Levels | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,9 @@ class Survey:
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Survey:
         """The survey that `to_json` told of."""
-        shots = tuple(Shot(s["first"], s["last"], Appearance(**s["looks"])) for s in told["shots"])
+        shots = tuple(
+            Shot(s["first"], s["last"], Appearance(**s["looks"]), Levels.of(s.get("levels"))) for s in told["shots"]
+        )
         lists = {name: tuple(told[name]) for name in ("times", "durations", "checks", "cuts")}
         keys = tuple((number, time) for number, time in told["keys"])
         fields: dict[str, Any] = {**told, **lists, "keys": keys, "shots": shots}
@@ -114,6 +121,7 @@ def survey_film(
     scenes: Scenes,
     *,
     fps: Fraction | None = None,
+    levels: bool = False,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
     check: Callable[[], None] = lambda: None,
 ) -> Survey:
@@ -126,6 +134,7 @@ def survey_film(
         windows: of the networks, in order.
         scenes: see `RemasterPipeline`.
         fps: see `VideoReader`.
+        levels: also find those of shots that lie in the part only in part, which takes a second look at the film.
         progress: called with the frames looked at and how many there will be, None where that is not known.
         check: called for every frame; what it raises ends the work.
 
@@ -149,7 +158,8 @@ def survey_film(
         for frame in reader:
             check()
             seen.checks.append(checksum(frame.planes))
-            thumb = thumbnail(decode_luma(frame.planes, reader.info))
+            luma = decode_luma(frame.planes, reader.info)
+            thumb = thumbnail(luma)
             if scenes == "auto":
                 detector.push(thumb)
             if frame.index >= start and not reader.cut:
@@ -157,6 +167,7 @@ def survey_film(
                 seen.times.append(frame.pts)
                 seen.durations.append(frame.duration or 0)
                 looks.push(frame, thumb)
+                seen.ends.append(measure(luma))
                 progress(len(seen.times), reader.expected)
         if scenes == "auto":
             detector.finish()
@@ -164,6 +175,12 @@ def survey_film(
         exact = reader.seekable and not reader.truncated and all(a < b for a, b in pairwise(map(_number, times)))
         cuts = detector.cuts if scenes == "auto" else [] if scenes == "none" else sorted(set(scenes))
         cuts = [cut for cut in cuts if low < cut < low + len(seen.checks)]
+        parts = _between(start, last, cuts)
+        edges = {*cuts, 0, *([] if reader.cut else [last])}
+        found = {(a, b): find_levels(seen.ends[a - start : b - start]) for a, b in parts if {a, b} <= edges}
+        if levels and len(found) < len(parts):
+            whole = measure_levels(path, start, end, scenes, fps=fps, check=check)
+            found = {(max(shot.first, start), min(shot.last, last)): shot.levels for shot in whole}
         return Survey(
             start=start,
             end=last,
@@ -173,7 +190,7 @@ def survey_film(
             checks=tuple(seen.checks),
             keys=tuple(keys) if exact and not reader.info.is_folder else (),
             cuts=tuple(cuts),
-            shots=tuple(Shot(a, b, looks.of(a - start, b - start)) for a, b in _between(start, last, cuts)),
+            shots=tuple(Shot(a, b, looks.of(a - start, b - start), found.get((a, b))) for a, b in parts),
             truncated=reader.truncated,
             cut=reader.cut,
             end_pts=reader.end_pts,
@@ -185,6 +202,7 @@ class _Seen:
         self.checks: list[int] = []
         self.times: list[int] = []
         self.durations: list[int] = []
+        self.ends: list[Ends] = []
 
 
 def _number(time: int | None) -> float:
