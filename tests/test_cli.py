@@ -262,14 +262,17 @@ def test_options_reach_the_engine(tmp_path, capsys, references, monkeypatch):
         "--model", "fast", "--device", "cpu", "--precision", "fp32", "--codec", "prores", "--crf", "12", "--start", "3",
         "--end", "9", "--scenes", "none", "--engine", "torch", "--tile", "512", "--grain", ".25", "--restore-lines",
         "600", "--color-lines", "300", "--overwrite", "--bits", "10", "--timecode", "01:00:00;00",
+        "--levels", ".1,.8,2",
     )  # fmt: skip
     how = {"model": "fast", "device": "cpu", "precision": "fp32", "engine": "torch"}
-    assert seen["restore"] == RestoreOptions(strength=0.5, grain=0.25, lines=600, tile=512, **how)
+    assert seen["restore"] == RestoreOptions(strength=0.5, grain=0.25, levels=(0.1, 0.8, 2), lines=600, tile=512, **how)
+    assert not seen["auto_levels"]
     assert seen["colorize"] == ColorizeOptions(saturation=1.5, lines=300, **how)
     assert seen["write"] == OutputOptions(codec="prores", crf=12, overwrite=True, bits=10, timecode="01:00:00;00")
     assert (seen["start"], seen["end"], seen["scenes"], len(seen["references"])) == (3, 9, "none", 2)
-    fails(capsys, "run", "in.mkv", "-o", "out.mov", "--references", references, "--no-color")
+    fails(capsys, "run", "in.mkv", "-o", "out.mov", "--references", references, "--no-color", "--levels", "auto")
     assert (seen["colorize"], seen["references"]) == (None, ())
+    assert (seen["auto_levels"], seen["restore"].levels) == (True, None)
     fails(capsys, "run", "in.mkv", "-o", "out.mov", "--references", references, "--no-restore")
     assert seen["restore"] is None
 

@@ -23,14 +23,17 @@ vs = pytest.importorskip("vapoursynth", reason="needs VapourSynth: pip install '
 
 import vs_remaster  # noqa: E402
 from vs_remaster.color.matrices import fit_gamut, rgb_to_ycbcr  # noqa: E402
+from vs_remaster.color.samples import decode  # noqa: E402
 from vs_remaster.film.merging import merge_films  # noqa: E402
 from vs_remaster.film.remastering import remaster_film  # noqa: E402
 from vs_remaster.filters import definitions as filters  # noqa: E402
 from vs_remaster.filters import scene_marks  # noqa: E402
+from vs_remaster.filters.clips import samples_of  # noqa: E402
 from vs_remaster.output.options import OutputOptions  # noqa: E402
 from vs_remaster.references.manifest import NAME, Entry, Manifest, write_manifest  # noqa: E402
 from vs_remaster.references.reference import load_references  # noqa: E402
-from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions  # noqa: E402
+from vs_remaster.remaster.levels import levelled_luma  # noqa: E402
+from vs_remaster.remaster.options import ColorizeOptions, Levels, RestoreOptions  # noqa: E402
 from vs_remaster.video.reader import VideoReader  # noqa: E402
 
 core = vs.core
@@ -170,6 +173,53 @@ def test_strength_zero_is_the_source(fmt):
     clip = noise(fmt)
     out = vs_remaster.restore(clip, **EXACT, strength=0)
     assert [digest(f) for f in out.frames()] == [digest(f) for f in clip.frames()]
+
+
+@pytest.mark.parametrize("gamma", [1.0, 1.6])
+@pytest.mark.parametrize("fmt", [vs.GRAY8, vs.GRAY16, vs.GRAYH, vs.GRAYS], ids=name_of)
+def test_levels_are_those_of_vapoursynth(fmt, gamma):
+    """With strength 0 they are all that is done; std.Levels takes code values, or floats."""
+    clip = noise(fmt, _Range=1)
+    top = 1 if core.get_video_format(fmt).sample_type == vs.FLOAT else (1 << clip.format.bits_per_sample) - 1
+    low, high = (round(x * top) if top > 1 else x for x in (0.25, 0.7))
+    out = vs_remaster.restore(clip, **EXACT, strength=0, levels=[low / top, high / top, gamma])
+    wanted = clip.std.Levels(min_in=low, max_in=high, gamma=gamma, min_out=0, max_out=top)
+    for a, b in zip(out.frames(), wanted.frames(), strict=True):
+        apart = np.abs(np.asarray(a[0]).astype(np.float64) - np.asarray(b[0]))
+        assert apart.max() <= {vs.GRAY8: 1, vs.GRAY16: 1, vs.GRAYH: 2e-3, vs.GRAYS: 1e-5}[fmt]
+        assert 0.25 < (np.asarray(a[0]) == top).mean() < 0.35
+
+
+@pytest.mark.parametrize("fmt", [vs.YUV420P8, vs.YUV444PS, vs.RGB48], ids=name_of)
+def test_levels_make_black_and_white_of_the_restored_luma(fmt):
+    clip = noise(fmt, _Range=0, _Matrix=1) if fmt != vs.RGB48 else noise(fmt)
+    plain = vs_remaster.restore(clip, **EXACT)
+    out = vs_remaster.restore(clip, **EXACT, levels=(0.45, 0.55))
+    for a, b in zip(plain.frames(), out.frames(), strict=True):
+        before, after = (decode(planes(frame), samples_of(frame)) for frame in (a, b))
+        wanted = levelled_luma(before[0], Levels(0.45, 0.55))
+        step = 10.1 / 219 if fmt == vs.YUV420P8 else 0.002  # what was rounded to a code value is ten times as far off
+        assert (after[0] - wanted).abs().max() < step
+        black, white = (before[0] < 0.44)[0], (before[0] > 0.56)[0]
+        if fmt != vs.YUV420P8:  # whose chroma lies between pixels
+            assert black.any() and white.any() and after[1][:, black | white].abs().max() < 0.002
+        assert not np.array_equal(planes(a)[1], planes(b)[1])
+        assert b.props["RemasterDamage"] == a.props["RemasterDamage"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        ("auto", "restore: levels are auto, which looks at whole shots of a film on disk .* give LOW and HIGH"),
+        ([0.9, 0.1], "restore: levels need LOW below HIGH, got 0.9 and 0.1"),
+        ([0.1], "restore: levels must be two or three numbers"),
+        ([0.1, 0.9, 0], "restore: gamma of levels must be between 0.1 and 10, got 0"),
+        ([float("nan"), 1], "restore: low of levels must be between 0 and 1, got nan"),
+    ],
+)
+def test_bad_levels_are_errors_of_the_filter(levels, words):
+    with pytest.raises(vs.Error, match=words):
+        vs_remaster.restore(noise(vs.GRAY8), **EXACT, levels=levels)
 
 
 @pytest.mark.parametrize("fmt", RGB, ids=name_of)
@@ -473,10 +523,11 @@ def written(path: Path) -> list[list[np.ndarray]]:
         return [[plane.astype(int) for plane in frame.planes] for frame in reader]
 
 
-def test_restore_gives_the_frames_of_the_command_line(gray16, tmp_path):
-    options = RestoreOptions(**EXACT)
+@pytest.mark.parametrize("levels", [None, (0.2, 0.7, 1.2)])
+def test_restore_gives_the_frames_of_the_command_line(gray16, tmp_path, levels):
+    options = RestoreOptions(**EXACT, levels=levels)
     remaster_film(gray16, tmp_path / "o.mkv", restore=options, colorize=None, write=OutputOptions(codec="ffv1"))
-    out = vs_remaster.restore(from_file(gray16), **EXACT)
+    out = vs_remaster.restore(from_file(gray16), **EXACT, levels=levels)
     for want, frame in zip(written(tmp_path / "o.mkv"), out.frames(), strict=True):
         assert np.abs(want[0] - np.asarray(frame[0]).astype(int)).max() <= 1
 

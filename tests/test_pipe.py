@@ -279,12 +279,13 @@ def test_frames_are_those_of_run(tmp_path, command, folder, name, tags):
         assert equal(mine, theirs.planes)
 
 
-def test_a_restored_film_keeps_its_format_and_is_that_of_run(tmp_path, command):
+@pytest.mark.parametrize("levels", [[], ["--levels", "0.2,0.7,1.2"]])
+def test_a_restored_film_keeps_its_format_and_is_that_of_run(tmp_path, command, levels):
     film = y4m("420jpeg", 6, "XYSCSS=420JPEG", size=(65, 49))
     (tmp_path / "film.y4m").write_bytes(film)
     output = ["-o", tmp_path / "out.mkv", "--codec", "ffv1"]
-    assert cli.main([str(a) for a in ("run", tmp_path / "film.y4m", *output, *FAST)]) == 0
-    status, data, err = command(film, *FAST)
+    assert cli.main([str(a) for a in ("run", tmp_path / "film.y4m", *output, *levels, *FAST)]) == 0
+    status, data, err = command(film, *levels, *FAST)
     assert status == 0, err
     assert data.partition(b"\n")[0] == film.partition(b"\n")[0]
     _, _, frames = taken_apart(data)
@@ -478,6 +479,8 @@ def test_bad_input_is_one_line_and_nothing_is_written(command):
         ("frame 0 is cut off: 99 of 3072 bytes; 0 frames", bytes(99), *raw),
         ("invalid choice: 'pal'", b"", "--matrix", "pal"),
         ("strength must be between 0 and 1", b"", "--strength", "2"),
+        ("levels need LOW below HIGH, got 0.9 and 0.1", b"", "--levels", "0.9,0.1"),
+        ("levels are auto, which looks at whole shots of a film on disk (run, ", b"", "--levels", "auto"),
     ):
         status, out, err = command(data, "--quiet", *arguments, *FAST)
         assert (status, out) == (2, b""), words
@@ -548,9 +551,10 @@ def test_options_reach_the_engine(monkeypatch, command, folder):
     monkeypatch.setattr("vs_remaster.pipe.remaster_pipe", record)
     command(
         b"", "--references", folder, "--strength", ".5", "--saturation", "1.5", "--grain", ".25", "--scenes", "none",
-        "--range", "limited", "--matrix", "bt2020", "--pix-fmt", "rgb24", "--format", "raw", "--size", "4x6", *FAST,
+        "--range", "limited", "--matrix", "bt2020", "--pix-fmt", "rgb24", "--format", "raw", "--size", "4x6",
+        "--levels", ".1,.8", *FAST,
     )  # fmt: skip
-    assert seen["restore"] == RestoreOptions(strength=0.5, grain=0.25, device="cpu")
+    assert seen["restore"] == RestoreOptions(strength=0.5, grain=0.25, levels=(0.1, 0.8), device="cpu")
     assert seen["colorize"] == ColorizeOptions(saturation=1.5, lines=64, device="cpu")
     assert (seen["scenes"], len(seen["references"])) == ("none", 1)
     assert seen["options"] == PipeOptions(format="raw", size=(4, 6), pix_fmt="rgb24", matrix="bt2020", full_range=False)

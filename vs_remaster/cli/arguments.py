@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ..references.reference import Reference
 
 
-def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
-    """What `run` and `pipe` share; returns the group that says what is done."""
+def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any, *, auto: bool) -> Any:
+    """What `run` and `pipe` share; returns the group that says what is done. `auto`: levels can be found."""
     what = parser.add_argument_group("what is done")
     what.add_argument(
         "--references",
@@ -36,9 +36,9 @@ def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any) -> Any:
     what.add_argument(
         "--levels",
         default="",
-        metavar="auto|LOW,HIGH[,GAMMA]",
+        metavar="auto|LOW,HIGH[,GAMMA]" if auto else "LOW,HIGH[,GAMMA]",
         help="luma of the restored picture that becomes black and white, 0..1; a gamma above 1 brightens what lies "
-        "between. auto (run): found in each shot (default: the luma stays)",
+        f"between{'; auto: found in each shot' if auto else ''} (default: the luma stays)",
     )
     add_number(what, "--saturation", float, color.saturation, "1: as predicted, 0: gray")
     what.add_argument(

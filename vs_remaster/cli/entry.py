@@ -126,7 +126,7 @@ def make_parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     run.add_argument("input", type=named_path, metavar="INPUT", help="a video, or a folder of pictures")
     add_output(run, write, CODECS)
-    what = add_work(run, restore, color)
+    what = add_work(run, restore, color, auto=True)
     add_number(what, "--start", int, 0, "first frame")
     what.add_argument("--end", type=int, metavar="N", help="first frame not taken (default: to the end)")
     add_fps(run, "INPUT")
@@ -146,7 +146,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     pipe.set_defaults(command=_pipe)
     add_format(pipe)
-    add_work(pipe, restore, color)
+    add_work(pipe, restore, color, auto=False)
 
     merge = commands.add_parser("merge", help="give the frames of one film the colours of another")
     merge.set_defaults(command=_merge)

@@ -21,10 +21,11 @@ from ..models.layers import Halo
 from ..references.reference import Reference, load_references
 from ..references.rules import settle
 from ..remaster.colorizer import Colorizer
+from ..remaster.levels import levelled_chroma
 from ..remaster.memory import ReferenceSet
 from ..remaster.merging import merge_lab as merge_tensors
 from ..remaster.merging import repair_chroma
-from ..remaster.options import ColorizeOptions, RestoreOptions, check_weight
+from ..remaster.options import ColorizeOptions, Levels, RestoreOptions, check_weight
 from ..remaster.restorer import Restorer
 from .blocks import blocks
 from .clips import (
@@ -61,6 +62,7 @@ def restore(
     model: str = _RESTORE.model,
     strength: float = _RESTORE.strength,
     grain: float = _RESTORE.grain,
+    levels: Sequence[float] | None = _RESTORE.levels,
     lines: int = _RESTORE.lines,
     tile: int = _RESTORE.tile,
     engine: str = _RESTORE.engine,
@@ -70,12 +72,15 @@ def restore(
 ) -> vs.VideoNode:
     """Remove noise, dust, scratches, flicker and blur.
 
-    Of YUV clips only the luma is touched. Frames get the property `RemasterDamage`: the share of the frame that was
-    repaired, 0..1.
+    Of YUV clips only the luma is touched, with `levels` also the chroma. Frames get the property `RemasterDamage`: the
+    share of the frame that was repaired, 0..1.
 
     Args:
         clip: GRAY, YUV or RGB of 8 to 16 bits, half or single float, progressive.
         model, strength, grain, lines, tile, engine, device, precision: see `RestoreOptions`.
+        levels: [LOW, HIGH] or [LOW, HIGH, GAMMA], see `Levels`: luma of the restored picture, 0..1 whatever the format,
+            that becomes black and white. Nobody knows where a shot ends before it is read, so they cannot be found
+            here.
         scenes: `detect`: scenes are found (and marked on the frames, for filters that follow); `props`: they begin
             where `_SceneChangePrev` or, on the frame before, `_SceneChangeNext` is 1; None: the clip is one scene; a
             list: the numbers of the frames that begin one. No frame is mixed with those of another scene.
@@ -94,6 +99,7 @@ def restore(
                 model=model,
                 strength=strength,
                 grain=grain,
+                levels=Levels.of(levels),
                 lines=lines,
                 tile=tile,
                 engine=engine,
@@ -105,7 +111,7 @@ def restore(
         def restored(frames: Frames, halo: Halo, blank: vs.VideoFrame, first: int) -> list[vs.VideoFrame]:
             kept = frames[halo.kept(len(frames))]
             made = restorer.process([luma_of(frame) for frame in frames], halo)
-            return [_restored(frame, *parts, restorer.options.strength) for frame, parts in zip(kept, made)]
+            return [_restored(frame, *parts, restorer.options) for frame, parts in zip(kept, made)]
 
         def half(frames: Frames, halo: Halo, blank: vs.VideoFrame, first: int) -> list[vs.VideoFrame]:
             kept = frames[halo.kept(len(frames))]
@@ -137,13 +143,16 @@ def _luma_and_mask(frame: vs.VideoFrame) -> tuple[torch.Tensor, torch.Tensor]:
     return luma, mask
 
 
-def _restored(frame: vs.VideoFrame, luma: torch.Tensor, mask: torch.Tensor, strength: float) -> vs.VideoFrame:
-    planes, samples = planes_of(frame), samples_of(frame)
-    if strength > 0:
+def _restored(frame: vs.VideoFrame, luma: torch.Tensor, mask: torch.Tensor, options: RestoreOptions) -> vs.VideoFrame:
+    planes, samples, levels = planes_of(frame), samples_of(frame), options.levels
+    if options.strength > 0 or levels:
         chroma = None
-        if samples.kind == "rgb" and not colorless(planes, samples):
-            chroma = repair_chroma(decode_colors(planes, samples)[None], mask[None] * strength)[0]
-        planes = encode(luma, chroma, planes, samples, samples, colored=chroma is not None)
+        if (samples.kind == "rgb" or (levels and samples.kind == "yuv")) and not colorless(planes, samples):
+            chroma = decode_colors(planes, samples)
+            if samples.kind == "rgb":
+                chroma = repair_chroma(chroma[None], mask[None] * options.strength)[0]
+            chroma = levelled_chroma(chroma, luma, levels)
+        planes = encode(luma, chroma, planes, samples, samples, colored=False)
     out = frame_with(frame, frame, planes)
     out.props["RemasterDamage"] = float(mask.mean())
     return out
