@@ -15,8 +15,8 @@ from comfy_api.latest import InputImpl, io, ui
 
 from . import films, host, jobs, models, settings
 from . import images as batches
-from .library import errors, filming, stills
-from .sockets import CATEGORY, model, number, rules, scenes
+from .library import errors, filming, remaster, stills
+from .sockets import CATEGORY, levels, model, number, rules, scenes
 
 
 class RemasterPickReferences(io.ComfyNode):
@@ -125,6 +125,7 @@ class RemasterVideo(io.ComfyNode):
                 model("restorer", "restorer"),
                 model("colorizer", "colorizer"),
                 rules(),
+                levels(auto=True),
             ],
             outputs=[
                 io.Video.Output("video", tooltip="The remastered film, streamed from its file."),
@@ -154,8 +155,13 @@ class RemasterVideo(io.ComfyNode):
         restorer: models.ModelChoice | None = None,
         colorizer: models.ModelChoice | None = None,
         reference_rules: str = "",
+        levels: str = "",
     ) -> io.NodeOutput:
         host.need("av")
+        if levels.strip() and not restore:
+            raise errors.InputError("levels are of restored luma: switch restore on; strength 0 changes nothing else")
+        auto = levels.strip() == "auto"
+        own = None if auto else remaster.Levels.parse(levels)
         given = []
         if references is not None and colorize:
             given = batches.references_of(references, rules=reference_rules)
@@ -169,13 +175,14 @@ class RemasterVideo(io.ComfyNode):
             request = filming.FilmRequest(
                 source=film.path,
                 output=Path(output),
-                restore=models.restorer(restorer, strength=strength, grain=grain) if restore else None,
+                restore=models.restorer(restorer, strength=strength, grain=grain, levels=own) if restore else None,
                 colorize=models.colorizer(colorizer, saturation=saturation, lines=color_lines) if colorize else None,
                 references=given,
                 scenes=settings.SCENES[scenes],
                 write=filming.OutputOptions(codec=codec, crf=settings.crf_of(crf)),
                 start=film.start,
                 end=film.end,
+                auto_levels=auto,
             )
             output = jobs.output_begun(request)
             text = jobs.remaster_video(replace(request, output=output), cls.hidden.unique_id)

@@ -14,8 +14,8 @@ from comfy_api.latest import ComfyExtension, io
 from . import host, models, settings
 from . import images as batches
 from .film_nodes import RemasterPickReferences, RemasterVideo
-from .library import errors, references
-from .sockets import CATEGORY, Model, model, number, rules, scenes
+from .library import errors, references, remaster
+from .sockets import CATEGORY, Model, levels, model, number, rules, scenes
 
 
 class RemasterLoadModel(io.ComfyNode):
@@ -91,6 +91,7 @@ class RemasterRestore(io.ComfyNode):
                 number("tile", settings.TILE),
                 scenes(),
                 model("model", "restorer"),
+                levels(auto=False),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The restored frames."),
@@ -110,9 +111,12 @@ class RemasterRestore(io.ComfyNode):
         tile: int,
         scenes: str,
         model: models.ModelChoice | None = None,
+        levels: str = "",
     ) -> io.NodeOutput:
         batch = batches.shaped(images, "images")
-        restorer = models.restorer(model, strength=strength, grain=grain, lines=lines, tile=tile)
+        restorer = models.restorer(
+            model, strength=strength, grain=grain, levels=remaster.Levels.parse(levels), lines=lines, tile=tile
+        )
         models.bring([restorer], *batch.shape[1:3])
         done = host.Progress(len(batch), cls.hidden.unique_id).done
         return io.NodeOutput(*batches.restore(batch, restorer, settings.SCENES[scenes], host.check_interrupt, done))

@@ -43,6 +43,19 @@ def rules() -> io.Input:
     )
 
 
+def levels(auto: bool) -> io.Input:
+    """Black point, white point and gamma; `auto`: those of whole shots can be found."""
+    found = " auto: found in each shot, so that a faded film gets the contrast of a good print." if auto else ""
+    return io.String.Input(
+        "levels",
+        default="",
+        optional=True,
+        placeholder="auto" if auto else "0.1, 0.85",
+        tooltip="LOW, HIGH or LOW, HIGH, GAMMA: luma of the restored picture, 0 to 1, that becomes black and white; a "
+        f"gamma above 1 brightens what lies between.{found} Empty: the luma stays as it is.",
+    )
+
+
 def model(name: str, network: str) -> io.Input:
     """A model of one kind, or none."""
     return Model.Input(

@@ -35,6 +35,7 @@ from vs_remaster.cli.entry import make_parser
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.output.options import OutputOptions
 from vs_remaster.remaster.merging import merge_lab, repair_chroma
+from vs_remaster.remaster.options import Levels
 from vs_remaster.video.reader import VideoReader
 
 CPU = {"model": "fast", "device": "cpu"}
@@ -70,6 +71,7 @@ def test_defaults_are_those_of_the_command_line():
     ):
         assert number.default == told[name], name
     assert settings.SCENES[settings.SCENES_DEFAULT] == told["scenes"]
+    assert Levels.parse(told["levels"]) is RestoreOptions().levels is None
     assert settings.crf_of(settings.CRF.default) is told["crf"] is None
     assert (settings.DEVICES[0], settings.PRECISIONS[0]) == (told["device"], told["precision"])
     assert settings.WEIGHT.default == make_parser().parse_args(["merge", "a", "b", "-o", "c"]).weight
@@ -82,6 +84,7 @@ def test_defaults_are_those_of_the_vapoursynth_filters():
 
     restore = inspect.signature(filters.restore).parameters
     colorize = inspect.signature(filters.colorize).parameters
+    assert restore["levels"].default is None
     assert [restore[name].default for name in ("strength", "grain", "lines", "tile", "scenes")] == [
         settings.STRENGTH.default,
         settings.GRAIN.default,

@@ -30,13 +30,16 @@ from torch import Tensor
 from comfy_nodes import images, jobs, settings
 from tests.support.comfy import NODES, STEP, apart, batch_of, clip, components, planes
 from tests.support.films import film, frames_of, same
+from tests.support.job_films import write_film
 from vs_remaster import ColorizeOptions, Colorizer, Reference, RestoreOptions, Restorer, cli, weights
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.film.request import FilmRequest
 from vs_remaster.jobs import run as film_jobs
 from vs_remaster.jobs.making.maker import ChunkMaker
 from vs_remaster.output.options import OutputOptions
+from vs_remaster.remaster.levels import levelled_chroma, levelled_luma
 from vs_remaster.remaster.merging import repair_chroma
+from vs_remaster.remaster.options import Levels
 
 
 def _other_python() -> str | None:
@@ -223,6 +226,19 @@ def test_node_restore_gives_what_the_library_gives(comfy, hook):
     assert {step[1:] for step in hook.steps} == {(6, None, "7")}
 
 
+def test_node_restore_levels_what_it_restored(comfy):
+    batch = clip(4)
+    out, _ = run(comfy, "RemasterRestore", images=batch, scenes="none", levels="0.2, 0.7, 1.2")
+    luma, chroma = planes(batch)
+    made, levels = Restorer(RestoreOptions(device="cpu")).restore(luma), Levels(0.2, 0.7, 1.2)
+    wanted = levelled_luma(made.luma, levels)
+    assert apart(out, batch_of(wanted, levelled_chroma(repair_chroma(chroma, made.mask), wanted, levels))) <= STEP
+    with pytest.raises(Exception, match="levels are auto, which looks at whole shots of a film on disk"):
+        run(comfy, "RemasterRestore", images=batch, levels="auto")
+    with pytest.raises(Exception, match=r"levels need LOW below HIGH, got 0\.9 and 0\.1"):
+        run(comfy, "RemasterRestore", images=batch, levels="0.9, 0.1")
+
+
 def test_node_colorize_gives_what_the_library_gives(comfy, given):
     batch = clip(4)
     out, shares = run(
@@ -403,6 +419,20 @@ def by_the_library(movie: Path, output: Path, references: Tensor) -> Path:
 def test_node_video_writes_the_film_that_the_library_writes(comfy, movie, given, tmp_path):
     path = video(comfy, path="film.mp4", references=given, codec="ffv1").result[1]
     assert same(frames_of(Path(path)), frames_of(by_the_library(movie, tmp_path / "out.mkv", given)))
+
+
+@pytest.mark.parametrize("levels", ["auto", " .2, .7 "])
+def test_node_video_levels_whole_shots_as_the_library_does(comfy, tmp_path, levels):
+    """Also of a film that is a file for this run only."""
+    movie = write_film(tmp_path / "faded.mkv", (14, 10), looks={0: "faded"}, sound=False)
+    numbers = None if levels == "auto" else (0.2, 0.7)
+    options = {"restore": RestoreOptions(device="cpu", levels=numbers), "auto_levels": levels == "auto"}
+    remaster_film(movie, tmp_path / "out.mkv", write=OutputOptions(codec="ffv1"), **options)
+    for given in ({"path": str(movie)}, {"video": comfy.VideoFromFile(io.BytesIO(movie.read_bytes())), "path": ""}):
+        path = video(comfy, **given, levels=levels, codec="ffv1").result[1]
+        assert same(frames_of(Path(path)), frames_of(tmp_path / "out.mkv"))
+    with pytest.raises(Exception, match="levels are of restored luma: switch restore on"):
+        video(comfy, path=str(movie), levels=levels, restore=False)
 
 
 def test_node_video_shows_the_film_and_how_far_it_is(comfy, given, hook, movie):
