@@ -71,7 +71,7 @@ def test_defaults_are_those_of_the_command_line():
     ):
         assert number.default == told[name], name
     assert settings.SCENES[settings.SCENES_DEFAULT] == told["scenes"]
-    assert Levels.parse(told["levels"]) is RestoreOptions().levels is None
+    assert Levels.parse("") is told["levels"] is RestoreOptions().levels is None  # an empty input of a node
     assert settings.crf_of(settings.CRF.default) is told["crf"] is None
     assert (settings.DEVICES[0], settings.PRECISIONS[0]) == (told["device"], told["precision"])
     assert settings.WEIGHT.default == make_parser().parse_args(["merge", "a", "b", "-o", "c"]).weight

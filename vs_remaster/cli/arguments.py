@@ -35,7 +35,7 @@ def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any, *, auto:
     add_number(what, "--grain", float, restore.grain, "how much of the film's own grain is put back, 0..1")
     what.add_argument(
         "--levels",
-        default="",
+        default=restore.levels,
         metavar="auto|LOW,HIGH[,GAMMA]" if auto else "LOW,HIGH[,GAMMA]",
         help="luma of the restored picture that becomes black and white, 0..1; a gamma above 1 brightens what lies "
         f"between{'; auto: found in each shot' if auto else ''} (default: the luma stays)",
@@ -128,7 +128,7 @@ def output_options(arguments: argparse.Namespace) -> OutputOptions:
     return OutputOptions(codec=codec, **wanted)
 
 
-def treatment_of(arguments: argparse.Namespace, levels: str) -> Treatment:
+def treatment_of(arguments: argparse.Namespace, levels: str | None) -> Treatment:
     """What `run` and `pipe` do to frames, but for the references: they may take long to load. `levels`: those of all
     shots, as a person writes them."""
     from ..film.request import NOT_RESTORED, Treatment
@@ -142,7 +142,7 @@ def treatment_of(arguments: argparse.Namespace, levels: str) -> Treatment:
         model=model_for(arguments.model, "restorer"),
         strength=arguments.strength,
         grain=arguments.grain,
-        levels=Levels.parse(levels),
+        levels=Levels.parse(levels or ""),
         lines=arguments.restore_lines,
         tile=arguments.tile,
         **where,

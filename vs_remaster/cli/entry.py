@@ -199,7 +199,7 @@ def _run(arguments: argparse.Namespace) -> None:
         end=arguments.end,
         fps=arguments.fps,
         auto_levels=auto,
-        **vars(treatment_of(arguments, "" if auto else arguments.levels)),
+        **vars(treatment_of(arguments, None if auto else arguments.levels)),
     )
     folder = options.folder_for(request.output)
     if arguments.report:
