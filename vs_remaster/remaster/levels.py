@@ -16,7 +16,7 @@ from torch import Tensor
 from ..color.matrices import fit_gamut
 from .options import Levels
 
-HEIGHT, WIDTH = 192, 256
+HEIGHT, WIDTH = 144, 192
 """Frames are measured at this size at most, where grain and dust are averaged away."""
 
 _BAR, _STRAY = 0.08, 0.02  # luma that hardly any sample of a line or column of a black bar is above; how many may be
