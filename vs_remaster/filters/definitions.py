@@ -121,8 +121,7 @@ def restore(
         def filled(frames: Frames, halo: Halo, blank: vs.VideoFrame, first: int) -> list[vs.VideoFrame]:
             kept = frames[halo.kept(len(frames))]
             made = restorer.fill([_luma_and_mask(frame) for frame in frames], halo)
-            strength = restorer.options.strength
-            return [_restored(frame.props[_SOURCE], *parts, strength) for frame, parts in zip(kept, made)]
+            return [_restored(frame.props[_SOURCE], *parts, restorer.options) for frame, parts in zip(kept, made)]
 
         if restorer.filler is None:
             return blocks(clip, clip.format.id, restorer.window, scenes, restored, name)

@@ -169,18 +169,20 @@ class RemasterPipeline:
             levels = restorer.options.levels
             if levels is None and (levels := levels_at(self.levels, picture.index)):
                 luma = levelled_luma(luma, levels)
-            chroma = picture.chroma
-            if chroma is not None and not self.colorizer:
-                chroma = repair_chroma(chroma[None], mask[None] * restorer.options.strength)[0]
-                chroma = levelled_chroma(chroma, luma, levels)
-            out.append(replace(picture, luma=luma, chroma=chroma, mask=mask, levels=levels))
-        return out
+            out.append(replace(picture, luma=luma, mask=mask, levels=levels))
+        return out if restorer.filler else [self._repaired(restorer, picture) for picture in out]
 
-    @staticmethod
-    def _fill(restorer: Restorer, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
+    def _fill(self, restorer: Restorer, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
         pairs = [(picture.luma, picture.mask) for picture in pictures if picture.mask is not None]
-        made = restorer.fill(pairs, halo)
-        return [replace(picture, luma=luma) for picture, (luma, _) in zip(pictures[halo.kept(len(pictures))], made)]
+        kept = zip(pictures[halo.kept(len(pictures))], restorer.fill(pairs, halo))
+        return [self._repaired(restorer, replace(picture, luma=luma)) for picture, (luma, _) in kept]
+
+    def _repaired(self, restorer: Restorer, picture: Picture) -> Picture:
+        """A restored picture with its own chroma, if it is to keep that, repaired and levelled."""
+        if picture.chroma is None or picture.mask is None or self.colorizer:
+            return picture
+        chroma = repair_chroma(picture.chroma[None], picture.mask[None] * restorer.options.strength)[0]
+        return replace(picture, chroma=levelled_chroma(chroma, picture.luma, picture.levels))
 
     @staticmethod
     def _colorize(colorizer: Colorizer, memory: ReferenceSet, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:

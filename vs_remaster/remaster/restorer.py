@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..models.layers import Halo
 from ..models.restorer import Place, thumbnails
+from .filling import Filler
 from .levels import levelled_luma
 from .options import TILE_OVERLAP, RestoreOptions, frame_numbers
 from .window import Window
