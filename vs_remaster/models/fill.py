@@ -20,17 +20,17 @@ CELL = 64
 RADIUS = 4
 """Frames on each side in which is looked for what damage hides."""
 
-_OFFSETS = tuple(k for k in range(-RADIUS, RADIUS + 1) if k)
+_PAIRED = 2  # frames apart up to which motion counts as even, so that the frames on both sides tell it
+_OFFSETS = tuple(sorted((k for k in range(-RADIUS, RADIUS + 1) if k), key=lambda k: (abs(k) > _PAIRED, k)))
 _MARGIN = 16  # pixels round a cell that are compared, too
 _COARSE = (16, 8)  # pixels of a whole frame that one place stands for, in their order
 _FINE = (4, 2, 1)  # the same of a cell
 _REACH = 4  # places each way at the first level, 1 at the others
 _SCALES = {16: 1.0, 8: 1.0, 4: 1.5, 2: 2.0, 1: 3.0}  # places over which errors are summed
 _ANYWHERE = 1e-4  # what the farthest line or column counts, for where nothing near is sound
-_FROM = {8: (4, 2), 4: (6, 3, 1), 2: (8, 4, 2), 1: (4,)}  # places away whose motion is tried, too
-_EVENED = {4: 2, 2: 3, 1: 4}  # radius over which motion is averaged before it is tried once more, places
+_FROM = {8: (4, 2), 4: (6, 3, 1), 2: (8, 4, 2)}  # places away whose motion is tried, too
+_EVENED = {4: 2, 2: 3, 1: 4}  # radius over which the start is averaged, places
 _SOUND = 0.9  # share of sound pixels from which a place counts as sound
-_PAIRED = 2  # frames apart up to which motion counts as even, so that the frames on both sides tell it
 _PAIR = 0.25  # what their error counts beside that of the frame itself
 _AWAY = 1e-5  # cost of a place away from where motion was expected, for its distance squared
 _DOUBT = 2e-3  # mean squared error at which a neighbour counts for 1/e
@@ -62,8 +62,9 @@ class Fill(nn.Module):
             held = area
         assert flow is not None
         pairs = _Pairs.of(len(cells), luma.device)
-        corners = cells.repeat_interleave(len(_OFFSETS), 0) - _MARGIN
-        held, flow = _Area(*(x.repeat(len(cells), 1, 1) for x in held)), tuple(x.repeat(len(cells), 1, 1) for x in flow)
+        corners = cells.repeat(len(_OFFSETS), 1) - _MARGIN
+        held, flow = (tuple(x.repeat_interleave(len(cells), 0) for x in y) for y in (held, flow))
+        held = _Area(*held)
         level, error = None, None
         for pixels in _FINE:
             level, area = _Level.of(luma, sound, pixels), _Area.part(corners, pixels)
@@ -74,18 +75,17 @@ class Fill(nn.Module):
 
 
 class _Pairs(NamedTuple):
-    """The frame and each of its neighbours, as often as asked for: `[P]` numbers in the window, and `[P, 1, 1]`."""
+    """The frame and each of its neighbours, each as often as asked for; numbers in the window."""
 
-    neighbour: Tensor
-    opposite: Tensor  # the frame as far away on the other side
-    paired: Tensor  # what the error between these two counts
-    weight: Tensor  # what the neighbour counts by its distance
+    neighbour: Tensor  # `[P]`
+    opposite: Tensor  # the frame as far away on the other side, only for the first, which are near: `[Q]`
+    weight: Tensor  # what the neighbour counts by its distance, `[P, 1, 1]`
 
     @classmethod
     def of(cls, count: int, device: torch.device) -> _Pairs:
-        offset = torch.tensor(_OFFSETS, device=device).repeat(count)
-        distance = offset.abs().view(-1, 1, 1)
-        return cls(RADIUS + offset, RADIUS - offset, _PAIR * (distance <= _PAIRED).float(), _FARTHER**distance)
+        offset = torch.tensor(_OFFSETS, device=device).repeat_interleave(count)
+        near = offset[: 2 * _PAIRED * count]
+        return cls(RADIUS + offset, RADIUS - near, _FARTHER ** offset.abs().view(-1, 1, 1))
 
 
 class _Area(NamedTuple):
@@ -164,20 +164,25 @@ def _search(
 ) -> tuple[tuple[Tensor, ...], Tensor]:
     """The best motion near where it starts, lines and columns `[P, h, w]` each, and its error.
 
-    Tried are all places within `reach` of the start, then of its local mean (half a place at the level before is a
-    whole one here, and a mixture of both neighbours fits nowhere), then what places farther off have found: under
-    damage, one that sees more may know better.
+    Tried are all places within `reach` of the start, then what places farther off have found: under damage, one that
+    sees more may know better. In cells the start is averaged: what lay halfway between two places at the level before
+    was a mixture of both there, and is a place of its own here.
     """
+    if level.pixels in _EVENED:
+        start = tuple(_evened(x, _EVENED[level.pixels]) for x in start)
     here, here_sound = level.read(RADIUS, area)
+    near = _Area(*(x[: len(pairs.opposite)] for x in area))
     (down, across), best = start, torch.full_like(here_sound, torch.inf)
 
     def consider(moved: tuple[Tensor, ...], penalty: float = 0.0) -> None:
         nonlocal down, across, best
         there, there_sound = level.read(pairs.neighbour, area.moved(*moved))
-        opposite, opposite_sound = level.read(pairs.opposite, area.moved(-moved[0], -moved[1]))
-        own, both = here_sound * there_sound, pairs.paired * there_sound * opposite_sound
-        error = own * (here - there).square().sum(-1) + both / 2 * (there - opposite).square().sum(-1)
-        error, weight = _summed(torch.stack([error, own + both], 1), _SCALES[level.pixels]).unbind(1)
+        opposite, opposite_sound = level.read(pairs.opposite, near.moved(*(-x[: len(near.lines)] for x in moved)))
+        own = here_sound * there_sound
+        both = _PAIR * there_sound[: len(opposite)] * opposite_sound
+        terms = torch.stack([own * _apart(here, there), own], 1)
+        terms[: len(both)] += torch.stack([both / 2 * _apart(there[: len(both)], opposite), both], 1)
+        error, weight = _summed(terms, _SCALES[level.pixels]).unbind(1)
         cost = error / (weight + 1e-9) + penalty
         less = cost < best
         best = torch.where(less, cost, best)
@@ -185,16 +190,18 @@ def _search(
 
     steps = [(y, x) for y in range(-reach, reach + 1) for x in range(-reach, reach + 1)]
     steps.sort(key=lambda step: step[0] ** 2 + step[1] ** 2)
-    starts = [start]
-    if level.pixels in _EVENED:
-        starts.append(tuple(_evened(x, _EVENED[level.pixels]) for x in start))
-    for lines, columns in starts:
-        for y, x in steps:
-            consider((lines + y, columns + x), _AWAY * (y * y + x * x))
+    for y, x in steps:
+        consider((start[0] + y, start[1] + x), _AWAY * (y * y + x * x))
     for far in _FROM.get(level.pixels, ()):
         for y, x in ((-far, 0), (far, 0), (0, -far), (0, far)):
             consider((_beside(down, y, x), _beside(across, y, x)))
     return (down, across), best
+
+
+def _apart(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distance over the last dimension."""
+    error = a - b
+    return error[..., 0].square() if error.shape[-1] == 1 else error.square().sum(-1)
 
 
 def _evened(x: Tensor, radius: int) -> Tensor:
@@ -226,6 +233,6 @@ def _mixed(level: _Level, pairs: _Pairs, area: _Area, error: Tensor) -> tuple[Te
     there, sound = level.read(pairs.neighbour, area)
     weight = (torch.exp(-error / _DOUBT) + 1e-6) * pairs.weight * sound
     inner = slice(_MARGIN, _MARGIN + CELL)
-    weight, seen = (x[:, None, inner, inner].unflatten(0, (-1, len(_OFFSETS))) for x in (weight, there[..., 0]))
-    total = weight.sum(1)
-    return (weight * seen).sum(1) / total.clamp_min(1e-12), (total > 0).to(total)
+    weight, seen = (x[:, None, inner, inner].unflatten(0, (len(_OFFSETS), -1)) for x in (weight, there[..., 0]))
+    total = weight.sum(0)
+    return (weight * seen).sum(0) / total.clamp_min(1e-12), (total > 0).to(total)

@@ -12,8 +12,8 @@ from ..models.fill import CELL, RADIUS, Fill
 from ..models.layers import Halo
 from .window import Window
 
-_BLOCK = 8  # pixels: damage is large where such a square is damaged all over
-_COVERED = 0.75  # share of its pixels
+_BLOCK = 16  # pixels: damage is large where it covers such a square
+_COVERED = 0.6  # share of its pixels from which it does
 _DAMAGED = 0.5  # mask
 _TOUCHED = 0.1  # mask from which a pixel shows nothing of the scene that could be trusted
 _AT_ONCE = 16  # cells, to bound the memory
