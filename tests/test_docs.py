@@ -225,7 +225,10 @@ def parse_export(module: str, arguments: list[str], monkeypatch: pytest.MonkeyPa
         stop_after_parsing(patch)
         patch.setattr(sys, "argv", [module, *arguments])
         with pytest.raises(Parsed):
-            importlib.import_module(module).main()
+            found = importlib.import_module(module)
+            if hasattr(found, "__path__"):  # a package is run by its `__main__`
+                found = importlib.import_module(f"{module}.__main__")
+            found.main()
 
 
 class Parsed(Exception):
