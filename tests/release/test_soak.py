@@ -92,7 +92,9 @@ def test_killed_at_any_moment(tmp_path, way):
         _, said = run.communicate(timeout=120)
         where = f"{way}, kill {number}, {how.name}, {phase(output)}: {said}"
         phases[phase(output)] += 1
-        assert "Traceback" not in said, where
+        # Python's own worker says so where it is being started and whoever starts it is killed.
+        orphaned = how == signal.SIGKILL and "spawn_main" in said and "vs_remaster" not in said
+        assert "Traceback" not in said or orphaned, where
         while waits := alive(mark):
             assert time.monotonic() - began < took + 60, (where, waits)
             time.sleep(0.1)
