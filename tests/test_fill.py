@@ -132,3 +132,10 @@ def test_strength_scales_what_is_put_in():
 def test_only_restorers_whose_mask_shows_damage_have_it():
     assert Restorer(RestoreOptions(model="fast", device="cpu")).filler is not None
     assert Restorer(RestoreOptions(model="fast", device="cpu", strength=0)).filler is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (15, 40), (16, 200), (200, 16), (17, 33)])
+def test_pictures_that_are_one_place_high_or_wide(size):
+    clean = torch.rand(TIME, 1, 1, 1, generator=torch.Generator().manual_seed(1)).expand(TIME, 1, *size) * 0 + 0.5
+    mask = hole(clean, RADIUS, 0, 0, 16)
+    assert torch.allclose(filled(clean, mask), clean, atol=1e-5)

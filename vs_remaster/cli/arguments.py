@@ -136,6 +136,8 @@ def treatment_of(arguments: argparse.Namespace, levels: str | None) -> Treatment
     from ..remaster.scenes import parse_cuts
 
     where = _where(arguments)
+    if levels is not None and not levels.strip():
+        raise InputError(f"--levels is empty ({levels!r}): give LOW,HIGH or LOW,HIGH,GAMMA, or leave it out")
     if arguments.no_restore and levels:
         raise InputError(NOT_RESTORED)
     restore = RestoreOptions(

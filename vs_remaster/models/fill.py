@@ -128,8 +128,9 @@ class _Level(NamedTuple):
             return cls(torch.cat([luma, sound], 1).permute(0, 2, 3, 1).contiguous(), pixels)
         share = F.avg_pool2d(sound, pixels)
         mean = F.avg_pool2d(luma * sound, pixels) / share.clamp_min(1e-3)
-        across = F.pad(mean[..., 2:] - mean[..., :-2], (1, 1, 0, 0))
-        down = F.pad(mean[..., 2:, :] - mean[..., :-2, :], (0, 0, 1, 1))
+        wider = F.pad(mean, (1, 1, 1, 1), mode="replicate")
+        across = wider[..., 1:-1, 2:] - wider[..., 1:-1, :-2]
+        down = wider[..., 2:, 1:-1] - wider[..., :-2, 1:-1]
         whole = -F.max_pool2d(-(share > _SOUND).to(luma), 3, 1, 1)  # changes look one place away
         return cls(torch.cat([mean, across, down, whole], 1).permute(0, 2, 3, 1).contiguous(), pixels)
 

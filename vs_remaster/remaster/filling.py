@@ -58,7 +58,7 @@ class Filler:
         luma, masks = (torch.stack(parts).float() for parts in zip(*near))
         touched = F.max_pool2d((masks > _TOUCHED).float(), 3, 1, 1)
         sound = (1 - touched) * exists.view(-1, 1, 1, 1)
-        share = F.avg_pool2d(touched[RADIUS], 3, 1, 1) * strength
+        share = F.avg_pool2d(touched[RADIUS], 3, 1, 1, count_include_pad=False) * strength
         out = luma[RADIUS].clone()
         for some in cells.split(_AT_ONCE):
             for (top, left), found, known in zip(some.tolist(), *self._net(luma, sound, some)):
