@@ -94,7 +94,7 @@ def _round(count: int, work: Work, left: list[Chunk], tally: Tally, check: Calla
             while left:
                 # one chunk waits for each worker, so that none is idle and few are lost when the pool breaks
                 while len(running) < 2 * count and (chunk := next(coming, None)) is not None:
-                    with _without_interrupt():
+                    with _undisturbed():
                         running[pool.submit(_make, chunk)] = chunk
                 ready, _ = wait(running, _TICK, FIRST_COMPLETED)
                 check()
@@ -121,13 +121,13 @@ def _end(workers: Iterable[BaseProcess]) -> None:
 
 
 @contextlib.contextmanager
-def _without_interrupt() -> Generator[None]:
-    """Processes that are started here do not take part in Ctrl-C, which goes to all of a terminal: the main process
-    tells them what is to be done."""
+def _undisturbed() -> Generator[None]:
+    """Start processes without being stopped in between: half started they would fail with a traceback. They do not
+    take part in Ctrl-C, which goes to all of a terminal: the main process tells them what is to be done."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows: see `_start`
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
@@ -141,6 +141,8 @@ def _start(work: bytes, seats: Any, made: Any, stop: Any) -> None:
     """Make this process a worker."""
     take_over()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # it was started with it blocked
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.getLogger("vs_remaster").addHandler(logging.NullHandler())
     _here.update(work=pickle.loads(work), seat=seats.get(), made=made, stop=stop)
