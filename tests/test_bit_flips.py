@@ -55,6 +55,13 @@ def flip(path: Path, place: float) -> None:
     path.write_bytes(data)
 
 
+def index_of(path: Path) -> float:
+    """Where the index of a file says how large the first packet is; some of its other bytes mean nothing."""
+    data = path.read_bytes()
+    table = data.rfind(b"stsz")
+    return 0.98 if table < 0 else (table + 19.5) / (len(data) - 1)
+
+
 @pytest.mark.parametrize("what", ["header", "packet", "index", "record", "plan", "otherwise"])
 def test_what_is_damaged_is_made_again_at_once(made, tmp_path, what, caplog):
     chunks, folder = made
@@ -65,7 +72,7 @@ def test_what_is_damaged_is_made_again_at_once(made, tmp_path, what, caplog):
     if what in ("record", "plan"):
         flip(path.with_suffix(".json") if what == "record" else folder / "job" / "job.json", 0.5)
     else:
-        flip(path, {"header": 0.0, "index": 0.98}.get(what, 0.6))
+        flip(path, {"header": 0.0, "index": index_of(path)}.get(what, 0.6))
     if what == "otherwise":  # as if another machine had made it: all is joined anew
         told = unsealed(path.with_suffix(".json").read_bytes())
         path.with_suffix(".json").write_bytes(sealed({**told, "damage": [0.5] * 16}))
