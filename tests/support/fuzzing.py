@@ -46,7 +46,7 @@ DISK = 300 << 20
 
 FAST = ["--device", "cpu", "--model", "fast"]
 COPY = [*FAST, "--codec", "ffv1", "--no-color", "--strength", "0", "--scenes", "none"]
-MISSING = re.compile(r"damaged|truncated|cut off|missing|cannot be read|not whole")
+MISSING = re.compile(r"damaged|truncated|cut off|missing|cannot be read|not whole|whole frames could be read")
 
 
 @dataclass
