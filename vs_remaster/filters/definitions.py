@@ -110,13 +110,10 @@ def restore(
 
         def restored(frames: Frames, halo: Halo, blank: vs.VideoFrame, first: int) -> list[vs.VideoFrame]:
             kept = frames[halo.kept(len(frames))]
-            made = restorer.process([luma_of(frame) for frame in frames], halo)
-            return [_restored(frame, *parts, restorer.options) for frame, parts in zip(kept, made)]
-
-        def half(frames: Frames, halo: Halo, blank: vs.VideoFrame, first: int) -> list[vs.VideoFrame]:
-            kept = frames[halo.kept(len(frames))]
-            made = restorer.process([luma_of(frame) for frame in frames], halo)
-            return [_half_restored(frame, blank, *parts) for frame, parts in zip(kept, made)]
+            made = zip(kept, restorer.process([luma_of(frame) for frame in frames], halo))
+            if restorer.filler is None:
+                return [_restored(frame, *parts, restorer.options) for frame, parts in made]
+            return [_half_restored(frame, blank, *parts) for frame, parts in made]
 
         def filled(frames: Frames, halo: Halo, blank: vs.VideoFrame, first: int) -> list[vs.VideoFrame]:
             kept = frames[halo.kept(len(frames))]
@@ -125,7 +122,7 @@ def restore(
 
         if restorer.filler is None:
             return blocks(clip, clip.format.id, restorer.window, scenes, restored, name)
-        begun = blocks(clip, vs.GRAYS, restorer.window, scenes, half, name)
+        begun = blocks(clip, vs.GRAYS, restorer.window, scenes, restored, name)
         return blocks(begun, clip.format.id, restorer.filler.window, scenes, filled, name)
 
 

@@ -23,6 +23,7 @@ RADIUS = 4
 _PAIRED = 2  # frames apart up to which motion counts as even, so that the frames on both sides tell it
 _OFFSETS = tuple(sorted((k for k in range(-RADIUS, RADIUS + 1) if k), key=lambda k: (abs(k) > _PAIRED, k)))
 _MARGIN = 16  # pixels round a cell that are compared, too
+_AT_ONCE = 16  # cells, to bound the memory
 _COARSE = (16, 8)  # pixels of a whole frame that one place stands for, in their order
 _FINE = (4, 2, 1)  # the same of a cell
 _REACH = 4  # places each way at the first level, 1 at the others
@@ -61,17 +62,10 @@ class Fill(nn.Module):
             flow, _ = _search(_Level.of(luma, sound, pixels), pairs, area, start, _REACH if flow is None else 1)
             held = area
         assert flow is not None
-        pairs = _Pairs.of(len(cells), luma.device)
-        corners = cells.repeat(len(_OFFSETS), 1) - _MARGIN
-        held, flow = (tuple(x.repeat_interleave(len(cells), 0) for x in y) for y in (held, flow))
-        held = _Area(*held)
-        level, error = None, None
-        for pixels in _FINE:
-            level, area = _Level.of(luma, sound, pixels), _Area.part(corners, pixels)
-            flow, error = _search(level, pairs, area, _expected(flow, held, area), 1)
-            held = area
-        assert level is not None and error is not None
-        return _mixed(level, pairs, held.moved(*flow), error)
+        levels = [_Level.of(luma, sound, pixels) for pixels in _FINE]
+        parts = [_found(levels, some, held, flow) for some in cells.split(_AT_ONCE)]
+        found, known = (torch.cat(part) for part in zip(*parts))
+        return found, known
 
 
 class _Pairs(NamedTuple):
@@ -144,6 +138,20 @@ class _Level(NamedTuple):
         at = at + first * (height * width)
         values = self.values.view(-1, channels).index_select(0, at.flatten()).view(*at.shape, channels)
         return values[..., :-1], values[..., -1] * inside
+
+
+def _found(levels: list[_Level], cells: Tensor, held: _Area, flow: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """Some cells `[N, 2]`, whose motion is known roughly at the places `held` of the whole frame; see `Fill`."""
+    pairs = _Pairs.of(len(cells), cells.device)
+    corners = cells.repeat(len(_OFFSETS), 1) - _MARGIN
+    held = _Area(*(x.repeat_interleave(len(cells), 0) for x in held))
+    flow, error = tuple(x.repeat_interleave(len(cells), 0) for x in flow), None
+    for level in levels:
+        area = _Area.part(corners, level.pixels)
+        flow, error = _search(level, pairs, area, _expected(flow, held, area), 1)
+        held = area
+    assert error is not None
+    return _mixed(levels[-1], pairs, held.moved(*flow), error)
 
 
 def _still(area: _Area) -> tuple[Tensor, ...]:

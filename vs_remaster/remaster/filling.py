@@ -16,7 +16,6 @@ _BLOCK = 16  # pixels: damage is large where it covers such a square
 _COVERED = 0.6  # share of its pixels from which it does
 _DAMAGED = 0.5  # mask
 _TOUCHED = 0.1  # mask from which a pixel shows nothing of the scene that could be trusted
-_AT_ONCE = 16  # cells, to bound the memory
 
 
 class Filler:
@@ -60,12 +59,11 @@ class Filler:
         sound = (1 - touched) * exists.view(-1, 1, 1, 1)
         share = F.avg_pool2d(touched[RADIUS], 3, 1, 1, count_include_pad=False) * strength
         out = luma[RADIUS].clone()
-        for some in cells.split(_AT_ONCE):
-            for (top, left), found, known in zip(some.tolist(), *self._net(luma, sound, some)):
-                part = out[:, top : top + CELL, left : left + CELL]
-                height, width = part.shape[-2:]
-                weight = share[:, top : top + CELL, left : left + CELL] * known[:, :height, :width]
-                part.lerp_(found[:, :height, :width], weight)
+        for (top, left), found, known in zip(cells.tolist(), *self._net(luma, sound, cells)):
+            part = out[:, top : top + CELL, left : left + CELL]
+            height, width = part.shape[-2:]
+            weight = share[:, top : top + CELL, left : left + CELL] * known[:, :height, :width]
+            part.lerp_(found[:, :height, :width], weight)
         return out.to(frames[time][0])
 
 
