@@ -76,6 +76,25 @@ def restore_loss(out: RestorerOutput, frames: Tensor, target: Tensor, mask: Tens
     return terms
 
 
+def sharpen_loss(frames: Tensor, due: Tensor, made: dict[int, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """Terms of the sharpener's loss; their sum is minimised.
+
+    `frames` `[B, T, 1, H, W]` as it was given them, its logits `due` of how much is to be done, and by the scale what
+    it made and the truth. Tone is the restorer's task, so errors of tone do not count.
+    """
+    terms = {}
+    for scale, (ours, truth) in made.items():
+        error = ours - truth
+        detail = error - smooth(error)
+        terms[f"pixel {scale}"] = 3 * charbonnier(detail).mean()
+        terms[f"spectrum {scale}"] = 0.15 * spectrum(detail)
+        terms[f"temporal {scale}"] = 0.4 * temporal(detail)
+    truth = made[1][1]
+    wrong = to_be_done(frames - smooth(frames - truth), truth)
+    terms["due"] = 0.02 * F.binary_cross_entropy_with_logits(due, wrong)
+    return terms
+
+
 def colorize_loss(out: ColorizerOutput, target: Tensor, has_reference: Tensor) -> dict[str, Tensor]:
     """Terms of the colorizer's loss.
 

@@ -13,6 +13,7 @@ from .palette import PaletteColorizer, PaletteConfig
 from .papers.deepremaster import DeepColorizer, DeepRemasterConfig, DeepRestorer
 from .papers.rtn import RtnColorizer, RtnConfig, RtnRestorer
 from .restorer import RestorerConfig, RestorerNet
+from .sharpener import SharpenerConfig, SharpenerNet
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class ModelInfo:
     """What a caller must know of a loaded network.
 
     Attributes:
-        network: what it does, `restorer` or `colorizer`.
+        network: what it does, `restorer`, `sharpener` or `colorizer`.
         before, after: frames of context on each side.
         sees: so many of them are looked at themselves, and of the others thumbnails only; None: all of them.
         block: frames made at once.
@@ -51,6 +52,7 @@ class ModelInfo:
 
 NETWORKS: dict[str, tuple[type[Network], type]] = {
     "restorer": (RestorerNet, RestorerConfig),
+    "sharpener": (SharpenerNet, SharpenerConfig),
     "colorizer": (ColorizerNet, ColorizerConfig),
     "palette-colorizer": (PaletteColorizer, PaletteConfig),
     "deepremaster-restorer": (DeepRestorer, DeepRemasterConfig),
@@ -64,7 +66,7 @@ _LARGEST_SIZE = 1024  # of anything in a configuration: channels, blocks, frames
 
 
 def task(network: str) -> str:
-    """What a network of the registry does: `restorer` or `colorizer`."""
+    """What a network of the registry does: `restorer`, `sharpener` or `colorizer`."""
     return network.rpartition("-")[2]
 
 

@@ -12,9 +12,10 @@ from .ours import Colorize, Joint, Restore
 from .palette import Palette
 from .recipe import Recipe, Settings
 from .rtn import RtnColorize, RtnRestore
+from .sharpen import Sharpen
 
 RECIPES: dict[str, dict[str, type[Recipe]]] = {
-    "ours": {"restore": Restore, "colorize": Colorize, "joint": Joint},
+    "ours": {"restore": Restore, "colorize": Colorize, "joint": Joint, "sharpen": Sharpen},
     "flicker": {"restore": Flicker},
     "gate": {"restore": GateRecipe},
     "palette": {"colorize": Palette},

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from export.damage import SETS, VALIDATION_EDGE, VALIDATION_FRAMES, load_templates, validation_clip
 from export.material import load_clips
@@ -16,11 +17,15 @@ from export.scores.metrics import detail, fit_gain_and_offset, packed_lab, psnr,
 from export.training.networks import network_in
 from vs_remaster.color.matrices import rgb_to_ycbcr, ycbcr_to_rgb
 from vs_remaster.models.network import ColorizerNetwork, Network
+from vs_remaster.models.sharpener import SharpenerNet, enlarged
+
+from .degrade import gauss_blur
 
 COLOR_EDGE = 256
 JOINT_FRAMES = 24
 FEW_FRAMES = 12  # of a clip of the sets other than `frozen`: all sets together cost less than twice that one
 WINDOW = 5  # frames
+SHARP_FRAMES = 3
 
 
 class Validation(Protocol):
@@ -76,6 +81,33 @@ class RestoreValidation:
             name = clip.name if kind == "frozen" else f"{clip.name}-{kind}"
             save_picture(pictures / f"{name}.png", torch.cat(row, 1)[None])
         return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+class SharpenValidation:
+    """Clean clips: how near they stay to themselves (`clean`, PSNR), what is gained where they are blurred with a
+    Gaussian of sigma 0.8 and 1.2 (`blur_0.8`, `blur_1.2`, dB), and by enlarging those that were made half as large
+    (`half`, dB above cubic interpolation). `output` is the mean of the gains, `clean` above 60 dB left out."""
+
+    def __init__(self, data: Path, device: str, every: int) -> None:
+        self.device = device
+        self.clips = load_clips(data / "video/val", VALIDATION_EDGE, limit_frames=SHARP_FRAMES)[::every]
+
+    def __call__(self, nets: nn.ModuleDict, pictures: Path) -> dict[str, float]:
+        net, rows = network_in(nets, SharpenerNet), []
+        for clip in self.clips:
+            height, width = (side // 2 * 2 for side in clip.frames.shape[-2:])
+            truth = clip.frames[:, None, :height, :width].to(self.device).float() / 255
+            blurred = [gauss_blur(truth, sigma, sigma, 0.0) for sigma in (0.8, 1.2)]
+            made = [x + net(x[None]).change[0].float() for x in (truth, *blurred)]
+            half = F.avg_pool2d(truth, 2)
+            large = enlarged(half)
+            twice = large + net(half[None], scale=2).change[0].float()
+            gains = [psnr(ours, truth) - psnr(before, truth) for ours, before in zip(made[1:], blurred)]
+            rows.append([min(psnr(made[0], truth), 80.0), *gains, psnr(twice, truth) - psnr(large, truth)])
+            save_picture(pictures / f"{clip.name}.png", torch.cat([large[1], twice[1], truth[1]], -1).cpu())
+        result = means(("clean", "blur_0.8", "blur_1.2", "half"), rows)
+        gained = sum(result[name] for name in ("blur_0.8", "blur_1.2", "half")) / 3
+        return result | {"output": gained + min(result["clean"] - 60, 0.0)}
 
 
 class ColorValidation:
