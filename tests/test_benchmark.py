@@ -83,13 +83,12 @@ def test_latency_is_from_the_last_frame_needed_to_the_first_made():
 
 def test_frames_come_out_as_soon_as_their_block_can_be_made():
     pipeline = RemasterPipeline(RestoreOptions(model="fast", device="cpu", precision="fp32"), scenes="none")
-    window, filling = pipeline.restorer.windows
+    window, filling, sharpening = pipeline.restorer.windows
     frames = 2 * window.block + window.after
     needed, given, came = passage(pipeline, [torch.rand(1, 48, 64) for _ in range(3)], frames)
     assert len(needed) == len(came) == len(given) == frames
-    assert filling.block + filling.after <= window.block < 2 * filling.block + filling.after
-    assert needed[: filling.block] == [window.block + window.after] * filling.block
-    assert needed[filling.block] == frames
+    assert sharpening.block == filling.block and 2 * filling.block == window.block
+    assert needed[: filling.block] == [frames] * filling.block
     assert came == sorted(came) and came[0] > given[window.block + window.after - 1]
 
 

@@ -120,15 +120,6 @@ def test_a_cell_is_the_same_whatever_is_filled_beside_it():
     assert (together - alone).abs().max() < 1e-5
 
 
-def test_strength_scales_what_is_put_in():
-    clean = scene()
-    mask = hole(clean, RADIUS, 50, 70, 40)
-    damaged = clean * (1 - mask)
-    half = Filler(TIME).process(list(zip(damaged, mask)), Halo(0, 0), 0.5)[RADIUS]
-    middle = slice(54, 86), slice(74, 106)
-    assert torch.allclose(half[:, *middle], clean[RADIUS][:, *middle] / 2, atol=0.02)
-
-
 def test_only_restorers_whose_mask_shows_damage_have_it():
     assert Restorer(RestoreOptions(model="fast", device="cpu")).filler is not None
     assert Restorer(RestoreOptions(model="fast", device="cpu", strength=0)).filler is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -221,13 +222,30 @@ def test_rtn_is_refused_by_name():
 
 
 def test_restorer_windows_equal_the_whole_film(film):
-    restorer = Restorer(RestoreOptions(model="fast", device="cpu", engine="onnxruntime"), block=4)
-    torch_restorer = Restorer(RestoreOptions(model="fast", device="cpu", precision="fp32"))
+    options = RestoreOptions(model="fast", device="cpu", precision="fp32", sharpness=0)
+    restorer = Restorer(replace(options, engine="onnxruntime"), block=4)
+    torch_restorer = Restorer(options)
     whole = restorer.restore(film, [7]).luma
     for span in restorer.window.spans(1, 12, [7]):
         made = restorer.process(list(film[span.first : span.last]), span.halo)
         assert all(torch.equal(whole[span.start + i], luma) for i, (luma, _) in enumerate(made))
     assert (whole - torch_restorer.restore(film, [7]).luma).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("size", [(48, 64), (50, 70)])
+def test_sharpening_is_that_of_torch(scale, size):
+    restorers = [
+        Restorer(RestoreOptions(model="fast", device="cpu", precision="fp32", scale=scale, engine=engine), block=4)
+        for engine in ("torch", "onnxruntime")
+    ]
+    luma = [noise(1, *size, seed=i) for i in range(9)]
+    ours, theirs = (
+        [pair[0] for pair in one.sharpener.window.run((((x, x), i == 6) for i, x in enumerate(luma)), one.sharpen)]
+        for one in restorers
+    )
+    assert ours[0].shape == (1, scale * size[0], scale * size[1])
+    assert max((a - b).abs().max() for a, b in zip(ours, theirs)) < 1e-4
 
 
 def test_colorizer_windows_equal_the_whole_film(film):

@@ -289,8 +289,8 @@ def test_pipeline_is_lazy_and_bounded():
 
     pipeline = RemasterPipeline(RestoreOptions(**CPU, lines=64))
     for done, _ in enumerate(pipeline.process(source())):
-        restoring, filling = pipeline.restorer.windows
-        assert read - done <= 16 + restoring.after + filling.block + filling.after + 3 + 2
+        ahead = sum(window.block + window.after for window in pipeline.restorer.windows)
+        assert read - done <= ahead + 3 + 2
     assert done == 99
 
 
@@ -299,7 +299,7 @@ def test_an_empty_film_gives_an_empty_film():
 
 
 def test_colour_film_keeps_its_chroma_bit_for_bit_where_nothing_was_damaged(monkeypatch):
-    pipeline = RemasterPipeline(RestoreOptions(**CPU), scenes="none")
+    pipeline = RemasterPipeline(RestoreOptions(**CPU, sharpness=0), scenes="none")
     mask = torch.zeros(1, 48, 64)
     mask[:, 10:20, 10:20] = 0.9
     mask[:, 30:, :] = 0.05

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -137,12 +138,11 @@ def film(length: int, height: int = 48, width: int = 64) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def restorer() -> Restorer:
-    return Restorer(RestoreOptions(model="fast", device="cpu", precision="fp32"))
+    return Restorer(RestoreOptions(model="fast", device="cpu", precision="fp32", sharpness=0))
 
 
 def blocked(restorer: Restorer, block: int) -> Restorer:
-    other = Restorer(RestoreOptions(model="fast", device="cpu", precision="fp32"), block=block)
-    return other
+    return Restorer(replace(restorer.options), block=block)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -194,19 +194,33 @@ def test_restorer_is_bit_equal_however_the_film_is_pushed(precision):
     restorer = Restorer(RestoreOptions(model="fast", device="cpu", precision=precision))
     luma = film(37)
     once, again = restorer.restore(luma, [20]).luma, restorer.restore(luma, [20]).luma
-    window = restorer.window
-    shuffled = {}
-    for index in (2, 0, 1):
-        for span in window.spans(index, 37, [20]):
-            made = restorer.process(list(luma[span.first : span.last]), span.halo)
-            shuffled |= {span.start + i: pair for i, pair in enumerate(made)}
-    filled = {}
-    for index in (4, 0, 2, 1, 3):
-        for span in restorer.filler.window.spans(index, 37, [20]):
-            made = restorer.fill([shuffled[n] for n in range(span.first, span.last)], span.halo)
-            filled |= {span.start + i: frame for i, (frame, _) in enumerate(made)}
+    pairs = dict(enumerate((frame, None) for frame in luma))
+    for window, make in restorer.steps:
+        made = {}
+        for index in (4, 0, 2, 1, 3):
+            for span in window.spans(index, 37, [20]):
+                part = make([pairs[n] for n in range(span.first, span.last)], span.halo)
+                made |= {span.start + i: pair for i, pair in enumerate(part)}
+        pairs = made
+    assert len(restorer.steps) == 3
     assert torch.equal(once, again)
-    assert all(torch.equal(once[n], filled[n]) for n in range(37))
+    assert all(torch.equal(once[n], pairs[n][0]) for n in range(37))
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_sharpening_looks_one_frame_each_way_and_not_across_a_cut(scale):
+    restorer = Restorer(RestoreOptions(model="fast", device="cpu", precision="fp32", scale=scale))
+    luma = list(film(9))
+    window, n = restorer.sharpener.window, 4
+
+    def made(frames):
+        pairs = (((frame, frame), i == 5) for i, frame in enumerate(frames))
+        return list(window.run(pairs, restorer.sharpen))[n][0]
+
+    base = made(luma)
+    for k in range(9):
+        changed = [1 - frame if i == k else frame for i, frame in enumerate(luma)]
+        assert (made(changed) != base).any() == (k in (3, 4)), k
 
 
 @pytest.mark.parametrize("model", ["fast", "quality"])

@@ -114,7 +114,8 @@ def encode(
     """Make the planes of an output from a processed picture and the planes it was made of.
 
     Args:
-        luma: `[1, H, W]`; None where it was not touched: yuv and gray then keep their very code values.
+        luma: `[1, H, W]`; None where it was not touched: yuv and gray then keep their very code values. It may be
+            larger than the planes: what these have by way of colours has then to come as `chroma`.
         chroma: `[2, H, W]`, BT.709; None for what the planes have.
         planes: of the source.
         samples: what they mean.
@@ -140,6 +141,9 @@ def encode(
     if colored and chroma is not None:
         luma = decode_luma(planes, samples) if luma is None else luma
         return made + _new_chroma(luma, chroma, out)
+    shape = made[0].shape
+    if chroma is None and shape != planes[0].shape:
+        return made + _neutral(plane_sizes("yuv", shape[1], shape[0], out.subsampling)[1], out)
     return made + _chroma_planes(chroma, planes, samples, out, colored)
 
 
@@ -172,7 +176,7 @@ def _encode_other_matrix(
     luma = decode_luma(planes, samples) if luma is None else luma
     rgb = ycbcr_to_rgb(torch.cat((luma, convert_chroma(chroma, "bt709", matrix))), matrix)
     made = rgb_to_ycbcr(rgb, out.matrix)
-    size = plane_sizes("yuv", *reversed(planes[0].shape), out.subsampling)[1]
+    size = plane_sizes("yuv", luma.shape[-1], luma.shape[-2], out.subsampling)[1]
     colors = resize_chroma(made[1:], size, out.siting, subsampling=out.subsampling)
     return _encode(made[:1], out, chroma=False) + _encode(colors, out, chroma=True)
 
@@ -185,14 +189,14 @@ def _linear(matrix: str) -> str:
 def _chroma_planes(
     chroma: torch.Tensor | None, planes: Sequence[np.ndarray], samples: Samples, out: Samples, colored: bool
 ) -> list[np.ndarray]:
-    height, width = planes[0].shape
+    height, width = planes[0].shape if chroma is None else chroma.shape[-2:]
     size = plane_sizes("yuv", width, height, out.subsampling)[1]
     if colored or samples.kind == "rgb":
         return _neutral(size, out) if chroma is None else _encode(_shrink(chroma, size, out), out, chroma=True)
     if samples.kind == "gray":
         return _neutral(size, out)
     alike = (samples.subsampling, samples.matrix, samples.siting) == (out.subsampling, out.matrix, out.siting)
-    if not (alike and samples.same_codes(out)):
+    if not (alike and samples.same_codes(out) and (height, width) == planes[0].shape):
         original = decode_colors(planes, samples) if chroma is None else chroma
         return _encode(_shrink(original, size, out), out, chroma=True)
     if chroma is None:

@@ -19,7 +19,8 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 
 class Engine(Protocol):
-    """Runs a network on one device in one precision: `restore` that of a restorer, the other methods a colorizer's.
+    """Runs a network on one device in one precision: `restore` that of a restorer, `sharpen` that of a sharpener, the
+    other methods a colorizer's.
 
     Attributes:
         device: `cpu`, `cuda` or `cuda:n`.
@@ -42,6 +43,11 @@ class Engine(Protocol):
         `place` says which part of the frame `luma` is; None: the whole. Frames that the network sees as thumbnails only
         (`ModelInfo.sees`) need not be in `luma`.
         """
+        ...
+
+    def sharpen(self, luma: Tensor, figures: Tensor, halo: Halo, scale: int) -> Tensor:
+        """What a sharpener adds to restored luma `[T, 1, H, W]`, or at scale 2 to its interpolation: `[T - halo, 1, sH,
+        sW]`. `figures`: `softness` of the whole frames, `[T, 7]`."""
         ...
 
     def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> EncodedReferences:

@@ -29,6 +29,7 @@ from ..models.layers import Edges, Halo, rows, wide
 from ..models.network import Network
 from ..models.papers.deepremaster import FRAMES, MEAN_RGB, DeepColorizer, DeepMemory, DeepRestorer
 from ..models.restorer import THUMBNAIL, Lines, RestorerNet
+from ..models.sharpener import FIGURES, SharpenerNet
 from ..version import __version__
 
 OPSET = 18  # what ONNX Runtime 1.14 and TensorRT 8.6 read; none of the operators needs more
@@ -77,6 +78,18 @@ class _Restore(_Part[RestorerNet]):
         edges, halo = Edges(thumbs.shape[0], scene[0], scene[1]), Halo(self.net.before, self.net.after)
         out = self.net(luma[None], thumbs[None], halo, Lines(lines, columns), edges)
         return out.luma[0], out.mask[0], out.toned[0]
+
+
+class _Sharpen(_Part[SharpenerNet]):
+    """What a sharpener adds, at one scale."""
+
+    def __init__(self, net: SharpenerNet, scale: int) -> None:
+        super().__init__(net)
+        self.scale = scale
+
+    def make(self, luma: Tensor, figures: Tensor, scene: Tensor) -> Tensor:
+        edges, halo = Edges(luma.shape[0], scene[0], scene[1]), Halo(self.net.before, self.net.after)
+        return self.net(luma[None], figures[None], halo, self.scale, edges).change[0]
 
 
 class _RestoreChannels(_Part[RestorerNet]):
@@ -277,6 +290,19 @@ def _restorer(net: RestorerNet) -> dict[str, Graph]:
     return {"restore": Graph(_Restore(net), inputs, outputs, dims)}
 
 
+def _sharpener(net: SharpenerNet) -> dict[str, Graph]:
+    count = net.before + 4 + net.after
+    inputs = {
+        "luma": torch.rand(count, 1, 48, 64),
+        "figures": torch.rand(count, FIGURES),
+        "scene": torch.tensor([1, count - 2]),
+    }
+    dims = {"luma": _CLIP, "figures": {0: "frames"}, "change": {0: "kept", 2: "lines", 3: "columns"}}
+    return {
+        name: Graph(_Sharpen(net, scale), inputs, ("change",), dims) for name, scale in (("sharpen", 1), ("enlarge", 2))
+    }
+
+
 def _colorizer(net: ColorizerNet) -> dict[str, Graph]:
     height, width, count = 48, 64, net.before + 2 + net.after
     config, at8, at4, at2 = net.config, *((height // n, width // n) for n in (8, 4, 2))
@@ -352,6 +378,7 @@ def _deep_colorizer(net: DeepColorizer) -> dict[str, Graph]:
 
 _GRAPHS: dict[type[Network], Callable[..., dict[str, Graph]]] = {
     RestorerNet: _restorer,
+    SharpenerNet: _sharpener,
     ColorizerNet: _colorizer,
     DeepRestorer: _deep_restorer,
     DeepColorizer: _deep_colorizer,

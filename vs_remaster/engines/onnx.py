@@ -23,6 +23,7 @@ from ..models.layers import Halo, pad_to_multiple
 from ..models.network import ComparableReferences, EncodedReferences, Network
 from ..models.papers.deepremaster import DeepColorizer, DeepMemory, DeepRestorer
 from ..models.restorer import Place, RestorerNet
+from ..models.sharpener import SharpenerNet
 from .sessions import Session, graph_folder, load_graphs, runtime
 
 
@@ -73,6 +74,10 @@ class _OnnxEngine[Net: Network]:
         self, luma: Tensor, thumbs: Tensor, halo: Halo, place: Place | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `Engine.restore`."""
+        raise NotImplementedError
+
+    def sharpen(self, luma: Tensor, figures: Tensor, halo: Halo, scale: int) -> Tensor:
+        """See `Engine.sharpen`."""
         raise NotImplementedError
 
     def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> BoundMemory:
@@ -131,6 +136,20 @@ class _RestorerEngine(_OnnxEngine[RestorerNet]):
 def _positions(first: int, count: int, padded: int, whole: int) -> Tensor:
     """Where lines or columns lie in the whole frame, 0..1; padding repeats the last one."""
     return (first + torch.arange(padded).clamp_max(count - 1) + 0.5).float() / whole
+
+
+class _SharpenerEngine(_OnnxEngine[SharpenerNet]):
+    stays = True
+
+    @torch.inference_mode()
+    def sharpen(self, luma: Tensor, figures: Tensor, halo: Halo, scale: int) -> Tensor:
+        """See `Engine.sharpen`."""
+        height, width = luma.shape[-2:]
+        frames, scene = self.fill(len(luma), halo)
+        padded = pad_to_multiple(luma.float(), self.net.multiple_of)
+        inputs = {"luma": padded[frames], "figures": figures.float()[frames], "scene": scene}
+        change = self.sessions["sharpen" if scale == 1 else "enlarge"].run(inputs)["change"]
+        return change[: len(luma) - sum(halo), :, : scale * height, : scale * width]
 
 
 class _ColorizerEngine(_OnnxEngine[ColorizerNet]):
@@ -268,6 +287,7 @@ class _DeepColorizerEngine(_OnnxEngine[DeepColorizer]):
 
 _ENGINES: dict[type[Network], type[_OnnxEngine]] = {
     RestorerNet: _RestorerEngine,
+    SharpenerNet: _SharpenerEngine,
     ColorizerNet: _ColorizerEngine,
     DeepRestorer: _DeepRestorerEngine,
     DeepColorizer: _DeepColorizerEngine,

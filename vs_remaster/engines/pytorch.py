@@ -57,6 +57,13 @@ class TorchEngine:
         return out.luma[0], out.mask[0], out.toned[0]
 
     @torch.inference_mode()
+    def sharpen(self, luma: Tensor, figures: Tensor, halo: Halo, scale: int) -> Tensor:
+        """See `Engine.sharpen`."""
+        with self._mode():
+            out = self._run(luma[None].to(self.device), figures[None].to(self.device), halo, scale)
+        return out.change[0]
+
+    @torch.inference_mode()
     def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> EncodedReferences:
         """See `Engine.encode`."""
         with self._mode():

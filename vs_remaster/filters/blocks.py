@@ -34,6 +34,7 @@ def blocks(
     process: Callable[[Sequence[vs.VideoFrame], Halo, vs.VideoFrame, int], Sequence[vs.VideoFrame]],
     name: str,
     first: vs.VideoNode | None = None,
+    like: vs.VideoNode | None = None,
 ) -> vs.VideoNode:
     """A clip made block by block.
 
@@ -46,6 +47,7 @@ def blocks(
             first frame to the frames made.
         name: of the filter, for messages.
         first: a clip of one frame that has to be computed before the first block.
+        like: a clip of the size of the result; None: that of `clip`.
 
     Returns:
         A clip of the length and rate of `clip`.
@@ -61,7 +63,8 @@ def blocks(
     if window.before:
         padded = source[0] * window.before + padded
     _pass(padded)
-    blank = vs.core.std.BlankClip(None, clip.width, clip.height, fmt, count, keep=True)
+    like = like or clip
+    blank = vs.core.std.BlankClip(None, like.width, like.height, fmt, count, keep=True)
     inputs = [blank]
     if first is not None:
         inputs.append(first.std.Loop(count))
@@ -88,7 +91,7 @@ def blocks(
     made = blank.std.ModifyFrame(inputs, make)
     keep_frames(made, _BLOCKS_KEPT)
     spread = _pass(vs.core.std.Interleave([made] * block, modify_duration=False)[:length])
-    shape = of_format(clip, fmt)
+    shape = of_format(like, fmt)
     return _pass(shape.std.ModifyFrame([spread], lambda n, f: _taken(f.props["RemasterBlock"], n % block)))
 
 

@@ -10,6 +10,7 @@ import numbers
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,10 +22,8 @@ from ..models.layers import Halo
 from ..references.reference import Reference, load_references
 from ..references.rules import settle
 from ..remaster.colorizer import Colorizer
-from ..remaster.levels import levelled_chroma
 from ..remaster.memory import ReferenceSet
 from ..remaster.merging import merge_lab as merge_tensors
-from ..remaster.merging import repair_chroma
 from ..remaster.options import ColorizeOptions, Levels, RestoreOptions, check_weight
 from ..remaster.restorer import Restorer
 from .blocks import blocks
@@ -51,6 +50,7 @@ _MOST_REFERENCES = 1000  # of a clip: more is a film, not a choice of frames
 _MASK, _SOURCE = "RemasterMask", "RemasterSource"  # properties of frames that are on their way
 
 Frames = Sequence[vs.VideoFrame]
+Make = Callable[[Sequence[tuple[torch.Tensor, torch.Tensor | None]], Halo], list[tuple[torch.Tensor, torch.Tensor]]]
 
 References = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | vs.VideoNode
 """A folder of pictures, a picture, a list of both, or a clip whose frames are the pictures."""
@@ -62,7 +62,10 @@ def restore(
     model: str = _RESTORE.model,
     strength: float = _RESTORE.strength,
     grain: float = _RESTORE.grain,
+    sharpness: float = _RESTORE.sharpness,
+    scale: int = _RESTORE.scale,
     levels: Sequence[float] | None = _RESTORE.levels,
+    sharpener: str = _RESTORE.sharpener,
     lines: int = _RESTORE.lines,
     tile: int = _RESTORE.tile,
     engine: str = _RESTORE.engine,
@@ -72,12 +75,13 @@ def restore(
 ) -> vs.VideoNode:
     """Remove noise, dust, scratches, flicker and blur.
 
-    Of YUV clips only the luma is touched, with `levels` also the chroma. Frames get the property `RemasterDamage`: the
-    share of the frame that was repaired, 0..1.
+    Of YUV clips only the luma is touched, with `levels` and `scale` also the chroma. Frames get the property
+    `RemasterDamage`: the share of the frame that was repaired, 0..1.
 
     Args:
         clip: GRAY, YUV or RGB of 8 to 16 bits, half or single float, progressive.
-        model, strength, grain, lines, tile, engine, device, precision: see `RestoreOptions`.
+        model, strength, grain, sharpness, scale, sharpener, lines, tile, engine, device, precision: see
+            `RestoreOptions`.
         levels: [LOW, HIGH] or [LOW, HIGH, GAMMA], see `Levels`: luma of the restored picture, 0..1 whatever the format,
             that becomes black and white. Nobody knows where a shot ends before it is read, so they cannot be found
             here.
@@ -86,7 +90,7 @@ def restore(
             list: the numbers of the frames that begin one. No frame is mixed with those of another scene.
 
     Returns:
-        A clip of the same format, length, rate and properties.
+        A clip of the same format, length, rate and properties, at `scale` 2 of twice the width and height.
 
     Raises:
         vs.Error: named after the filter: what was wrong, the value, what to do.
@@ -99,7 +103,10 @@ def restore(
                 model=model,
                 strength=strength,
                 grain=grain,
+                sharpness=sharpness,
+                scale=scale,
                 levels=Levels.of(levels),
+                sharpener=sharpener,
                 lines=lines,
                 tile=tile,
                 engine=engine,
@@ -108,29 +115,36 @@ def restore(
             )
         )
 
-        def restored(frames: Frames, halo: Halo, blank: vs.VideoFrame, first: int) -> list[vs.VideoFrame]:
-            kept = frames[halo.kept(len(frames))]
-            made = zip(kept, restorer.process([luma_of(frame) for frame in frames], halo))
-            if restorer.filler is None:
-                return [_restored(frame, *parts, restorer.options) for frame, parts in made]
-            return [_half_restored(frame, blank, *parts) for frame, parts in made]
-
-        def filled(frames: Frames, halo: Halo, blank: vs.VideoFrame, first: int) -> list[vs.VideoFrame]:
-            kept = frames[halo.kept(len(frames))]
-            made = restorer.fill([_luma_and_mask(frame) for frame in frames], halo)
-            return [_restored(frame.props[_SOURCE], *parts, restorer.options) for frame, parts in zip(kept, made)]
-
-        if restorer.filler is None:
-            return blocks(clip, clip.format.id, restorer.window, scenes, restored, name)
-        begun = blocks(clip, vs.GRAYS, restorer.window, scenes, restored, name)
-        return blocks(begun, clip.format.id, restorer.filler.window, scenes, filled, name)
+        size = (
+            clip if scale == 1 else clip.std.BlankClip(width=scale * clip.width, height=scale * clip.height, keep=True)
+        )
+        made, last = clip, len(restorer.steps) - 1
+        for number, (window, make) in enumerate(restorer.steps):
+            process = partial(_step, make, finish=restorer if number == last else None, first=number == 0)
+            fmt = clip.format.id if number == last else vs.GRAYS
+            made = blocks(made, fmt, window, scenes, process, name, like=size if number == last else clip)
+        return made
 
 
-def _half_restored(frame: vs.VideoFrame, blank: vs.VideoFrame, luma: torch.Tensor, mask: torch.Tensor) -> vs.VideoFrame:
+def _step(
+    make: Make, frames: Frames, halo: Halo, blank: vs.VideoFrame, start: int, *, finish: Restorer | None, first: bool
+) -> list[vs.VideoFrame]:
+    """A step of restoring from frames to frames: the film's before the first step, and after the last (`finish`: what
+    makes them), between them luma in full precision."""
+    made = make([(luma_of(frame), None) if first else _luma_and_mask(frame) for frame in frames], halo)
+    sources = [frame if first else frame.props[_SOURCE] for frame in frames[halo.kept(len(frames))]]
+    if finish:
+        return [_restored(source, blank, *pair, finish) for source, pair in zip(sources, made)]
+    return [_half_restored(source, blank, *pair) for source, pair in zip(sources, made)]
+
+
+def _half_restored(
+    source: vs.VideoFrame, blank: vs.VideoFrame, luma: torch.Tensor, mask: torch.Tensor
+) -> vs.VideoFrame:
     """A frame of `blank`'s format with the luma in full precision, which carries its mask and what it was made of."""
-    out, other = frame_with(frame, blank, [luma[0].numpy()]), blank.copy()
+    out, other = frame_with(source, blank, [luma[0].numpy()]), blank.copy()
     np.copyto(np.asarray(other[0]), mask[0].numpy())
-    out.props[_MASK], out.props[_SOURCE] = other, frame
+    out.props[_MASK], out.props[_SOURCE] = other, source
     return out
 
 
@@ -139,18 +153,21 @@ def _luma_and_mask(frame: vs.VideoFrame) -> tuple[torch.Tensor, torch.Tensor]:
     return luma, mask
 
 
-def _restored(frame: vs.VideoFrame, luma: torch.Tensor, mask: torch.Tensor, options: RestoreOptions) -> vs.VideoFrame:
-    planes, samples, levels = planes_of(frame), samples_of(frame), options.levels
-    if options.strength > 0 or levels:
-        chroma = None
-        if (samples.kind == "rgb" or (levels and samples.kind == "yuv")) and not colorless(planes, samples):
-            chroma = decode_colors(planes, samples)
-            if samples.kind == "rgb":
-                chroma = repair_chroma(chroma[None], mask[None] * options.strength)[0]
-            chroma = levelled_chroma(chroma, luma, levels)
+def _restored(
+    frame: vs.VideoFrame, blank: vs.VideoFrame, luma: torch.Tensor, mask: torch.Tensor, restorer: Restorer
+) -> vs.VideoFrame:
+    planes, samples, options = planes_of(frame), samples_of(frame), restorer.options
+    share = float(mask.mean())
+    if options.strength > 0 or options.levels or options.scale > 1:
+        changes = options.levels or options.scale > 1
+        has = samples.kind == "rgb" or (changes and samples.kind == "yuv")
+        chroma = decode_colors(planes, samples) if has and not colorless(planes, samples) else None
+        repaired = mask if samples.kind == "rgb" else torch.zeros_like(mask)  # of YUV the chroma is left alone
+        source = luma_of(frame) if options.strength < 1 else luma
+        luma, _, chroma = restorer.finish(source, luma, repaired, chroma, options.levels)
         planes = encode(luma, chroma, planes, samples, samples, colored=False)
-    out = frame_with(frame, frame, planes)
-    out.props["RemasterDamage"] = float(mask.mean())
+    out = frame_with(frame, blank if options.scale > 1 else frame, planes)
+    out.props["RemasterDamage"] = share
     return out
 
 

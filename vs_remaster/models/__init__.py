@@ -33,6 +33,7 @@ class ModelInfo:
         weighs_references: it knows weights of references, and how much frames resemble them.
         lines: the height at which it sees every picture; None: any.
         marks_damage: its mask shows damage, as it was taught to; others' masks show what helps them.
+        sharpens: what it made may be sharpened and enlarged; the papers' networks stay as they were published.
     """
 
     network: str
@@ -48,6 +49,7 @@ class ModelInfo:
     weighs_references: bool
     lines: int | None
     marks_damage: bool
+    sharpens: bool
 
 
 NETWORKS: dict[str, tuple[type[Network], type]] = {

@@ -29,6 +29,7 @@ class Network(nn.Module):
     weighs_references: bool = False
     lines: int | None = None
     marks_damage: bool = False
+    sharpens: bool = False
 
     def __init__(self, config: Any) -> None:
         super().__init__()

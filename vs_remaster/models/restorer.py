@@ -219,6 +219,7 @@ class RestorerNet(Network):
     block = 16
     multiple_of = 8
     marks_damage = True
+    sharpens = True
 
     config: RestorerConfig
 

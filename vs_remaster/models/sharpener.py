@@ -10,13 +10,14 @@ on top of its interpolation.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import MIDDLE, NO_HALO, Edges, Halo, Stage, bias_of, fold, neighbours, pad_to_multiple, trim, unfold, wide
+from .layers import MIDDLE, NO_HALO, Edges, Halo, Stage, bias_of, fold, pad_to_multiple, trim, unfold, wide
 from .network import Network
 from .restorer import Need
 
@@ -56,7 +57,7 @@ class SharpenerNet(Network):
 
     spatial_radius = 1
     before = after = 1
-    block = 16
+    block = 8
     multiple_of = 8
 
     config: SharpenerConfig
@@ -83,7 +84,12 @@ class SharpenerNet(Network):
             bias_of(last).zero_()
 
     def forward(
-        self, luma: Tensor, figures: Tensor | None = None, halo: Halo = NO_HALO, scale: int = 1, edges: Edges | None = None
+        self,
+        luma: Tensor,
+        figures: Tensor | None = None,
+        halo: Halo = NO_HALO,
+        scale: int = 1,
+        edges: Edges | None = None,
     ) -> SharpenerOutput:
         """Sharpen a window of restored frames.
 
@@ -97,7 +103,7 @@ class SharpenerNet(Network):
         if scale not in SCALES:
             raise ValueError(f"scale must be 1 or 2, got {scale}")
         x, due = self.features(luma, figures, halo, edges)
-        return (self.sharpen(x, due, luma) if scale == 1 else self.enlarge(x, due, luma))
+        return self.sharpen(x, due, luma) if scale == 1 else self.enlarge(x, due, luma)
 
     def features(
         self, luma: Tensor, figures: Tensor | None = None, halo: Halo = NO_HALO, edges: Edges | None = None
@@ -106,8 +112,7 @@ class SharpenerNet(Network):
         no halo. See `forward`."""
         batch = luma.shape[0]
         figures = softness(luma) if figures is None else figures
-        before, after = (neighbours(figures, offset, edges) for offset in (-1, 1))
-        told = self.told(fold((before + 2 * figures + after) / 4))
+        told = self.told(fold(figures))
         pixels = F.pixel_unshuffle(pad_to_multiple(fold(wide(luma)), self.multiple_of) - MIDDLE, 2)
         skip = self.stem(pixels.contiguous(memory_format=torch.channels_last))
         gain, offset = told[..., None, None].chunk(2, 1)
@@ -147,7 +152,7 @@ def softness(luma: Tensor) -> Tensor:
     lines, columns = (min(e.shape[dim] for e in energies) for dim in (2, 3))
     energies = [e[..., :lines, :columns].flatten(1) for e in energies]
     figures = []
-    for fine, coarse in zip(energies, energies[1:]):
+    for fine, coarse in pairwise(energies):
         ratio = (fine / coarse).log()
         weight = (coarse - _FAINT).sqrt() + 1e-4
         sharpest = weight * torch.exp(3 * ratio.clamp(-4, 1))

@@ -32,13 +32,12 @@ class Filler:
         self._net = Fill().eval()
 
     @torch.inference_mode()
-    def process(self, frames: Sequence[tuple[Tensor, Tensor]], halo: Halo, strength: float = 1.0) -> list[Tensor]:
+    def process(self, frames: Sequence[tuple[Tensor, Tensor]], halo: Halo) -> list[Tensor]:
         """Fill one window.
 
         Args:
             frames: restored luma and where damage was repaired, `[1, H, W]` each.
             halo: how many frames at either end are context only.
-            strength: 0..1, how much of what is found is put in.
 
         Returns:
             The luma of each frame that is no halo.
@@ -46,10 +45,10 @@ class Filler:
         kept = range(len(frames))[halo.kept(len(frames))]
         luma = [frames[time][0] for time in kept]
         for time, cells in _damaged_cells([frames[time][1] for time in kept]):
-            luma[time] = self._filled(frames, halo.before + time, cells, strength)
+            luma[time] = self._filled(frames, halo.before + time, cells)
         return luma
 
-    def _filled(self, frames: Sequence[tuple[Tensor, Tensor]], time: int, cells: Tensor, strength: float) -> Tensor:
+    def _filled(self, frames: Sequence[tuple[Tensor, Tensor]], time: int, cells: Tensor) -> Tensor:
         """A frame's luma with these cells `[N, 2]` filled."""
         here = range(time - RADIUS, time + RADIUS + 1)
         near = [frames[min(max(at, 0), len(frames) - 1)] for at in here]
@@ -57,7 +56,7 @@ class Filler:
         luma, masks = (torch.stack(parts).float() for parts in zip(*near))
         touched = F.max_pool2d((masks > _TOUCHED).float(), 3, 1, 1)
         sound = (1 - touched) * exists.view(-1, 1, 1, 1)
-        share = F.avg_pool2d(touched[RADIUS], 3, 1, 1, count_include_pad=False) * strength
+        share = F.avg_pool2d(touched[RADIUS], 3, 1, 1, count_include_pad=False)
         out = luma[RADIUS].clone()
         for (top, left), found, known in zip(cells.tolist(), *self._net(luma, sound, cells)):
             part = out[:, top : top + CELL, left : left + CELL]

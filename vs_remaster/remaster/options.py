@@ -17,6 +17,9 @@ TILE_OVERLAP = 96
 """Pixels that tiles share at each side; a multiple of 16, as the network decides in cells of 32. With 64 a pixel in
 100,000 differs by over 1/255."""
 
+_WHOLE = 1_300_000  # pixels; larger pictures are cut into tiles of `_TILE`, so that a window takes under 2 GB
+_TILE = 1088  # 1080 lines in one piece
+
 
 def _check(options: Any, kind: type = numbers.Real, which: str = "", **bounds: tuple[float, float]) -> None:
     for name, (low, high) in bounds.items():
@@ -114,8 +117,11 @@ class RestoreOptions:
             weight file.
         strength: 0..1; 0 leaves the source untouched, 1 is the full restoration.
         grain: 0..1; how much of the original grain is put back after cleaning.
+        sharpness: 0..1; how much of what blur and a soft copy took is given back, 1 as it was trained.
+        scale: 1, or 2: the restored film at twice the size.
         levels: what of the restored luma becomes black and white, see `Levels`, or such numbers in a row; None: the
             luma stays as it is.
+        sharpener: what sharpens and enlarges: `auto` (the shipped one), or the path of a weight file.
         lines: height in lines at which the network sees the picture; 0: the source's, at most 1152.
         tile: largest side in pixels of the pieces a frame is cut into to save memory; 0: 1088 where the network sees
             more than 1.3 million pixels, else whole frames.
@@ -127,7 +133,10 @@ class RestoreOptions:
     model: str = "auto"
     strength: float = 1.0
     grain: float = 0.0
+    sharpness: float = 1.0
+    scale: int = 1
     levels: Levels | None = None
+    sharpener: str = "auto"
     lines: int = 0
     tile: int = 0
     device: str = "auto"
@@ -135,13 +144,18 @@ class RestoreOptions:
     engine: str = "auto"
 
     def __post_init__(self) -> None:
-        _check(self, strength=(0, 1), grain=(0, 1))
+        _check(self, strength=(0, 1), grain=(0, 1), sharpness=(0, 1))
+        _check(self, numbers.Integral, scale=(1, 2))
         object.__setattr__(self, "levels", Levels.of(self.levels))
         _check(self, numbers.Integral, lines=(0, 8192), tile=(0, 8192))
         if 0 < self.lines < 64:
             raise InputError(f"restore lines must be 0 (automatic) or 64..8192, got {self.lines}")
         if 0 < self.tile < 4 * TILE_OVERLAP:
             raise InputError(f"tile must be 0 (automatic) or at least {4 * TILE_OVERLAP} pixels, got {self.tile}")
+
+    def tile_of(self, height: int, width: int) -> int:
+        """Largest side of the pieces that a picture is cut into which the network sees at this size."""
+        return self.tile or (_TILE if height * width > _WHOLE else max(height, width))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,10 @@ from ..models.layers import Halo
 from ..references.reference import Reference
 from ..references.rules import settle
 from .colorizer import Colorizer
-from .levels import ShotLevels, levelled_chroma, levelled_luma, levels_at
+from .levels import ShotLevels, levels_at
 from .memory import ReferenceSet
-from .merging import repair_chroma
 from .options import ColorizeOptions, Levels, RestoreOptions, frame_numbers
-from .restorer import Restorer
+from .restorer import Restorer, Step
 from .scenes import CutDetector, Scenes
 from .window import Window
 
@@ -31,13 +30,14 @@ class Picture:
     """One frame on its way.
 
     Attributes:
-        luma: `[1, H, W]`, 0..1.
+        luma: `[1, H, W]`, 0..1; restored at scale 2, it and all that follows are of twice the size.
         chroma: `[2, H, W]`, BT.709; None for gray.
         index: number of the frame in the film.
         payload: what the host hangs on it.
         mask: `[1, H, W]`, 0..1, where damage was repaired; None before it is restored.
         shares: `[R]`, see `Colored`; None before it is coloured.
         levels: that its luma was brought to.
+        source: its luma as it was, while it is restored.
     """
 
     luma: Tensor
@@ -47,6 +47,7 @@ class Picture:
     mask: Tensor | None = None
     shares: Tensor | None = None
     levels: Levels | None = None
+    source: Tensor | None = None
 
 
 class RemasterPipeline:
@@ -94,10 +95,10 @@ class RemasterPipeline:
             return iter(())
         film = self._there(self._with_cuts(chain([opening], frames), opening.index))
         if self.restorer:
-            film = self._stage(film, self.restorer.window, partial(self._restore, self.restorer), opening.index)
-            if self.restorer.filler:
-                fill = partial(self._fill, self.restorer)
-                film = self._stage(film, self.restorer.filler.window, fill, opening.index)
+            film = ((replace(picture, source=picture.luma), flag) for picture, flag in film)
+            for step in self.restorer.steps:
+                film = self._stage(film, step.window, partial(self._restore, step), opening.index)
+            film = ((self._finished(self.restorer, picture), flag) for picture, flag in film)
         if self.colorizer and self.memory is not None:
             process = partial(self._colorize, self.colorizer, self.memory)
             film = self._stage(film, self.colorizer.window, process, opening.index)
@@ -161,28 +162,20 @@ class RemasterPipeline:
         found |= set(detector.finish())
         yield from decided()
 
-    def _restore(self, restorer: Restorer, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
+    @staticmethod
+    def _restore(step: Step, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
         kept = pictures[halo.kept(len(pictures))]
-        made = restorer.process([p.luma for p in pictures], halo)
-        out = []
-        for picture, (luma, mask) in zip(kept, made):
-            levels = restorer.options.levels
-            if levels is None and (levels := levels_at(self.levels, picture.index)):
-                luma = levelled_luma(luma, levels)
-            out.append(replace(picture, luma=luma, mask=mask, levels=levels))
-        return out if restorer.filler else [self._repaired(restorer, picture) for picture in out]
+        made = step.make([(picture.luma, picture.mask) for picture in pictures], halo)
+        return [replace(picture, luma=luma, mask=mask) for picture, (luma, mask) in zip(kept, made)]
 
-    def _fill(self, restorer: Restorer, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
-        pairs = [(picture.luma, picture.mask) for picture in pictures if picture.mask is not None]
-        kept = zip(pictures[halo.kept(len(pictures))], restorer.fill(pairs, halo))
-        return [self._repaired(restorer, replace(picture, luma=luma)) for picture, (luma, _) in kept]
-
-    def _repaired(self, restorer: Restorer, picture: Picture) -> Picture:
-        """A restored picture with its own chroma, if it is to keep that, repaired and levelled."""
-        if picture.chroma is None or picture.mask is None or self.colorizer:
-            return picture
-        chroma = repair_chroma(picture.chroma[None], picture.mask[None] * restorer.options.strength)[0]
-        return replace(picture, chroma=levelled_chroma(chroma, picture.luma, picture.levels))
+    def _finished(self, restorer: Restorer, picture: Picture) -> Picture:
+        """A restored picture at its levels, with its own chroma, if it is to keep that, made to fit."""
+        assert picture.mask is not None and picture.source is not None
+        levels = restorer.options.levels or levels_at(self.levels, picture.index)
+        own = None if self.colorizer else picture.chroma
+        luma, mask, chroma = restorer.finish(picture.source, picture.luma, picture.mask, own, levels)
+        chroma = picture.chroma if own is None else chroma
+        return replace(picture, luma=luma, mask=mask, chroma=chroma, levels=levels, source=None)
 
     @staticmethod
     def _colorize(colorizer: Colorizer, memory: ReferenceSet, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:

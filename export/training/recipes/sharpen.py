@@ -86,7 +86,11 @@ class Sharpen(Supplied):
         kind = rand(generator)
         if kind < WORN[0]:
             return soft
-        worn = damage_batch(soft, generator, self.settings, self.templates) if kind < WORN[1] else self.others(soft, generator)
+        worn = (
+            damage_batch(soft, generator, self.settings, self.templates)
+            if kind < WORN[1]
+            else self.others(soft, generator)
+        )
         with torch.autocast(self.s.made_on.split(":")[0], torch.bfloat16):
             return self.restorer(worn.frames).luma.float().clamp(0, 1)
 

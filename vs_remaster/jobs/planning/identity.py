@@ -14,6 +14,7 @@ from ...engines import choose_device, choose_precision
 from ...errors import InputError
 from ...references.reference import Reference
 from ...remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
+from ...remaster.sharpening import sharpener_file
 from ...remaster.worker import chosen_model
 from ...video.folder import files_of
 
@@ -36,6 +37,8 @@ def computation(network: str, options: RestoreOptions | ColorizeOptions | None) 
     told = asdict(options)
     if levels := told.pop("levels", None):  # a plan that was written before there were any says nothing of them
         told["levels"] = list(levels)
+    if isinstance(options, RestoreOptions):
+        told["sharpener"] = weights.sha256(sharpener_file(options))
     if told.pop("automatic", False):
         told["automatic"] = weights.sha256(weights.find(network, AUTOMATIC))
     return {
