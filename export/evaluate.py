@@ -1,12 +1,15 @@
 """Measures networks beside simple methods and other programs, on any clips, and writes pictures and plots to look at.
 
     python -m export.evaluate restore  --data DATA [--sets frozen,paper,blotches]
+    python -m export.evaluate enlarge  --data DATA [--sets clean,paper]
     python -m export.evaluate colorize --data DATA [--protocol first|90|300|reds]
     python -m export.evaluate remaster --data DATA [--protocol 90|300]
     python -m export.evaluate film     --clips-folder FILM...
 
 restore: luma with the damage of the frozen validation sets (export/damage/validation/), or with --seed another: our
   synthesis, RTN's model, opaque blotches. A table for each set, and more for the fast clips of video/val-motion.
+enlarge: luma of half the size, clean or with the damage of a set; restored at scale 2, and at scale 1 and then enlarged
+  by Lanczos or nnedi3.
 colorize: clean luma. first: whole clips, frame 0 is the only reference, PSNR also by distance from it; reds: the same
   without distances, as RTN; 90: the first 90 frames of each clip that has so many, frame 0 is the reference; 300: films
   of 300 frames joined from the clips, every 60th frame is a reference. 90 and 300 are DeepRemaster's.
@@ -32,7 +35,17 @@ import numpy as np
 import torch
 
 from export.damage import ALONE, SETS, VALIDATION, VALIDATION_EDGE
-from export.evaluation.cases import COLOR_LINES, Case, Source, color_cases, film_cases, remaster_cases, restore_cases
+from export.evaluation.cases import (
+    COLOR_LINES,
+    ENLARGED_EDGE,
+    Case,
+    Source,
+    color_cases,
+    enlarge_cases,
+    film_cases,
+    remaster_cases,
+    restore_cases,
+)
 from export.evaluation.methods import (
     COLOR_PEERS,
     RESTORE_PEERS,
@@ -45,6 +58,7 @@ from export.evaluation.methods import (
 )
 from export.evaluation.protocols import (
     ColorProtocol,
+    EnlargeProtocol,
     FilmProtocol,
     FirstFrameProtocol,
     Protocol,
@@ -58,6 +72,7 @@ from vs_remaster.engines import choose_device
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.system.process import take_over
 
+HOW_MUCH = {"strength": 1.0, "sharpness": 1.0, "sharpener": "auto"}  # of what restorers do, and by which weights
 FOLDERS = ("val", "val-motion")  # of DATA/video, with clips to measure on; the second one need not be there
 
 
@@ -102,7 +117,10 @@ def measure_clip(
 
 def evaluate(options: argparse.Namespace) -> None:
     """Measure all methods on all clips of a task and print the tables."""
-    chosen = NetworkOptions(options.device, options.precision, _of(options, "shown_at"), _of(options, "strength", 1.0))
+    chosen = NetworkOptions(
+        options.device, options.precision, _of(options, "shown_at"),
+        **{name: _of(options, name, default) for name, default in HOW_MUCH.items()},
+    )  # fmt: skip
     networks = {} if options.rivals_only else networks_of(options.task, options.model or ["fast"], chosen)
     peers = peers_of(options.task, options.peers) | commands_of(options.task, options.command)
     given = {name: value for name, value in vars(options).items() if value not in (None, [], False)}
@@ -131,6 +149,9 @@ def _parts(options: argparse.Namespace) -> Iterator[Part]:
     """The tables of a task."""
     if options.task == "restore":
         yield from _restore_parts(options)
+        return
+    if options.task == "enlarge":
+        yield from _enlarge_parts(options)
         return
     source = Source(options.data, options.clips_folder, options.clips, options.frames)
     about = _about(options)
@@ -169,6 +190,19 @@ def _restore_parts(options: argparse.Namespace) -> Iterator[Part]:
                 RestoreProtocol(lpips, extra),
                 itself=kind == kinds[0],  # undamaged clips are the same in every set
             )
+
+
+def _enlarge_parts(options: argparse.Namespace) -> Iterator[Part]:
+    """A table for each kind of damage."""
+    lpips = _lpips(options)
+    source = Source(options.data, options.clips_folder, options.clips, options.frames)
+    for kind in options.sets:
+        of = "clean" if kind == "clean" else _damage(options, kind)
+        about = (
+            f"Enlarging, {{count}} clips of half the size, {of}; detail: energy, of the truth's; overshoot: of white."
+        )
+        cases = enlarge_cases(source, kind, options.lines, options.seed)
+        yield Part(f"enlarge-{kind}", about, cases, EnlargeProtocol(lpips), itself=False)
 
 
 def _folders(options: argparse.Namespace) -> list[str]:
@@ -263,7 +297,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     tasks = parser.add_subparsers(dest="task", required=True)
     color = str(COLOR_LINES)
-    lines = {"restore": str(VALIDATION_EDGE), "colorize": color, "remaster": color, "film": "as they are"}
+    lines = {
+        "restore": str(VALIDATION_EDGE),
+        "enlarge": f"{ENLARGED_EDGE}, of the truth",
+        "colorize": color,
+        "remaster": color,
+        "film": "as they are",
+    }
     for task, default in lines.items():
         one = tasks.add_parser(task, parents=[shared])
         one.add_argument("--lines", type=int, help=f"short edge of the clips (default: {default})")
@@ -283,7 +323,16 @@ def _parser() -> argparse.ArgumentParser:
                 help=f"folders of DATA/video, each with tables of its own (default: {FOLDERS[0]}, and {FOLDERS[1]} "
                 "where it is there)",
             )  # fmt: skip
-        if task in ("restore", "film"):
+        if task == "enlarge":
+            one.add_argument(
+                "--sets", type=_names(("clean", *SETS)), metavar="SET,...", default=["clean", "paper"],
+                help="clean, or the damage of a validation set (default: clean,paper)",
+            )  # fmt: skip
+        if task in ("restore", "enlarge", "film"):
+            one.add_argument("--sharpness", type=float, default=1.0, help="0 to 1 (default: 1)")
+            one.add_argument(
+                "--sharpener", default="auto", help="what sharpens: a file of weights (default: the shipped)"
+            )
             one.add_argument("--strength", type=float, default=1.0, help="of what networks do, 0 to 1 (default: 1)")
         if task == "film":
             continue
@@ -294,7 +343,7 @@ def _parser() -> argparse.ArgumentParser:
                 help="networks see clips and references enlarged to so many lines; their colours are brought back",
             )  # fmt: skip
         one.add_argument("--seed", type=int, help="other damage, another order of joined clips")
-        if task != "restore":
+        if task not in ("restore", "enlarge"):
             protocols = ["first", "90", "300", "reds"] if task == "colorize" else ["90", "300"]
             one.add_argument("--protocol", choices=protocols, default=protocols[0], help=f"(default: {protocols[0]})")
     return parser

@@ -17,12 +17,13 @@ import torch
 from export import evaluate
 from export.curves import main as curves
 from export.curves import read_curve
-from export.evaluation import cases, methods, peers, report
+from export.evaluation import cases, enlarging, methods, peers, report
 from export.evaluation.cases import Case, Source
 from export.evaluation.protocols import FilmProtocol, FirstFrameProtocol, RemasterProtocol, RestoreProtocol
 from export.scores import metrics
 from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError
+from vs_remaster.models.sharpener import enlarged
 
 SIZE = 64, 96
 
@@ -399,6 +400,28 @@ def test_colours_of_an_enlarged_clip_come_back_to_its_size(data: Path) -> None:
     assert torch.equal(rgb_to_ycbcr(large)[:, 0] > 0.5, rgb_to_ycbcr(small)[:, 0] > 0.5), "the luma is the clip's own"
     gray = case.luma.expand_as(rgb)
     assert metrics.psnr(large, rgb) > metrics.psnr(gray, rgb) + 3
+
+
+def test_what_enlarges_keeps_pixels_where_they_are() -> None:
+    y, x = np.mgrid[:64, :96].astype(np.float32)
+    wave = torch.from_numpy(0.5 + 0.3 * np.sin(x / 9) * np.cos(y / 7))[None, None]
+    half = torch.nn.functional.avg_pool2d(wave, 2)
+    made = {"lanczos": enlarging.lanczos(half), "cubic": enlarged(half)}
+    if enlarging.has_nnedi3():
+        made["nnedi3"] = enlarging.nnedi3(half)
+    for name, large in made.items():
+        assert large.shape == wave.shape, name
+        assert metrics.psnr(large[..., 8:-8, 8:-8], wave[..., 8:-8, 8:-8]) > 50, name
+
+
+def test_enlarging_has_a_table_for_each_kind_of_damage(data: Path, capsys) -> None:
+    (case,) = cases.enlarge_cases(Source(data), "clean")
+    assert case.truth is not None and case.luma.shape[-2:] == (32, 48) and case.truth.shape[-2:] == (64, 96)
+    evaluate.main([*"enlarge --frames 2 --sets clean,blotches --clips-folder".split(), str(data / "video" / "val")])
+    out = capsys.readouterr().out
+    assert "clips of half the size, clean" in out and "validation set blotches" in out
+    assert float(cells(out, "ours")[1]) > 25
+    assert float(cells(out, "ours, then Lanczos")[1]) > 25
 
 
 def test_a_film_is_restored_and_coloured_in_one(

@@ -9,8 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from export.damage import VALIDATION_EDGE, VALIDATION_FRAMES, Damaged, Templates, load_templates, validation_clip
+from export.damage.filters import gauss, separable
 from export.material import decode_clip
 from export.material.files import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 from export.tables import progress
@@ -20,6 +22,7 @@ from vs_remaster.references.reference import Reference
 from vs_remaster.remaster.scenes import detect_cuts, thumbnail
 
 COLOR_LINES = 320
+ENLARGED_EDGE = 352  # short edge of the truth: no more than what the clips hold
 REFERENCE_EVERY = 60  # frames, DeepRemaster's five references for 300 frames
 _ASPECT = 4 / 3  # of joined films
 
@@ -237,6 +240,18 @@ def restore_cases(
     for name, clean in source.read(lines or VALIDATION_EDGE, False, VALIDATION_FRAMES):
         frames, target, dirt = (part[wanted] for part in damaged(name, clean, templates, seed, kind, only=only))
         yield Case(name, frames, target, dirt, clean[wanted])
+
+
+def enlarge_cases(source: Source, kind: str, lines: int | None = None, seed: int | None = None) -> Iterator[Case]:
+    """Luma of half the size of the truth, blurred with a Gaussian of sigma 1 pixel of the truth before each 2x2 of them
+    became one; with the damage of a validation set, or of `clean` with none."""
+    templates = None if kind == "clean" else source.templates()
+    for name, whole in source.read(lines or ENLARGED_EDGE, False, source.frames):
+        truth = whole[..., : whole.shape[-2] // 2 * 2, : whole.shape[-1] // 2 * 2]
+        taps = gauss(np.full(len(truth), 1.0))
+        small = F.avg_pool2d(separable(truth, taps, taps), 2).clamp(0, 1)
+        luma = small if kind == "clean" else damaged(name, small, templates, seed, kind, steady=True).frames
+        yield Case(name, luma, truth)
 
 
 def references_of(rgb: torch.Tensor, every: int | None = None) -> tuple[Reference, ...]:

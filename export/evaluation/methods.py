@@ -18,6 +18,8 @@ from torch.nn import functional as F
 
 from export.evaluation import peers
 from export.evaluation.cases import Case
+from export.evaluation.enlarging import HOW_TO_GET, has_nnedi3, lanczos, nnedi3
+from export.tables import progress
 from vs_remaster import color
 from vs_remaster.errors import InputError
 from vs_remaster.references.reference import Reference
@@ -66,6 +68,7 @@ COLOR_PEERS: dict[str, tuple[str, ColorPeer]] = {
 DEFAULT_PEERS = {
     "restore": ("input", "median", "nlm"),
     "film": ("input", "median", "nlm"),
+    "enlarge": (),
     "colorize": ("gray", "flow", "flow-added", "transfer"),
     "remaster": ("input+gray", "median+flow", "median+transfer"),
 }
@@ -118,14 +121,16 @@ def _named(known: dict[str, tuple], name: str) -> tuple:
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """Where and how networks run; see `RestoreOptions`. To restore, `strength` is theirs. To colorize, `shown_at`
-    enlarges what they see to so many lines and brings their colours back to the size of the clip: what a larger source
-    would lose."""
+    """Where and how networks run; see `RestoreOptions`. To restore, `strength`, `sharpness` and `sharpener` are theirs.
+    To colorize, `shown_at` enlarges what they see to so many lines and brings their colours back to the size of the
+    clip: what a larger source would lose."""
 
     device: str = "auto"
     precision: str = "fp32"
     shown_at: int | None = None
     strength: float = 1.0
+    sharpness: float = 1.0
+    sharpener: str = "auto"
 
 
 def networks_of(task: str, models: Sequence[str], options: NetworkOptions = NetworkOptions()) -> dict[str, Method]:
@@ -144,8 +149,32 @@ def networks_of(task: str, models: Sequence[str], options: NetworkOptions = Netw
         label = label or ("ours" if len(models) == 1 else ",".join(Path(part).stem for part in model.split(",")))
         if label in made:
             raise InputError(f"two models are called {label!r}; write one as label=NAME_OR_FILE")
-        made[label] = _network(task, model, options)
+        if task == "enlarge":
+            made |= _enlarging(label, model, options)
+        else:
+            made[label] = _network(task, model, options)
     return made
+
+
+def _restoring(model: str, options: NetworkOptions, scale: int = 1) -> Method:
+    told = RestoreOptions(
+        model=model, strength=options.strength, sharpness=options.sharpness, scale=scale,
+        device=options.device, precision=options.precision, sharpener=options.sharpener,
+    )  # fmt: skip
+    restorer = Restorer(told)
+    return lambda case: restorer.restore(case.luma, case.cuts).luma.float().cpu().clamp(0, 1)
+
+
+def _enlarging(label: str, model: str, options: NetworkOptions) -> dict[str, Method]:
+    """A restorer at scale 2, and what enlarges what it restores at scale 1."""
+
+    same = _restoring(model, options)
+    made = {f"{label}, then Lanczos": lambda case: lanczos(same(case)).clamp(0, 1)}
+    if has_nnedi3():
+        made[f"{label}, then nnedi3"] = lambda case: nnedi3(same(case)).clamp(0, 1)
+    else:
+        progress(HOW_TO_GET)
+    return made | {label: _restoring(model, options, 2)}
 
 
 def _labelled(given: str) -> tuple[str, str]:
@@ -157,8 +186,7 @@ def _labelled(given: str) -> tuple[str, str]:
 def _network(task: str, model: str, options: NetworkOptions) -> Method:
     settings: Running = {"device": options.device, "precision": options.precision}
     if task in ("restore", "film"):
-        restorer = Restorer(RestoreOptions(model=model, strength=options.strength, **settings))
-        return lambda case: restorer.restore(case.luma, case.cuts).luma.float().cpu().clamp(0, 1)
+        return _restoring(model, options)
     if task == "colorize":
         colorizer = Colorizer(ColorizeOptions(model=model, **settings))
 

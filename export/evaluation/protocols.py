@@ -123,6 +123,34 @@ class RestoreProtocol(Protocol):
         return [metrics.psnr(method(replace(case, luma=case.clean)), case.clean)]
 
 
+class EnlargeProtocol(Protocol):
+    """Luma made twice as large, against the truth; the scores are those of `RestoreProtocol`."""
+
+    main, unit = "PSNR fitted", "PSNR, dB"
+    formats: ClassVar = {name: RestoreProtocol.formats[name] for name in (
+        "PSNR", "PSNR fitted", "SSIM", "LPIPS", "temporal", "detail", "correlation", "overshoot"
+    )}  # fmt: skip
+
+    def scorer(self, case: Case) -> Callable[[torch.Tensor], Scored]:
+        truth = truth_of(case)
+
+        def score(luma: torch.Tensor) -> Scored:
+            detail = metrics.detail(luma, truth)
+            scores = {
+                "PSNR": metrics.psnr(luma, truth),
+                "PSNR fitted": metrics.psnr(metrics.fit_gain_and_offset(luma, truth), truth),
+                "SSIM": metrics.ssim(luma, truth),
+                **self._lpips(luma, truth),
+                "temporal": metrics.temporal_difference_error(luma, truth),
+                "detail": detail.energy,
+                "correlation": detail.correlation,
+                "overshoot": metrics.overshoot(luma, truth),
+            }
+            return {name: value for name, value in scores.items() if value is not None}, metrics.frame_psnr(luma, truth)
+
+        return score
+
+
 class ColorProtocol(Protocol):
     """Coloured frames against the truth; frames that were given as references do not count in PSNR and LPIPS."""
 

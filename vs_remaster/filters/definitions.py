@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ _MOST_REFERENCES = 1000  # of a clip: more is a film, not a choice of frames
 _MASK, _SOURCE = "RemasterMask", "RemasterSource"  # properties of frames that are on their way
 
 Frames = Sequence[vs.VideoFrame]
-Make = Callable[[Sequence[tuple[torch.Tensor, torch.Tensor | None]], Halo], list[tuple[torch.Tensor, torch.Tensor]]]
+Make = Callable[[Sequence[tuple[torch.Tensor, Any]], Halo], list[tuple[torch.Tensor, torch.Tensor]]]
 
 References = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | vs.VideoNode
 """A folder of pictures, a picture, a list of both, or a clip whose frames are the pictures."""

@@ -4,7 +4,7 @@ height it likes, then large damage is filled from the frames beside it, then com
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ class Step(NamedTuple):
     """
 
     window: Window
-    make: Callable[[Sequence[tuple[Tensor, Tensor | None]], Halo], list[tuple[Tensor, Tensor]]]
+    make: Callable[[Sequence[tuple[Tensor, Any]], Halo], list[tuple[Tensor, Tensor]]]
 
 
 class Restorer(Worker[RestoreOptions]):
@@ -93,7 +93,7 @@ class Restorer(Worker[RestoreOptions]):
         """Restore a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""
         check_luma(luma)
         starts = frame_numbers(cuts)
-        made: list[tuple[Tensor, Tensor | None]] = [(frame, None) for frame in luma]
+        made: list[tuple[Tensor, Any]] = [(frame, None) for frame in luma]
         for window, make in self.steps:
             made = list(window.run(((pair, i in starts) for i, pair in enumerate(made)), make))
         parts = zip(luma, made)
