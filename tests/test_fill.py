@@ -11,6 +11,7 @@ from vs_remaster.models.layers import Halo
 from vs_remaster.remaster.filling import Filler
 from vs_remaster.remaster.options import RestoreOptions
 from vs_remaster.remaster.restorer import Restorer
+from vs_remaster.remaster.window import Window
 
 TIME, SIZE = 2 * RADIUS + 1, (144, 208)
 
@@ -43,11 +44,17 @@ def hole(frames: torch.Tensor, time: int, top: int, left: int, side: int) -> tor
     return mask
 
 
+def mended(frames, mask, repair=None) -> list[torch.Tensor]:
+    """What the filler makes of frames with this mask, and where someone wants `repair`."""
+    repair = [None] * len(mask) if repair is None else repair
+    window = Filler.window_beside(Window(before=0, after=0, block=2 * TIME))
+    return Filler(window).process(list(zip(frames, mask, repair)), Halo(0, 0))
+
+
 def filled(frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Frames with black where the mask is, as the filler mends them."""
     damaged = frames * (1 - mask)
-    made = Filler(len(frames)).process(list(zip(damaged, mask)), Halo(0, 0))
-    return torch.stack(made)
+    return torch.stack(mended(damaged, mask))
 
 
 @pytest.mark.parametrize("speed", [(0, 0), (0, 3), (-2, 5), (4, -7)])
@@ -73,8 +80,7 @@ def test_it_does_not_look_at_damaged_pixels():
     """What stands under a mask has no influence, in the frame or beside it."""
     clean = scene((1, 2))
     mask = hole(clean, RADIUS, 50, 70, 40) + hole(clean, RADIUS + 1, 30, 100, 40)
-    pairs = [list(zip(clean * (1 - mask) + level * mask, mask)) for level in (0.0, 1.0)]
-    dark, light = (Filler(TIME).process(pair, Halo(0, 0)) for pair in pairs)
+    dark, light = (mended(clean * (1 - mask) + level * mask, mask) for level in (0.0, 1.0))
     inner = slice(52, 88), slice(72, 108)  # the rim mixes with what was there
     assert torch.equal(dark[RADIUS][:, *inner], light[RADIUS][:, *inner])
 
@@ -84,7 +90,7 @@ def test_what_no_frame_shows_stays_as_the_network_painted_it():
     mask = torch.zeros_like(clean)
     mask[..., 40:100, 60:120] = 1
     damaged = clean * (1 - 0.5 * mask)
-    made = torch.stack(Filler(TIME).process(list(zip(damaged, mask)), Halo(0, 0)))
+    made = torch.stack(mended(damaged, mask))
     assert (made - damaged).abs().max() < 1e-6
 
 
@@ -92,8 +98,14 @@ def test_small_dirt_is_left_to_the_network():
     clean = scene()
     mask = hole(clean, RADIUS, 50, 70, 6)
     damaged = clean * (1 - mask)
-    made = Filler(TIME).process(list(zip(damaged, mask)), Halo(0, 0))
-    assert torch.equal(torch.stack(made), damaged)
+    assert torch.equal(torch.stack(mended(damaged, mask)), damaged)
+
+
+def test_small_dirt_that_someone_wants_repaired_is_filled():
+    clean = scene((1, 2))
+    mask = hole(clean, RADIUS, 50, 70, 6)
+    made = torch.stack(mended(clean * (1 - mask), mask, mask))
+    assert (made - clean).abs().max() < 0.05
 
 
 def test_the_scene_ends_where_the_window_ends():
@@ -122,7 +134,6 @@ def test_a_cell_is_the_same_whatever_is_filled_beside_it():
 
 def test_only_restorers_whose_mask_shows_damage_have_it():
     assert Restorer(RestoreOptions(model="fast", device="cpu")).filler is not None
-    assert Restorer(RestoreOptions(model="fast", device="cpu", strength=0)).filler is None
 
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (15, 40), (16, 200), (200, 16), (17, 33)])

@@ -30,7 +30,7 @@ from vs_remaster.models.restorer import Place, thumbnails
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
-from vs_remaster.remaster.restorer import Restorer
+from vs_remaster.remaster.restorer import Passing, Restorer
 from vs_remaster.video.reader import VideoReader
 from vs_remaster.weights import load_model
 
@@ -241,7 +241,10 @@ def test_sharpening_is_that_of_torch(scale, size):
     ]
     luma = [noise(1, *size, seed=i) for i in range(9)]
     ours, theirs = (
-        [pair[0] for pair in one.sharpener.window.run((((x, x), i == 6) for i, x in enumerate(luma)), one.sharpen)]
+        [
+            made.luma
+            for made in one.sharpener.window.run(((Passing(x, x), i == 6) for i, x in enumerate(luma)), one.sharpen)
+        ]
         for one in restorers
     )
     assert ours[0].shape == (1, scale * size[0], scale * size[1])

@@ -15,7 +15,7 @@ from vs_remaster.models import build
 from vs_remaster.models.layers import Halo
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
-from vs_remaster.remaster.restorer import Restorer
+from vs_remaster.remaster.restorer import Passing, Restorer
 from vs_remaster.remaster.window import Window
 from vs_remaster.weights import find, load_weights
 
@@ -194,7 +194,7 @@ def test_restorer_is_bit_equal_however_the_film_is_pushed(precision):
     restorer = Restorer(RestoreOptions(model="fast", device="cpu", precision=precision))
     luma = film(37)
     once, again = restorer.restore(luma, [20]).luma, restorer.restore(luma, [20]).luma
-    pairs = dict(enumerate((frame, None) for frame in luma))
+    pairs = dict(enumerate(Passing(frame) for frame in luma))
     for window, make in restorer.steps:
         made = {}
         for index in (4, 0, 2, 1, 3):
@@ -204,7 +204,7 @@ def test_restorer_is_bit_equal_however_the_film_is_pushed(precision):
         pairs = made
     assert len(restorer.steps) == 3
     assert torch.equal(once, again)
-    assert all(torch.equal(once[n], pairs[n][0]) for n in range(37))
+    assert all(torch.equal(once[n], pairs[n].luma) for n in range(37))
 
 
 @pytest.mark.parametrize("scale", [1, 2])
@@ -214,8 +214,8 @@ def test_sharpening_looks_one_frame_each_way_and_not_across_a_cut(scale):
     window, n = restorer.sharpener.window, 4
 
     def made(frames):
-        pairs = (((frame, frame), i == 5) for i, frame in enumerate(frames))
-        return list(window.run(pairs, restorer.sharpen))[n][0]
+        pairs = ((Passing(frame, frame), i == 5) for i, frame in enumerate(frames))
+        return list(window.run(pairs, restorer.sharpen))[n].luma
 
     base = made(luma)
     for k in range(9):

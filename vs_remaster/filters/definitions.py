@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +25,8 @@ from ..remaster.colorizer import Colorizer
 from ..remaster.memory import ReferenceSet
 from ..remaster.merging import merge_lab as merge_tensors
 from ..remaster.options import ColorizeOptions, Levels, RestoreOptions, check_weight
-from ..remaster.restorer import Restorer
+from ..remaster.restorer import Passing, Restorer
+from ..remaster.worker import resize
 from .blocks import blocks
 from .clips import (
     check_clip,
@@ -48,10 +48,10 @@ from .scene_marks import Scenes
 _RESTORE, _COLORIZE = RestoreOptions(), ColorizeOptions()
 _MOST_REFERENCES = 1000  # of a clip: more is a film, not a choice of frames
 
-_MASK, _SOURCE = "RemasterMask", "RemasterSource"  # properties of frames that are on their way
+_MASK, _SOURCE, _SHOWN = "RemasterMask", "RemasterSource", "RemasterShown"  # properties of frames on their way
+_REPAIR, _PROTECT = "RemasterRepair", "RemasterProtect"
 
 Frames = Sequence[vs.VideoFrame]
-Make = Callable[[Sequence[tuple[torch.Tensor, Any]], Halo], list[tuple[torch.Tensor, torch.Tensor]]]
 
 References = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | vs.VideoNode
 """A folder of pictures, a picture, a list of both, or a clip whose frames are the pictures."""
@@ -73,7 +73,10 @@ def restore(
     device: str = _RESTORE.device,
     precision: str = _RESTORE.precision,
     scenes: Scenes = "detect",
-) -> vs.VideoNode:
+    repair: vs.VideoNode | None = None,
+    protect: vs.VideoNode | None = None,
+    masks: bool = False,
+) -> vs.VideoNode | tuple[vs.VideoNode, vs.VideoNode]:
     """Remove noise, dust, scratches, flicker and blur.
 
     Of YUV clips only the luma is touched, with `levels` and `scale` also the chroma. Frames get the property
@@ -89,9 +92,14 @@ def restore(
         scenes: `detect`: scenes are found (and marked on the frames, for filters that follow); `props`: they begin
             where `_SceneChangePrev` or, on the frame before, `_SceneChangeNext` is 1; None: the clip is one scene; a
             list: the numbers of the frames that begin one. No frame is mixed with those of another scene.
+        repair: a clip of the same length, of any size and format, white (the highest code value) where there is damage
+            whatever the network thinks; `strength` does not weaken that.
+        protect: such a clip, white where the picture stays as it was, bit for bit; it wins over `repair`.
+        masks: also return what was repaired, a clip of GRAYS, 0..1.
 
     Returns:
-        A clip of the same format, length, rate and properties, at `scale` 2 of twice the width and height.
+        A clip of the same format, length, rate and properties, at `scale` 2 of twice the width and height; with `masks`
+        that and the clip of what was repaired, which are made together.
 
     Raises:
         vs.Error: named after the filter: what was wrong, the value, what to do.
@@ -121,54 +129,98 @@ def restore(
         )
         made, last = clip, len(restorer.steps) - 1
         for number, (window, make) in enumerate(restorer.steps):
-            process = partial(_step, make, finish=restorer if number == last else None, first=number == 0)
+            finish = partial(_restored, restorer, masks) if number == last else None
+            process = partial(_step, make, finish=finish, first=number == 0)
             fmt = clip.format.id if number == last else vs.GRAYS
             made = blocks(made, fmt, window, scenes, process, name, like=size if number == last else clip)
-        return made
+        if not masks:
+            return made
+        return made.std.RemoveFrameProps([_SHOWN]), made.std.PropToClip(_SHOWN).std.RemoveFrameProps([_SHOWN])
+
+
+def _with_mask(clip: vs.VideoNode, mask: vs.VideoNode, prop: str) -> vs.VideoNode:
+    """`clip` with the frames of a mask as a property.
+
+    Raises:
+        InputError: it is of another length.
+    """
+    if mask.num_frames != clip.num_frames:
+        raise InputError(
+            f"{prop.removeprefix('Remaster').lower()} has {mask.num_frames} frames and the clip {clip.num_frames}: "
+            "give one frame for each"
+        )
+    return clip.std.ClipToProp(mask, prop)
+
+
+def _mask_in(frame: vs.VideoFrame, prop: str) -> torch.Tensor | None:
+    """The mask `[1, H, W]`, 0..1, that a frame carries, at its size; None where it is black or there is none."""
+    held = frame.props.get(prop)
+    if held is None:
+        return None
+    planes, samples = planes_of(held), samples_of_format(held.format, prop)
+    planes = planes if samples.kind == "rgb" else planes[:1]
+    mask = torch.from_numpy(np.stack(planes).astype(np.float32)).mean(0, keepdim=True)
+    mask = (mask if samples.floats else mask / (2**samples.bits - 1)).clamp(0, 1)
+    return resize(mask[None], (frame.height, frame.width))[0] if mask.any() else None
 
 
 def _step(
-    make: Make, frames: Frames, halo: Halo, blank: vs.VideoFrame, start: int, *, finish: Restorer | None, first: bool
+    make: Callable[[Sequence[Passing], Halo], list[Passing]],
+    frames: Frames,
+    halo: Halo,
+    blank: vs.VideoFrame,
+    start: int,
+    *,
+    finish: Callable[[vs.VideoFrame, vs.VideoFrame, Passing], vs.VideoFrame] | None,
+    first: bool,
 ) -> list[vs.VideoFrame]:
     """A step of restoring from frames to frames: the film's before the first step, and after the last (`finish`: what
     makes them), between them luma in full precision."""
-    made = make([(luma_of(frame), None) if first else _luma_and_mask(frame) for frame in frames], halo)
+    given = [Passing(luma_of(frame), repair=_mask_in(frame, _REPAIR)) if first else _passing(frame) for frame in frames]
+    made = make(given, halo)
     sources = [frame if first else frame.props[_SOURCE] for frame in frames[halo.kept(len(frames))]]
     if finish:
-        return [_restored(source, blank, *pair, finish) for source, pair in zip(sources, made)]
-    return [_half_restored(source, blank, *pair) for source, pair in zip(sources, made)]
+        return [finish(source, blank, frame) for source, frame in zip(sources, made)]
+    return [_half_restored(source, blank, frame) for source, frame in zip(sources, made)]
 
 
-def _half_restored(
-    source: vs.VideoFrame, blank: vs.VideoFrame, luma: torch.Tensor, mask: torch.Tensor
-) -> vs.VideoFrame:
+def _half_restored(source: vs.VideoFrame, blank: vs.VideoFrame, made: Passing) -> vs.VideoFrame:
     """A frame of `blank`'s format with the luma in full precision, which carries its mask and what it was made of."""
-    out, other = frame_with(source, blank, [luma[0].numpy()]), blank.copy()
-    np.copyto(np.asarray(other[0]), mask[0].numpy())
+    out, other = frame_with(source, blank, [made.luma[0].numpy()]), blank.copy()
+    np.copyto(np.asarray(other[0]), made.found[0].numpy())
     out.props[_MASK], out.props[_SOURCE] = other, source
     return out
 
 
-def _luma_and_mask(frame: vs.VideoFrame) -> tuple[torch.Tensor, torch.Tensor]:
+def _passing(frame: vs.VideoFrame) -> Passing:
     luma, mask = (torch.from_numpy(np.array(plane[0]))[None] for plane in (frame, frame.props[_MASK]))
-    return luma, mask
+    return Passing(luma, mask, _mask_in(frame.props[_SOURCE], _REPAIR))
 
 
 def _restored(
-    frame: vs.VideoFrame, blank: vs.VideoFrame, luma: torch.Tensor, mask: torch.Tensor, restorer: Restorer
+    restorer: Restorer, masks: bool, frame: vs.VideoFrame, blank: vs.VideoFrame, made: Passing
 ) -> vs.VideoFrame:
     planes, samples, options = planes_of(frame), samples_of(frame), restorer.options
-    share = float(mask.mean())
-    if options.strength > 0 or options.levels or options.scale > 1:
-        changes = options.levels or options.scale > 1
-        has = samples.kind == "rgb" or (changes and samples.kind == "yuv")
-        chroma = decode_colors(planes, samples) if has and not colorless(planes, samples) else None
-        repaired = mask if samples.kind == "rgb" else torch.zeros_like(mask)  # of YUV the chroma is left alone
-        source = luma_of(frame) if options.strength < 1 else luma
-        luma, _, chroma = restorer.finish(source, luma, repaired, chroma, options.levels)
+    protect = _mask_in(frame, _PROTECT)
+    changes = options.strength > 0 or made.repair is not None or options.levels or options.scale > 1
+    shown = restorer.finish(made.luma, made, protect=protect)[1] if masks or protect is not None else made.found
+    if changes:
+        own = samples.kind == "rgb" or (samples.kind == "yuv" and (options.levels or options.scale > 1))
+        chroma = decode_colors(planes, samples) if own and not colorless(planes, samples) else None
+        whole = options.strength == 1 and protect is None
+        source = made.luma if whole else luma_of(frame)
+        if samples.kind != "rgb":  # of YUV the chroma is left alone
+            made = made._replace(mask=torch.zeros_like(made.found))
+        luma, _, chroma = restorer.finish(source, made, chroma, options.levels, protect)
         planes = encode(luma, chroma, planes, samples, samples, colored=False)
     out = frame_with(frame, blank if options.scale > 1 else frame, planes)
-    out.props["RemasterDamage"] = share
+    for prop in (_REPAIR, _PROTECT):
+        out.props.pop(prop, None)
+    out.props["RemasterDamage"] = float(shown.mean())
+    if masks:
+        picture = vs.core.std.BlankClip(None, out.width, out.height, vs.GRAYS, 1, keep=True).get_frame(0).copy()
+        np.copyto(np.asarray(picture[0]), shown[0].numpy())
+        out.props[_SHOWN] = picture
     return out
 
 

@@ -24,19 +24,25 @@ class Filler:
     Only cells of 64 x 64 pixels with large damage in them are worked on, so film with ordinary dust costs nothing.
 
     Args:
-        block: frames looked at at once.
+        window: frames looked at at once, see `window_beside`.
     """
 
-    def __init__(self, block: int) -> None:
-        self.window: Window = Window(before=RADIUS, after=RADIUS, block=block)
+    def __init__(self, window: Window) -> None:
+        self.window = window
         self._net = Fill().eval()
 
+    @staticmethod
+    def window_beside(restoring: Window) -> Window:
+        """The window that fits a network's: half as many frames at once, so that they come sooner."""
+        return Window(before=RADIUS, after=RADIUS, block=max(1, restoring.block // 2))
+
     @torch.inference_mode()
-    def process(self, frames: Sequence[tuple[Tensor, Tensor]], halo: Halo) -> list[Tensor]:
+    def process(self, frames: Sequence[tuple[Tensor, Tensor, Tensor | None]], halo: Halo) -> list[Tensor]:
         """Fill one window.
 
         Args:
-            frames: restored luma and where damage was repaired, `[1, H, W]` each.
+            frames: restored luma, where damage was repaired, and where someone asked for that or None, `[1, H, W]`
+                each.
             halo: how many frames at either end are context only.
 
         Returns:
@@ -44,16 +50,16 @@ class Filler:
         """
         kept = range(len(frames))[halo.kept(len(frames))]
         luma = [frames[time][0] for time in kept]
-        for time, cells in _damaged_cells([frames[time][1] for time in kept]):
+        for time, cells in _damaged_cells([frames[time][1:] for time in kept]):
             luma[time] = self._filled(frames, halo.before + time, cells)
         return luma
 
-    def _filled(self, frames: Sequence[tuple[Tensor, Tensor]], time: int, cells: Tensor) -> Tensor:
+    def _filled(self, frames: Sequence[tuple[Tensor, Tensor, Tensor | None]], time: int, cells: Tensor) -> Tensor:
         """A frame's luma with these cells `[N, 2]` filled."""
         here = range(time - RADIUS, time + RADIUS + 1)
         near = [frames[min(max(at, 0), len(frames) - 1)] for at in here]
         exists = torch.tensor([float(0 <= at < len(frames)) for at in here], device=cells.device)
-        luma, masks = (torch.stack(parts).float() for parts in zip(*near))
+        luma, masks = (torch.stack(parts).float() for parts in zip(*(frame[:2] for frame in near)))
         touched = F.max_pool2d((masks > _TOUCHED).float(), 3, 1, 1)
         sound = (1 - touched) * exists.view(-1, 1, 1, 1)
         share = F.avg_pool2d(touched[RADIUS], 3, 1, 1, count_include_pad=False)
@@ -66,13 +72,18 @@ class Filler:
         return out.to(frames[time][0])
 
 
-def _damaged_cells(masks: Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:
-    """Of frames, by their masks `[1, H, W]`: the number of each with large damage, and the first lines and columns of
-    the cells that it lies in, `[N, 2]`. A GPU is waited for once."""
-    large = torch.stack([_large(mask) for mask in masks])
-    where = large.nonzero().cpu()
+def _damaged_cells(masks: Sequence[tuple[Tensor, Tensor | None]]) -> Iterator[tuple[int, Tensor]]:
+    """Of frames, by their masks and what someone wants repaired, `[1, H, W]`: the number of each with large damage or
+    such wishes, and the first lines and columns of the cells that these lie in, `[N, 2]`. A GPU is waited for once."""
+    worked = torch.stack([_large(mask) if repair is None else _large(mask) | _any(repair) for mask, repair in masks])
+    where = worked.nonzero().cpu()
     for time in where[:, 0].unique().tolist():
-        yield time, (CELL * where[where[:, 0] == time, 1:]).to(masks[0].device)
+        yield time, (CELL * where[where[:, 0] == time, 1:]).to(masks[0][0].device)
+
+
+def _any(repair: Tensor) -> Tensor:
+    """Which cells of a mask `[1, H, W]` hold anything that someone wants repaired, `[h, w]`."""
+    return F.max_pool2d((repair > _TOUCHED).float(), CELL, ceil_mode=True)[0] > 0
 
 
 def _large(mask: Tensor) -> Tensor:

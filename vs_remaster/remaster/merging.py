@@ -84,6 +84,17 @@ def repair_chroma(chroma: Tensor, mask: Tensor) -> Tensor:
     return torch.lerp(chroma, _fill(chroma, (1 - mask) ** 2), mask)
 
 
+def painted(luma: Tensor, repair: Tensor | None) -> Tensor:
+    """Luma `[1, H, W]` in which what is to be repaired, `[1, H, W]`, 0..1, shows a smooth continuation of what lies
+    round it; where it is 0 luma stays bit for bit. Where all is to be repaired, nothing is known: mid gray."""
+    if repair is None:
+        return luma
+    repair = repair.to(luma)
+    sound = (1 - repair)[None] ** 2
+    paint = _fill(luma[None], sound) if sound.max() > 0.1 else torch.full_like(luma, 0.5)[None]
+    return torch.lerp(luma, paint[0], repair)
+
+
 def _fill(chroma: Tensor, sound: Tensor) -> Tensor:
     """Replace what is not `sound` (0..1) by what is known at the next coarser size, and so on until all is known."""
     if max(chroma.shape[-2:]) == 1 or sound.min() > 0.5:

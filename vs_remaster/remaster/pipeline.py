@@ -20,7 +20,7 @@ from .colorizer import Colorizer
 from .levels import ShotLevels, levels_at
 from .memory import ReferenceSet
 from .options import ColorizeOptions, Levels, RestoreOptions, frame_numbers
-from .restorer import Restorer, Step
+from .restorer import Passing, Restorer, Step
 from .scenes import CutDetector, Scenes
 from .window import Window
 
@@ -36,6 +36,8 @@ class Picture:
         payload: what the host hangs on it.
         mask: `[1, H, W]`, 0..1, where damage was repaired; None before it is restored.
         shares: `[R]`, see `Colored`; None before it is coloured.
+        repair: `[1, H, W]`, 0..1: what is damage whatever the network thinks; None: nothing.
+        protect: `[1, H, W]`, 0..1: what is left as it was; None: nothing.
         levels: that its luma was brought to.
         source: its luma as it was, while it is restored.
     """
@@ -46,6 +48,8 @@ class Picture:
     payload: Any = None
     mask: Tensor | None = None
     shares: Tensor | None = None
+    repair: Tensor | None = None
+    protect: Tensor | None = None
     levels: Levels | None = None
     source: Tensor | None = None
 
@@ -108,7 +112,8 @@ class RemasterPipeline:
         """Bring pictures to the device, where they stay from one network to the next."""
         there = self._transfer.there
         for picture, flag in film:
-            yield replace(picture, luma=there(picture.luma), chroma=there(picture.chroma)), flag
+            planes = ("luma", "chroma", "repair", "protect")
+            yield replace(picture, **{name: there(getattr(picture, name)) for name in planes}), flag
 
     def _back(self, film: Iterator[tuple[Picture, bool]]) -> Iterator[Picture]:
         """Bring pictures back; from a GPU a block later, while it works on the next one."""
@@ -165,15 +170,16 @@ class RemasterPipeline:
     @staticmethod
     def _restore(step: Step, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
         kept = pictures[halo.kept(len(pictures))]
-        made = step.make([(picture.luma, picture.mask) for picture in pictures], halo)
-        return [replace(picture, luma=luma, mask=mask) for picture, (luma, mask) in zip(kept, made)]
+        made = step.make([Passing(picture.luma, picture.mask, picture.repair) for picture in pictures], halo)
+        return [replace(picture, luma=frame.luma, mask=frame.mask) for picture, frame in zip(kept, made)]
 
     def _finished(self, restorer: Restorer, picture: Picture) -> Picture:
         """A restored picture at its levels, with its own chroma, if it is to keep that, made to fit."""
-        assert picture.mask is not None and picture.source is not None
+        assert picture.source is not None
         levels = restorer.options.levels or levels_at(self.levels, picture.index)
         own = None if self.colorizer else picture.chroma
-        luma, mask, chroma = restorer.finish(picture.source, picture.luma, picture.mask, own, levels)
+        made = Passing(picture.luma, picture.mask, picture.repair)
+        luma, mask, chroma = restorer.finish(picture.source, made, own, levels, picture.protect)
         chroma = picture.chroma if own is None else chroma
         return replace(picture, luma=luma, mask=mask, chroma=chroma, levels=levels, source=None)
 

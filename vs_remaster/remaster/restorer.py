@@ -4,23 +4,25 @@ height it likes, then large damage is filled from the frames beside it, then com
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from .. import weights
 from ..errors import InputError
+from ..models import ModelInfo, info
 from ..models.layers import Halo
 from ..models.restorer import Place, thumbnails
 from ..models.sharpener import enlarged
 from .filling import Filler
 from .levels import levelled_chroma, levelled_luma
-from .merging import fit_size, repair_chroma
+from .merging import fit_size, painted, repair_chroma
 from .options import Levels, RestoreOptions, frame_numbers
-from .sharpening import Sharpener
+from .sharpening import Sharpener, sharpener_file
 from .tiling import tiles
 from .window import Window
-from .worker import Worker, check_luma, finite, resize, stack
+from .worker import Worker, check_luma, chosen_model, finite, resize, stack, window_of
 
 # Taller sources are restored at this height unless asked otherwise: grain and dirt have then a known size.
 FULL_LINES = 1152
@@ -33,17 +35,56 @@ class Restored(NamedTuple):
     mask: Tensor
 
 
+class Passing(NamedTuple):
+    """A frame between two steps.
+
+    Attributes:
+        luma: `[1, H, W]`, after the last step `[1, sH, sW]`.
+        mask: where damage was repaired, `[1, H, W]`, 0..1; None before the first step.
+        repair: where someone says that there is damage, `[1, H, W]`, 0..1; None: nobody does.
+    """
+
+    luma: Tensor
+    mask: Tensor | None = None
+    repair: Tensor | None = None
+
+    @property
+    def found(self) -> Tensor:
+        """The mask, after the first step."""
+        assert self.mask is not None
+        return self.mask
+
+
 class Step(NamedTuple):
     """A step of restoring.
 
     Attributes:
         window: which frames it is handed.
-        make: from luma `[1, H, W]` and mask (before the first step None) of a window's frames, and its halo, to luma
-            and mask of those that are no halo.
+        make: from the frames of a window, and its halo, to those that are no halo.
     """
 
     window: Window
-    make: Callable[[Sequence[tuple[Tensor, Any]], Halo], list[tuple[Tensor, Tensor]]]
+    make: Callable[[Sequence[Passing], Halo], list[Passing]]
+
+
+def windows_of(options: RestoreOptions, block: int | None = None) -> list[Window]:
+    """The windows that frames go through when they are restored, in order; no network runs.
+
+    Raises:
+        InputError: no such weights.
+    """
+    facts = info(weights.load_model("restorer", chosen_model("restorer", options)))
+    windows = [window_of(facts, block=block)]
+    if facts.marks_damage:
+        windows.append(Filler.window_beside(windows[0]))
+    if sharpens(facts, options):
+        windows.append(window_of(info(weights.load_weights(sharpener_file(options), "sharpener")), block=block))
+    return windows
+
+
+def sharpens(facts: ModelInfo, options: RestoreOptions) -> bool:
+    """Whether there is a step that sharpens, or enlarges by a network."""
+    return facts.sharpens and options.strength > 0 and options.sharpness > 0
 
 
 class Restorer(Worker[RestoreOptions]):
@@ -64,15 +105,13 @@ class Restorer(Worker[RestoreOptions]):
                 f"scale {options.scale} is not for {self.model}, which restores as it was published: take another "
                 "model, or scale 1"
             )
-        fills = self.info.marks_damage and options.strength > 0
-        self.filler = Filler(max(1, self.window.block // 2)) if fills else None
-        sharpens = self.info.sharpens and options.strength > 0 and (options.scale > 1 or options.sharpness > 0)
-        self.sharpener = Sharpener(options, block) if sharpens else None
+        self.filler = Filler(Filler.window_beside(self.window)) if self.info.marks_damage else None
+        self.sharpener = Sharpener(options, block) if sharpens(self.info, options) else None
 
     @property
     def steps(self) -> list[Step]:
         """The steps in their order; after the last one comes `finish`."""
-        steps = [Step(self.window, lambda pairs, halo: self.process([luma for luma, _ in pairs], halo))]
+        steps = [Step(self.window, self.clean)]
         if self.filler:
             steps.append(Step(self.filler.window, self.fill))
         if self.sharpener:
@@ -89,66 +128,109 @@ class Restorer(Worker[RestoreOptions]):
         lines = min(height, self.options.lines or FULL_LINES)
         return lines, max(1, round(width * lines / height))
 
-    def restore(self, luma: Tensor, cuts: Sequence[int] = ()) -> Restored:
-        """Restore a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""
+    def restore(
+        self, luma: Tensor, cuts: Sequence[int] = (), repair: Tensor | None = None, protect: Tensor | None = None
+    ) -> Restored:
+        """Restore a whole clip that lies in memory.
+
+        Args:
+            luma: `[T, 1, H, W]`, 0..1.
+            cuts: frames that start a scene.
+            repair: `[T, 1, H, W]`, 0..1: what is damage whatever the network thinks.
+            protect: `[T, 1, H, W]`, 0..1: what is left as it was.
+        """
         check_luma(luma)
+        for name, mask in (("repair", repair), ("protect", protect)):
+            if mask is not None and mask.shape != luma.shape:
+                raise InputError(f"{name} must be {list(luma.shape)}, as luma is, got {list(mask.shape)}")
         starts = frame_numbers(cuts)
-        made: list[tuple[Tensor, Any]] = [(frame, None) for frame in luma]
+        repairs = [None] * len(luma) if repair is None else list(repair)
+        made = [Passing(frame, repair=mask) for frame, mask in zip(luma, repairs)]
         for window, make in self.steps:
-            made = list(window.run(((pair, i in starts) for i, pair in enumerate(made)), make))
-        parts = zip(luma, made)
-        ends = [self.finish(source, *pair, levels=self.options.levels) for source, pair in parts]
+            made = list(window.run(((frame, i in starts) for i, frame in enumerate(made)), make))
+        protects = [None] * len(luma) if protect is None else list(protect)
+        parts = zip(luma, made, protects)
+        ends = [self.finish(source, frame, levels=self.options.levels, protect=mask) for source, frame, mask in parts]
         frames, masks, _ = zip(*ends)
         return Restored(torch.stack(frames), torch.stack(masks))
 
-    def fill(self, frames: Sequence[tuple[Tensor, Tensor]], halo: Halo) -> list[tuple[Tensor, Tensor]]:
-        """Fill large damage in one window of what `process` made, with its halo; (luma, mask) for each frame that is no
-        halo."""
-        assert self.filler is not None  # whoever has no such step does not ask
-        masks = [mask for _, mask in frames[halo.kept(len(frames))]]
-        return list(zip(self.filler.process(frames, halo), masks))
+    def clean(self, frames: Sequence[Passing], halo: Halo) -> list[Passing]:
+        """The first step: the network, on frames in which what is to be repaired is painted over."""
+        kept = frames[halo.kept(len(frames))]
+        if self.options.strength == 0 and all(frame.repair is None for frame in kept):
+            return [frame._replace(mask=torch.zeros_like(frame.luma)) for frame in kept]
+        made = self.process([painted(frame.luma, frame.repair) for frame in frames], halo)
+        out = []
+        for frame, (luma, mask) in zip(kept, made):
+            if self.options.strength == 0:  # nothing but what someone wants
+                mask = torch.zeros_like(mask)
+                luma = frame.luma if frame.repair is None else luma
+            if frame.repair is not None:
+                mask = torch.maximum(mask, frame.repair.to(mask))
+            out.append(Passing(luma, mask, frame.repair))
+        return out
 
-    def sharpen(self, frames: Sequence[tuple[Tensor, Tensor]], halo: Halo) -> list[tuple[Tensor, Tensor]]:
-        """Sharpen, and at scale 2 enlarge, one window of what the steps before made; the masks keep their size."""
+    def fill(self, frames: Sequence[Passing], halo: Halo) -> list[Passing]:
+        """Fill large damage, and what is to be repaired, from the frames beside it."""
+        assert self.filler is not None  # whoever has no such step does not ask
+        made = self.filler.process([(frame.luma, frame.found, frame.repair) for frame in frames], halo)
+        return [frame._replace(luma=luma) for frame, luma in zip(frames[halo.kept(len(frames))], made)]
+
+    def sharpen(self, frames: Sequence[Passing], halo: Halo) -> list[Passing]:
+        """Sharpen, and at scale 2 enlarge; the masks keep their size."""
         assert self.sharpener is not None  # as above
-        masks = [mask for _, mask in frames[halo.kept(len(frames))]]
-        size = self.size(*frames[0][0].shape[-2:])
-        return list(zip(self.sharpener.process([luma for luma, _ in frames], halo, size), masks))
+        size = self.size(*frames[0].luma.shape[-2:])
+        made = self.sharpener.process([frame.luma for frame in frames], halo, size)
+        return [frame._replace(luma=luma) for frame, luma in zip(frames[halo.kept(len(frames))], made)]
 
     def finish(
-        self, source: Tensor, luma: Tensor, mask: Tensor, chroma: Tensor | None = None, levels: Levels | None = None
+        self,
+        source: Tensor,
+        frame: Passing,
+        chroma: Tensor | None = None,
+        levels: Levels | None = None,
+        protect: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """What comes after the last step, frame by frame: as much of the source is left as `strength` says.
+        """What comes after the last step, frame by frame: as much of the source is left as `strength` and `protect`
+        say, and nothing where it is to be repaired.
 
         Args:
             source: luma as it was, `[1, H, W]`.
-            luma: what the steps made of it, `[1, sH, sW]`.
-            mask: `[1, H, W]`.
+            frame: what the steps made of it.
             chroma: the film's own, `[2, H, W]`, BT.709, or None.
             levels: that luma and chroma are brought to.
+            protect: what is left as it was, `[1, H, W]`, 0..1; None: nothing.
 
         Returns:
-            Luma, mask, and chroma repaired where damage was, all of the luma's size.
+            Luma, mask, and chroma repaired where damage was, all of the luma's size at `scale`.
         """
-        strength, scale = self.options.strength, self.options.scale
+        scale, mask, luma = self.options.scale, frame.found, frame.luma
         size = scale * mask.shape[-2], scale * mask.shape[-1]
-        if strength < 1:
-            source = finite(source, str(luma.device))
-            source = enlarged(source) if scale > 1 else source
-            luma = torch.lerp(source[0], luma, strength) if strength else source[0]
+        weight: Tensor | float = self.options.strength  # of what was made, place by place
+        if frame.repair is not None and self.options.strength < 1:
+            weight = frame.repair.to(mask).clamp_min(self.options.strength)
+        if protect is not None:
+            weight = (1 - protect.to(mask)) * weight
         if chroma is not None:
-            chroma = repair_chroma(chroma[None], mask[None] * strength)
-            chroma = fit_size(chroma, resize(luma[None], mask.shape[-2:]), luma[None])[0]
-        mask = resize(mask[None], size)[0]
+            chroma = repair_chroma(chroma[None], (mask * weight)[None])[0]
+        mask = mask if protect is None else mask * (1 - protect.to(mask))
+        if luma.shape[-2:] != size:
+            luma = enlarged(luma[None])[0]
+        if isinstance(weight, Tensor) or weight < 1:
+            source = finite(source, str(luma.device))[0]
+            source = enlarged(source[None])[0] if scale > 1 else source
+            weight = resize(weight[None], size)[0] if isinstance(weight, Tensor) else torch.full_like(luma, weight)
+            luma = torch.lerp(source, luma, weight)
+        if chroma is not None and scale > 1:
+            chroma = fit_size(chroma[None], resize(luma[None], mask.shape[-2:]), luma[None])[0]
         levelled = levelled_luma(luma, levels)
+        mask = resize(mask[None], size)[0]
         return levelled, mask, None if chroma is None else levelled_chroma(chroma, levelled, levels)
 
     def process(self, frames: Sequence[Tensor], halo: Halo) -> list[tuple[Tensor, Tensor]]:
         """Restore one window: frames `[1, H, W]` with their halo; (luma, mask) for each frame that is no halo, on the
         device that the frames lie on."""
         kept = halo.kept(len(frames))
-        if self.options.strength == 0:
-            return [(frame, torch.zeros_like(frame)) for frame in frames[kept]]
         size = self.size(*frames[0].shape[-2:])
         thumbs = torch.cat([thumbnails(finite(frame, self.engine.home)[None])[0] for frame in frames])
         own = halo.within(self.window.before if self.info.sees is None else self.info.sees)

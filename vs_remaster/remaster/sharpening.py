@@ -59,9 +59,7 @@ class Sharpener:
         scale, home, kept = self.options.scale, self.engine.home, halo.kept(len(frames))
         source = stack(frames[kept], home)
         out = source if scale == 1 else enlarged(source)
-        if self.options.sharpness:
-            low = stack(frames, home, size)
-            out = out + self.options.sharpness * resize(self._change(low, halo), out.shape[-2:])
+        out = out + self.options.sharpness * resize(self._change(stack(frames, home, size), halo), out.shape[-2:])
         return list(out.to(frames[0].device))
 
     def _change(self, luma: Tensor, halo: Halo) -> Tensor:

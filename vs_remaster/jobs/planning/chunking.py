@@ -25,6 +25,7 @@ from ...references.reference import Reference, load_references
 from ...remaster.colorizer import Colorizer
 from ...remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
 from ...remaster.restorer import Restorer
+from ...remaster.restorer import windows_of as restoring_windows
 from ...remaster.window import Window
 from ...remaster.worker import chosen_model, guesses_beside, window_of
 from ...system import texts
@@ -158,12 +159,12 @@ def windows_of(restore: RestoreOptions | None, colorize: ColorizeOptions | None)
     Raises:
         InputError: no such model.
     """
-    found = []
-    for network, options in (("restorer", restore), ("colorizer", colorize)):
-        if options:
-            facts = info_of(weights.load_model(network, chosen_model(network, options)))
-            beside = [info_of(weights.load_model(network, AUTOMATIC))] if guesses_beside(facts, options) else []
-            found.append(window_of(facts, *beside))
+    # a shot may be restored, or sharpened, where the film is not
+    found = restoring_windows(replace(restore, strength=1.0, sharpness=1.0)) if restore else []
+    if colorize:
+        facts = info_of(weights.load_model("colorizer", chosen_model("colorizer", colorize)))
+        beside = [info_of(weights.load_model("colorizer", AUTOMATIC))] if guesses_beside(facts, colorize) else []
+        found.append(window_of(facts, *beside))
     return tuple(found)
 
 
