@@ -939,3 +939,61 @@ def test_colours_are_guessed_without_references():
     with vs_remaster.colorize(gray, automatic=True, **EXACT).get_frame(1) as frame:
         assert frame.format.id == vs.YUV444P8
         assert "RemasterReference" not in frame.props
+
+
+# ---- what a person says of damage
+
+
+def dots(fmt, length=12, size=(96, 64), at=(20, 30)):
+    """White on black: a square of 12 pixels of 96 x 64 in every frame."""
+    form = core.get_video_format(fmt)
+    top = 1 if form.sample_type == vs.FLOAT else (1 << form.bits_per_sample) - 1
+
+    def make(n, plane, shape):
+        mask = np.zeros((64, 96), np.float32)
+        mask[at[0] : at[0] + 12, at[1] : at[1] + 12] = top
+        return cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_AREA)
+
+    return made_of(make, fmt, size[0], size[1], length)
+
+
+@pytest.mark.parametrize("fmt", [vs.GRAY8, vs.GRAY16, vs.GRAYS, vs.RGB24, vs.YUV420P8])
+def test_repair_and_protect_are_clips_of_any_format(fmt):
+    clip = film(12)
+    lumas = torch.stack([filters.luma_of(frame) for frame in clip.frames()])
+    repair, protect = (torch.zeros_like(lumas) for _ in range(2))
+    repair[..., 20:32, 30:42] = 1
+    protect[..., 40:52, 60:72] = 1
+    restorer = filters.Restorer(RestoreOptions(model="fast", device="cpu", precision="fp32"))
+    wanted = restorer.restore(lumas, repair=repair, protect=protect)
+    out, masks = vs_remaster.restore(
+        clip, **EXACT, scenes=None, repair=dots(fmt), protect=dots(fmt, at=(40, 60)), masks=True
+    )
+    for n in (5, 0, 11):
+        frame, mask = out.get_frame(n), masks.get_frame(n)
+        assert np.array_equal(np.asarray(frame[0]), np.rint(wanted.luma[n, 0].clamp(0, 1).numpy() * 65535))
+        assert np.array_equal(np.asarray(mask[0]), wanted.mask[n, 0].numpy())
+        assert frame.props["RemasterDamage"] == pytest.approx(float(wanted.mask[n].mean()), abs=1e-6)
+        assert not [name for name in frame.props if name.startswith("Remaster") and name != "RemasterDamage"]
+        source = np.asarray(clip.get_frame(n)[0])
+        assert np.array_equal(np.asarray(frame[0])[40:52, 60:72], source[40:52, 60:72])
+
+
+def test_masks_of_another_size_are_scaled_and_empty_ones_change_nothing():
+    clip = film(12)
+    plain = [np.array(frame[0]) for frame in vs_remaster.restore(clip, **EXACT).frames()]
+    black = core.std.BlankClip(None, 96, 64, vs.GRAY8, 12, color=0)
+    for how in ({"repair": black}, {"protect": black}):
+        same = [np.array(frame[0]) for frame in vs_remaster.restore(clip, **EXACT, **how).frames()]
+        assert all(np.array_equal(a, b) for a, b in zip(plain, same))
+    small = vs_remaster.restore(clip, **EXACT, protect=dots(vs.GRAY8, size=(192, 128))).get_frame(3)
+    source = np.asarray(clip.get_frame(3)[0])
+    assert np.array_equal(np.asarray(small[0])[21:31, 31:41], source[21:31, 31:41])
+
+
+@pytest.mark.parametrize("name", ["repair", "protect"])
+def test_a_mask_of_another_length_is_refused(name):
+    with pytest.raises(vs.Error, match=rf"restore: {name} has 11 frames and the clip 12: give one frame for each"):
+        vs_remaster.restore(film(12), **EXACT, **{name: dots(vs.GRAY8, 11)})
+    with pytest.raises(vs.Error, match=rf"restore: {name} must be a VapourSynth video clip, got str"):
+        vs_remaster.restore(film(12), **EXACT, **{name: "mask.png"})

@@ -124,6 +124,10 @@ def restore(
             )
         )
 
+        for prop, mask in ((_REPAIR, repair), (_PROTECT, protect)):
+            if mask is not None:
+                check_clip(mask, prop.removeprefix("Remaster").lower())
+                clip = _with_mask(clip, mask, prop)
         size = (
             clip if scale == 1 else clip.std.BlankClip(width=scale * clip.width, height=scale * clip.height, keep=True)
         )
@@ -218,7 +222,7 @@ def _restored(
         out.props.pop(prop, None)
     out.props["RemasterDamage"] = float(shown.mean())
     if masks:
-        picture = vs.core.std.BlankClip(None, out.width, out.height, vs.GRAYS, 1, keep=True).get_frame(0).copy()
+        picture = vs.core.create_video_frame(vs.GRAYS, out.width, out.height)
         np.copyto(np.asarray(picture[0]), shown[0].numpy())
         out.props[_SHOWN] = picture
     return out
