@@ -126,6 +126,8 @@ class RemasterVideo(io.ComfyNode):
                 model("colorizer", "colorizer"),
                 rules(),
                 levels(auto=True),
+                number("sharpness", settings.SHARPNESS, optional=True),
+                number("scale", settings.SCALE, optional=True),
             ],
             outputs=[
                 io.Video.Output("video", tooltip="The remastered film, streamed from its file."),
@@ -156,11 +158,16 @@ class RemasterVideo(io.ComfyNode):
         colorizer: models.ModelChoice | None = None,
         reference_rules: str = "",
         levels: str = "",
+        sharpness: float = settings.SHARPNESS.default,
+        scale: int = int(settings.SCALE.default),
     ) -> io.NodeOutput:
         host.need("av")
+        if scale > 1 and not restore:
+            raise errors.InputError("scale 2 enlarges what was restored: switch restore on; strength 0 only enlarges")
         if levels.strip() and not restore:
             raise errors.InputError("levels are of restored luma: switch restore on; strength 0 changes nothing else")
         auto = levels.strip() == "auto"
+        how = {"strength": strength, "grain": grain, "sharpness": sharpness, "scale": scale}
         own = None if auto else remaster.Levels.parse(levels)
         given = []
         if references is not None and colorize:
@@ -175,7 +182,7 @@ class RemasterVideo(io.ComfyNode):
             request = filming.FilmRequest(
                 source=film.path,
                 output=Path(output),
-                restore=models.restorer(restorer, strength=strength, grain=grain, levels=own) if restore else None,
+                restore=models.restorer(restorer, **how, levels=own) if restore else None,
                 colorize=models.colorizer(colorizer, saturation=saturation, lines=color_lines) if colorize else None,
                 references=given,
                 scenes=settings.SCENES[scenes],

@@ -94,10 +94,13 @@ def pictures(images: Tensor, check: Check = _nothing) -> Iterator[remaster.Pictu
 def restore(
     images: Tensor, restorer: remaster.Restorer, scenes: remaster.Scenes, check: Check = _nothing, done: Done = _nothing
 ) -> tuple[Tensor, Tensor]:
-    """Restore a batch: IMAGE `[B, H, W, 3]` and MASK `[B, H, W]`, 1 where damage was repaired."""
+    """Restore a batch: IMAGE `[B, H, W, 3]` and MASK `[B, H, W]`, 1 where damage was repaired; at scale 2 of twice the
+    size."""
     images = checked(images, "images")
-    out, mask = _room(images), torch.empty(images.shape[:3])
-    for picture in remaster.RemasterPipeline(restorer, scenes=scenes).process(pictures(images, check)):
+    pipeline = remaster.RemasterPipeline(restorer, scenes=scenes)
+    out = _room(images, pipeline.scale)
+    mask = torch.empty(out.shape[:3])
+    for picture in pipeline.process(pictures(images, check)):
         out[picture.index] = to_rgb(picture.luma, picture.chroma)
         assert picture.mask is not None  # it is restored
         mask[picture.index] = picture.mask[0]
@@ -228,5 +231,6 @@ def _cuts(images: Tensor, check: Check) -> list[int]:
     return detector.cuts
 
 
-def _room(images: Tensor) -> Tensor:
-    return torch.empty((*images.shape[:3], 3))
+def _room(images: Tensor, scale: int = 1) -> Tensor:
+    count, height, width, _ = images.shape
+    return torch.empty((count, scale * height, scale * width, 3))

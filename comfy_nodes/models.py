@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ def names() -> list[str]:
     import folder_paths
 
     try:
-        shipped = list(weights.manifest())
+        shipped = [name for name in weights.manifest() if name.partition("-")[0] in _WORKING]
     except errors.RemasterError:
         shipped = []
     found = folder_paths.get_filename_list(FOLDER) if FOLDER in folder_paths.folder_names_and_paths else []
@@ -93,12 +92,15 @@ def path_of(name: str) -> Path:
 
 def restorer(choice: ModelChoice | None, **options: Any) -> remaster.Restorer:
     """A restorer, to be made ready with `bring`; see `RestoreOptions`."""
-    return _worker("restorer", remaster.Restorer, remaster.RestoreOptions(**_how(choice, "restorer"), **options))
+    wanted = remaster.RestoreOptions(**_how(choice, "restorer"), **options)
+    # with all that any options may ask for, so that whoever works with it after this has it
+    return _worker("restorer", remaster.Restorer, replace(wanted, strength=1.0, sharpness=1.0, scale=1)).like(wanted)
 
 
 def colorizer(choice: ModelChoice | None, **options: Any) -> remaster.Colorizer:
     """A colorizer, to be made ready with `bring`; see `ColorizeOptions`."""
-    return _worker("colorizer", remaster.Colorizer, remaster.ColorizeOptions(**_how(choice, "colorizer"), **options))
+    wanted = remaster.ColorizeOptions(**_how(choice, "colorizer"), **options)
+    return _worker("colorizer", remaster.Colorizer, wanted).like(wanted)
 
 
 def default_colorizer(given: Sequence[Any]) -> ModelChoice | None:
@@ -112,7 +114,8 @@ def bring(workers: Sequence[remaster.Restorer | remaster.Colorizer], height: int
     frames of `height` x `width` will take at work. All that work together come at once: one could push out another."""
     import comfy.model_management as management
 
-    patchers = [kept.patcher for kept in _kept.values() if any(kept.worker.engine is w.engine for w in workers)]
+    nets = [engine.net for worker in workers for engine in _engines(worker)]
+    patchers = [one for kept in _kept.values() for one in kept.patchers if any(one.model is net for net in nets)]
     needed = [_WORKING[w.info.network] * min(_MOST, math.prod(w.size(height, width))) for w in workers]
     # all of it: left to itself ComfyUI leaves parameters that lie beside other modules where they are
     management.load_models_gpu(patchers, memory_required=max(needed), force_full_load=True)
@@ -148,29 +151,33 @@ def device_name(device: str) -> str:
 
 @dataclass(frozen=True)
 class _Kept:
-    """A loaded network: the worker that was made with it, and ComfyUI's handle that moves it between memories."""
+    """The worker that was made with loaded networks, and ComfyUI's handles that move these between memories."""
 
     worker: Any
-    patcher: Any
+    patchers: list[Any]
 
 
 _kept: OrderedDict[tuple, _Kept] = OrderedDict()
 
 
 def _worker(network: str, make: type, options: Any) -> Any:
-    """A worker with these options; networks are loaded once, also for options that differ in other things."""
+    """A worker with such options; networks are loaded once, also for options that differ in other things."""
     file = Path(options.model)
     changed = file.stat().st_mtime_ns if file.suffix == _WEIGHTS and file.is_file() else None
     key = network, options.model, changed, options.device, options.precision, options.engine
     if key not in _kept:
         worker = make(options)
-        _kept[key] = _Kept(worker, _patcher(worker.engine))
+        _kept[key] = _Kept(worker, [_patcher(engine) for engine in _engines(worker)])
         while len(_kept) > _KEPT:
             _kept.popitem(last=False)
     _kept.move_to_end(key)
-    worker = copy.copy(_kept[key].worker)
-    worker.options = options
-    return worker
+    return _kept[key].worker
+
+
+def _engines(worker: remaster.Restorer | remaster.Colorizer) -> list[Any]:
+    """What runs the networks of a worker."""
+    sharpener = worker.sharpener if isinstance(worker, remaster.Restorer) else None
+    return [worker.engine, *([sharpener.engine] if sharpener else [])]
 
 
 def _patcher(engine: Any) -> Any:

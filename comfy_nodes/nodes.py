@@ -92,10 +92,12 @@ class RemasterRestore(io.ComfyNode):
                 scenes(),
                 model("model", "restorer"),
                 levels(auto=False),
+                number("sharpness", settings.SHARPNESS, optional=True),
+                number("scale", settings.SCALE, optional=True),
             ],
             outputs=[
-                io.Image.Output("images", tooltip="The restored frames."),
-                io.Mask.Output("mask", tooltip="1 where damage was repaired."),
+                io.Image.Output("images", tooltip="The restored frames, at scale 2 of twice the size."),
+                io.Mask.Output("mask", tooltip="1 where damage was repaired; as large as the frames."),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -112,10 +114,19 @@ class RemasterRestore(io.ComfyNode):
         scenes: str,
         model: models.ModelChoice | None = None,
         levels: str = "",
+        sharpness: float = settings.SHARPNESS.default,
+        scale: int = int(settings.SCALE.default),
     ) -> io.NodeOutput:
         batch = batches.shaped(images, "images")
         restorer = models.restorer(
-            model, strength=strength, grain=grain, levels=remaster.Levels.parse(levels), lines=lines, tile=tile
+            model,
+            strength=strength,
+            grain=grain,
+            sharpness=sharpness,
+            scale=scale,
+            levels=remaster.Levels.parse(levels),
+            lines=lines,
+            tile=tile,
         )
         models.bring([restorer], *batch.shape[1:3])
         done = host.Progress(len(batch), cls.hidden.unique_id).done

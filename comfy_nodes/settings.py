@@ -49,13 +49,27 @@ GRAIN = Number(
     step=0.05,
     tooltip="How much of the film's own grain is put back after cleaning.",
 )
+SHARPNESS = Number(
+    default=_RESTORE.sharpness,
+    low=0.0,
+    high=1.0,
+    step=0.05,
+    tooltip="How much of what blur and a soft copy took is given back: 0 is none, 1 is all of it.",
+)
+SCALE = Number(
+    default=_RESTORE.scale,
+    low=1,
+    high=2,
+    step=1,
+    tooltip="2: the pictures become twice as wide and high. 1: they keep their size.",
+)
 LINES = Number(
     default=_RESTORE.lines,
     low=0,
     high=8192,
     step=2,
-    tooltip="Height in lines at which the network sees the picture; the result always has the source's size. "
-    "0: the source's, at most 1152. Otherwise 64 or more.",
+    tooltip="Height in lines at which the network sees the picture, whatever the size of the result. 0: the source's, "
+    "at most 1152. Otherwise 64 or more.",
 )
 TILE = Number(
     default=_RESTORE.tile,

@@ -344,7 +344,7 @@ def test_pictures_too_small_and_bits_that_do_not_exist(tmp_path):
 def test_pictures_come_back_exactly(tmp_path, codec, pix_fmt):
     pictures(tmp_path / "film", [np.zeros((49, 65), np.uint8)])
     kind, bits = pix_fmt.startswith("gray"), int("".join(c for c in pix_fmt if c.isdecimal()) or 8)
-    out = OutputFormat("gray" if kind else "rgb", bits, full_range=True)
+    out = OutputFormat("gray" if kind else "rgb", bits, full_range=True, width=65, height=49)
     made = [random_planes(pix_fmt, 65, 49, seed) for seed in range(3)]
     with VideoReader(tmp_path / "film") as reader:
         with PictureWriter(tmp_path / "out", reader.info, out, codec=codec) as writer:

@@ -262,10 +262,13 @@ def test_options_reach_the_engine(tmp_path, capsys, references, monkeypatch):
         "--model", "fast", "--device", "cpu", "--precision", "fp32", "--codec", "prores", "--crf", "12", "--start", "3",
         "--end", "9", "--scenes", "none", "--engine", "torch", "--tile", "512", "--grain", ".25", "--restore-lines",
         "600", "--color-lines", "300", "--overwrite", "--bits", "10", "--timecode", "01:00:00;00",
-        "--levels", ".1,.8,2",
+        "--levels", ".1,.8,2", "--sharpness", ".75", "--scale", "2", "--sharpener", "own.safetensors",
     )  # fmt: skip
     how = {"model": "fast", "device": "cpu", "precision": "fp32", "engine": "torch"}
-    assert seen["restore"] == RestoreOptions(strength=0.5, grain=0.25, levels=(0.1, 0.8, 2), lines=600, tile=512, **how)
+    assert seen["restore"] == RestoreOptions(
+        strength=0.5, grain=0.25, sharpness=0.75, scale=2, sharpener="own.safetensors", levels=(0.1, 0.8, 2), lines=600,
+        tile=512, **how,
+    )  # fmt: skip
     assert not seen["auto_levels"]
     assert seen["colorize"] == ColorizeOptions(saturation=1.5, lines=300, **how)
     assert seen["write"] == OutputOptions(codec="prores", crf=12, overwrite=True, bits=10, timecode="01:00:00;00")

@@ -64,6 +64,8 @@ def test_defaults_are_those_of_the_command_line():
     for name, number in (
         ("strength", settings.STRENGTH),
         ("grain", settings.GRAIN),
+        ("sharpness", settings.SHARPNESS),
+        ("scale", settings.SCALE),
         ("restore_lines", settings.LINES),
         ("tile", settings.TILE),
         ("saturation", settings.SATURATION),
@@ -85,9 +87,13 @@ def test_defaults_are_those_of_the_vapoursynth_filters():
     restore = inspect.signature(filters.restore).parameters
     colorize = inspect.signature(filters.colorize).parameters
     assert restore["levels"].default is None
-    assert [restore[name].default for name in ("strength", "grain", "lines", "tile", "scenes")] == [
+    assert [
+        restore[name].default for name in ("strength", "grain", "sharpness", "scale", "lines", "tile", "scenes")
+    ] == [
         settings.STRENGTH.default,
         settings.GRAIN.default,
+        settings.SHARPNESS.default,
+        settings.SCALE.default,
         settings.LINES.default,
         settings.TILE.default,
         settings.SCENES_DEFAULT,
@@ -105,6 +111,8 @@ def test_defaults_are_those_of_the_vapoursynth_filters():
     [
         (settings.STRENGTH, lambda v: RestoreOptions(strength=v)),
         (settings.GRAIN, lambda v: RestoreOptions(grain=v)),
+        (settings.SHARPNESS, lambda v: RestoreOptions(sharpness=v)),
+        (settings.SCALE, lambda v: RestoreOptions(scale=v)),
         (settings.LINES, lambda v: RestoreOptions(lines=v)),
         (settings.TILE, lambda v: RestoreOptions(tile=v)),
         (settings.COLOR_LINES, lambda v: ColorizeOptions(lines=v)),
@@ -135,6 +143,15 @@ def test_restored_images_are_the_library_s(restorer):
     assert apart(out, batch) > 0.02  # something was done
     assert out.dtype == mask.dtype == torch.float32 and out.is_contiguous()
     assert 0 <= out.min() and out.max() <= 1
+
+
+def test_images_are_restored_to_twice_the_size():
+    batch = clip(3)
+    restorer = Restorer(RestoreOptions(**CPU, scale=2))
+    made = restorer.restore(planes(batch)[0])
+    out, mask = images.restore(batch, restorer, "none")
+    assert out.shape == (3, 96, 128, 3) and mask.shape == (3, 96, 128)
+    assert apart(planes(out)[0], made.luma) < 1e-5 and apart(mask, made.mask[:, 0]) <= STEP
 
 
 def test_coloured_images_are_the_library_s(colorizer, given):

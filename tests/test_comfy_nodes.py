@@ -34,6 +34,7 @@ from tests.support.job_films import write_film
 from vs_remaster import ColorizeOptions, Colorizer, Reference, RestoreOptions, Restorer, cli, weights
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.film.request import FilmRequest
+from vs_remaster.jobs import job as film_job
 from vs_remaster.jobs import run as film_jobs
 from vs_remaster.jobs.making.maker import ChunkMaker
 from vs_remaster.output.options import OutputOptions
@@ -182,6 +183,8 @@ def test_numbers_of_the_nodes_have_the_library_s_defaults_and_limits(comfy):
     numbers = {
         "strength": settings.STRENGTH,
         "grain": settings.GRAIN,
+        "sharpness": settings.SHARPNESS,
+        "scale": settings.SCALE,
         "lines": settings.LINES,
         "tile": settings.TILE,
         "saturation": settings.SATURATION,
@@ -200,8 +203,8 @@ def test_numbers_of_the_nodes_have_the_library_s_defaults_and_limits(comfy):
                 seen.add(wanted.id)
     assert seen == set(numbers)
     options, color = RestoreOptions(), ColorizeOptions()
-    assert [numbers[name].default for name in ("strength", "grain", "lines", "tile")] == [
-        options.strength, options.grain, options.lines, options.tile,
+    assert [numbers[name].default for name in ("strength", "grain", "sharpness", "scale", "lines", "tile")] == [
+        options.strength, options.grain, options.sharpness, options.scale, options.lines, options.tile,
     ]  # fmt: skip
     assert (numbers["saturation"].default, numbers["color_lines"].default) == (color.saturation, color.lines)
 
@@ -239,6 +242,31 @@ def test_node_restore_levels_what_it_restored(comfy):
         run(comfy, "RemasterRestore", images=batch, levels="0.9, 0.1")
 
 
+def test_node_restore_makes_pictures_and_mask_twice_as_large(comfy):
+    batch = clip(3)
+    out, mask = run(comfy, "RemasterRestore", images=batch, scenes="none", scale=2, sharpness=0.5)
+    assert out.shape == (3, 96, 128, 3) and mask.shape == (3, 96, 128)
+    made = Restorer(RestoreOptions(device="cpu", scale=2, sharpness=0.5)).restore(planes(batch)[0])
+    assert apart(planes(out)[0], made.luma) < 1e-5 and apart(mask, made.mask[:, 0]) <= STEP
+
+
+def test_graphs_that_were_saved_before_sharpness_and_scale_still_run(comfy):
+    for node in ("RemasterRestore", "RemasterVideo"):
+        *_, sharpness, scale = comfy.nodes[node].GET_SCHEMA().inputs
+        assert (sharpness.id, scale.id) == ("sharpness", "scale") and sharpness.optional and scale.optional
+    batch, kind = clip(2), comfy.nodes["RemasterRestore"]
+    old = {"strength": 1.0, "grain": 0.0, "lines": 0, "tile": 0, "scenes": "none"}
+    with torch.inference_mode():
+        clone = kind.PREPARE_CLASS_CLONE({"hidden_inputs": {"UNIQUE_ID": "7"}})
+        (out, _) = clone.EXECUTE_NORMALIZED(images=batch, **old).result
+    assert torch.equal(out, run(comfy, "RemasterRestore", images=batch, scenes="none")[0])
+
+
+def test_a_sharpener_is_nothing_to_choose(comfy):
+    (model, *_) = comfy.nodes["RemasterLoadModel"].GET_SCHEMA().inputs
+    assert not [name for name in model.options if name.startswith("sharpener")]
+
+
 def test_node_colorize_gives_what_the_library_gives(comfy, given):
     batch = clip(4)
     out, shares = run(
@@ -261,9 +289,10 @@ def test_node_merge_takes_chroma_of_any_size(comfy):
 
 def test_node_options_do_not_stick_to_the_cached_model(comfy):
     batch = clip(4)
-    for strength in (0.5, 0.0, 1.0, 0.5):
-        out, _ = run(comfy, "RemasterRestore", images=batch, scenes="none", strength=strength)
-        assert apart(out, restored(batch, strength=strength)[0]) <= STEP
+    for strength, sharpness in ((0.5, 1.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.5)):
+        how = {"strength": strength, "sharpness": sharpness}
+        out, _ = run(comfy, "RemasterRestore", images=batch, scenes="none", **how)
+        assert apart(out, restored(batch, **how)[0]) <= STEP
 
 
 def test_node_loads_a_network_once_and_again_when_its_file_changed(comfy, monkeypatch):
@@ -421,6 +450,14 @@ def test_node_video_writes_the_film_that_the_library_writes(comfy, movie, given,
     assert same(frames_of(Path(path)), frames_of(by_the_library(movie, tmp_path / "out.mkv", given)))
 
 
+def test_node_video_writes_a_film_of_twice_the_size(comfy, movie, tmp_path):
+    path = video(comfy, path="film.mp4", codec="ffv1", scale=2, sharpness=0.5).result[1]
+    restore = RestoreOptions(device="cpu", scale=2, sharpness=0.5)
+    write = OutputOptions(codec="ffv1")
+    remaster_film(movie, tmp_path / "out.mkv", restore=restore, colorize=None, write=write)
+    assert same(frames_of(Path(path)), frames_of(tmp_path / "out.mkv"))
+
+
 @pytest.mark.parametrize("levels", ["auto", " .2, .7 "])
 def test_node_video_levels_whole_shots_as_the_library_does(comfy, tmp_path, levels):
     """Also of a film that is a file for this run only."""
@@ -431,6 +468,8 @@ def test_node_video_levels_whole_shots_as_the_library_does(comfy, tmp_path, leve
     for given in ({"path": str(movie)}, {"video": comfy.VideoFromFile(io.BytesIO(movie.read_bytes())), "path": ""}):
         path = video(comfy, **given, levels=levels, codec="ffv1").result[1]
         assert same(frames_of(Path(path)), frames_of(tmp_path / "out.mkv"))
+    with pytest.raises(Exception, match="scale 2 enlarges what was restored: switch restore on"):
+        video(comfy, path=str(movie), scale=2, restore=False)
     with pytest.raises(Exception, match="levels are of restored luma: switch restore on"):
         video(comfy, path=str(movie), levels=levels, restore=False)
 
@@ -538,7 +577,8 @@ def test_node_video_interrupted_leaves_nothing_and_then_runs_as_if_it_had_not_be
 
 def test_node_video_and_command_line_finish_what_the_other_began(comfy, given, hook, tmp_path, monkeypatch, capsys):
     """A film longer than a chunk; the references lie in a folder for the command line."""
-    monkeypatch.setattr(film_jobs, "chunk_length", lambda info, out, frames=0: 32)
+    for module in (film_jobs, film_job):
+        monkeypatch.setattr(module, "chunk_length", lambda out, frames=0: 32)
     folder = tmp_path / "references"
     folder.mkdir()
     codes = (given * 255).round()

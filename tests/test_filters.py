@@ -175,6 +175,64 @@ def test_strength_zero_is_the_source(fmt):
     assert [digest(f) for f in out.frames()] == [digest(f) for f in clip.frames()]
 
 
+@pytest.mark.parametrize("limited", [False, True])
+@pytest.mark.parametrize(
+    "fmt",
+    [
+        vs.GRAY8, vs.GRAY16, vs.GRAYS, vs.YUV420P8, vs.YUV420P10, vs.YUV422P8, vs.YUV422P10, vs.YUV444P8, vs.YUV444P10,
+        vs.YUV410P8, vs.YUV420PS, vs.RGB24, vs.RGB30, vs.RGBS,
+    ],
+    ids=name_of,
+)  # fmt: skip
+def test_at_scale_2_a_flat_colour_stays_the_colour_and_luma_is_the_library_s(fmt, limited):
+    form = core.get_video_format(fmt)
+    top = 1 if form.sample_type == vs.FLOAT else (1 << form.bits_per_sample) - 1
+    colour = (0, -0.1, 0.15) if form.sample_type == vs.FLOAT else (0, 0.4, 0.65)
+
+    def make(n, plane, shape):
+        if plane and form.color_family == vs.YUV:
+            return np.full(shape, round(colour[plane] * top) if top > 1 else colour[plane])
+        picture = 0.3 + 0.3 * scene(n, shape) + 0.1 * plane
+        return np.rint(picture * top) if top > 1 else picture
+
+    rgb = form.color_family == vs.RGB
+    props = {"_Range": int(not limited), "_SARNum": 16, "_SARDen": 15, "_Matrix": 0 if rgb else 6}
+    clip = made_of(make, fmt, length=3, **props)
+    out = vs_remaster.restore(clip, **EXACT, scale=2, scenes=None)
+    assert (out.width, out.height, out.format.id) == (192, 128, fmt)
+    assert (out.num_frames, out.fps) == (clip.num_frames, clip.fps)
+    frames = list(clip.frames())
+    luma = torch.stack([decode(planes(frame), samples_of(frame))[0] for frame in frames])
+    wanted = filters.Restorer(RestoreOptions(**EXACT, scale=2)).restore(luma).luma
+    step = {8: 0.51 / 219, 10: 0.51 / 876}.get(form.bits_per_sample, 1e-4)
+    for source, frame, own in zip(frames, out.frames(), wanted, strict=True):
+        assert {**frame.props, "RemasterDamage": None} == {**source.props, "RemasterDamage": None}
+        assert 0 <= frame.props["RemasterDamage"] <= 1
+        assert (decode(planes(frame), samples_of(frame))[0] - own).abs().max() < step
+        for was, became in zip(planes(source)[1:], planes(frame)[1:], strict=True):
+            assert became.shape == (2 * was.shape[0], 2 * was.shape[1])
+            if not rgb:
+                assert np.abs(became.astype(float) - was[0, 0]).max() <= (1 if top > 1 else 1e-3)
+
+
+def test_at_scale_2_any_frame_may_be_asked_for_first():
+    clip = film(30, cut=13)
+    forward = vs_remaster.restore(clip, **EXACT, scale=2)
+    wanted = [digest(frame) for frame in forward.frames()]
+    other = vs_remaster.restore(clip, **EXACT, scale=2)
+    assert all(digest(other.get_frame(n)) == wanted[n] for n in (29, 0, 14, 12, 13))
+
+
+def test_sharpness_and_scale_that_cannot_be_are_errors_of_the_filter():
+    for more, words in (
+        ({"scale": 3}, "restore: scale must be a whole number between 1 and 2, got 3"),
+        ({"sharpness": 2}, "restore: sharpness must be between 0 and 1, got 2"),
+        ({"sharpener": "none.safetensors"}, "restore: no weight file 'none.safetensors'"),
+    ):
+        with pytest.raises(vs.Error, match=words):
+            vs_remaster.restore(noise(vs.GRAY8), **EXACT, **more)
+
+
 @pytest.mark.parametrize("gamma", [1.0, 1.6])
 @pytest.mark.parametrize("fmt", [vs.GRAY8, vs.GRAY16, vs.GRAYH, vs.GRAYS], ids=name_of)
 def test_levels_are_those_of_vapoursynth(fmt, gamma):
@@ -523,11 +581,11 @@ def written(path: Path) -> list[list[np.ndarray]]:
         return [[plane.astype(int) for plane in frame.planes] for frame in reader]
 
 
-@pytest.mark.parametrize("levels", [None, (0.2, 0.7, 1.2)])
-def test_restore_gives_the_frames_of_the_command_line(gray16, tmp_path, levels):
-    options = RestoreOptions(**EXACT, levels=levels)
+@pytest.mark.parametrize("more", [{}, {"levels": (0.2, 0.7, 1.2)}, {"scale": 2}, {"scale": 2, "strength": 0.5}])
+def test_restore_gives_the_frames_of_the_command_line(gray16, tmp_path, more):
+    options = RestoreOptions(**EXACT, **more)
     remaster_film(gray16, tmp_path / "o.mkv", restore=options, colorize=None, write=OutputOptions(codec="ffv1"))
-    out = vs_remaster.restore(from_file(gray16), **EXACT, levels=levels)
+    out = vs_remaster.restore(from_file(gray16), **EXACT, **more)
     for want, frame in zip(written(tmp_path / "o.mkv"), out.frames(), strict=True):
         assert np.abs(want[0] - np.asarray(frame[0]).astype(int)).max() <= 1
 

@@ -552,9 +552,11 @@ def test_options_reach_the_engine(monkeypatch, command, folder):
     command(
         b"", "--references", folder, "--strength", ".5", "--saturation", "1.5", "--grain", ".25", "--scenes", "none",
         "--range", "limited", "--matrix", "bt2020", "--pix-fmt", "rgb24", "--format", "raw", "--size", "4x6",
-        "--levels", ".1,.8", *FAST,
+        "--levels", ".1,.8", "--sharpness", ".75", "--scale", "2", "--sharpener", "own.safetensors", *FAST,
     )  # fmt: skip
-    assert seen["restore"] == RestoreOptions(strength=0.5, grain=0.25, levels=(0.1, 0.8), device="cpu")
+    assert seen["restore"] == RestoreOptions(
+        strength=0.5, grain=0.25, sharpness=0.75, scale=2, sharpener="own.safetensors", levels=(0.1, 0.8), device="cpu"
+    )
     assert seen["colorize"] == ColorizeOptions(saturation=1.5, lines=64, device="cpu")
     assert (seen["scenes"], len(seen["references"])) == ("none", 1)
     assert seen["options"] == PipeOptions(format="raw", size=(4, 6), pix_fmt="rgb24", matrix="bt2020", full_range=False)

@@ -614,7 +614,7 @@ def test_colour_of_gray_rgb_is_within_gamut_and_keeps_luma(tmp_path):
         frame, info = next(iter(reader)), reader.info
     luma, chroma = decode_frame(frame, info)
     assert chroma.abs().max().item() < 1e-6
-    out = OutputFormat("rgb", 16, full_range=True)
+    out = OutputFormat("rgb", 16, full_range=True, width=16, height=16)
     colors = torch.tensor([0.3, -0.2])[:, None, None].expand(2, 16, 16)
     planes = encode_frame(luma, colors, frame, info, out, colored=True)
     weighted = sum(w * p.astype(float) for w, p in zip((0.2126, 0.7152, 0.0722), planes, strict=True)) / 65535

@@ -47,7 +47,7 @@ class PipeOptions:
 
     Attributes:
         format: `y4m`, or `raw`: frames alone, one after the other.
-        size: of raw frames, (width, height) in pixels; a y4m stream says it.
+        size: of raw frames that come in, (width, height) in pixels; a y4m stream says it.
         pix_fmt: of y4m: the format written, by its y4m name; None: that of the input, and 4:4:4 for gray that is
             coloured. Of raw frames: the format read, by FFmpeg's name; it is written too, but gray that is coloured
             becomes 4:4:4.
@@ -117,7 +117,7 @@ def remaster_pipe(
     """
     header, info = _describe(source, options)
     treatment = (treatment or Treatment(**fields)).resolved()
-    out = _output(header, info, options, treatment.colorize is not None)
+    out = _output(header, info, options, treatment.colorize is not None, treatment.scale)
     pipeline = treatment.pipeline()
     reader = _Reader(source, info, marked=header is not None)
     written = 0
@@ -199,7 +199,7 @@ def _read_header(source: ByteSource) -> Header:
     return Header.parse(bytes(start + line))
 
 
-def _output(header: Header | None, info: RawFormat, options: PipeOptions, colored: bool) -> RawFormat:
+def _output(header: Header | None, info: RawFormat, options: PipeOptions, colored: bool, scale: int) -> RawFormat:
     """The format to write."""
     name = info.pix_fmt
     if header and options.pix_fmt:
@@ -209,7 +209,8 @@ def _output(header: Header | None, info: RawFormat, options: PipeOptions, colore
         if header:
             name = "444" if info.bits == 8 else f"444p{info.bits}"
     named = y4m_format if header else raw_format
-    out = named(name, info.width, info.height, matrix=info.matrix, full_range=info.full_range)
+    size = scale * info.width, scale * info.height
+    out = named(name, *size, matrix=info.matrix, full_range=info.full_range)
     if colored and out.kind == "gray":
         raise InputError(f"{out.pix_fmt} has no place for colours: use 444 or 420, or --no-color")
     return out

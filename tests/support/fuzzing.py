@@ -397,7 +397,8 @@ scope = [4, 20]
 """
 _MANIFEST_KEYS = ("picture", "frame", "time", "scope", "weight", "origin", "shot", "likeness", "sha256", "other")
 _SHOT_KEYS = (
-    "number", "first", "last", "kind", "references", "strength", "grain", "levels", "saturation", "color", "skip"
+    "number", "first", "last", "kind", "references", "strength", "grain", "sharpness", "levels", "saturation", "color",
+    "skip",
 )  # fmt: skip
 
 

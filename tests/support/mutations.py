@@ -142,7 +142,7 @@ def make_picture(kind: str) -> bytes:
             pix_fmt="rgb24", kind="rgb", bits=8, subsampling=(0, 0), matrix="bt709", full_range=True,
         )  # fmt: skip
         planes = [colours[..., channel].astype(np.uint16) * 257 for channel in range(3)]
-        return encode_dpx(planes, OutputFormat("rgb", 16, (0, 0), "bt709", True), info, None)
+        return encode_dpx(planes, OutputFormat("rgb", 16, full_range=True, width=SIZE[0], height=SIZE[1]), info, None)
     if kind == "gif":
         file = io.BytesIO()
         from PIL import Image

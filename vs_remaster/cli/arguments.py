@@ -33,6 +33,14 @@ def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any, *, auto:
     what.add_argument("--no-color", action="store_true", help="leave the colours as they are")
     add_number(what, "--strength", float, restore.strength, "of the restoration, 0..1; 0 leaves the source untouched")
     add_number(what, "--grain", float, restore.grain, "how much of the film's own grain is put back, 0..1")
+    add_number(what, "--sharpness", float, restore.sharpness, "how much of what blur took is given back, 0..1")
+    what.add_argument(
+        "--scale",
+        type=int,
+        choices=(1, 2),
+        default=restore.scale,
+        help="2: the film at twice its width and height (default: %(default)s)",
+    )
     what.add_argument(
         "--levels",
         default=restore.levels,
@@ -53,6 +61,12 @@ def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any, *, auto:
         default=restore.model,
         metavar="MODEL|RESTORER,COLORIZER",
         help="fast, quality, hairs, deepremaster or a weight file, for both networks or each (default: %(default)s)",
+    )
+    how.add_argument(
+        "--sharpener",
+        default=restore.sharpener,
+        metavar="auto|FILE",
+        help="a weight file that sharpens and enlarges instead of the shipped one",
     )
     how.add_argument(
         "--device", default=restore.device, metavar="auto|cpu|cuda[:n]", help="where (default: %(default)s)"
@@ -76,7 +90,7 @@ def add_format(parser: argparse.ArgumentParser) -> None:
         help="of y4m: what is written, such as 420p10 or 444p16 (default: as it comes; gray that is coloured becomes "
         "4:4:4 of its depth); of raw frames: what they are by ffmpeg's name, such as gray16le, yuv420p10le or rgb24",
     )
-    group.add_argument("--size", type=_size, metavar="WxH", help="of raw frames, in pixels")
+    group.add_argument("--size", type=_size, metavar="WxH", help="of raw frames that come in, in pixels")
     group.add_argument(
         "--matrix",
         choices=tuple(dict.fromkeys(H273_MATRICES.values())),
@@ -131,7 +145,7 @@ def output_options(arguments: argparse.Namespace) -> OutputOptions:
 def treatment_of(arguments: argparse.Namespace, levels: str | None) -> Treatment:
     """What `run` and `pipe` do to frames, but for the references: they may take long to load. `levels`: those of all
     shots, as a person writes them."""
-    from ..film.request import NOT_RESTORED, Treatment
+    from ..film.request import NOT_ENLARGED, NOT_RESTORED, Treatment
     from ..remaster.options import ColorizeOptions, Levels, RestoreOptions
     from ..remaster.scenes import parse_cuts
 
@@ -140,11 +154,16 @@ def treatment_of(arguments: argparse.Namespace, levels: str | None) -> Treatment
         raise InputError(f"--levels is empty ({levels!r}): give LOW,HIGH or LOW,HIGH,GAMMA, or leave it out")
     if arguments.no_restore and levels:
         raise InputError(NOT_RESTORED)
+    if arguments.no_restore and arguments.scale > 1:
+        raise InputError(NOT_ENLARGED)
     restore = RestoreOptions(
         model=model_for(arguments.model, "restorer"),
         strength=arguments.strength,
         grain=arguments.grain,
+        sharpness=arguments.sharpness,
+        scale=arguments.scale,
         levels=Levels.parse(levels or ""),
+        sharpener=arguments.sharpener,
         lines=arguments.restore_lines,
         tile=arguments.tile,
         **where,

@@ -31,7 +31,7 @@ def from_picture(
     """Put a processed picture into the samples of an output.
 
     Args:
-        picture: luma and BT.709 chroma at the size of the film.
+        picture: luma and BT.709 chroma at the size of the output.
         frame: the frame it was made of.
         info: the film.
         out: the samples wanted.

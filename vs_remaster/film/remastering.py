@@ -99,7 +99,7 @@ def remaster_frames(
         patience: see `overlap`.
     """
     colored = pipeline.colorizer is not None
-    luma_kept = pipeline.restorer is None or pipeline.restorer.options.strength == 0
+    luma_kept = pipeline.scale == 1 and (pipeline.restorer is None or pipeline.restorer.options.strength == 0)
 
     def pictures() -> Iterator[Picture]:
         return (to_picture(frame, info, chroma=not colored) for frame in frames)
@@ -117,7 +117,7 @@ def remaster_frames(
         write(from_picture(picture, picture.payload, info, out, colored=colored, luma_kept=kept))
         look(picture)
 
-    overlap(pictures(), transform, put, _capacity(info), patience=patience)
+    overlap(pictures(), transform, put, _capacity(info, pipeline.scale), patience=patience)
 
 
 def pipeline_windows(pipeline: RemasterPipeline) -> list[Window]:
@@ -137,21 +137,25 @@ def context(windows: Sequence[Window], start: int, end: int | None) -> tuple[int
     return start - first, last + AFTER - end if end is not None else 0
 
 
-def _capacity(info: VideoInfo | RawFormat) -> int:
-    frame = info.width * info.height * 4 * 3
+def _capacity(info: VideoInfo | RawFormat, scale: int = 1) -> int:
+    frame = info.width * info.height * scale**2 * 4 * 3
     return max(2, min(16, _WAITING_BYTES // 2 // frame))
 
 
 def plan(pipeline: RemasterPipeline, info: VideoInfo | RawFormat, references: int, target: str) -> str:
     """One line: what will be done, where, at what size the networks see the picture, and what it becomes."""
     parts = []
+    width, height = info.width, info.height
 
     def add(verb: str, worker: Restorer | Colorizer) -> None:
-        lines, columns = worker.size(info.height, info.width)
+        lines, columns = worker.size(height, width)
         parts.append(f"{verb} with {worker.model} at {columns}x{lines}")
 
     if pipeline.restorer:
         add("restore", pipeline.restorer)
+    if pipeline.scale > 1:
+        width, height = pipeline.scale * width, pipeline.scale * height
+        parts.append(f"enlarge to {width}x{height}")
     if pipeline.colorizer and references:
         add(f"colour from {references} reference{'s' if references > 1 else ''}", pipeline.colorizer)
     elif pipeline.colorizer:

@@ -31,6 +31,7 @@ Colorize = ColorizeOptions | Colorizer | None
 """Options, or a colorizer that is loaded; None leaves the colours as they are."""
 
 NOT_RESTORED = "levels are of restored luma, and restoring is off: leave it on; with strength 0 it changes nothing else"
+NOT_ENLARGED = "scale 2 enlarges what was restored, and restoring is off: leave it on; with strength 0 it only enlarges"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +57,16 @@ class Treatment:
             InputError: nothing is left to do.
         """
         return replace(self, colorize=to_color(self.restore, self.colorize, self.references))
+
+    @property
+    def restore_options(self) -> RestoreOptions | None:
+        """Options of `restore`, loaded or not."""
+        return self.restore.options if isinstance(self.restore, Restorer) else self.restore
+
+    @property
+    def scale(self) -> int:
+        """How many times as wide and high frames become."""
+        return self.restore_options.scale if self.restore_options else 1
 
     def pipeline(self) -> RemasterPipeline:
         """What does it, with its networks loaded."""
@@ -97,11 +108,6 @@ class FilmRequest(Treatment):
         if self.auto_levels and self.restore_options and self.restore_options.levels:
             raise InputError(f"levels are auto and {self.restore_options.levels}: leave one of them out")
 
-    @property
-    def restore_options(self) -> RestoreOptions | None:
-        """Options of `restore`, loaded or not."""
-        return self.restore.options if isinstance(self.restore, Restorer) else self.restore
-
     def pipeline(self, check: Callable[[], None] = lambda: None) -> RemasterPipeline:
         """See `Treatment`; levels are looked for in the film.
 
@@ -142,9 +148,10 @@ class FilmRequest(Treatment):
         """Whether the frame of a number is written; others are only seen by the networks."""
         return frame >= self.start and (self.end is None or frame < self.end)
 
-    def output_format(self, info: VideoInfo) -> OutputFormat:
-        """The samples that the output holds."""
-        return output_format(info, self.write.codec, self.colorize is not None, self.write.bits)
+    def output_format(self, info: VideoInfo, *, colored: bool | None = None) -> OutputFormat:
+        """The frames that the output holds; `colored`: it gets colours, None: where `colorize` is given."""
+        colored = self.colorize is not None if colored is None else colored
+        return output_format(info, self.write.codec, colored, self.write.bits, scale=self.scale)
 
 
 def to_color(restore: Restore, colorize: Colorize, references: Sequence[Reference]) -> Colorize:

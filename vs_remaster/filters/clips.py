@@ -117,11 +117,12 @@ def luma_of(frame: vs.VideoFrame, what: str = "clip") -> torch.Tensor:
 
 
 def frame_with(source: vs.VideoFrame, template: vs.VideoFrame, planes: Sequence[np.ndarray]) -> vs.VideoFrame:
-    """A frame of the template's format with these planes and the properties of `source`.
+    """A frame of the template's format and size with these planes and the properties of `source`.
 
-    Where the format is the source's, planes of its own are shared, not copied.
+    Where these are the source's, planes of its own are shared, not copied.
     """
-    same = source.format.id == template.format.id
+    shapes = [(one.format.id, one.width, one.height) for one in (source, template)]
+    same = shapes[0] == shapes[1]
     out = (source if same else template).copy()
     if not same:
         out.props.clear()

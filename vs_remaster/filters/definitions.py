@@ -217,7 +217,7 @@ def _restored(
             made = made._replace(mask=torch.zeros_like(made.found))
         luma, _, chroma = restorer.finish(source, made, chroma, options.levels, protect)
         planes = encode(luma, chroma, planes, samples, samples, colored=False)
-    out = frame_with(frame, blank if options.scale > 1 else frame, planes)
+    out = frame_with(frame, blank, planes)
     for prop in (_REPAIR, _PROTECT):
         out.props.pop(prop, None)
     out.props["RemasterDamage"] = float(shown.mean())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,12 @@ from .planning.chunking import (
     chunk_length,
     chunk_table,
     find_references,
-    frame_bytes,
     options_of,
     plan_chunks,
     windows_of,
 )
 from .planning.folder import DamagedPlan, JobFolder
-from .planning.identity import compare, computation, fingerprint
+from .planning.identity import compare, computation, fingerprint, samples_of
 from .planning.options import JobOptions
 from .planning.shot_settings import parse_shots, shots_toml
 from .planning.survey import Survey, survey_film
@@ -69,7 +68,7 @@ class JobRequest:
         folder: of the job.
         request: what is asked of the film, with its references settled.
         reader: of the film.
-        out: the samples of the output.
+        out: the frames of the output.
         encoding: of chunks that are kept in the output's codec; None: they are kept without loss.
     """
 
@@ -91,7 +90,7 @@ class JobRequest:
             "start": self.reader.start,
             "end": self.reader.end,
             "scenes": scenes if isinstance(scenes, str) else sorted(set(scenes)),
-            "samples": {**asdict(self.out), "subsampling": list(self.out.subsampling)},
+            "samples": samples_of(self.out),
             "restore": restore,
             "colorize": computation("colorizer", options_of(request.colorize)),
             **({"chunks": "final", "encode": self.encoding.to_json()} if self.encoding else {}),
@@ -149,7 +148,7 @@ class JobRequest:
             return None
 
     def _survey(self, windows: Sequence[Any], options: JobOptions, hooks: Hooks) -> dict[str, Any]:
-        info, source = self.reader.info, self.request.source
+        source = self.request.source
         log.info("looking through %s for cuts", source)
         survey = survey_film(
             source,
@@ -162,11 +161,11 @@ class JobRequest:
             progress=lambda done, total: hooks.watch.report("survey", done, total),
             check=hooks.check,
         )
-        table = chunk_table(survey.shots, chunk_length(info, self.out, options.chunk_frames), windows)
+        table = chunk_table(survey.shots, chunk_length(self.out, options.chunk_frames), windows)
         plan = {
             "source": str(source.absolute()),
             "job": self.identity,
-            "frame_bytes": frame_bytes(info, self.out),
+            "frame_bytes": self.out.frame_bytes,
             "threads": max(1, torch.get_num_threads() // (options.workers or 1)),
             "chunks": table,
             "survey": survey.to_json(),
@@ -239,9 +238,7 @@ class Job:
     def _make(self, todo: Sequence[Chunk], done: dict[Chunk, Record]) -> None:
         options, check = self.options, self.hooks.check
         frames = sum(chunk.frames for chunk in self.chunks)
-        guess = bytes_a_frame(
-            frame_bytes(self.of.reader.info, self.of.out), options.chunk_coding, self.request.write.codec, done
-        )
+        guess = bytes_a_frame(self.of.out.frame_bytes, options.chunk_coding, self.request.write.codec, done)
         tally = Tally(self.hooks.watch, frames, done, self.folder.path, guess)
         tally.tell()
         if not todo:
@@ -274,8 +271,10 @@ class Job:
 
     def disk(self) -> str:
         """See `disk_text`."""
-        frames, samples = self.survey.end - self.survey.start, frame_bytes(self.of.reader.info, self.of.out)
-        return disk_text(frames, samples, self.options.chunk_coding, self.request.write.codec, self.records())
+        frames = self.survey.end - self.survey.start
+        return disk_text(
+            frames, self.of.out.frame_bytes, self.options.chunk_coding, self.request.write.codec, self.records()
+        )
 
     def join(self, shares: Path | None) -> int:
         """Give all chunks in order to the encoder; frames written. Those that turn out to be damaged are made again,

@@ -53,8 +53,8 @@ class MadeFilm:
         self.fps = Fraction(plan["job"]["fps"]) if "fps" in plan["job"] else None
         self.cuts = [shot.first for shot in survey.shots[1:]]
         samples = plan["job"]["samples"]
-        fields: dict[str, Any] = {**samples, "subsampling": tuple(samples["subsampling"])}
-        self._out = OutputFormat(**fields)
+        self._samples: dict[str, Any] = {**samples, "subsampling": tuple(samples["subsampling"])}
+        self._scale = (plan["job"]["restore"] or {}).get("scale", 1)
         self._chunks = [(chunk, recorded(self._folder.chunks, chunk)) for chunk in chunks_of(plan)]
         self._shares: dict[int, list[tuple[str, float]]] = {}
         self._damage: dict[int, float] = {}
@@ -101,9 +101,10 @@ class MadeFilm:
 
     def info(self, source: VideoInfo) -> VideoInfo:
         """What is known of the film made, from what is known of its source."""
-        out = {name: getattr(self._out, name) for name in self._out.__dataclass_fields__}
+        size = {"width": self._scale * source.width, "height": self._scale * source.height}
+        pix_fmt = OutputFormat(**self._samples, **size).pix_fmt
         path = self.path.with_suffix("") if self.path.suffix == ".job" else self.path
-        return replace(source, **out, pix_fmt=self._out.pix_fmt, path=path, frames=self.end - self.start)
+        return replace(source, **self._samples, **size, pix_fmt=pix_fmt, path=path, frames=self.end - self.start)
 
     def frames(self) -> Iterator[Frame]:
         """Every frame as it was made.

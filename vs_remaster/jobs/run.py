@@ -9,15 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..color.samples import plane_sizes
 from ..errors import InputError, RemasterError, system_text
 from ..film.request import FilmRequest
 from ..film.writing import Done, open_output
 from ..output.codecs import codec_info
 from ..output.encoding import Encoding
-from ..output.formats import output_format
 from ..output.writer import JoinedWriter
 from ..remaster.pipeline import Picture
 from ..system.files import check_replaceable, reserved
@@ -51,8 +47,8 @@ def needs_job(request: FilmRequest, options: JobOptions, *, colored: bool) -> bo
         return True
     with request.open(notes=False) as reader:
         expected = reader.expected
-        out = output_format(reader.info, request.write.codec, colored, request.write.bits)
-        return expected is not None and expected > chunk_length(reader.info, out, options.chunk_frames)
+        out = request.output_format(reader.info, colored=colored)
+        return expected is not None and expected > chunk_length(out, options.chunk_frames)
 
 
 def is_begun(folder: Path, request: FilmRequest) -> bool:
@@ -156,10 +152,9 @@ def _try_output(job: JobRequest, output: Path, chunks: ChunkCoding) -> Encoding 
             f"--chunks final is for a film in one file, and {write.codec} writes a folder of pictures: use "
             "--chunks lossless"
         )
-    sizes = plane_sizes(out.kind, reader.info.width, reader.info.height, out.subsampling)
     writer = open_output(output, reader, out, write, final)
     try:
-        writer.write(Frame(reader.start, 0, [np.zeros(size, out.dtype) for size in sizes]))
+        writer.write(Frame(reader.start, 0, out.black()))
     finally:
         writer.abort()
     return writer.encoding if isinstance(writer, JoinedWriter) else None

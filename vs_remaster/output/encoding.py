@@ -14,6 +14,7 @@ import numpy as np
 from ..color.chroma import SITINGS
 from ..color.matrices import h273_code
 from ..errors import UnsupportedError
+from ..video.containers import reason
 from ..video.info import VideoInfo
 from ..video.planes import Frame, frame_of
 from .codecs import codec_info, encoder_options
@@ -83,7 +84,7 @@ class Encoding:
             crf=crf,
             container=container,
             joined=joined,
-            size=(info.width, info.height),
+            size=(out.width, out.height),
             pix_fmt=out.pix_fmt,
             rate=rate,
             base=_timing(info, container, rate).base,
@@ -114,6 +115,21 @@ class Encoding:
             context.chroma_sample_location = self.siting
         context.flags |= av.codec.context.Flags.frame_duration
         return stream
+
+    def check(self) -> None:
+        """Open such an encoder and throw it away: what it refuses is to be known before hours of work.
+
+        Raises:
+            UnsupportedError: it does not take pictures of this size or format.
+        """
+        with av.open("null", "w", format="null") as nowhere:
+            try:
+                self.add_to(nowhere).codec_context.open()
+            except (av.FFmpegError, ValueError) as error:
+                width, height = self.size
+                raise UnsupportedError(
+                    f"{self.codec} cannot take {width}x{height} {self.pix_fmt} ({reason(error)}): try another --codec"
+                ) from error
 
     def picture(self, planes: Sequence[np.ndarray], time: int, duration: int) -> av.VideoFrame:
         """A frame as the encoder takes it; time and duration in ticks, 0 for a duration that is not known."""

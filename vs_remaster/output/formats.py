@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from ..color.samples import Kind, Samples
+import numpy as np
+
+from ..color.samples import MOST_PIXELS, Kind, Samples, plane_sizes
 from ..errors import InputError
 from ..system.files import LEFT_BY_SYSTEMS, check_no_link
 from ..video.info import VideoInfo
@@ -17,9 +20,31 @@ _PICTURES = "|".join(re.escape(row.extension) for row in TABLE.values() if row.i
 _PICTURE_NAME = re.compile(rf"frame_\d{{6,}}({_PICTURES})")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OutputFormat(Samples):
-    """The samples that an output holds."""
+    """The frames that an output holds: what their samples mean, and how large they are.
+
+    Attributes:
+        width: in pixels.
+        height: in pixels.
+    """
+
+    width: int
+    height: int
+
+    @property
+    def plane_sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of each plane."""
+        return plane_sizes(self.kind, self.width, self.height, self.subsampling)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of the samples of a frame."""
+        return sum(rows * columns for rows, columns in self.plane_sizes) * self.dtype.itemsize
+
+    def black(self) -> list[np.ndarray]:
+        """Planes of zeros, to try what takes them."""
+        return [np.zeros(size, self.dtype) for size in self.plane_sizes]
 
     @property
     def pix_fmt(self) -> str:
@@ -27,7 +52,9 @@ class OutputFormat(Samples):
         return "bgr0" if (self.kind, self.bits) == ("rgb", 8) else planar_format(self.kind, self.bits, self.subsampling)
 
 
-def output_format(info: VideoInfo, codec: str, colored: bool, bits: int | None = None) -> OutputFormat:
+def output_format(
+    info: VideoInfo, codec: str, colored: bool, bits: int | None = None, *, scale: int = 1
+) -> OutputFormat:
     """Choose the samples of an output that lose the least of a film's in a codec.
 
     x264 and x265 store gray as 4:2:0 with neutral chroma and rgb as 4:2:0, which every player shows; where the size is
@@ -39,19 +66,25 @@ def output_format(info: VideoInfo, codec: str, colored: bool, bits: int | None =
         codec: one of `CODECS`.
         colored: chroma is new.
         bits: a sample; None for those of the film, or as near as the codec can.
+        scale: how many times as wide and high as the film it is.
 
     Returns:
         The format.
 
     Raises:
-        InputError: unknown codec; pictures too small for it, or bits that it does not hold.
+        InputError: unknown codec; pictures too small for it or larger than any are taken, or bits that it does not
+            hold.
     """
     row = codec_info(codec)
-    if info.width < row.smallest[0] or info.height < row.smallest[1]:
+    width, height = scale * info.width, scale * info.height
+    has = f"{info.path} has {width}x{height}{f' at scale {scale}' if scale > 1 else ''}"
+    if width < row.smallest[0] or height < row.smallest[1]:
         raise InputError(
-            f"{codec} takes pictures of {row.smallest[0]}x{row.smallest[1]} and more, {info.path} has "
-            f"{info.width}x{info.height}: use another --codec"
+            f"{codec} takes pictures of {row.smallest[0]}x{row.smallest[1]} and more, {has}: use another --codec"
         )
+    if scale > 1 and width * height > MOST_PIXELS:
+        raise InputError(f"{has}, and pictures of {MOST_PIXELS / 1e6:.0f} million pixels at most are made: use scale 1")
+    made = partial(OutputFormat, width=width, height=height)
     kind: Kind = "gray" if info.kind == "gray" and not colored else "rgb"
     depths = (kind == "gray" and row.gray_depths) or row.depths
     if bits is not None and bits not in depths:
@@ -59,20 +92,20 @@ def output_format(info: VideoInfo, codec: str, colored: bool, bits: int | None =
         raise InputError(f"{codec} holds {either(depths)} bits a sample{of}, not {bits}: give another --bits")
     bits = bits or next((d for d in depths if d >= info.bits), depths[-1])
     if row.is_folder or (codec == "ffv1" and info.kind == "rgb"):
-        return OutputFormat(kind, bits, (0, 0), info.matrix, True)
+        return made(kind, bits, (0, 0), info.matrix, True)
     full = info.full_range and info.kind != "rgb" and row.full_range
     if codec == "ffv1":
         if info.kind == "gray" and not colored:
-            return OutputFormat("gray", bits, (0, 0), info.matrix, full)
+            return made("gray", bits, (0, 0), info.matrix, full)
         kept = not colored and has_format("yuv", bits, info.subsampling)
-        return OutputFormat("yuv", bits, info.subsampling if kept else (0, 0), info.matrix, full, info.siting)
+        return made("yuv", bits, info.subsampling if kept else (0, 0), info.matrix, full, info.siting)
     across, down = info.subsampling if info.kind == "yuv" else (1, 1)
     if row.subsampling:
-        return OutputFormat("yuv", bits, row.subsampling, row.matrix or info.matrix, full, info.siting)
-    across, down = bool(across) and not info.width % 2, bool(down) and not info.height % 2
+        return made("yuv", bits, row.subsampling, row.matrix or info.matrix, full, info.siting)
+    across, down = bool(across) and not width % 2, bool(down) and not height % 2
     if down and not across:  # 4:4:0: they have no such format
         down = False
-    return OutputFormat("yuv", bits, (int(across), int(down)), info.matrix, full, info.siting)
+    return made("yuv", bits, (int(across), int(down)), info.matrix, full, info.siting)
 
 
 def check_output(path: Path, codec: str, overwrite: bool, source: Path | None = None) -> None:

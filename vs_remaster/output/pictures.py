@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..color.samples import plane_sizes
 from ..errors import InputError, RemasterError
 from ..system.files import Atomic, Part, named_errors
 from ..video.dpx import encode_dpx
@@ -55,7 +54,7 @@ class PictureWriter(Atomic):
         warn_of_pictures(info, codec)
         if timecode and codec != "dpx":
             log.warning("timecode %s is left out: %s pictures cannot hold it, dpx can", timecode, codec)
-        self._sizes = plane_sizes(out.kind, info.width, info.height)
+        self._sizes = out.plane_sizes
         self._count = 0
         self._first: int | None = None
         self._even = True  # no frame is shown a frame too early or too late

@@ -72,7 +72,7 @@ class VideoWriter(Atomic):
     Args:
         path: ends in one of `CONTAINERS`.
         reader: the film the frames come from: times, tags, sound and so on are taken from it.
-        out: the samples of the frames, from `output_format`.
+        out: what the frames are, from `output_format`.
         codec: one of `CODECS` that is no folder of pictures.
         crf: quality of x264 (0..51, default 17) and x265 (0..51, default 19), lower is better; not used by the others.
         overwrite: replace an output that exists.
@@ -125,6 +125,7 @@ class VideoWriter(Atomic):
             rate=self._rate,
             joined=self.joined,
         )
+        self.encoding.check()
         self._copier: StreamCopier | None = None
         self._container: Any = None
         self._done = False
@@ -195,7 +196,7 @@ class VideoWriter(Atomic):
             if getattr(error, "errno", None) in NO_SPACE:
                 raise
             raise UnsupportedError(
-                f"{self.codec} in {self.path.suffix} cannot take {info.width}x{info.height} {self.out.pix_fmt} "
+                f"{self.codec} in {self.path.suffix} cannot take {self.out.width}x{self.out.height} {self.out.pix_fmt} "
                 f"({reason(error)}): try another --codec"
             ) from error
 
@@ -262,7 +263,7 @@ class VideoWriter(Atomic):
         if self._format == "matroska":
             if info.sar != 1:
                 stored = self.codec in DEFAULT_CRF  # those store it in the picture as well
-                self._check_aspect(set_matroska_aspect(self.part, info.width, info.height, info.sar), stored)
+                self._check_aspect(set_matroska_aspect(self.part, self.out.width, self.out.height, info.sar), stored)
             return
         with av.open(media_url(self.part)) as container:
             there = {key.lower() for key in container.metadata}

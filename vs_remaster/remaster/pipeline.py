@@ -91,6 +91,11 @@ class RemasterPipeline:
         self._transfer = Transfer(workers[0].engine.home if workers else "cpu")
         self._behind = 0 if self._transfer.idle else workers[-1].window.block
 
+    @property
+    def scale(self) -> int:
+        """How many times as wide and high pictures become."""
+        return self.restorer.options.scale if self.restorer else 1
+
     def process(self, frames: Iterable[Picture]) -> Iterator[Picture]:
         """Remaster frames in order; what comes out has the same numbers and payloads, with new luma and chroma."""
         frames = iter(frames)

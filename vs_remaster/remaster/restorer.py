@@ -4,7 +4,7 @@ height it likes, then large damage is filled from the frames beside it, then com
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -71,15 +71,25 @@ def windows_of(options: RestoreOptions, block: int | None = None) -> list[Window
     """The windows that frames go through when they are restored, in order; no network runs.
 
     Raises:
-        InputError: no such weights.
+        InputError: no such weights, or a network that cannot enlarge at scale 2.
     """
-    facts = info(weights.load_model("restorer", chosen_model("restorer", options)))
+    model = chosen_model("restorer", options)
+    facts = info(weights.load_model("restorer", model))
+    _check_scale(model, facts, options)
     windows = [window_of(facts, block=block)]
     if facts.marks_damage:
         windows.append(Filler.window_beside(windows[0]))
     if sharpens(facts, options):
         windows.append(window_of(info(weights.load_weights(sharpener_file(options), "sharpener")), block=block))
     return windows
+
+
+def _check_scale(model: str, facts: ModelInfo, options: RestoreOptions) -> None:
+    if options.scale > 1 and not facts.sharpens:
+        raise InputError(
+            f"scale {options.scale} is not for {model}, which restores as it was published: take another model, or "
+            "scale 1"
+        )
 
 
 def sharpens(facts: ModelInfo, options: RestoreOptions) -> bool:
@@ -100,13 +110,23 @@ class Restorer(Worker[RestoreOptions]):
 
     def __init__(self, options: RestoreOptions = RestoreOptions(), *, block: int | None = None) -> None:
         super().__init__("restorer", options, block)
-        if options.scale > 1 and not self.info.sharpens:
-            raise InputError(
-                f"scale {options.scale} is not for {self.model}, which restores as it was published: take another "
-                "model, or scale 1"
-            )
+        _check_scale(self.model, self.info, options)
+        self._block = block
         self.filler = Filler(Filler.window_beside(self.window)) if self.info.marks_damage else None
         self.sharpener = Sharpener(options, block) if sharpens(self.info, options) else None
+
+    def like(self, options: RestoreOptions) -> Self:
+        """This network with other options of the kind that need no other network; a sharpener is loaded where it is
+        needed and was not before."""
+        _check_scale(self.model, self.info, options)
+        other = super().like(options)
+        if not sharpens(self.info, options):
+            other.sharpener = None
+        elif self.sharpener is None:
+            other.sharpener = Sharpener(options, self._block)
+        else:
+            other.sharpener = self.sharpener.like(options)
+        return other
 
     @property
     def steps(self) -> list[Step]:

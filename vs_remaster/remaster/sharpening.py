@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from ..models.sharpener import enlarged, softness
 from .options import RestoreOptions
 from .tiling import tiles
 from .window import Window
-from .worker import resize, stack
+from .worker import resize, stack, window_of
 
 
 def sharpener_file(options: RestoreOptions) -> Path:
@@ -41,9 +43,14 @@ class Sharpener:
     def __init__(self, options: RestoreOptions, block: int | None = None) -> None:
         self.options = options
         net = weights.load_weights(sharpener_file(options), "sharpener")
-        facts = info(net)
         self.engine: Engine = make_engine(net, options.engine, options.device, options.precision)
-        self.window: Window = Window(before=facts.before, after=facts.after, block=block or facts.block)
+        self.window: Window = window_of(info(net), block=block)
+
+    def like(self, options: RestoreOptions) -> Self:
+        """This network with other options of the kind that need no other network."""
+        other = copy.copy(self)
+        other.options = options
+        return other
 
     def process(self, frames: Sequence[Tensor], halo: Halo, size: tuple[int, int]) -> list[Tensor]:
         """Sharpen one window.

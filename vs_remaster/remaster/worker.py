@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -48,6 +50,12 @@ class Worker[Options: RestoreOptions | ColorizeOptions]:
             raise InputError(f"block must be {self.info.block} for {self.model}, whose blocks overlap, got {block!r}")
         self.engine: Engine = make_engine(net, options.engine, options.device, options.precision)
         self.window: Window = window_of(self.info, block=block)
+
+    def like(self, options: Options) -> Self:
+        """This network with other options of the kind that need no other network."""
+        other = copy.copy(self)
+        other.options = options
+        return other
 
 
 def check_luma(luma: Tensor) -> None:

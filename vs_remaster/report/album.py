@@ -47,10 +47,12 @@ class Album:
         return self._folder / f"{kind}_{frame:06d}{suffix}"
 
     def put(self, before: Frame, after: Frame, after_info: VideoInfo) -> None:
-        """Write a frame as it was and as it became, and a thumbnail."""
+        """Write a frame as it was and as it became, both as large as what it became, and a thumbnail."""
+        height, width = after.planes[0].shape
+        whole, small = ((width, height, edge) for edge in (EDGES[0], _THUMB))
         for kind, frame, info in (("before", before, self._info), ("after", after, after_info)):
-            self._jpeg(kind, frame, info, EDGES[0], _QUALITY)
-        self._jpeg("thumb", after, after_info, _THUMB, _THUMB_QUALITY)
+            self._jpeg(kind, frame, info, whole, _QUALITY)
+        self._jpeg("thumb", after, after_info, small, _THUMB_QUALITY)
 
     def put_paint(self, frame: Frame, info: VideoInfo) -> None:
         """Write a frame's luma as a PNG, at its own size up to 1080 lines, to be coloured by hand."""
@@ -91,8 +93,9 @@ class Album:
         self.drop(paint[len(painted) :])
         return kept, painted
 
-    def _jpeg(self, kind: str, frame: Frame, info: VideoInfo, edge: int, quality: int) -> None:
-        height, width = frame.planes[0].shape
+    def _jpeg(self, kind: str, frame: Frame, info: VideoInfo, room: tuple[int, int, int], quality: int) -> None:
+        """Write a frame at a width and height, or smaller where an edge of that is longer than the third number."""
+        width, height, edge = room
         width = round(width * info.sar)
         scale = min(1.0, edge / max(height, width))
         size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -27,7 +27,7 @@ from ..video.reader import VideoReader
 from .album import Album
 from .coverage import COVERED, Describer, Scenes
 from .drift import thumbnail
-from .measures import Curve, glance, local_change, saturation, tiles
+from .measures import Curve, glance, local_change, saturation, shrunk, tiles
 from .shots import Moment, ShotFacts, ShotInProgress
 
 SUGGESTIONS = 24
@@ -65,7 +65,8 @@ class Facts:
 
     Attributes:
         before, after: names of the two films.
-        width, height: of both, in pixels.
+        width, height: of the source, in pixels.
+        scale: how many times as wide and high the result is.
         shape: width by height as displayed.
         fps: frames a second of the source.
         first: number of the first frame.
@@ -90,6 +91,7 @@ class Facts:
     height: int
     shape: float
     fps: float
+    scale: int = 1
     first: int = 0
     frames: int = 0
     seconds: float = 0.0
@@ -152,6 +154,7 @@ class Collector:
             height=before.height,
             shape=float(before.width * before.sar / before.height),
             fps=float(before.fps),
+            scale=after.width // before.width,
             references=self._describer.names,
         )
 
@@ -171,7 +174,8 @@ class Collector:
             shares: how much of its colour references gave, by name, where that is known.
         """
         luma = decode_frame(before, self._before, chroma=False)[0]
-        was, became = glance(before, self._before), glance(after, self._after)
+        became = glance(after, self._after)
+        was = shrunk(before, self._before, became.luma.shape[::-1])  # whatever the scale, they are compared pixelwise
         index = before.index
         if not self._facts.frames:
             self._facts.first = index
@@ -325,7 +329,8 @@ def collect(
     Args:
         before: the source, a video or a folder of pictures; or what a job has made, which knows its source, its shots,
             what was repaired and what coloured what.
-        after: what was made of it: as many frames of the same size. None: the frames that the job holds.
+        after: what was made of it: as many frames, of its size or twice as wide and high. None: the frames that the job
+            holds.
         folder: where the pictures go.
         references: what it was coloured from.
         progress: called with the frames done and how many there will be, None where that is not known.
@@ -385,10 +390,10 @@ def _lengths(shorter: Path, longer: Path, frames: int) -> InputError:
 
 
 def _check_alike(info: VideoInfo, other: VideoInfo, frames: int | None) -> None:
-    if (info.width, info.height) != (other.width, other.height):
+    if (other.width, other.height) not in {(scale * info.width, scale * info.height) for scale in (1, 2)}:
         raise InputError(
             f"sizes differ: {info.path} is {info.width}x{info.height}, {other.path} is {other.width}x{other.height}: "
-            "give a film and what was made of it at its own size"
+            "give a film and what was made of it at its own size or twice that"
         )
     if frames and other.frames:
         # what a file promises may be a little off; the frames themselves are counted on the way

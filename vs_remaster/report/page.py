@@ -51,7 +51,8 @@ def make_page(facts: Facts) -> str:
 
 def _about(facts: Facts) -> str:
     references = _count(len(facts.references), "reference") if facts.references else "no references"
-    size = f"{_count(facts.frames, 'frame')} of {facts.width}x{facts.height}, {facts.fps:.5g} frames a second"
+    made = f" made {facts.scale * facts.width}x{facts.scale * facts.height}" if facts.scale > 1 else ""
+    size = f"{_count(facts.frames, 'frame')} of {facts.width}x{facts.height}{made}, {facts.fps:.5g} frames a second"
     shots = _count(len(facts.shots), "shot")
     return escape(f"from {facts.before}: {clock(facts.seconds)}, {size}, {shots}, {references}")
 

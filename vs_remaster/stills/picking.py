@@ -68,7 +68,8 @@ def pick_references(
             where it is missing.
         count: see `coverage.cover`.
         coverage: see `coverage.cover`.
-        restore: how the pictures are restored; None: they are written as they are.
+        restore: how the pictures are restored; None: they are written as they are. They keep their size, whatever the
+            scale: the film is coloured from pictures of any size.
         colorize: whose features are compared.
         progress: called with the frames read in the first pass and how many there will be.
 
@@ -121,7 +122,7 @@ def _best(
     for frame in frames:
         first, stop = film.shot(frame)
         places[frame] = _Place(max(first, frame - AROUND), min(stop, frame + AROUND + 1))
-    pipeline = RemasterPipeline(restore, None, (), cuts) if restore else None
+    pipeline = RemasterPipeline(replace(restore, scale=1), None, (), cuts) if restore else None
     for picture in _frames(source, _parts(list(places.values()), pipeline, length), pipeline):
         damage = 0.0 if picture.mask is None else float(picture.mask.mean())
         for place in places.values():

@@ -208,7 +208,8 @@ class Header:
         Where the range was not said it is added with a new format, whose reader might guess another.
         """
         changed = out.pix_fmt != self.pix_fmt
-        tags = [tag for tag in self.tags if not (changed and tag.startswith(("C", "XYSCSS=")))]
+        sizes = {"W": f"W{out.width}", "H": f"H{out.height}"}
+        tags = [sizes.get(tag[0], tag) for tag in self.tags if not (changed and tag.startswith(("C", "XYSCSS=")))]
         if changed:
             tags.append(f"C{out.pix_fmt}")
         said = self.full_range

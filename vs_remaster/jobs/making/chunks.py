@@ -154,7 +154,7 @@ class ChunkWriter(Atomic):
 
     def _add_stream(self) -> Any:
         stream = self._container.add_stream("ffv1", rate=_RATE, options={"level": "3", "slicecrc": "1", "g": "1"})
-        stream.width, stream.height, stream.pix_fmt = self.info.width, self.info.height, self.out.pix_fmt
+        stream.width, stream.height, stream.pix_fmt = self.out.width, self.out.height, self.out.pix_fmt
         stream.time_base = stream.codec_context.time_base = 1 / _RATE
         return stream
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -12,7 +11,6 @@ import torch
 from ...film.remastering import remaster_frames
 from ...film.shares import shares_of
 from ...remaster.colorizer import Colorizer
-from ...remaster.options import ColorizeOptions, RestoreOptions
 from ...remaster.pipeline import Picture, RemasterPipeline
 from ...remaster.restorer import Restorer
 from ...video.planes import Frame
@@ -123,8 +121,8 @@ class ChunkMaker:
         way = (segment.restore, segment.colorize, segment.references)
         if way not in self._pipelines:
             self._pipelines[way] = RemasterPipeline(
-                _like(self._restorer, segment.restore),
-                _like(self._colorizer, segment.colorize),
+                self._restorer.like(segment.restore) if self._restorer and segment.restore else None,
+                self._colorizer.like(segment.colorize) if self._colorizer and segment.colorize else None,
                 [self._work.references[name] for name in segment.references],
                 self._work.survey.cuts,
             )
@@ -132,16 +130,3 @@ class ChunkMaker:
                 self._pipelines.popitem(last=False)
         self._pipelines.move_to_end(way)
         return self._pipelines[way]
-
-
-def _like[Worker: (Restorer, Colorizer)](
-    worker: Worker | None, options: RestoreOptions | ColorizeOptions | None
-) -> Worker | None:
-    """A loaded network with other options of the kind that need no other network."""
-    if worker is None or options is None:
-        return None
-    if worker.options == options:
-        return worker
-    other = copy.copy(worker)
-    vars(other)["options"] = options
-    return other

@@ -6,14 +6,13 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ... import weights
-from ...color.samples import plane_sizes
 from ...errors import InputError
 from ...film.remastering import context
 from ...film.request import will_color
@@ -29,8 +28,7 @@ from ...remaster.restorer import windows_of as restoring_windows
 from ...remaster.window import Window
 from ...remaster.worker import chosen_model, guesses_beside, window_of
 from ...system import texts
-from ...video.info import VideoInfo
-from .identity import computation, digest, together
+from .identity import computation, digest, samples_of, together
 from .options import CHUNK_FRAMES
 from .shot_settings import ShotSettings
 from .survey import Shot, Survey
@@ -121,7 +119,7 @@ class Work:
         colorize: see `remaster_film`.
         references: by `digest`.
         windows: of the networks, in order.
-        out: the samples that the encoder will get.
+        out: the frames that the encoder will get.
         survey: of the film.
         threads: of a network on a CPU: another number rounds otherwise.
         coding: None: chunks are kept without loss and encoded when all are there.
@@ -157,7 +155,7 @@ def windows_of(restore: RestoreOptions | None, colorize: ColorizeOptions | None)
     """The windows of networks that need not be loaded to where they will run.
 
     Raises:
-        InputError: no such model.
+        InputError: no such model, or one that cannot do what is asked.
     """
     # a shot may be restored, or sharpened, where the film is not
     found = restoring_windows(replace(restore, strength=1.0, sharpness=1.0)) if restore else []
@@ -168,15 +166,9 @@ def windows_of(restore: RestoreOptions | None, colorize: ColorizeOptions | None)
     return tuple(found)
 
 
-def frame_bytes(info: VideoInfo, out: OutputFormat) -> int:
-    """Bytes of the samples of a frame that the encoder gets."""
-    sizes = plane_sizes(out.kind, info.width, info.height, out.subsampling)
-    return sum(rows * columns for rows, columns in sizes) * out.dtype.itemsize
-
-
-def chunk_length(info: VideoInfo, out: OutputFormat, frames: int = CHUNK_FRAMES) -> int:
+def chunk_length(out: OutputFormat, frames: int = CHUNK_FRAMES) -> int:
     """Frames that a chunk has at most: as many as are asked for, unless they are very large."""
-    return max(1, min(frames, _CHUNK_BYTES // frame_bytes(info, out)))
+    return max(1, min(frames, _CHUNK_BYTES // out.frame_bytes))
 
 
 def chunk_table(shots: Sequence[Shot], length: int, windows: Sequence[Window]) -> list[tuple[int, int]]:
@@ -265,10 +257,13 @@ def _done(
     work: Work, shot: ShotSettings, references: Sequence[str]
 ) -> tuple[RestoreOptions | None, ColorizeOptions | None, tuple[str, ...]]:
     """How a shot is done."""
-    restore = None if shot.skip else work.restore
+    restore = work.restore
+    if restore and shot.skip:  # what is left as it is gets the size of all the others
+        shot, restore = replace(shot, strength=0.0, levels=None), replace(restore, levels=None)
+        restore = restore if restore.scale > 1 else None
     colorize = work.colorize if shot.color and not shot.skip and will_color(work.colorize, references) else None
     if restore:
-        names = ("strength", "grain", "levels")
+        names = ("strength", "grain", "sharpness", "levels")
         changed = {name: getattr(shot, name) for name in names if getattr(shot, name) is not None}
         restore = replace(restore, **changed)
     if colorize and shot.saturation is not None:
@@ -284,12 +279,18 @@ def _key(work: Work, film: str, computed: dict[str, Any], segments: Sequence[Seg
             {
                 "frames": [part.first, part.last, low, high],
                 "cuts": [cut for cut in work.survey.cuts if low < cut < high],
-                "restore": part.restore and [part.restore.strength, part.restore.grain, *(part.restore.levels or ())],
+                "restore": part.restore
+                and [
+                    part.restore.strength,
+                    part.restore.grain,
+                    part.restore.sharpness,
+                    *(part.restore.levels or ()),
+                ],
                 "colorize": part.colorize and part.colorize.saturation,
                 "references": together(part.references),
             }
         )
-    everything: dict[str, Any] = {"film": film, "samples": asdict(work.out), "computed": computed, "segments": told}
+    everything: dict[str, Any] = {"film": film, "samples": samples_of(work.out), "computed": computed, "segments": told}
     if work.coding:
         everything |= {"encode": work.coding.encoding.to_json(), "times": work.coding.of(first, last)}
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()

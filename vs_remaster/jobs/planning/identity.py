@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from ... import weights
+from ...color.samples import Samples
 from ...engines import choose_device, choose_precision
 from ...errors import InputError
 from ...references.reference import Reference
@@ -48,6 +49,12 @@ def computation(network: str, options: RestoreOptions | ColorizeOptions | None) 
         "engine": "torch" if options.engine == "auto" else options.engine,
         "precision": precision,
     }
+
+
+def samples_of(out: Samples) -> dict[str, Any]:
+    """What the samples of an output are, to be compared. Its size follows from the film and how it is restored."""
+    told = {one.name: getattr(out, one.name) for one in fields(Samples)}
+    return {**told, "subsampling": list(out.subsampling)}
 
 
 def fingerprint(path: Path) -> str:

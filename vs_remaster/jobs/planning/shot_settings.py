@@ -27,11 +27,12 @@ _HEAD = """\
 #                                        --references, or paths inside this folder
 # strength = 0.5      of the restoration, 0..1
 # grain = 0.2         how much of the film's own grain is put back, 0..1
+# sharpness = 0.5     how much of what blur took is given back, 0..1
 # levels = [0.1, 0.9, 1.0]   what of the restored luma, 0..1, becomes black and white, and gamma: above 1 what lies
 #                            between becomes brighter; [0, 1] leaves the luma as it is
 # saturation = 0.8    1: as predicted, 0: gray
 # color = false       keep the colours that the shot has; it is only restored
-# skip = true         leave the shot as it is
+# skip = true         leave the shot as it is; with --scale 2 it is enlarged and nothing else
 #
 # Lines that end in "proposed" are proposals: take the # in front away to follow one. With --levels auto, shots without
 # levels have those that are proposed.
@@ -44,16 +45,17 @@ class ShotSettings:
 
     Attributes:
         references: names or paths of the only references to colour it from.
-        strength, grain: see `RestoreOptions`.
+        strength, grain, sharpness: see `RestoreOptions`.
         levels: see `Levels`; also those that change nothing.
         saturation: see `ColorizeOptions`.
         color: False: it keeps its own colours.
-        skip: it is left as it is.
+        skip: it is left as it is, at scale 2 but for its size.
     """
 
     references: tuple[str, ...] | None = None
     strength: float | None = None
     grain: float | None = None
+    sharpness: float | None = None
     levels: Levels | None = None
     saturation: float | None = None
     color: bool = True
@@ -90,6 +92,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "references": ('a list of pictures, such as ["a.png"]; for none write color = false', _texts),
     "strength": _number(0, 1),
     "grain": _number(0, 1),
+    "sharpness": _number(0, 1),
     "levels": ("[LOW, HIGH] or [LOW, HIGH, GAMMA] with 0 <= LOW < HIGH <= 1 and a GAMMA of 0.1..10", _levels),
     "saturation": _number(0, math.inf),
     "color": _TRUTH,
