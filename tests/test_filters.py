@@ -223,6 +223,18 @@ def test_at_scale_2_any_frame_may_be_asked_for_first():
     assert all(digest(other.get_frame(n)) == wanted[n] for n in (29, 0, 14, 12, 13))
 
 
+@pytest.mark.parametrize("strength", [0.5, 1])
+def test_at_scale_2_masks_are_as_large_as_the_frames(strength):
+    clip = film(3)
+    white = core.std.BlankClip(clip, format=vs.GRAY8, color=255)
+    out, masks = vs_remaster.restore(clip, **EXACT, scale=2, strength=strength, masks=True, scenes=None)
+    assert [(f.width, f.height) for f in (*out.frames(), *masks.frames())] == 6 * [(192, 128)]
+    same, none = vs_remaster.restore(clip, **EXACT, scale=2, protect=white, masks=True, scenes=None)
+    only_larger = vs_remaster.restore(clip, **EXACT, scale=2, strength=0, scenes=None)
+    assert [digest(frame) for frame in same.frames()] == [digest(frame) for frame in only_larger.frames()]
+    assert not any(np.asarray(frame[0]).any() for frame in none.frames())
+
+
 def test_sharpness_and_scale_that_cannot_be_are_errors_of_the_filter():
     for more, words in (
         ({"scale": 3}, "restore: scale must be a whole number between 1 and 2, got 3"),

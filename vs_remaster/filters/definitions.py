@@ -207,12 +207,11 @@ def _restored(
     planes, samples, options = planes_of(frame), samples_of(frame), restorer.options
     protect = _mask_in(frame, _PROTECT)
     changes = options.strength > 0 or made.repair is not None or options.levels or options.scale > 1
-    shown = restorer.finish(made.luma, made, protect=protect)[1] if masks or protect is not None else made.found
+    source = made.luma if options.strength == 1 and protect is None else luma_of(frame)
+    shown = restorer.finish(source, made, protect=protect)[1] if masks or protect is not None else made.found
     if changes:
         own = samples.kind == "rgb" or (samples.kind == "yuv" and (options.levels or options.scale > 1))
         chroma = decode_colors(planes, samples) if own and not colorless(planes, samples) else None
-        whole = options.strength == 1 and protect is None
-        source = made.luma if whole else luma_of(frame)
         if samples.kind != "rgb":  # of YUV the chroma is left alone
             made = made._replace(mask=torch.zeros_like(made.found))
         luma, _, chroma = restorer.finish(source, made, chroma, options.levels, protect)
