@@ -136,7 +136,7 @@ def remaster_pipe(
     log.info("%s", plan(pipeline, info, len(treatment.references), f"{out.pix_fmt}{told}, to stdout"))
     progress(0, None)
     try:
-        remaster_frames(reader, write, pipeline, info, out, patience=_PATIENCE)
+        remaster_frames(reader, write, pipeline, info, out, given=treatment.given(), patience=_PATIENCE)
     except _NobodyReads:
         log.info("the program that reads stdout has ended")
         return written

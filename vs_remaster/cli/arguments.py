@@ -48,6 +48,16 @@ def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any, *, auto:
         help="luma of the restored picture that becomes black and white, 0..1; a gamma above 1 brightens what lies "
         f"between{'; auto: found in each shot' if auto else ''} (default: the luma stays)",
     )
+    what.add_argument(
+        "--repair",
+        type=named_path,
+        metavar="FILE|DIR",
+        help="masks, white where there is damage whatever the network thinks: a video, a picture, or a folder of "
+        "pictures with the numbers of frames in their names",
+    )
+    what.add_argument(
+        "--protect", type=named_path, metavar="FILE|DIR", help="such masks, white where the picture stays as it was"
+    )
     add_number(what, "--saturation", float, color.saturation, "1: as predicted, 0: gray")
     what.add_argument(
         "--scenes",
@@ -179,6 +189,8 @@ def treatment_of(arguments: argparse.Namespace, levels: str | None) -> Treatment
         restore=None if arguments.no_restore else restore,
         colorize=None if arguments.no_color else colorize,
         scenes=arguments.scenes if arguments.scenes in ("auto", "none") else parse_cuts(arguments.scenes),
+        repair=arguments.repair,
+        protect=arguments.protect,
     )
 
 

@@ -134,6 +134,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--shares", type=named_path, metavar="FILE", help="JSON of how much each reference gave to each frame's colour"
     )
     what.add_argument(
+        "--masks",
+        type=named_path,
+        metavar="OUTPUT",
+        help="what was repaired, white on black: .mkv, or a folder of PNGs",
+    )
+    what.add_argument(
         "--report", type=named_path, metavar="FOLDER", help="a page that shows the film before and after, see report"
     )
     add_job(run)
@@ -199,6 +205,7 @@ def _run(arguments: argparse.Namespace) -> None:
         end=arguments.end,
         fps=arguments.fps,
         auto_levels=auto,
+        masks=arguments.masks,
         **vars(treatment_of(arguments, None if auto else arguments.levels)),
     )
     folder = options.folder_for(request.output)

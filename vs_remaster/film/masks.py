@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 from ..color.samples import MOST_PIXELS, decode_luma
 from ..errors import InputError
 from ..references.reference import frame_number
+from ..remaster.pipeline import Picture
 from ..remaster.worker import resize
 from ..system import texts
 from ..system.inputs import check_input
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "masks.toml"
 _COLOURED = 0.1  # difference between R', G' and B' from which a mask is no gray picture
+_BOTH = 0.5  # product of two masks that are white at one place
 _ALL = 0.99  # mean of a mask that is white all over
 
 
@@ -42,6 +44,36 @@ class Drawn:
     def acts(self, frame: int) -> bool:
         """Whether it acts on a frame."""
         return self.first <= frame and (self.end is None or frame < self.end)
+
+
+class Given(NamedTuple):
+    """What is given for the frames of a film: where there is damage, and what stays as it was."""
+
+    repair: Masks | None = None
+    protect: Masks | None = None
+
+    @classmethod
+    def at(cls, repair: Path | None, protect: Path | None) -> Given:
+        """Those in files."""
+        return cls(Masks(repair, "repair") if repair else None, Masks(protect, "protect") if protect else None)
+
+    def check(self, frames: int | None) -> None:
+        """See `Masks.check`."""
+        for masks in self:
+            if masks:
+                masks.check(frames)
+
+    def lay_on(self, picture: Picture) -> Picture:
+        """A picture with the masks of its frame."""
+        if self.repair is None and self.protect is None:
+            return picture
+        size = picture.luma.shape[-2], picture.luma.shape[-1]
+        repair, protect = (masks.at(picture.index, size) if masks else None for masks in self)
+        if self.repair and repair is not None and protect is not None and not self.repair.told_of_both:
+            if (repair * protect).max() > _BOTH:
+                self.repair.told_of_both = True
+                log.warning("frame %d: repair and protect are both white at one place: protect wins", picture.index)
+        return replace(picture, repair=repair, protect=protect)
 
 
 class Masks:
@@ -65,7 +97,7 @@ class Masks:
         self._kept: dict[Path, np.ndarray] = {}
         self._film: Iterator[tuple[int, np.ndarray]] | None = None
         self._next = 0
-        self._told = False
+        self._told = self.told_of_both = False
 
     def _drawn(self) -> list[Drawn] | None:
         """The pictures; None where it is a video."""

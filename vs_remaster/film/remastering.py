@@ -19,6 +19,8 @@ from ..video.info import VideoInfo
 from ..video.planes import Frame
 from ..video.rawvideo import RawFormat
 from .frames import from_picture, to_picture
+from .mask_writer import MaskWriter
+from .masks import Given
 from .request import FilmRequest
 from .writing import Done, ProgressCallback, open_output
 
@@ -58,7 +60,10 @@ def remaster_film(
         pipeline = request.pipeline(check)
         reader.context = context(pipeline_windows(pipeline), request.start, request.end)
         out = request.output_format(info)
-        with open_output(request.output, reader, out, request.write) as writer:
+        given = request.given()
+        given.check(info.frames)
+        masks = MaskWriter(request.masks, info, request.scale, overwrite=request.write.overwrite)
+        with open_output(request.output, reader, out, request.write) as writer, masks:
             written = 0
 
             def put(frame: Frame) -> None:
@@ -70,7 +75,12 @@ def remaster_film(
             target = f"{request.write.codec} to {request.output}"
             log.info("%s", plan(pipeline, info, len(request.references), target))
             progress(0, reader.expected)
-            remaster_frames(reader, put, pipeline, info, out, wanted=request.wants, look=look, check=check)
+
+            def see(picture: Picture) -> None:
+                masks(picture)
+                look(picture)
+
+            remaster_frames(reader, put, pipeline, info, out, given=given, wanted=request.wants, look=see, check=check)
     return Done(written, reader.truncated)
 
 
@@ -81,6 +91,7 @@ def remaster_frames(
     info: VideoInfo | RawFormat,
     out: Samples,
     *,
+    given: Given = Given(),
     wanted: Callable[[int], bool] = lambda index: True,
     look: Callable[[Picture], None] = lambda picture: None,
     check: Callable[[], None] = lambda: None,
@@ -94,6 +105,7 @@ def remaster_frames(
         pipeline: what is done to them.
         info: what their planes mean.
         out: the samples wanted.
+        given: masks for them.
         wanted: whether the frame of a number is written; others are only seen by the networks.
         look, check: see `remaster_film`.
         patience: see `overlap`.
@@ -102,7 +114,7 @@ def remaster_frames(
     luma_kept = pipeline.scale == 1 and (pipeline.restorer is None or pipeline.restorer.options.strength == 0)
 
     def pictures() -> Iterator[Picture]:
-        return (to_picture(frame, info, chroma=not colored) for frame in frames)
+        return (given.lay_on(to_picture(frame, info, chroma=not colored)) for frame in frames)
 
     def checked(film: Iterator[Picture]) -> Iterator[Picture]:
         for picture in film:
@@ -113,7 +125,7 @@ def remaster_frames(
         return (picture for picture in pipeline.process(checked(film)) if wanted(picture.index))
 
     def put(picture: Picture) -> None:
-        kept = luma_kept and picture.levels is None
+        kept = luma_kept and picture.levels is None and picture.repair is None
         write(from_picture(picture, picture.payload, info, out, colored=colored, luma_kept=kept))
         look(picture)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -21,6 +22,8 @@ from ..remaster.scenes import Scenes
 from ..video.info import VideoInfo
 from ..video.reader import VideoReader
 from ..weights import takes_references
+from .mask_writer import check_masks
+from .masks import Given
 from .shots import measure_levels, settle_for_film
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,7 @@ Colorize = ColorizeOptions | Colorizer | None
 """Options, or a colorizer that is loaded; None leaves the colours as they are."""
 
 NOT_RESTORED = "levels are of restored luma, and restoring is off: leave it on; with strength 0 it changes nothing else"
+NOT_REPAIRED = "masks are of what is repaired, and restoring is off: leave it on; with strength 0 only repair is done"
 NOT_ENLARGED = "scale 2 enlarges what was restored, and restoring is off: leave it on; with strength 0 it only enlarges"
 
 
@@ -43,12 +47,27 @@ class Treatment:
         colorize: see `Colorize`.
         references: to colour from; without any, frames are restored only, or coloured automatically.
         scenes: see `Scenes`.
+        repair: where there is damage whatever the network thinks, and
+        protect: what stays as it was: a video, a picture or a folder of pictures, see `Masks`.
+
+    Raises:
+        InputError: such masks of a film that is not restored.
     """
 
     restore: Restore = field(default_factory=RestoreOptions)
     colorize: Colorize = None
     references: Sequence[Reference] = ()
     scenes: Scenes = "auto"
+    repair: Path | None = None
+    protect: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.restore is None and (self.repair or self.protect):
+            raise InputError(NOT_REPAIRED)
+
+    def given(self) -> Given:
+        """The masks, which are looked for now."""
+        return Given.at(self.repair, self.protect)
 
     def resolved(self) -> Self:
         """The same without colouring where there is nothing to colour from and colours are not guessed.
@@ -87,6 +106,7 @@ class FilmRequest(Treatment):
         start: first frame.
         end: first frame not taken; None: to the end.
         fps: frames per second of a film that has no timestamps, see `VideoReader`.
+        masks: where what was repaired is written, see `MaskWriter`; None: nowhere.
         auto_levels: every shot gets the levels that are found in it, see `find_levels`; the whole of it is looked at,
             also where it lies only in part between `start` and `end`.
 
@@ -100,9 +120,13 @@ class FilmRequest(Treatment):
     start: int = 0
     end: int | None = None
     fps: Fraction | None = None
+    masks: Path | None = None
     auto_levels: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.restore is None and self.masks:
+            raise InputError(NOT_REPAIRED)
         if self.auto_levels and self.restore is None:
             raise InputError(NOT_RESTORED)
         if self.auto_levels and self.restore_options and self.restore_options.levels:
@@ -135,6 +159,10 @@ class FilmRequest(Treatment):
         """See `output.check_output`."""
         source = self.source if self.source.exists() else None
         check_output(self.output, self.write.codec, self.write.overwrite, source)
+        check_masks(self.masks, self.write.overwrite)
+        taken = {os.path.realpath(path) for path in (self.output, self.source)}
+        if self.masks and os.path.realpath(self.masks) in taken:
+            raise InputError(f"{self.masks} is the film itself: write masks elsewhere")
 
     def open(self, *, notes: bool = True) -> VideoReader:
         """A reader of the film; `notes`: it reports what is odd about it."""
