@@ -396,7 +396,7 @@ def start(*arguments: str) -> subprocess.Popen[bytes]:
 def test_a_broken_pipe_and_ctrl_c_end_quietly():
     """The second while the program before holds the pipe open and gives nothing."""
     film = y4m("mono", 80)
-    most = film.index(b"\n") + 1 + 40 * (64 * 48 + 6)
+    most = film.index(b"\n") + 1 + 32 * (64 * 48 + 6)
     jobs = [start("--quiet"), start()]
     broken, stopped = jobs
     try:

@@ -57,11 +57,11 @@ def remaster_film(
     with request.open() as reader:
         info = reader.info
         request = request.settled(info)
-        pipeline = request.pipeline(check)
-        reader.context = context(pipeline_windows(pipeline), request.start, request.end)
         out = request.output_format(info)
         given = request.given()
         given.check(info.frames)
+        pipeline = request.pipeline(check)
+        reader.context = context(pipeline_windows(pipeline), request.start, request.end)
         masks = MaskWriter(request.masks, info, request.scale, overwrite=request.write.overwrite)
         with open_output(request.output, reader, out, request.write) as writer, masks:
             written = 0
