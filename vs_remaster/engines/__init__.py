@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+
+from torch import Tensor
 
 from ..errors import InputError
+from ..models.fill import Fill
 from ..models.network import Network
 from .engine import PRECISIONS, Engine, choose_device, choose_precision
 
-__all__ = ["ENGINES", "PRECISIONS", "Engine", "choose_device", "choose_precision", "make_engine"]
+__all__ = ["ENGINES", "PRECISIONS", "Engine", "choose_device", "choose_precision", "make_engine", "make_fill"]
 
 log = logging.getLogger(__name__)
 
@@ -42,3 +46,19 @@ def make_engine(net: Network, engine: str, device: str, precision: str) -> Engin
         raise InputError("engine 'tensorrt' is for GPUs; use engine onnxruntime on the CPU")
     provider = "tensorrt" if engine == "tensorrt" else device.partition(":")[0]
     return onnx_engine(net, device, choose_precision(precision, device), provider)
+
+
+def make_fill(engine: str, device: str) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """What fills large damage, see `Fill.forward`, for an engine of the kind that restores.
+
+    In ONNX Runtime where that restores; also with TensorRT it runs there, with CUDA: it has few operators that TensorRT
+    could make faster, and thousands for it to prepare. Nothing in it is compiled.
+
+    Raises:
+        UnsupportedError: a package or a library is not there.
+    """
+    if engine not in ("onnxruntime", "tensorrt"):
+        return Fill().eval()
+    from .onnx import OnnxFill
+
+    return OnnxFill(device)

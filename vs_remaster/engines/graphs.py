@@ -14,7 +14,7 @@ import hashlib
 import io
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -25,11 +25,12 @@ from ..errors import InputError, UnsupportedError
 from ..models import config_json, info, network_name
 from ..models.attention import fine_match
 from ..models.colorizer import ColorizerNet, Features
+from ..models.fill import CELL, FINE, RADIUS, Fill, Seen
 from ..models.layers import Edges, Halo, rows, wide
 from ..models.network import Network
 from ..models.papers.deepremaster import FRAMES, MEAN_RGB, DeepColorizer, DeepMemory, DeepRestorer
 from ..models.restorer import THUMBNAIL, Lines, RestorerNet
-from ..models.sharpener import FIGURES, SharpenerNet
+from ..models.sharpener import FIGURES, SCALES, SharpenerNet, enlarged, softness
 from ..version import __version__
 
 OPSET = 18  # what ONNX Runtime 1.14 and TensorRT 8.6 read; none of the operators needs more
@@ -48,12 +49,16 @@ class Graph:
         inputs: by name, an example of each; sizes that may change are in `dims`.
         outputs: names.
         dims: for inputs and outputs, the names of the dimensions that may change, by their number.
+        about: for whoever runs it without this package: what goes in and comes out, and what is not in it.
+        facts: what holds for this graph beside, or in place of, the facts about its network.
     """
 
     module: nn.Module
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
     dims: dict[str, dict[int, str]]
+    about: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
 
 
 class _Part[Net: Network](nn.Module):
@@ -92,18 +97,36 @@ class _Sharpen(_Part[SharpenerNet]):
         return self.net(luma[None], figures[None], halo, self.scale, edges).change[0]
 
 
+class _Softness(nn.Module):
+    def forward(self, luma: Tensor) -> Tensor:
+        return softness(luma[None])[0]
+
+
 class _RestoreChannels(_Part[RestorerNet]):
-    """The middle one of a window's frames, of any size, given as channels."""
+    """The middle one of a window's frames, of any size, given as channels; also sharpened, at one scale, which takes
+    the restored frames beside it."""
+
+    def __init__(self, net: RestorerNet, sharpener: SharpenerNet | None, scale: int) -> None:
+        super().__init__(net)
+        self.sharpener, self.scale = sharpener, scale
 
     def make(self, frames: Tensor) -> Tensor:
-        height, width, multiple = *frames.shape[-2:], self.net.multiple_of
+        height, width = frames.shape[-2:]
+        multiple = max(net.multiple_of for net in (self.net, self.sharpener) if net)
         luma = frames.transpose(0, 1)
         thumbs = _averaging(height, THUMBNAIL[0]) @ luma @ _averaging(width, THUMBNAIL[1]).t()
         y, x = (torch.arange((n + multiple - 1) // multiple * multiple).clamp_max(n - 1) for n in (height, width))
         lines = Lines((y + 0.5) / height, (x + 0.5) / width)
         luma = luma.index_select(2, y).index_select(3, x)
-        out = self.net(luma[None], thumbs[None], Halo(self.net.before, self.net.after), lines)
-        return out.luma[0, ..., :height, :width]
+        restored = self.net(luma[None], thumbs[None], Halo(self.net.before, self.net.after), lines).luma[0]
+        if not self.sharpener:
+            return restored[..., :height, :width]
+        halo, scale = Halo(self.sharpener.before, self.sharpener.after), self.scale
+        figures = softness(restored[None, ..., :height, :width])
+        padded = restored.index_select(2, y).index_select(3, x)
+        change = self.sharpener(padded[None], figures, halo, scale).change[0]
+        middle = restored[halo.kept(halo.before + 1 + halo.after), :, :height, :width]
+        return (enlarged(middle) if scale > 1 else middle) + change[..., : scale * height, : scale * width]
 
 
 def _averaging(length: int, count: int) -> Tensor:
@@ -112,6 +135,17 @@ def _averaging(length: int, count: int) -> Tensor:
     edges = torch.arange(count + 1) * length / count
     inside = (at >= edges[:-1, None].floor()) & (at < edges[1:, None].ceil())
     return inside.float() / inside.float().sum(1, keepdim=True)
+
+
+class _Motion(nn.Module):
+    def forward(self, luma: Tensor, sound: Tensor) -> tuple[Tensor, ...]:
+        return tuple(Fill().look(luma, sound))
+
+
+class _Fill(nn.Module):
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        *seen, cells = inputs
+        return Fill().find(Seen(*seen), cells)
 
 
 class _Encode(_Part[ColorizerNet]):
@@ -232,32 +266,58 @@ _CLIP = {0: "frames", 2: "height", 3: "width"}
 _AT2, _AT4, _AT8, _AT16 = ({0: "frames", 2: f"height/{n}", 3: f"width/{n}"} for n in (2, 4, 8, 16))
 
 
-def graphs(net: Network, precision: str = "fp32", channels: bool = False) -> dict[str, Graph]:
+def graphs(net: Network | Fill, precision: str = "fp32") -> dict[str, Graph]:
     """The graphs of a network by name.
 
     Args:
-        net: a loaded network; it is copied.
+        net: a loaded network, which is copied; or what fills large damage, which has no weights and fp32 only.
         precision: `fp32` or `fp16`.
-        channels: of our restorer, one graph from `[1, before + 1 + after, H, W]` to the frame in the middle, restored,
-            `[1, 1, H, W]`; H and W are any.
 
     Raises:
-        InputError: another precision, or channels of another network. UnsupportedError: a network without graphs.
+        InputError: another precision. UnsupportedError: a network without graphs.
     """
-    if precision not in ("fp32", "fp16"):
-        raise InputError(f"unknown precision {precision!r} of an ONNX graph; use fp32 or fp16")
+    half = _half(precision)
+    if isinstance(net, Fill):
+        if half:
+            raise InputError("filling computes in fp32 only, got precision 'fp16' of an ONNX graph; use fp32")
+        return _fill()
     make = next((make for kind, make in _GRAPHS.items() if isinstance(net, kind)), None)
     if make is None:
         raise UnsupportedError(
             f"network {network_name(net)!r} has no ONNX graphs: those of RTN would hold a loop over the film, those of "
             "the automatic colorizer nobody has written; use engine torch"
         )
-    half = precision == "fp16"
-    if not channels:
-        return make(_prepared(net, half))
+    return make(_prepared(net, half))
+
+
+def channels(
+    net: Network, precision: str = "fp32", sharpener: SharpenerNet | None = None, scale: int = 1
+) -> dict[str, Graph]:
+    """One graph from neighbouring frames as channels, `[1, before + 1 + after, H, W]`, H and W any, to the frame in the
+    middle, restored, `[1, 1, scale * H, scale * W]`.
+
+    Args:
+        net: a loaded restorer of ours; it is copied.
+        precision: `fp32` or `fp16`.
+        sharpener: it is in the graph, too, and makes `before` and `after` longer by its own.
+        scale: 1, or with a sharpener 2.
+
+    Raises:
+        InputError: another precision, network or scale.
+    """
+    half = _half(precision)
     if not isinstance(net, RestorerNet):
         raise InputError(f"only our restorer takes neighbouring frames as channels, not {network_name(net)!r}")
-    return {"channels": _channels(_prepared(net, half))}
+    if scale not in (SCALES if sharpener else SCALES[:1]):
+        raise InputError(f"scale must be 1, or with a sharpener 2, got {scale}")
+    graph = _channels(_prepared(net, half), sharpener and _prepared(sharpener, half), scale)
+    return {f"channels-{scale}x" if scale > 1 else "channels": graph}
+
+
+def _half(precision: str) -> bool:
+    if precision not in ("fp32", "fp16"):
+        raise InputError(f"unknown precision {precision!r} of an ONNX graph; use fp32 or fp16")
+    return precision == "fp16"
 
 
 def _prepared[Net: Network](net: Net, half: bool) -> Net:
@@ -265,14 +325,28 @@ def _prepared[Net: Network](net: Net, half: bool) -> Net:
     net.fuse()
     for name, layer in net.named_modules():
         if isinstance(layer, nn.Conv2d | nn.Conv3d):
-            layer.to(torch.float16 if half and not name.startswith(("tone.", "far.")) else torch.float32)
+            layer.to(torch.float16 if half and not name.startswith(("tone.", "far.", "due.")) else torch.float32)
     return net
 
 
-def _channels(net: RestorerNet) -> Graph:
-    frames = torch.rand(1, net.before + 1 + net.after, 40, 56)
-    size = {2: "height", 3: "width"}
-    return Graph(_RestoreChannels(net), {"frames": frames}, ("luma",), {"frames": size, "luma": size})
+def _channels(net: RestorerNet, sharpener: SharpenerNet | None, scale: int) -> Graph:
+    before, after = (sum(ways) for ways in zip(*((x.before, x.after) for x in (net, sharpener) if x)))
+    frames = torch.rand(1, before + 1 + after, 40, 56)
+    dims = {"frames": {2: "height", 3: "width"}, "luma": _scaled({2: "height", 3: "width"}, scale)}
+    made = f"restored, sharpened{' and twice as large' if scale > 1 else ''}" if sharpener else "restored"
+    about = (
+        f"frames: luma of {before} frames before, the frame itself, and {after} after it, 0..1, whole frames; where "
+        f"the film begins or ends, the first or last one again. luma: the frame, {made}. Filling large damage from the "
+        "frames beside it is not in this graph."
+    )
+    facts = {"before": str(before), "after": str(after), "scale": str(scale)}
+    facts |= {"sharpener_sha256": fingerprint(sharpener)} if sharpener else {}
+    return Graph(_RestoreChannels(net, sharpener, scale), {"frames": frames}, ("luma",), dims, about, facts)
+
+
+def _scaled(dims: dict[int, str], scale: int) -> dict[int, str]:
+    """Names of dimensions, of which height and width are so many times as large."""
+    return {at: f"{scale}*{name}" if scale > 1 and name in ("height", "width") else name for at, name in dims.items()}
 
 
 def _restorer(net: RestorerNet) -> dict[str, Graph]:
@@ -297,9 +371,52 @@ def _sharpener(net: SharpenerNet) -> dict[str, Graph]:
         "figures": torch.rand(count, FIGURES),
         "scene": torch.tensor([1, count - 2]),
     }
-    dims = {"luma": _CLIP, "figures": {0: "frames"}, "change": {0: "kept", 2: "lines", 3: "columns"}}
+    dims = {"luma": _CLIP, "figures": {0: "frames"}}
+    parts = {}
+    for name, scale in (("sharpen", 1), ("enlarge", 2)):
+        about = (
+            "luma: restored frames, 0..1, both sides multiples of 8 (repeat the last lines and columns). figures: what "
+            "the graph softness makes of the whole frames, also where luma is a tile of them. scene: the first and "
+            "last frame in luma that are of the scene; what stands beyond has no influence. change: to be added to "
+            f"{'the frames' if scale == 1 else 'the frames at twice their size, bicubic with a = -0.5'}, for all but "
+            f"the first {net.before} and the last {net.after}."
+        )
+        change = _scaled({**_CLIP, 0: "kept"}, scale)
+        parts[name] = Graph(
+            _Sharpen(net, scale), inputs, ("change",), dims | {"change": change}, about, {"scale": str(scale)}
+        )
+    about = (
+        f"luma: restored frames, 0..1, whole and of any size. figures: {FIGURES} a frame, that tell the graphs sharpen "
+        "and enlarge how soft it is."
+    )
+    luma = {"luma": torch.rand(2, 1, 50, 70)}
+    parts["softness"] = Graph(_Softness(), luma, ("figures",), {"luma": _CLIP, "figures": {0: "frames"}}, about)
+    return parts
+
+
+def _fill() -> dict[str, Graph]:
+    luma, sound = torch.rand(2 * RADIUS + 1, 1, 40, 56), torch.ones(2 * RADIUS + 1, 1, 40, 56)
+    picture = {2: "height", 3: "width"}
+    levels = {name: {1: f"height/{n}+2", 2: f"width/{n}+2"} for name, n in zip(Seen._fields, FINE)}
+    moved = {name: {2: "height/8", 3: "width/8"} for name in ("down", "across")}
+    about = (
+        f"luma: the frame in the middle and {RADIUS} on each side of it, restored, 0..1, of any size. sound: 1 where a "
+        "pixel is undamaged, else 0, as it is all over a frame that is not there or of another scene. What comes out "
+        "is for the graph fill."
+    )
+    dims = {"luma": picture, "sound": picture, **levels, **moved}
+    motion = Graph(_Motion(), {"luma": luma, "sound": sound}, Seen._fields, dims, about)
+    seen = Fill().look(luma, sound)
+    cells = torch.tensor([[0, 0], [0, CELL], [CELL, 0]])
+    about = (
+        f"All but cells: from the graph motion. cells: the first lines and columns of squares of {CELL} pixels, that "
+        "may reach over the edges. found: the luma of each, as the frames beside it show it. known: 1, or 0 where none "
+        "of them does."
+    )
+    dims = {**levels, **moved, "cells": {0: "cells"}, "found": {0: "cells"}, "known": {0: "cells"}}
     return {
-        name: Graph(_Sharpen(net, scale), inputs, ("change",), dims) for name, scale in (("sharpen", 1), ("enlarge", 2))
+        "motion": motion,
+        "fill": Graph(_Fill(), {**seen._asdict(), "cells": cells}, ("found", "known"), dims, about),
     }
 
 
@@ -385,17 +502,26 @@ _GRAPHS: dict[type[Network], Callable[..., dict[str, Graph]]] = {
 }
 
 
-def fingerprint(net: Network) -> str:
+def graphs_name(net: Network | Fill) -> str:
+    """What the graphs of a network are known by: its name in the registry, or `fill`."""
+    return "fill" if isinstance(net, Fill) else network_name(net)
+
+
+def fingerprint(net: Network | Fill) -> str:
     """sha256 of a network: its name, its hyper-parameters and its weights, before they are fused or rounded."""
-    digest = hashlib.sha256(f"{network_name(net)} {config_json(net)}".encode())
+    settings = "{}" if isinstance(net, Fill) else config_json(net)
+    digest = hashlib.sha256(f"{graphs_name(net)} {settings}".encode())
     for key, value in sorted(net.state_dict().items()):
         digest.update(key.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def facts(net: Network, part: str, precision: str) -> dict[str, str]:
+def facts(net: Network | Fill, part: str, precision: str) -> dict[str, str]:
     """What is written into the file of a graph, so that it can be used without this package."""
+    if isinstance(net, Fill):
+        known = {"network": graphs_name(net), "graph": part, "precision": precision, "color": "Y' 0..1"}
+        return known | {"before": str(RADIUS), "after": str(RADIUS), "sha256": fingerprint(net), "version": __version__}
     about = info(net)
     color = "Y' 0..1, Cb and Cr -0.5..0.5 of BT.709" if about.network == "colorizer" else "Y' 0..1"
     if isinstance(net, DeepRestorer | DeepColorizer):
@@ -407,6 +533,11 @@ def facts(net: Network, part: str, precision: str) -> dict[str, str]:
 
 def to_onnx(graph: Graph, properties: dict[str, str], opset: int = OPSET) -> bytes:
     """The file of a graph.
+
+    Args:
+        graph: what is exported.
+        properties: facts about its network, for the file's metadata; those about the graph itself are added.
+        opset: of ONNX.
 
     Raises:
         UnsupportedError: the package onnx is missing, or this version of torch cannot export.
@@ -435,6 +566,7 @@ def to_onnx(graph: Graph, properties: dict[str, str], opset: int = OPSET) -> byt
             raise UnsupportedError(f"torch {torch.__version__} cannot export this graph: {error}") from error
     model = onnx.load_from_string(file.getvalue())
     del model.metadata_props[:]
-    onnx.helper.set_model_props(model, properties)
+    onnx.helper.set_model_props(model, properties | graph.facts)
+    model.doc_string = graph.about
     onnx.checker.check_model(model)
     return model.SerializeToString()

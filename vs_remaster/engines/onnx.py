@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..models.attention import Memory, join, places
 from ..models.colorizer import ColorizerNet
+from ..models.fill import AT_ONCE, Fill
 from ..models.layers import Halo, pad_to_multiple
 from ..models.network import ComparableReferences, EncodedReferences, Network
 from ..models.papers.deepremaster import DeepColorizer, DeepMemory, DeepRestorer
@@ -150,6 +151,35 @@ class _SharpenerEngine(_OnnxEngine[SharpenerNet]):
         inputs = {"luma": padded[frames], "figures": figures.float()[frames], "scene": scene}
         change = self.sessions["sharpen" if scale == 1 else "enlarge"].run(inputs)["change"]
         return change[: len(luma) - sum(halo), :, : scale * height, : scale * width]
+
+
+class OnnxFill:
+    """`Fill` in ONNX Runtime.
+
+    Args:
+        device: `cpu`, `cuda` or `cuda:n`.
+        files: its exported graphs by name; None: those in the cache, or made now.
+
+    Raises:
+        UnsupportedError: a package or a library is missing.
+    """
+
+    def __init__(self, device: str, files: dict[str, bytes] | None = None) -> None:
+        net = Fill()
+        home = device if torch.cuda.is_available() else "cpu"
+        name, files = graph_folder(net, "fp32").name, files or load_graphs(net, "fp32")
+        provider = device.partition(":")[0]
+        self._motion, self._fill = (
+            Session(files[part], provider, device, f"{name}-{part}", home, planned=False) for part in ("motion", "fill")
+        )
+
+    @torch.inference_mode()
+    def __call__(self, luma: Tensor, sound: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Fill.forward`."""
+        seen = self._motion.run({"luma": luma, "sound": sound})
+        made = [self._fill.run({**seen, "cells": some}) for some in cells.split(AT_ONCE)]
+        found, known = (torch.cat([part[name] for part in made]) for name in ("found", "known"))
+        return found, known
 
 
 class _ColorizerEngine(_OnnxEngine[ColorizerNet]):

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from ..errors import RemasterError, UnsupportedError
-from ..models import network_name
+from ..models.fill import Fill
 from ..models.network import Network
 from ..system import folders
 from ..system.files import make_folder, write_whole
 from ..version import __version__
-from .graphs import LISTS, OPSET, facts, fingerprint, graphs, to_onnx
+from .graphs import LISTS, OPSET, facts, fingerprint, graphs, graphs_name, to_onnx
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +67,13 @@ def _code() -> str:
     return digest.hexdigest()[:8]
 
 
-def graph_folder(net: Network, precision: str) -> Path:
+def graph_folder(net: Network | Fill, precision: str) -> Path:
     """Where the graphs of a network are kept: named by its weights, the precision, and all versions that matter."""
     versions = f"{__version__}-{_code()}-torch{torch.__version__}-opset{OPSET}"
-    return cache_folder() / "onnx" / f"{network_name(net)}-{fingerprint(net)[:16]}-{precision}-{versions}"
+    return cache_folder() / "onnx" / f"{graphs_name(net)}-{fingerprint(net)[:16]}-{precision}-{versions}"
 
 
-def load_graphs(net: Network, precision: str) -> dict[str, bytes]:
+def load_graphs(net: Network | Fill, precision: str) -> dict[str, bytes]:
     """The files of all graphs of a network, from the cache or made now; a damaged cache is made anew.
 
     Raises:
@@ -91,7 +91,7 @@ def load_graphs(net: Network, precision: str) -> dict[str, bytes]:
             write_whole(folder / f"{name}.onnx", file)
         hashes = {name: hashlib.sha256(file).hexdigest() for name, file in made.items()}
         write_whole(folder / "sha256.json", json.dumps(hashes).encode())
-        log.info("exported %s to %s", network_name(net), folder)
+        log.info("exported %s to %s", graphs_name(net), folder)
     except RemasterError as error:
         log.warning("cannot keep the exported graphs in %s: %s; they are made again next time", folder, error)
     return made
@@ -118,13 +118,17 @@ class Session:
         device: `cpu`, `cuda` or `cuda:n`.
         name: what TensorRT's engines of this graph are kept under.
         home: where tensors come out: `cpu` or the device.
+        planned: which outputs of operators share memory is worked out ahead: it takes time with the square of their
+            number, 30 seconds for thousands, and saves none of it.
 
     Raises:
         UnsupportedError: onnxruntime, its provider, or the provider's libraries are missing.
     """
 
-    def __init__(self, file: bytes, provider: str, device: str, name: str, home: str = "cpu") -> None:
-        self.file, self.provider, self.name, self.home = file, provider, name, home
+    def __init__(
+        self, file: bytes, provider: str, device: str, name: str, home: str = "cpu", planned: bool = True
+    ) -> None:
+        self.file, self.provider, self.name, self.home, self.planned = file, provider, name, home, planned
         self.place = "cpu" if provider == "cpu" else "cuda"
         self.number = int(device.partition(":")[2] or 0)
         self._made: dict[str, Any] = {}
@@ -141,6 +145,7 @@ class Session:
         options = ort.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
+        options.enable_mem_reuse = self.planned
         chosen: list[Any] = [wanted]
         if self.provider != "cpu":
             gpu = {"device_id": str(self.number)}

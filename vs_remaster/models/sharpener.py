@@ -112,16 +112,19 @@ class SharpenerNet(Network):
         no halo. See `forward`."""
         batch = luma.shape[0]
         figures = softness(luma) if figures is None else figures
-        told = self.told(fold(figures))
+        with torch.autocast(luma.device.type, enabled=False):
+            told = self.told(fold(wide(figures)))
         pixels = F.pixel_unshuffle(pad_to_multiple(fold(wide(luma)), self.multiple_of) - MIDDLE, 2)
         skip = self.stem(pixels.contiguous(memory_format=torch.channels_last))
-        gain, offset = told[..., None, None].chunk(2, 1)
-        x = self.down(F.leaky_relu(skip, 0.1)) * (1 + gain) + offset
+        x = self.down(F.leaky_relu(skip, 0.1))
+        gain, offset = told[..., None, None].to(x.dtype).chunk(2, 1)
+        x = x * (1 + gain) + offset
         x, _ = self.middle(x, batch, halo, 0, edges)
         x = trim(x, batch, halo.within(0), NO_HALO)
-        due = self.due(F.avg_pool2d(x, 2))
+        with torch.autocast(luma.device.type, enabled=False):
+            due = self.due(F.avg_pool2d(wide(x), 2))
         x = F.pixel_shuffle(self.up(x), 2) + trim(skip, batch, halo, NO_HALO)
-        return self.decode(x, batch, NO_HALO, 0, edges)[0], wide(due)
+        return self.decode(x, batch, NO_HALO, 0, edges)[0], due
 
     def sharpen(self, x: Tensor, due: Tensor, luma: Tensor) -> SharpenerOutput:
         """The change of the frames themselves; `luma` says how large and how many clips."""
@@ -145,19 +148,18 @@ def softness(luma: Tensor) -> Tensor:
     x = fold(wide(luma))
     for level in range(4):
         cell = _CELL >> level
-        across, down = (F.pad(d.square(), pad) for d, pad in ((x.diff(dim=3), (0, 1)), (x.diff(dim=2), (0, 0, 0, 1))))
+        across = F.pad((x[..., 1:] - x[..., :-1]).square(), (0, 1))
+        down = F.pad((x[..., 1:, :] - x[..., :-1, :]).square(), (0, 0, 0, 1))
         energies.append(F.avg_pool2d(across + down, cell, ceil_mode=True, count_include_pad=False) + _FAINT)
         if level < 3:
             x = F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
-    lines, columns = (min(e.shape[dim] for e in energies) for dim in (2, 3))
-    energies = [e[..., :lines, :columns].flatten(1) for e in energies]
     figures = []
-    for fine, coarse in pairwise(energies):
+    for fine, coarse in pairwise(energy.flatten(1) for energy in energies):
         ratio = (fine / coarse).log()
         weight = (coarse - _FAINT).sqrt() + 1e-4
         sharpest = weight * torch.exp(3 * ratio.clamp(-4, 1))
         figures += [(w * ratio).sum(1) / w.sum(1) for w in (weight, sharpest)]
-    figures.append(energies[0].mean(1).log() / 4)
+    figures.append(energies[0].flatten(1).mean(1).log() / 4)
     return unfold(torch.stack(figures, 1), luma.shape[0])
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..models.fill import CELL, RADIUS, Fill
+from ..engines import make_fill
+from ..models.fill import CELL, RADIUS
 from ..models.layers import Halo
 from .window import Window
 
@@ -25,11 +27,17 @@ class Filler:
 
     Args:
         window: frames looked at at once, see `window_beside`.
+        engine, device: what it runs on, as the network that restores; see `make_fill`. It is made when the first large
+            damage comes, which most film has not.
     """
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, engine: str = "torch", device: str = "cpu") -> None:
         self.window = window
-        self._net = Fill().eval()
+        self._runs_on = engine, device
+
+    @cached_property
+    def _net(self) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+        return make_fill(*self._runs_on)
 
     @staticmethod
     def window_beside(restoring: Window) -> Window:
@@ -64,7 +72,8 @@ class Filler:
         sound = (1 - touched) * exists.view(-1, 1, 1, 1)
         share = F.avg_pool2d(touched[RADIUS], 3, 1, 1, count_include_pad=False)
         out = luma[RADIUS].clone()
-        for (top, left), found, known in zip(cells.tolist(), *self._net(luma, sound, cells)):
+        made = (part.to(out.device) for part in self._net(luma, sound, cells))
+        for (top, left), found, known in zip(cells.tolist(), *made):
             part = out[:, top : top + CELL, left : left + CELL]
             height, width = part.shape[-2:]
             weight = share[:, top : top + CELL, left : left + CELL] * known[:, :height, :width]

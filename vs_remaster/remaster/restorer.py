@@ -112,7 +112,9 @@ class Restorer(Worker[RestoreOptions]):
         super().__init__("restorer", options, block)
         _check_scale(self.model, self.info, options)
         self._block = block
-        self.filler = Filler(Filler.window_beside(self.window)) if self.info.marks_damage else None
+        self.filler = None
+        if self.info.marks_damage:
+            self.filler = Filler(Filler.window_beside(self.window), options.engine, self.engine.device)
         self.sharpener = Sharpener(options, block) if sharpens(self.info, options) else None
 
     def like(self, options: RestoreOptions) -> Self:
