@@ -101,6 +101,7 @@ def restore(
     out = _room(images, pipeline.scale)
     mask = torch.empty(out.shape[:3])
     for picture in pipeline.process(pictures(images, check)):
+        check()  # when the last frame has been taken there are blocks of every step to come
         out[picture.index] = to_rgb(picture.luma, picture.chroma)
         assert picture.mask is not None  # it is restored
         mask[picture.index] = picture.mask[0]

@@ -32,7 +32,7 @@ from vs_remaster import (
     UnsupportedError,
 )
 from vs_remaster.cli.entry import make_parser
-from vs_remaster.film.remastering import remaster_film
+from vs_remaster.film.remastering import context, remaster_film
 from vs_remaster.output.options import OutputOptions
 from vs_remaster.remaster.merging import merge_lab, repair_chroma
 from vs_remaster.remaster.options import Levels
@@ -203,8 +203,9 @@ def test_a_batch_does_not_depend_on_what_came_before(restorer, colorizer, given)
 
 def test_a_frame_depends_on_its_block_and_neighbours_only(restorer):
     """Frame n of a longer batch is the same frame."""
-    block, after = restorer.window.block, restorer.window.after
-    batch = clip(2 * block + after + 3, 32, 40)
+    block = restorer.window.block
+    _, after = context(restorer.windows, 0, block)
+    batch = clip(block + after + 9, 32, 40)
     short = images.restore(batch[: block + after], restorer, "none")[0]
     assert torch.equal(images.restore(batch, restorer, "none")[0][:block], short[:block])
 
