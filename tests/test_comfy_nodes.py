@@ -542,7 +542,7 @@ def test_node_video_names_what_the_container_cannot_hold(comfy, tmp_path):
     text = jobs.remaster_video(FilmRequest(source=source, output=path, scenes="none", **workers), None)
     done, left_out, uncolored = text.split("; ")
     assert done == f"12 frames restored: {path}"
-    assert "audio" in left_out and "left out" in left_out
+    assert "audio" in left_out and "mp4 cannot hold it" in left_out
     assert "not coloured" in uncolored
 
 
