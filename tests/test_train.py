@@ -35,6 +35,7 @@ from vs_remaster.models import build
 from vs_remaster.models.colorizer import ColorizerOutput
 from vs_remaster.models.layers import Halo
 from vs_remaster.models.restorer import RestorerOutput
+from vs_remaster.models.sharpener import SharpenerConfig, SharpenerNet
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
@@ -74,7 +75,7 @@ def test_every_recipe_writes_weights_that_the_library_runs(task, recipe, large, 
     if recipe == "rtn":
         more += ["--flow", str(flow), "--perceptual-weight", "0"]
     train(task, data, tmp_path, *more)
-    network = {"restore": "restorer", "colorize": "colorizer"}[task]
+    network = {"restore": "restorer", "colorize": "colorizer", "sharpen": "sharpener"}[task]
     path = tmp_path / f"{network}-last.safetensors"
     assert all(v.isfinite().all() for v in load_weights(path, network).state_dict().values())
     assert [row["step"] for row in curve(tmp_path)] == [1, 2][:steps]
@@ -83,12 +84,28 @@ def test_every_recipe_writes_weights_that_the_library_runs(task, recipe, large, 
     luma = torch.rand(3, 1, 32, 48)
     if task == "restore":
         made = Restorer(RestoreOptions(model=str(path))).restore(luma).luma
+    elif task == "sharpen":
+        made = Restorer(RestoreOptions(sharpener=str(path), scale=2)).restore(luma).luma[..., ::2, ::2]
     else:
         colorizer = Colorizer(ColorizeOptions(model=str(path), lines=64))
         given = [Reference(name="r", rgb=torch.rand(3, 48, 48), frame=None)] if recipe != "palette" else []
         memory = colorizer.encode_references(given)
         made = colorizer.colorize(luma, memory).chroma
     assert made.shape[-2:] == luma.shape[-2:] and made.isfinite().all()
+
+
+def test_what_only_enlarges_learns_alone(small, tmp_path):
+    """A sharpener gets the part for scale 2, and only that learns: at scale 1 it stays the one it was."""
+    torch.manual_seed(1)
+    old = SharpenerNet(SharpenerConfig(finer=0)).eval()
+    save_weights(tmp_path / "old.safetensors", old)
+    told = f"--start-from {tmp_path / 'old.safetensors'} --learn twice,finer --halved 1 --steps 2 --lr 1e-2 --warmup 1"
+    train("sharpen", small, tmp_path / "out", *told.split(), "--config", '{"finer": 2}', *UNMEASURED, "--size", "32")
+    new = load_weights(tmp_path / "out" / "sharpener-last.safetensors", "sharpener")
+    was = load_weights(tmp_path / "old.safetensors", "sharpener")
+    luma = torch.rand(1, 3, 1, 32, 48)
+    assert torch.equal(new(luma).change, was(luma).change)
+    assert not torch.equal(new(luma, scale=2).change, was(luma, scale=2).change)
 
 
 @pytest.mark.parametrize("recipe", ["ours", "deepremaster"])

@@ -226,6 +226,8 @@ def load_weights(path: Path, network: str | None = None, **config: int) -> Netwo
     if held == "restorer":  # a file from before there were these parts does not name them
         parts = {key.split(".")[0] for key in shapes}
         config = {part: 0 for part in ("far", "need", "gate") if part not in parts} | config
+    if held == "sharpener" and not any(key.startswith("finer.") for key in shapes):
+        config = {"finer": 0} | config
     numbers = sum(math.prod(shape) for shape in shapes.values())
     with _Room(numbers):
         net = build(held, _settings(header.get("config"), config))

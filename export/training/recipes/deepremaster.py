@@ -26,7 +26,7 @@ from vs_remaster.models.papers.deepremaster import DeepColorizer, DeepMemory, De
 from .degrade import contrast, fractal_noise, jpeg, soften, textures, view
 from .material import Material, damage_templates
 from .ours import Synthesis
-from .recipe import BACKBONE, CRITICS, DAMAGE, DECAY, FLOW, JOINT, REFERENCES, SUPPLY, WORN, Recipe, Settings
+from .recipe import BACKBONE, CRITICS, DAMAGE, DECAY, FLOW, JOINT, REFERENCES, SHARPEN, SUPPLY, WORN, Recipe, Settings
 from .supply import Pair, Pool, Supplied, Supply
 from .validation import ColorValidation, JointValidation, RestoreValidation
 
@@ -159,7 +159,7 @@ class DeepRestore(_Deep, Supplied):
     """The pre-processing network: L1 on L."""
 
     networks = ("deepremaster-restorer",)
-    ignored = _IGNORED | JOINT | REFERENCES | WORN
+    ignored = SHARPEN | _IGNORED | JOINT | REFERENCES | WORN
     measured_by = RestoreValidation
 
     def __init__(self, s: Settings) -> None:
@@ -187,7 +187,7 @@ class DeepColorize(_Deep):
     """The source-reference network on undamaged L: L1 on ab."""
 
     networks = ("deepremaster-colorizer",)
-    ignored = _IGNORED | DAMAGE | JOINT | SUPPLY
+    ignored = SHARPEN | _IGNORED | DAMAGE | JOINT | SUPPLY
     measured_by = ColorValidation
 
     def __init__(self, s: Settings) -> None:
@@ -205,7 +205,7 @@ class DeepJoint(_Deep):
     """Both networks end to end (equation 3)."""
 
     networks = ("deepremaster-restorer", "deepremaster-colorizer")
-    ignored = _IGNORED | SUPPLY | WORN
+    ignored = SHARPEN | _IGNORED | SUPPLY | WORN
     measured_by = JointValidation
 
     def __init__(self, s: Settings) -> None:

@@ -17,7 +17,7 @@ from vs_remaster.models.layers import fold, unfold
 from vs_remaster.models.restorer import RestorerNet, apply_tone, thumbnails
 
 from .material import Material
-from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, Settings
+from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, SHARPEN, Settings
 from .supply import Pool, Supplied, Supply
 from .validation import RestoreValidation
 
@@ -45,7 +45,7 @@ class Flicker(Supplied):
     defaults: ClassVar[dict[str, Any]] = {
         "batch": 24, "frames": 49, "size": 64, "lines": 96, "photo": 0.1, "learn": ",".join(PARTS)
     }  # fmt: skip
-    ignored = BACKBONE | CRITICS | DAMAGE | FLOW | JOINT | REFERENCES
+    ignored = SHARPEN | BACKBONE | CRITICS | DAMAGE | FLOW | JOINT | REFERENCES
     measured_by = RestoreValidation
 
     def __init__(self, s: Settings) -> None:

@@ -18,7 +18,7 @@ from vs_remaster.models.layers import fold, nearby_mean
 from vs_remaster.models.restorer import RestorerNet
 
 from .ours import Restore
-from .recipe import BACKBONE, CRITICS, FLOW, JOINT, REFERENCES, WORN, Settings
+from .recipe import BACKBONE, CRITICS, FLOW, JOINT, REFERENCES, SHARPEN, WORN, Settings
 
 LOOKED_AT = 4  # frames of each clip that are learnt from
 STAYS = 0.4  # share of the frames round it in which there is dirt, where it stays
@@ -30,7 +30,7 @@ class GateRecipe(Restore):
     defaults: ClassVar[dict[str, Any]] = {
         "batch": 12, "frames": 41, "size": 128, "density": 1.0, "scene_lines": 0.0, "learn": "gate"
     }  # fmt: skip
-    ignored = BACKBONE | CRITICS | FLOW | JOINT | REFERENCES | WORN
+    ignored = SHARPEN | BACKBONE | CRITICS | FLOW | JOINT | REFERENCES | WORN
 
     def __init__(self, s: Settings) -> None:
         super().__init__(s)

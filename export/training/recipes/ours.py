@@ -29,7 +29,7 @@ from vs_remaster.models.restorer import Lines
 from .blotches import add_blotches
 from .degrade import add_softness
 from .material import SHRUNK, Material, Sample, damage_templates, draw_samples, film_tone, turn_hue
-from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, REUSE, SUPPLY, WORN, Settings
+from .recipe import BACKBONE, CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, REUSE, SHARPEN, SUPPLY, WORN, Settings
 from .rtn_damage import RtnDamage
 from .supply import Pool, Supplied, Supply
 from .validation import ColorValidation, JointValidation, RestoreValidation
@@ -72,7 +72,7 @@ class Restore(Supplied):
 
     networks = ("restorer",)
     grows = True
-    ignored = BACKBONE | FLOW | JOINT | REFERENCES | {"adversarial_weight"}
+    ignored = SHARPEN | BACKBONE | FLOW | JOINT | REFERENCES | {"adversarial_weight"}
     measured_by = RestoreValidation
 
     def __init__(self, s: Settings) -> None:
@@ -111,7 +111,7 @@ class Colorize(Supplied):
 
     networks = ("colorizer",)
     grows = True
-    ignored = CRITICS | DAMAGE | FLOW | JOINT | REUSE
+    ignored = SHARPEN | CRITICS | DAMAGE | FLOW | JOINT | REUSE
     measured_by = ColorValidation
 
     def __init__(self, s: Settings) -> None:
@@ -167,7 +167,7 @@ class Joint(Colorize):
     """Both networks at once: damaged gray crops are restored, and what comes out is coloured."""
 
     networks = ("restorer", "colorizer")
-    ignored = CRITICS | FLOW | SUPPLY | WORN
+    ignored = SHARPEN | CRITICS | FLOW | SUPPLY | WORN
     measured_by = JointValidation
     grows = False
 

@@ -19,7 +19,7 @@ from vs_remaster.models.network import Network
 from vs_remaster.models.palette import LINES, PaletteColorizer
 
 from .material import Material, film_tone
-from .recipe import CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, SUPPLY, Recipe, Settings
+from .recipe import CRITICS, DAMAGE, FLOW, JOINT, REFERENCES, SHARPEN, SUPPLY, Recipe, Settings
 from .validation import means, save_picture, to_rgb, to_ycc
 
 log = logging.getLogger("train")
@@ -61,7 +61,7 @@ class Palette(Recipe):
 
     networks = ("palette-colorizer",)
     defaults: ClassVar[dict[str, Any]] = {"frames": 3, "size": 192, "lines": 256, "photo": 0.7}
-    ignored = CRITICS | DAMAGE | FLOW | JOINT | REFERENCES | SUPPLY
+    ignored = SHARPEN | CRITICS | DAMAGE | FLOW | JOINT | REFERENCES | SUPPLY
     measured_by = GuessValidation
 
     def __init__(self, s: Settings) -> None:

@@ -61,6 +61,7 @@ class Settings:
     scene_softness: float = 0.35  # share of clips that are filmed softly, which is no blur to be undone
     scene_captions: float = 0.15  # share of clips with letters or the gate's edge laid over, that are no hairs in it
     restorer: str = "fast"  # whose pictures are sharpened (sharpen): a shipped variant, or a file of weights
+    halved: float = 0.5  # share of batches made half as large, to learn to enlarge (sharpen)
     photo: float = 0.15  # share of pseudo-clips from photographs
     references: int = 3  # most of a clip (colorize); ours: 1, 2, 4 .. up to one more, other scenes' among them
     zoom: float = 1.3  # most that a clip to colour is enlarged, as films of few lines are when they are coloured
@@ -103,6 +104,7 @@ CRITICS = frozenset({"perceptual", "perceptual_weight", "adversarial_weight"})
 DECAY = frozenset({"lr_end", "weight_decay"})
 JOINT = frozenset({"color_weight"})
 FLOW = frozenset({"flow"})
+SHARPEN = frozenset({"restorer", "halved"})
 
 
 class Recipe:

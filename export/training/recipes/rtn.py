@@ -28,7 +28,7 @@ from vs_remaster.models.papers.rtn import AB, RtnColorizer, RtnRestorer
 
 from .material import Material, damage_templates
 from .ours import Synthesis
-from .recipe import BACKBONE, DAMAGE, DECAY, JOINT, REFERENCES, SUPPLY, WORN, Recipe, Settings
+from .recipe import BACKBONE, DAMAGE, DECAY, JOINT, REFERENCES, SHARPEN, SUPPLY, WORN, Recipe, Settings
 from .rtn_damage import RtnDamage
 from .supply import Pair, Pool, Supplied, Supply
 from .validation import ColorValidation, RestoreValidation
@@ -127,7 +127,7 @@ class RtnRestore(_Rtn, Supplied):
     """Restoration: luma to luma."""
 
     networks = ("rtn-restorer",)
-    ignored = BACKBONE | DECAY | JOINT | REFERENCES | WORN | {"learn"}
+    ignored = SHARPEN | BACKBONE | DECAY | JOINT | REFERENCES | WORN | {"learn"}
     measured_by = RestoreValidation
     channels = 1
 
@@ -163,7 +163,9 @@ class RtnColorize(_Rtn):
     """Colour: L and the ab of the first frame, at times of the last, to ab."""
 
     networks = ("rtn-colorizer",)
-    ignored = BACKBONE | DAMAGE | DECAY | JOINT | REFERENCES | SUPPLY | {"learn", "perceptual", "perceptual_weight"}
+    ignored = (
+        SHARPEN | BACKBONE | DAMAGE | DECAY | JOINT | REFERENCES | SUPPLY | {"learn", "perceptual", "perceptual_weight"}
+    )
     measured_by = ColorValidation
     channels = 3
     defaults: ClassVar[dict[str, Any]] = _Rtn.defaults | {"perceptual_weight": 0.0}

@@ -28,7 +28,6 @@ from .rtn_damage import RtnDamage
 from .supply import Supplied, Supply
 from .validation import SharpenValidation
 
-HALVED = 0.5  # share of batches with a truth of twice the size
 WORN = (0.3, 0.65)  # shares of batches with no wear at all, and with none or ours
 LOOKED_AT = {1: 2, 2: 1}  # frames of each clip that the perceptual loss sees at either scale
 
@@ -70,7 +69,7 @@ class Sharpen(Supplied):
     def batch(self, generator: torch.Generator) -> Blurred:
         """Clips to learn from."""
         s = self.s
-        halved = rand(generator) < HALVED
+        halved = rand(generator) < s.halved
         size = 2 * s.size if halved else s.size
         clips = sample_crops(
             *self.material, s.batch, s.frames, size, generator, device=s.made_on, photo_probability=s.photo
