@@ -10,6 +10,7 @@ from vs_remaster.models.colorizer import ColorizerOutput
 from vs_remaster.models.restorer import Lines, Need, RestorerOutput
 
 TONE_CELL = 24  # pixels: what is even over so many is tone, what is not is detail
+LEAST = 2e-3  # an error of that much is as good as none
 SEEN = 4 / 255  # an error that counts in full as something to be done
 
 
@@ -80,13 +81,15 @@ def sharpen_loss(frames: Tensor, due: Tensor, made: dict[int, tuple[Tensor, Tens
     """Terms of the sharpener's loss; their sum is minimised.
 
     `frames` `[B, T, 1, H, W]` as it was given them, its logits `due` of how much is to be done, and by the scale what
-    it made and the truth. Tone is the restorer's task, so errors of tone do not count.
+    it made and the truth. Tone is the restorer's task, so errors of tone do not count. Every clip counts alike by the
+    logarithm of its error: what the restorer left of a worn clip is larger than all that blur took from a clean one,
+    and nobody can give it back.
     """
     terms = {}
     for scale, (ours, truth) in made.items():
         error = ours - truth
         detail = error - smooth(error)
-        terms[f"pixel {scale}"] = 3 * charbonnier(detail).mean()
+        terms[f"pixel {scale}"] = 0.06 * (charbonnier(detail).mean((1, 2, 3, 4)) + LEAST).log().mean()
         terms[f"spectrum {scale}"] = 0.15 * spectrum(detail)
         terms[f"temporal {scale}"] = 0.4 * temporal(detail)
     truth = made[1][1]
