@@ -37,7 +37,7 @@ from vs_remaster.engines.pytorch import TorchEngine
 from vs_remaster.engines.sessions import Session
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.models import NETWORKS, info, network_name, task
-from vs_remaster.models.fill import CELL, Fill
+from vs_remaster.models.fill import CELL, RADIUS, Fill
 from vs_remaster.models.layers import Halo
 from vs_remaster.models.network import Network
 from vs_remaster.models.restorer import thumbnails
@@ -90,10 +90,10 @@ def check(net: Network | Fill, files: dict[str, bytes], precision: str, clip: Te
 
 
 def _check_fill(net: Fill, files: dict[str, bytes], clip: Tensor) -> Tensor:
-    """The same of filling a square in the middle of a clip."""
-    clip = torch.cat([clip, clip[-1:]])
+    """The same of filling a square in a clip whose first frame moves: where nothing matches, rounding decides."""
+    clip = torch.stack([clip[0].roll((time, 2 * time), (1, 2)) for time in range(2 * RADIUS + 1)])
     sound = torch.ones_like(clip)
-    sound[len(clip) // 2, :, 20:60, 30:70] = 0
+    sound[RADIUS, :, 20:60, 30:70] = 0
     inputs = clip, sound, torch.tensor([[0, 0], [0, CELL]])
     return (OnnxFill("cpu", files)(*inputs)[0] - net(*inputs)[0]).abs()
 
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Path]:
         net, stem = _loaded(options.network, options.model)
         stem = f"{stem}-{precision}"
         sharpener = _sharpener(options.sharpener, options.scale, options.channels)
-        if options.channels and isinstance(net, Network):
+        if options.channels:
             parts = channels(net, precision, sharpener, options.scale)
         else:
             parts = graphs(net, precision)
@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Path]:
             noise = torch.rand(8, 1, *size, generator=torch.Generator().manual_seed(0))
             film = F.interpolate(real, size, mode="bicubic", antialias=True).clamp(0, 1)
             for name, clip in (("noise", noise), ("film", film)):
-                if options.channels and isinstance(net, Network):
+                if isinstance(net, Network) and options.channels:
                     apart = check_channels(net, sharpener, options.scale, *files.values(), clip)
                 else:
                     apart = check(net, files, precision, clip)

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from vs_remaster.engines import make_fill
 from vs_remaster.models.fill import CELL, RADIUS, Fill
 from vs_remaster.models.layers import Halo
+from vs_remaster.remaster import filling
 from vs_remaster.remaster.filling import Filler
 from vs_remaster.remaster.options import RestoreOptions
 from vs_remaster.remaster.restorer import Restorer
@@ -130,6 +132,35 @@ def test_a_cell_is_the_same_whatever_is_filled_beside_it():
     alone = torch.cat([net(clean, sound, cell[None])[0] for cell in cells])
     assert together.shape == (5, 1, CELL, CELL) and known.unique().tolist() == [1.0]
     assert (together - alone).abs().max() < 1e-5
+
+
+def test_the_two_halves_are_the_whole():
+    """What is exported: motion once for a frame, then some cells at a time."""
+    clean = scene((1, 2), size=(101, 147))
+    sound = 1 - hole(clean, RADIUS, 40, 40, 50)
+    cells = torch.tensor([(0, 0), (0, 64), (64, 0), (64, 64)])
+    net = Fill()
+    found, known = net(clean, sound, cells)
+    seen = net.look(clean, sound)
+    assert [x.shape[1:3] for x in seen[:3]] == [(30, 42), (58, 82), (114, 162)]
+    assert seen.down.shape == seen.across.shape == (2 * RADIUS, 1, 14, 20)
+    assert all(torch.equal(*pair) for pair in zip(net.find(seen, cells), (found, known)))
+
+
+def test_it_runs_where_restoring_runs(monkeypatch):
+    """In ONNX Runtime for its engines, but only when something large is to be filled; else in PyTorch."""
+    made = []
+    monkeypatch.setattr(filling, "make_fill", lambda *how: made.append(how) or Fill())
+    clean = scene()
+    for engine in ("onnxruntime", "tensorrt", "torch"):
+        filler = Filler(TIME, engine, "cuda:1")
+        filler.process(list(zip(clean, hole(clean, RADIUS, 50, 70, 6))), Halo(0, 0))
+        assert not made
+        for _ in range(2):
+            filler.process(list(zip(clean, hole(clean, RADIUS, 50, 70, 40))), Halo(0, 0))
+        assert made == [(engine, "cuda:1")]
+        made.clear()
+    assert all(isinstance(make_fill(engine, "cpu"), Fill) for engine in ("auto", "torch", "compile"))
 
 
 def test_only_restorers_whose_mask_shows_damage_have_it():

@@ -20,13 +20,14 @@ from export.to_onnx import main as export
 from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.color.samples import decode_luma
 from vs_remaster.engines import ENGINES, Engine, make_engine, sessions
-from vs_remaster.engines.graphs import LISTS, fingerprint, graphs
+from vs_remaster.engines.graphs import LISTS, channels, fingerprint, graphs, to_onnx
 from vs_remaster.engines.onnx import onnx_engine
 from vs_remaster.engines.pytorch import TorchEngine
 from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.models import build
 from vs_remaster.models.layers import Halo
 from vs_remaster.models.restorer import Place, thumbnails
+from vs_remaster.models.sharpener import SharpenerNet, enlarged, softness
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
@@ -38,7 +39,7 @@ NOTHING = Halo(0, 0)
 # What TensorRT and ONNX Runtime have on every device; no loops, no branches, nothing of one library's own.
 PLAIN = set(
     "Abs Add And ArgMax AveragePool Cast Ceil Clip Concat Constant ConstantOfShape Conv DepthToSpace Div Elu Equal Exp "
-    "Expand Floor Gather Gemm GreaterOrEqual Identity LeakyRelu Less LessOrEqual Log MatMul Max Min Mod Mul Pad Range "
+    "Expand Flatten Floor Gather Gemm GreaterOrEqual Identity LeakyRelu Less LessOrEqual Log MatMul Max Min Mod Mul Pad Range "
     "ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceSum Reshape Resize Shape Sigmoid Slice Softmax Split Sqrt "
     "Squeeze Sub Tanh Tile Transpose Unsqueeze Where".split()
 )
@@ -84,6 +85,22 @@ def restorers() -> tuple[Engine, Engine]:
     return pair(load_model("restorer", "fast"))
 
 
+def fresh_sharpener() -> SharpenerNet:
+    """Random weights, which change pictures more than trained ones."""
+    torch.manual_seed(0)
+    net = build("sharpener").eval()
+    assert isinstance(net, SharpenerNet)
+    with torch.no_grad():
+        for layer in (net.told[2], net.same, net.twice):
+            layer.weight.mul_(5)
+    return net
+
+
+@pytest.fixture(scope="module")
+def sharpeners() -> tuple[Engine, Engine]:
+    return pair(fresh_sharpener())
+
+
 @pytest.fixture(scope="module", params=["fast", "quality"])
 def colorizers(request: pytest.FixtureRequest) -> tuple[Engine, Engine]:
     """One that matches down to 1/4, and one that goes on to 1/2."""
@@ -107,6 +124,13 @@ def colored(engines: tuple[Engine, Engine], luma: Tensor, pictures: list, halo: 
     (made, shares), (wanted, shares_wanted) = (e.colorize(luma, e.encode(pictures), halo) for e in engines)
     assert made.shape == wanted.shape and shares.shape == shares_wanted.shape
     assert torch.allclose(shares, shares_wanted, atol=1e-4 if engines[0].precision == "fp32" else 1e-3)
+    return (made - wanted).abs()
+
+
+def sharpened(engines: tuple[Engine, Engine], luma: Tensor, halo: Halo, scale: int) -> Tensor:
+    """Differences of what is added, which are worth more than nothing."""
+    made, wanted = (engine.sharpen(luma, softness(luma[None])[0], halo, scale) for engine in engines)
+    assert made.shape == wanted.shape and wanted.abs().mean() > 0.02
     return (made - wanted).abs()
 
 
@@ -141,10 +165,12 @@ def test_a_restorer_that_looks_for_hairs_in_the_gate(film):
     assert restored(engines, film[:5], Halo(1, 2), (16, 24, 35, 41)).max() < 1e-4
 
 
-def test_windows_filled_up_to_one_length(restorers, colorizers, film, monkeypatch):
+def test_windows_filled_up_to_one_length(restorers, sharpeners, colorizers, film, monkeypatch):
     """As TensorRT wants them: the frames behind the scene's end leave no trace."""
-    for engine, _ in (restorers, colorizers):
+    for engine, _ in (restorers, sharpeners, colorizers):
         monkeypatch.setattr(engine, "least", 7)
+    for count, halo in ((3, NOTHING), (4, Halo(1, 0)), (4, Halo(0, 1))):
+        assert sharpened(sharpeners, film[:count], halo, 1).max() < 1e-4
     for count, halo in ((3, NOTHING), (6, Halo(3, 0)), (6, Halo(1, 3))):
         assert restored(restorers, film[:count], halo).max() < 1e-4
         assert colored(colorizers, film[:count], PICTURES[:1], halo).max() < 1e-4
@@ -182,6 +208,22 @@ def test_weights_scopes_and_likeness_of_references(colorizers, film):
     assert alike[0].shape == (2, 4) and torch.allclose(*alike, atol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("count, size, halo", [(1, (48, 64), (0, 0)), (10, (30, 45), (1, 1)), (4, (96, 128), (0, 1))])
+def test_sharpener_of_any_length_and_size(sharpeners, scale, count, size, halo):
+    luma = F.interpolate(noise(count, 1, 16, 24), size, mode="bicubic").clamp(0, 1)
+    assert sharpened(sharpeners, luma, Halo(*halo), scale).max() < 1e-4
+
+
+def test_softness_as_a_graph_of_its_own(film):
+    """For those who run the graphs without this package; `softness` works on squares of 32 pixels."""
+    graph = graphs(fresh_sharpener())["softness"]
+    session = sessions.Session(to_onnx(graph, {}), "cpu", "cpu", "softness")
+    for height, width in ((96, 128), (41, 70), (32, 33), (1, 1)):
+        luma = film[:5, :, :height, :width]
+        assert (session.run({"luma": luma})["figures"] - softness(luma[None])[0]).abs().max() < 1e-4
+
+
 def test_networks_with_parts_left_out(film):
     torch.manual_seed(0)
     for config in ('{"shift": false}', '{"mask": false, "skip": false}'):
@@ -193,6 +235,8 @@ def test_networks_with_parts_left_out(film):
 def test_half_precision(film):
     """Where two places of a reference are equally alike, rounding decides: single pixels may differ by more."""
     assert restored(pair(load_model("restorer", "fast"), "fp16"), film[:6], Halo(1, 1)).max() < 4e-3
+    engines = pair(fresh_sharpener(), "fp16")
+    assert all(sharpened(engines, film[:4], Halo(1, 1), scale).max() < 4e-3 for scale in (1, 2))
     for model in ("fast", "quality"):
         made = colored(pair(load_model("colorizer", model), "fp16"), film, PICTURES[:2], Halo(1, 1))
         assert made.quantile(0.99) < 4e-3 and made.mean() < 5e-4
@@ -269,8 +313,22 @@ def test_colorizer_windows_equal_the_whole_film(film):
 # ---- files
 
 
+def test_half_precision_keeps_what_decides_in_float32():
+    """How soft a frame is and how much is to be done, as tone in the restorer."""
+    import onnx
+
+    kinds = dict[str, int]()
+    for name, graph in graphs(fresh_sharpener(), "fp16").items():
+        assert all(x.is_floating_point() <= (x.dtype == torch.float32) for x in graph.inputs.values())
+        for weight in onnx.load_from_string(to_onnx(graph, {})).graph.initializer:
+            kinds |= {f"{name} {weight.name}": weight.data_type}
+    half, full = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    assert kinds["sharpen net.stem.weight"] == kinds["enlarge net.twice.weight"] == half
+    assert kinds["sharpen net.told.0.weight"] == kinds["sharpen net.due.0.weight"] == full
+
+
 def test_channels_are_the_middle_frame(tmp_path, restorers, film):
-    (path,) = export(["restorer", "--out", str(tmp_path), "--channels"])
+    (path,) = export(["restorer", "--out", str(tmp_path), "--channels", "--sharpener", "none"])
     net = restorers[1].net
     count = net.before + 1 + net.after
     clip = torch.cat([film, film.flip(0)] * 3)[:count]
@@ -280,6 +338,56 @@ def test_channels_are_the_middle_frame(tmp_path, restorers, film):
         made = session.run({"frames": luma.transpose(0, 1)})["luma"]
         wanted = restorers[1].restore(luma, thumbnails(luma[None])[0], Halo(net.before, net.after))
         assert (made - wanted[0]).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_channels_are_sharpened(scale, restorers, film):
+    """The frame is what restoring and sharpening one after the other make of it."""
+    net, sharpener = restorers[1].net, fresh_sharpener()
+    ((name, graph),) = channels(net, "fp32", sharpener, scale).items()
+    assert graph.facts.items() >= {"before": "21", "after": "21", "scale": str(scale)}.items()
+    assert "large damage" in graph.about and name == ("channels" if scale == 1 else "channels-2x")
+    session = sessions.Session(to_onnx(graph, {}), "cpu", "cpu", "channels")
+    clip, halo = torch.cat([film, film.flip(0)] * 3)[:43], Halo(net.before, net.after)
+    for height, width in ((96, 128), (41, 70)):
+        luma = clip[..., :height, :width]
+        beside = restorers[1].restore(luma, thumbnails(luma[None])[0], halo)[0]
+        change = TorchEngine(sharpener, "cpu", "fp32").sharpen(beside, softness(beside[None])[0], Halo(1, 1), scale)
+        wanted = (beside[1:2] if scale == 1 else enlarged(beside[1:2])) + change
+        made = session.run({"frames": luma.transpose(0, 1)})["luma"]
+        assert made.shape == wanted.shape == (1, 1, scale * height, scale * width)
+        assert change.abs().mean() > 0.02 and (made - wanted).abs().max() < 1e-4
+
+
+def test_channels_of_the_command_line_hold_a_sharpener(tmp_path):
+    import onnx
+
+    export(["restorer", "--out", str(tmp_path), "--channels", "--scale", "2"])
+    model = onnx.load(tmp_path / "restorer-fast-fp32-channels-2x.onnx")
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    assert (said["before"], said["after"], said["scale"]) == ("21", "21", "2")
+    assert said["sharpener_sha256"] == fingerprint(load_model("sharpener", "fast"))
+    assert "21 frames before" in model.doc_string and "twice as large" in model.doc_string
+    sizes = [[x.dim_param or x.dim_value for x in y.type.tensor_type.shape.dim] for y in model.graph.input]
+    assert sizes == [[1, 43, "height", "width"]]
+    assert {node.op_type for node in model.graph.node} <= PLAIN
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["restorer", "--scale", "2"], "for --channels"),
+        (["restorer", "--channels", "--sharpener", "none", "--scale", "2"], "with a sharpener 2"),
+        (["sharpener", "--channels"], "only our restorer"),
+        (["fill", "--model", "fast"], "no weights"),
+        (["fill", "--fp16"], "fp32 only"),
+        (["fill", "--channels"], "only our restorer"),
+    ],
+)
+def test_arguments_that_do_not_fit(arguments, said, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        export([*arguments, "--out", str(tmp_path)])
+    assert said in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def test_files_say_what_they_are_and_use_plain_operators(tmp_path):
@@ -303,14 +411,13 @@ def test_files_say_what_they_are_and_use_plain_operators(tmp_path):
     [
         ("restorer", None),
         ("restorer", '{"gate": 24}'),
+        ("sharpener", None),
         ("deepremaster-restorer", '{"width": 0.125}'),
         ("deepremaster-colorizer", '{"width": 0.125}'),
     ],
 )
 def test_other_graphs_use_plain_operators_too(name, config):
     import onnx
-
-    from vs_remaster.engines.graphs import to_onnx
 
     for graph in graphs(build(name, config)).values():
         assert {node.op_type for node in onnx.load_from_string(to_onnx(graph, {})).graph.node} <= PLAIN
@@ -397,7 +504,7 @@ def test_options_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="tensorrt' is for GPUs"):
         make_engine(net, "tensorrt", "cpu", "auto")
     with pytest.raises(InputError, match="neighbouring frames as channels"):
-        graphs(load_model("colorizer", "fast"), channels=True)
+        channels(load_model("colorizer", "fast"))
 
 
 def test_auto_is_torch_and_says_so(caplog):

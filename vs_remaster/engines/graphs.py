@@ -291,7 +291,7 @@ def graphs(net: Network | Fill, precision: str = "fp32") -> dict[str, Graph]:
 
 
 def channels(
-    net: Network, precision: str = "fp32", sharpener: SharpenerNet | None = None, scale: int = 1
+    net: Network | Fill, precision: str = "fp32", sharpener: SharpenerNet | None = None, scale: int = 1
 ) -> dict[str, Graph]:
     """One graph from neighbouring frames as channels, `[1, before + 1 + after, H, W]`, H and W any, to the frame in the
     middle, restored, `[1, 1, scale * H, scale * W]`.
@@ -307,7 +307,7 @@ def channels(
     """
     half = _half(precision)
     if not isinstance(net, RestorerNet):
-        raise InputError(f"only our restorer takes neighbouring frames as channels, not {network_name(net)!r}")
+        raise InputError(f"only our restorer takes neighbouring frames as channels, not {graphs_name(net)!r}")
     if scale not in (SCALES if sharpener else SCALES[:1]):
         raise InputError(f"scale must be 1, or with a sharpener 2, got {scale}")
     graph = _channels(_prepared(net, half), sharpener and _prepared(sharpener, half), scale)
