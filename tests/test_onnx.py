@@ -25,10 +25,12 @@ from vs_remaster.engines.onnx import onnx_engine
 from vs_remaster.engines.pytorch import TorchEngine
 from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.models import build
+from vs_remaster.models.fill import Fill
 from vs_remaster.models.layers import Halo
 from vs_remaster.models.restorer import Place, thumbnails
 from vs_remaster.models.sharpener import SharpenerNet, enlarged, softness
 from vs_remaster.references.reference import Reference
+from vs_remaster.remaster import filling
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.remaster.restorer import Passing, Restorer
@@ -39,9 +41,9 @@ NOTHING = Halo(0, 0)
 # What TensorRT and ONNX Runtime have on every device; no loops, no branches, nothing of one library's own.
 PLAIN = set(
     "Abs Add And ArgMax AveragePool Cast Ceil Clip Concat Constant ConstantOfShape Conv DepthToSpace Div Elu Equal Exp "
-    "Expand Flatten Floor Gather Gemm GreaterOrEqual Identity LeakyRelu Less LessOrEqual Log MatMul Max Min Mod Mul Pad Range "
-    "ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceSum Reshape Resize Shape Sigmoid Slice Softmax Split Sqrt "
-    "Squeeze Sub Tanh Tile Transpose Unsqueeze Where".split()
+    "Expand Flatten Floor Gather Gemm GreaterOrEqual Identity LeakyRelu Less LessOrEqual Log MatMul Max Min Mod Mul "
+    "Pad Range ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceSum Reshape Resize Shape Sigmoid Slice Softmax "
+    "Split Sqrt Squeeze Sub Tanh Tile Transpose Unsqueeze Where".split()
 )
 
 
@@ -51,6 +53,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sessions, "cache_folder", lambda: folder)
+        # Its export takes long: tests/release/test_fill_onnx.py
+        patch.setattr(filling, "make_fill", lambda engine, device: Fill())
         yield folder
 
 
