@@ -46,11 +46,13 @@ def hole(frames: torch.Tensor, time: int, top: int, left: int, side: int) -> tor
     return mask
 
 
-def mended(frames, mask, repair=None) -> list[torch.Tensor]:
+WINDOW = Filler.window_beside(Window(before=0, after=0, block=2 * TIME))
+
+
+def mended(frames, mask, repair=None, filler: Filler | None = None) -> list[torch.Tensor]:
     """What the filler makes of frames with this mask, and where someone wants `repair`."""
     repair = [None] * len(mask) if repair is None else repair
-    window = Filler.window_beside(Window(before=0, after=0, block=2 * TIME))
-    return Filler(window).process(list(zip(frames, mask, repair)), Halo(0, 0))
+    return (filler or Filler(WINDOW)).process(list(zip(frames, mask, repair)), Halo(0, 0))
 
 
 def filled(frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -153,11 +155,11 @@ def test_it_runs_where_restoring_runs(monkeypatch):
     monkeypatch.setattr(filling, "make_fill", lambda *how: made.append(how) or Fill())
     clean = scene()
     for engine in ("onnxruntime", "tensorrt", "torch"):
-        filler = Filler(TIME, engine, "cuda:1")
-        filler.process(list(zip(clean, hole(clean, RADIUS, 50, 70, 6))), Halo(0, 0))
+        filler = Filler(WINDOW, engine, "cuda:1")
+        mended(clean, hole(clean, RADIUS, 50, 70, 6), filler=filler)
         assert not made
         for _ in range(2):
-            filler.process(list(zip(clean, hole(clean, RADIUS, 50, 70, 40))), Halo(0, 0))
+            mended(clean, hole(clean, RADIUS, 50, 70, 40), filler=filler)
         assert made == [(engine, "cuda:1")]
         made.clear()
     assert all(isinstance(make_fill(engine, "cpu"), Fill) for engine in ("auto", "torch", "compile"))

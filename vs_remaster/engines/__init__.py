@@ -36,7 +36,7 @@ def make_engine(net: Network, engine: str, device: str, precision: str) -> Engin
         from .pytorch import TorchEngine
 
         if engine == "auto":
-            log.debug("engine torch: it runs every network and neither exports nor compiles anything first")
+            log.info("engine torch: it runs every network and neither exports nor compiles anything first")
         return TorchEngine(net, device, choose_precision(precision, device), compiled=engine == "compile")
     from .onnx import onnx_engine
 

@@ -147,18 +147,20 @@ class SharpenerNet(Network):
 
     def sharpen(self, x: Tensor, due: Tensor, luma: Tensor) -> SharpenerOutput:
         """The change of the frames themselves; `luma` says how large and how many clips."""
-        change = F.pixel_shuffle(wide(self.same(x)), 2)[..., : luma.shape[-2], : luma.shape[-1]]
-        return self._output(change * self.due.over(change, due), due, luma)
+        return self._output(self._own(x, due), due, luma, 1)
 
     def enlarge(self, x: Tensor, due: Tensor, luma: Tensor) -> SharpenerOutput:
         """The change of their interpolation at twice the size: that of the frames, enlarged, and finer detail."""
-        own = fold(self.sharpen(x, due, luma).change)
         detail = self.twice(x) if self.finer is None else self.twice(x) + self.finer(x)
-        detail = F.pixel_shuffle(wide(detail), 4)[..., : 2 * luma.shape[-2], : 2 * luma.shape[-1]]
-        return self._output(enlarged(own) + detail, due, luma)
+        return self._output(enlarged(self._own(x, due)) + F.pixel_shuffle(wide(detail), 4), due, luma, 2)
+
+    def _own(self, x: Tensor, due: Tensor) -> Tensor:
+        change = F.pixel_shuffle(wide(self.same(x)), 2)
+        return change * self.due.over(change, due)
 
     @staticmethod
-    def _output(change: Tensor, due: Tensor, luma: Tensor) -> SharpenerOutput:
+    def _output(change: Tensor, due: Tensor, luma: Tensor, scale: int) -> SharpenerOutput:
+        change = change[..., : scale * luma.shape[-2], : scale * luma.shape[-1]]
         return SharpenerOutput(*(unfold(x, luma.shape[0]) for x in (change, due)))
 
 

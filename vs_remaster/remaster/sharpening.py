@@ -43,7 +43,8 @@ class Sharpener:
     def __init__(self, options: RestoreOptions, block: int | None = None) -> None:
         self.options = options
         net = weights.load_weights(sharpener_file(options), "sharpener")
-        self.engine: Engine = make_engine(net, options.engine, options.device, options.precision)
+        engine = "torch" if options.engine == "auto" else options.engine  # which that is the restorer has said
+        self.engine: Engine = make_engine(net, engine, options.device, options.precision)
         self.window: Window = window_of(info(net), block=block)
 
     def like(self, options: RestoreOptions) -> Self:
