@@ -136,6 +136,7 @@ PLACES = {
     "name": ("os", "replace", "before"),
     "named": ("os", "replace", "after"),
     "record": ("vs_remaster.jobs.making.chunks", "_write_record", "before"),
+    "masks": ("vs_remaster.jobs.making.chunks", "_MasksFile.settle", "after"),
     "recorded": ("vs_remaster.jobs.making.chunks", "_write_record", "after"),
     "encode": ("vs_remaster.output.writer", "VideoWriter.write", "after"),
     "mux": ("vs_remaster.output.copying", "StreamCopier._copy", "after"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
-from collections.abc import Iterator
+import os
+from collections import defaultdict, deque
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -23,6 +26,7 @@ from ..remaster.worker import resize
 from ..system import texts
 from ..system.inputs import check_input
 from ..video.folder import PICTURE_SUFFIXES, files_of
+from ..video.planes import Frame
 from ..video.reader import VideoReader
 
 log = logging.getLogger(__name__)
@@ -31,6 +35,7 @@ MANIFEST = "masks.toml"
 _COLOURED = 0.1  # difference between R', G' and B' from which a mask is no gray picture
 _BOTH = 0.5  # product of two masks that are white at one place
 _ALL = 0.99  # mean of a mask that is white all over
+_RECENT, _RECENT_BYTES = 128, 256 << 20  # frames of a video that are kept, for whoever comes back to them
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,18 @@ class Masks:
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name
         self.pictures = self._drawn()
+        self._single: dict[int, list[Path]] = defaultdict(list)
+        self._ranges: list[Drawn] = []
+        for picture in self.pictures or ():
+            if picture.end == picture.first + 1:
+                self._single[picture.first].append(picture.path)
+            else:
+                self._ranges.append(picture)
         self._kept: dict[Path, np.ndarray] = {}
-        self._film: Iterator[tuple[int, np.ndarray]] | None = None
+        self._hashes: dict[tuple[Path, int, int], str] = {}
+        self._reader: VideoReader | None = None
+        self._film: Iterator[Frame] = iter(())
+        self._recent: deque[Frame] = deque()
         self._next = 0
         self._told = self.told_of_both = False
 
@@ -113,6 +128,13 @@ class Masks:
         if unknown and self.path.is_dir():
             raise InputError(f"{self.name}: {MANIFEST} in {str(self.path)!r} names {unknown[0]!r}, which is not there")
         return [Drawn(file, *ranges.get(file.name, _named(file))) for file in files]
+
+    @property
+    def files(self) -> list[Path]:
+        """All that is read: the video, or the pictures and what says on which frames they act."""
+        toml = (self.path if self.path.is_dir() else self.path.parent) / MANIFEST
+        told = [toml] if self.pictures is not None and toml.is_file() else []
+        return [self.path] if self.pictures is None else [*(picture.path for picture in self.pictures), *told]
 
     def check(self, frames: int | None) -> None:
         """Refuse masks for frames that the film has not; `frames`: how many it has, None where that is not known.
@@ -155,20 +177,28 @@ class Masks:
 
     def digest(self, first: int, end: int) -> str:
         """Tells the masks of frames `first` to `end` (not included) from others: of pictures those that act there, of a
-        video the whole file."""
-        digest = hashlib.sha256()
+        video the whole file. Empty where no picture acts."""
         if self.pictures is None:
-            with self.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return self._hash(self.path)
+        told = []
         for picture in self.pictures:
             if picture.first < end and (picture.end is None or picture.end > first):
                 bounds = max(picture.first, first), end if picture.end is None else min(picture.end, end)
-                digest.update(f"{bounds} {hashlib.sha256(_bytes_of(picture.path, self.name)).hexdigest()}\n".encode())
-        return digest.hexdigest()
+                told.append(f"{bounds} {self._hash(picture.path)}\n")
+        return hashlib.sha256("".join(told).encode()).hexdigest() if told else ""
+
+    def _hash(self, path: Path) -> str:
+        check_input(path)
+        with _readable(path, self.name), path.open("rb") as file:
+            stat = os.fstat(file.fileno())
+            state = path, stat.st_size, stat.st_mtime_ns
+            if state not in self._hashes:
+                self._hashes[state] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._hashes[state]
 
     def _drawn_at(self, frame: int, size: tuple[int, int]) -> np.ndarray | None:
         assert self.pictures is not None
-        acting = [picture.path for picture in self.pictures if picture.acts(frame)]
+        acting = [*self._single.get(frame, ()), *(picture.path for picture in self._ranges if picture.acts(frame))]
         self._kept = {path: kept for path, kept in self._kept.items() if path in acting}
         for path in acting:
             if path not in self._kept:
@@ -179,22 +209,36 @@ class Masks:
         return np.maximum.reduce(held) if held else None
 
     def _video_at(self, frame: int) -> np.ndarray:
-        if self._film is None or frame < self._next:
-            self._film, self._next = _frames_of(self.path, frame), frame
-        for number, mask in self._film:
-            self._next = number + 1
-            if number == frame:
-                return mask
+        if self._reader is None or frame < self._next:
+            kept = next((one for one in self._recent if one.index == frame), None)
+            if kept is not None and self._reader:
+                return self._decoded(self._reader, kept)
+            self.close()
+            self._reader, self._next = VideoReader(self.path, frame, notes=False), frame
+            self._film = iter(self._reader)
+        for one in self._film:
+            self._next = one.index + 1
+            self._recent.append(one)
+            most = max(1, _RECENT_BYTES // sum(plane.nbytes for plane in one.planes))
+            while len(self._recent) > min(most, _RECENT):
+                self._recent.popleft()
+            if one.index == frame:
+                return self._decoded(self._reader, one)
         raise InputError(
             f"{self.name}: {self.path} ends before frame {frame} of the film: a video of masks needs a frame for each; "
             "pictures need not"
         )
 
+    @staticmethod
+    def _decoded(reader: VideoReader, frame: Frame) -> np.ndarray:
+        return decode_luma(frame.planes, reader.info)[0].clamp(0, 1).numpy()
 
-def _frames_of(path: Path, start: int) -> Iterator[tuple[int, np.ndarray]]:
-    with VideoReader(path, start, notes=False) as reader:
-        for frame in reader:
-            yield frame.index, decode_luma(frame.planes, reader.info)[0].clamp(0, 1).numpy()
+    def close(self) -> None:
+        """Close the video; it is opened again where it is asked for a frame."""
+        if self._reader is not None:
+            self._reader.close()
+        self._reader, self._film = None, iter(())
+        self._recent.clear()
 
 
 def read_mask(path: Path, name: str) -> np.ndarray:
@@ -226,8 +270,14 @@ def read_mask(path: Path, name: str) -> np.ndarray:
 
 def _bytes_of(path: Path, name: str) -> bytes:
     check_input(path)
-    try:
+    with _readable(path, name):
         return path.read_bytes()
+
+
+@contextlib.contextmanager
+def _readable(path: Path, name: str) -> Generator[None]:
+    try:
+        yield
     except OSError as error:
         raise InputError(f"{name}: cannot read {str(path)!r}: {error.strerror or error}") from error
 

@@ -155,11 +155,11 @@ class FilmRequest(Treatment):
             raise TypeError("a source needs an output")
         return cls(source=Path(source), output=Path(output), **fields)
 
-    def check_output(self) -> None:
-        """See `output.check_output`."""
+    def check_output(self, ours: Callable[[Path], bool] = lambda path: False) -> None:
+        """See `output.check_output` and `check_masks`; `ours`: whether masks that are there may be replaced."""
         source = self.source if self.source.exists() else None
         check_output(self.output, self.write.codec, self.write.overwrite, source)
-        check_masks(self.masks, self.write.overwrite)
+        check_masks(self.masks, self.write.overwrite or (self.masks is not None and ours(self.masks)))
         taken = {os.path.realpath(path) for path in (self.output, self.source)}
         if self.masks and os.path.realpath(self.masks) in taken:
             raise InputError(f"{self.masks} is the film itself: write masks elsewhere")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
+from ..film.mask_writer import MaskWriter
 from ..film.request import FilmRequest
 from ..film.shares import SharesFile
 from ..film.writing import open_output
@@ -43,6 +44,7 @@ from .planning.chunking import (
 from .planning.folder import DamagedPlan, JobFolder
 from .planning.identity import compare, computation, fingerprint, samples_of
 from .planning.options import JobOptions
+from .planning.shot_masks import find_masks, refuse_masks
 from .planning.shot_settings import parse_shots, shots_toml
 from .planning.survey import Survey, survey_film
 
@@ -97,6 +99,12 @@ class JobRequest:
             **({"fps": str(request.fps)} if request.fps else {}),
         }
 
+    def masks_writer(self) -> MaskWriter:
+        """Where what was repaired is written; what a run that was killed has left of it is replaced."""
+        path, request = self.request.masks, self.request
+        ours = path is not None and self.folder.owns(path)
+        return MaskWriter(path, self.reader.info, request.scale, overwrite=request.write.overwrite or ours)
+
     def open(self, options: JobOptions, hooks: Hooks) -> Job:
         """Read the plan, or make it; then the settings of the shots.
 
@@ -122,6 +130,10 @@ class JobRequest:
             raise InputError(
                 f"{self.folder.shots}, shot {number} names references, but the film is not coloured: give --references"
             )
+        if restore is None:
+            refuse_masks(settings, self.folder.shots)
+        frames = survey.end if self.request.end is None else self.reader.info.frames
+        masks = find_masks(settings, self.request.given(), self.folder.path, frames)
         lines = colorize.lines if colorize else 432
         found, given, own = find_references(settings, self.request.references, self.folder.path, lines)
         work = Work(
@@ -136,8 +148,10 @@ class JobRequest:
             plan["threads"],
             self._coding(survey),
             self.request.fps,
+            {name: held.path.absolute() for name, held in masks.found.items()},
         )
-        chunks = plan_chunks(work, self.identity["film"], plan["chunks"], settings, given, own)
+        keep = self.request.masks is not None
+        chunks = plan_chunks(work, self.identity["film"], plan["chunks"], settings, given, own, masks, keep_masks=keep)
         return Job(self, options, hooks, survey, work, tuple(chunks), proposed)
 
     def _plan(self) -> dict[str, Any] | None:
@@ -309,14 +323,16 @@ class Job:
 
         joiner = Joiner(self.work, self.chunks, self.records(), step, again)
         ours = shares is not None and self.folder.owns(shares)
+        masks = self.of.masks_writer()
         references = list(self.work.references.values())
         with (
             open_output(self.request.output, reader, self.of.out, write, self.work.coding is not None) as writer,
             SharesFile(shares, references, overwrite=write.overwrite or ours) as told,
             SharesFile(self.folder.shares if references else None, references, overwrite=True) as kept,
+            masks,
         ):
-            self.folder.note(writer.part, *([told.part] if told.part else []))
-            joiner.join(writer, told, kept)
+            self.folder.note(writer.part, *(one.part for one in (told, masks) if one.part))
+            joiner.join(writer, masks, told, kept)
         return reader.count
 
     def finish(self) -> None:

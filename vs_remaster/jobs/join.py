@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RemasterError
+from ..film.mask_writer import MaskWriter
 from ..film.shares import SharesFile
 from ..output.writer import JoinedWriter
 from ..system.files import Atomic
 from ..video.planes import Frame
-from .making.chunks import DamagedChunk, Record, read_chunk
+from .making.chunks import DamagedChunk, Record, read_chunk, read_masks
 from .making.final import check_headers, read_packets, reorder_of
 from .planning.chunking import Chunk, Work
 
@@ -51,11 +52,12 @@ class Joiner:
         if gone:
             raise RemasterError(f"chunk {gone[0].name} is gone: was it removed while the job ran?")
 
-    def join(self, writer: Atomic, *shares: SharesFile) -> None:
+    def join(self, writer: Atomic, masks: MaskWriter, *shares: SharesFile) -> None:
         """Encode all frames, or take over the packets where they have been encoded.
 
         Args:
             writer: a `VideoWriter` or `PictureWriter`; a `JoinedWriter` where `work.coding` is given.
+            masks: gets what was repaired, where that is kept.
             shares: told which reference coloured what.
 
         Raises:
@@ -69,6 +71,7 @@ class Joiner:
         for chunk in self.chunks:
             self._tell(chunk, shares)
             self._put(chunk, frames, writer)
+            self._put_masks(chunk, frames, masks)
 
     def _put(self, chunk: Chunk, frames: Sequence[Frame], writer: Any) -> None:
         first = chunk.first - self.work.survey.start
@@ -80,6 +83,12 @@ class Joiner:
         for frame, planes in zip(frames[first:], self._whole(chunk, read_chunk)):
             writer.write(replace(frame, planes=planes))
             self.step()
+
+    def _put_masks(self, chunk: Chunk, frames: Sequence[Frame], masks: MaskWriter) -> None:
+        if not chunk.masks:
+            return
+        for frame, codes in zip(frames[chunk.first - self.work.survey.start :], self._whole(chunk, read_masks)):
+            masks.write(frame.index, frame.pts, codes)
 
     def _whole[Kept](self, chunk: Chunk, read: Callable[[Path, Chunk, Record], Iterator[Kept]]) -> Iterator[Kept]:
         """All that a chunk holds. Where it is damaged, it is made again, and what was given before is left out."""
@@ -93,7 +102,7 @@ class Joiner:
             except DamagedChunk as error:
                 log.warning("%s", error)
             made = self.again(chunk)
-            if replace(made, size=record.size) != record:
+            if replace(made, size=record.size, masks_size=record.masks_size) != record:
                 raise MadeOtherwise
             record = made
 

@@ -40,9 +40,10 @@ def needs_job(request: FilmRequest, options: JobOptions, *, colored: bool) -> bo
     Raises:
         InputError: see `check_output`.
     """
-    if options.folder_for(request.output).owns(request.output):
+    folder = options.folder_for(request.output)
+    if folder.owns(request.output):
         return True  # it was made by a run that was killed before it had ended the job
-    request.check_output()
+    request.check_output(folder.owns)
     if options.asked or JobFolder.beside(request.output).plan.exists():
         return True
     with request.open(notes=False) as reader:
@@ -108,10 +109,12 @@ def remaster_job(
         log.info("%s is complete: the run that made it was stopped while it removed the job", output)
         return Done(count_frames(output), False)
     if not there:
-        request.check_output()
+        request.check_output(folder.owns)
+    given = request.given()
     if shares is not None and not folder.owns(shares):
         check_replaceable(shares, request.write.overwrite)
     with request.open() as reader, contextlib.ExitStack() as stack:
+        given.check(reader.info.frames)
         request = request.settled(reader.info)
         wanted = JobRequest(folder, request, reader, request.output_format(reader.info))
         stack.enter_context(folder.at_work())
@@ -155,6 +158,8 @@ def _try_output(job: JobRequest, output: Path, chunks: ChunkCoding) -> Encoding 
     writer = open_output(output, reader, out, write, final)
     try:
         writer.write(Frame(reader.start, 0, out.black()))
+        with job.masks_writer() as masks:
+            masks.abort()
     finally:
         writer.abort()
     return writer.encoding if isinstance(writer, JoinedWriter) else None

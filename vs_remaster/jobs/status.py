@@ -42,12 +42,12 @@ def status_of(path: Path) -> dict[str, Any]:
 
 
 def facts_of(folder: JobFolder, plan: dict[str, Any], survey: Survey) -> dict[str, Any]:
-    from .making.chunks import file_of, record_of
+    from .making.chunks import file_of, masks_of, record_of
     from .making.tally import bytes_a_frame
 
     chunks = chunks_of(plan)
     there = [chunk for chunk in chunks if record_of(folder.chunks, chunk).exists()]
-    files = [file_of(folder.chunks, chunk) for chunk in there]
+    files = [of(folder.chunks, chunk) for chunk in there for of in (file_of, masks_of)]
     used = sum(file.stat().st_size for file in files if file.exists())
     done, total = sum(chunk.frames for chunk in there), survey.end - survey.start
     encode = plan["job"].get("encode")

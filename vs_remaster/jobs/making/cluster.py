@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RemasterError, UnsupportedError
+from ...film.masks import Masks
 from ...system.process import take_over
-from ...video.folder import files_of
+from ...video.folder import files_of as pictures_of
 from ..planning.chunking import Chunk, Work
-from .chunks import Record, file_of, take_chunk
+from .chunks import Record, files_of, take_chunk
 from .maker import ChunkMaker
 from .tally import Tally
 
@@ -40,7 +41,8 @@ _TICK = 0.5  # seconds between two looks at what is done
 _LONG = 10.0  # seconds after which it is said that no worker has come
 _PATIENCE = 2.0  # seconds that workers have to clean up
 
-_Made = tuple[Chunk, Record, bytes | None]
+_Made = tuple[Chunk, Record, list[bytes] | None]
+_Sent = dict[str, list[tuple[str, list[Any]]]]  # names of files in a folder, and their pieces
 
 
 def make_on_ray(
@@ -104,7 +106,7 @@ def _made(
     shared = ray.put(pickle.dumps(work))
     coming = {worker.sees_files.remote(shared): worker for worker in workers}
     running: dict[Any, Any] = {}
-    film: list[tuple[str, list[Any]]] | None = None
+    sent: _Sent | None = None
     left = list(reversed(todo))
     films: dict[Any, Any] = {}
     waits = time.monotonic() + _LONG
@@ -121,10 +123,13 @@ def _made(
                 yield answer
             else:
                 worker = coming.pop(one)
-                if (stream or not answer) and film is None:
+                if (stream or not answer) and sent is None:
                     log.info("film and chunks go through Ray")
-                    film = [(name, [ray.put(piece) for piece in pieces]) for name, pieces in _pieces(work.source)]
-                films[worker] = film if stream or not answer else None
+                    sent = {
+                        place: [(name, [ray.put(piece) for piece in pieces]) for name, pieces in files]
+                        for place, files in _all_pieces(work)
+                    }
+                films[worker] = sent if stream or not answer else None
             if left:
                 running[worker.make.remote(shared, films[worker], left.pop())] = worker
 
@@ -149,32 +154,32 @@ class _Worker:
     def sees_files(self, work: bytes) -> bool:
         """Whether film and job folder are there under the same paths."""
         told: Work = pickle.loads(work)
-        return told.source.exists() and told.folder.is_dir()
+        return told.source.exists() and told.folder.is_dir() and all(path.exists() for path in told.masks.values())
 
-    def make(self, work: bytes, film: list[tuple[str, list[Any]]] | None, chunk: Chunk) -> _Made:
+    def make(self, work: bytes, sent: _Sent | None, chunk: Chunk) -> _Made:
         """Make a chunk.
 
         Args:
             work: of `Work`, pickled.
-            film: names and pieces of its files, where these cannot be read by path; else None.
+            sent: film and masks, where these cannot be read by path; else None.
             chunk: see `Chunk`.
 
         Returns:
-            What it was, its record, and its file where the folder is not shared.
+            What it was, its record, and its files where the folder is not shared.
         """
         if self._maker is None:
             self._work = pickle.loads(work)
-            if film is not None:
+            if sent is not None:
                 self._scratch = self._scratch or _Scratch()
-                place = self._scratch.path
-                self._work = replace(self._work, source=_fetch(film, place, self._work.source), folder=place)
+                self._work = _fetched(sent, self._work, self._scratch.path)
             self._maker = ChunkMaker(self._work).__enter__()
         record = self._maker.make(chunk)
         if self._scratch is None:
             return chunk, record, None
-        path = file_of(self._work.folder, chunk)
-        data = path.read_bytes()
-        path.unlink()
+        paths = files_of(self._work.folder, chunk)
+        data = [path.read_bytes() for path in paths]
+        for path in paths:
+            path.unlink()
         return chunk, record, data
 
     def close(self) -> None:
@@ -212,32 +217,55 @@ class _Scratch:
         self._cleaner.communicate()
 
 
+def _fetched(sent: _Sent, work: Work, place: Path) -> Work:
+    """The same work on files that came in pieces."""
+    source = _fetch(sent[""], place, work.source)
+    masks = {}
+    for name, path in work.masks.items():
+        folder = place / f"masks{len(masks)}"
+        _write(sent[name], folder)
+        masks[name] = folder / path.name
+    return replace(work, source=source, masks=masks, folder=place)
+
+
 def _fetch(film: list[tuple[str, list[Any]]], place: Path, source: Path) -> Path:
     """Write a film that comes in pieces."""
+    target = place / f"film{source.suffix}"
+    _write(film, target)
+    return target
+
+
+def _write(files: list[tuple[str, list[Any]]], target: Path) -> None:
     import ray
 
-    target = place / f"film{source.suffix}"
-    for name, pieces in film:
+    for name, pieces in files:
         path = target / name if name else target
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             for piece in pieces:
                 file.write(ray.get(piece))
-    return target
+
+
+def _all_pieces(work: Work) -> Iterator[tuple[str, Iterator[tuple[str, Iterator[bytes]]]]]:
+    """Everything that a worker needs which does not see the files: the film, which has no name, and masks."""
+    yield "", _pieces(work.source)
+    for name, path in work.masks.items():
+        files = Masks(path, "masks").files
+        yield name, ((file.relative_to(path.parent).as_posix(), _read(file)) for file in files)
 
 
 def _pieces(source: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
     """The files of a film, each with its bytes in pieces; the name of the only file of a video is empty."""
-
-    def read(path: Path) -> Iterator[bytes]:
-        with path.open("rb") as file:
-            yield from iter(lambda: file.read(_PIECE), b"")
-
     if not source.is_dir():
-        yield "", read(source)
+        yield "", _read(source)
         return
-    for path in files_of(source):
-        yield path.name, read(path)
+    for path in pictures_of(source):
+        yield path.name, _read(path)
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from iter(lambda: file.read(_PIECE), b"")
 
 
 @contextlib.contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
 import torch
 
+from ...film.masks import Given
 from ...film.remastering import remaster_frames
 from ...film.shares import shares_of
 from ...remaster.colorizer import Colorizer
@@ -39,6 +41,7 @@ class ChunkMaker:
         self._restorer = restorer or (Restorer(work.restore) if work.restore else None)
         self._colorizer = colorizer or (Colorizer(work.colorize) if work.colorize else None)
         self._pipelines: OrderedDict[tuple, RemasterPipeline] = OrderedDict()
+        self._given: dict[tuple[str | None, str | None], Given] = {}
         self._cursor = Cursor(work.source, work.survey, work.fps)
         self._threads = torch.get_num_threads()
 
@@ -51,6 +54,9 @@ class ChunkMaker:
     ) -> None:
         torch.set_num_threads(self._threads)
         self._cursor.close()
+        for masks in itertools.chain.from_iterable(self._given.values()):
+            if masks:
+                masks.close()
 
     def make(
         self,
@@ -83,6 +89,7 @@ class ChunkMaker:
             def seen(picture: Picture) -> None:
                 writer.shares.append(shares_of(picture))
                 writer.damage.append(None if picture.mask is None else round(float(picture.mask.mean()), 6))
+                writer.write_mask(picture.mask)
                 look(picture)
 
             for segment in chunk.segments:
@@ -107,6 +114,7 @@ class ChunkMaker:
             self._pipeline(segment),
             self._cursor.info,
             self._work.out,
+            given=self._masks(segment),
             wanted=lambda index: segment.first <= index < segment.last,
             look=look,
             check=check,
@@ -116,6 +124,12 @@ class ChunkMaker:
         untouched = segment.restore is None and segment.colorize is None
         reach = (segment.first, segment.last) if untouched else self._work.reach(segment.first, segment.last)
         return self._cursor.frames(*reach)
+
+    def _masks(self, segment: Segment) -> Given:
+        names = segment.repair, segment.protect
+        if names not in self._given:
+            self._given[names] = Given.at(*(self._work.masks[name] if name else None for name in names))
+        return self._given[names]
 
     def _pipeline(self, segment: Segment) -> RemasterPipeline:
         way = (segment.restore, segment.colorize, segment.references)

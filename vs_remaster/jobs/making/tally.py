@@ -26,7 +26,7 @@ def bytes_a_frame(samples: int, chunks: ChunkCoding, codec: str, done: Finished 
         done: chunks that are there.
     """
     if done:
-        return sum(record.size for record in done.values()) / sum(chunk.frames for chunk in done)
+        return sum(record.bytes for record in done.values()) / sum(chunk.frames for chunk in done)
     return samples * codec_info("ffv1" if chunks == "lossless" else codec).room
 
 
@@ -58,7 +58,7 @@ class Tally:
         self._watch, self._total, self._folder = watch, total, folder
         self._done = self._begun = sum(chunk.frames for chunk in done)
         self._kept = self._done  # frames in finished chunks
-        self._bytes = sum(record.size for record in done.values())
+        self._bytes = sum(record.bytes for record in done.values())
         self._guess = bytes_a_frame
 
     def frames(self, count: int) -> None:
@@ -75,7 +75,7 @@ class Tally:
     def finished(self, chunk: Chunk, record: Record) -> None:
         """A chunk is finished; its frames have been counted."""
         self._kept += chunk.frames
-        self._bytes += record.size
+        self._bytes += record.bytes
         self._guess = self._bytes / self._kept
         self.tell()
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -30,6 +30,7 @@ from ...remaster.worker import chosen_model, guesses_beside, window_of
 from ...system import texts
 from .identity import computation, digest, samples_of, together
 from .options import CHUNK_FRAMES
+from .shot_masks import ShotMasks
 from .shot_settings import ShotSettings
 from .survey import Shot, Survey
 
@@ -44,6 +45,7 @@ class Segment:
         restore: None: the luma stays as it is.
         colorize: None: the colours stay as they are.
         references: `digest` of those to colour from.
+        repair, protect: names of masks, see `Work`; None: without.
     """
 
     first: int
@@ -51,6 +53,12 @@ class Segment:
     restore: RestoreOptions | None
     colorize: ColorizeOptions | None
     references: tuple[str, ...]
+    repair: str | None = None
+    protect: str | None = None
+
+    def is_like(self, other: Segment) -> bool:
+        """Whether other frames are done alike."""
+        return self == replace(other, first=self.first, last=self.last)
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class Chunk:
         segments: its parts, in order.
         key: of everything that its frames depend on; a chunk with the same key has the same frames.
         suffix: of its file.
+        masks: what was repaired is kept beside it.
     """
 
     first: int
@@ -68,6 +77,7 @@ class Chunk:
     segments: tuple[Segment, ...]
     key: str
     suffix: str = ".mkv"
+    masks: bool = False
 
     @property
     def name(self) -> str:
@@ -124,6 +134,7 @@ class Work:
         threads: of a network on a CPU: another number rounds otherwise.
         coding: None: chunks are kept without loss and encoded when all are there.
         fps: see `VideoReader`.
+        masks: paths of those that a person gives, by name.
     """
 
     source: Path
@@ -137,10 +148,13 @@ class Work:
     threads: int
     coding: Coding | None = None
     fps: Fraction | None = None
+    masks: dict[str, Path] = field(default_factory=dict)
 
-    def reach(self, first: int, last: int) -> tuple[int, int]:
-        """First and last frame (not included) that a run of frames depends on; nothing looks across a cut."""
-        before, after = context(self.windows, first, last) if self.windows else (0, 0)
+    def reach(self, first: int, last: int, windows: Sequence[Window] | None = None) -> tuple[int, int]:
+        """First and last frame (not included) that a run of frames depends on; nothing looks across a cut. `windows`:
+        the last of the networks, None: all."""
+        windows = self.windows if windows is None else windows
+        before, after = context(windows, first, last) if windows else (0, 0)
         begin, _ = self.survey.scene(first)
         _, end = self.survey.scene(last - 1)
         return max(first - before, begin), min(last + after, end)
@@ -207,6 +221,9 @@ def plan_chunks(
     settings: Sequence[ShotSettings],
     references: Sequence[str],
     own: Sequence[tuple[str, ...] | None],
+    masks: ShotMasks,
+    *,
+    keep_masks: bool = False,
 ) -> list[Chunk]:
     """Say how each chunk is made.
 
@@ -217,9 +234,15 @@ def plan_chunks(
         settings: of every shot.
         references: digests of those of the film, in order.
         own: digests of those of every shot; None: those of the film.
+        masks: that a person gives.
+        keep_masks: what was repaired is kept.
     """
     computed = {name: computation(f"{name}r", getattr(work, name)) for name in ("restore", "colorize")}
-    done = [_done(work, shot, references if mine is None else mine) for shot, mine in zip(settings, own)]
+    done = [
+        (*_done(work, shot, references if mine is None else mine), *((None, None) if shot.skip else given))
+        for shot, mine, given in zip(settings, own, masks.names)
+    ]
+    suffix = work.coding.suffix if work.coding else Chunk.suffix
     chunks = []
     for first, last in table:
         segments: list[Segment] = []
@@ -227,13 +250,14 @@ def plan_chunks(
             begin, end = max(first, shot.first), min(last, shot.last)
             if begin >= end:
                 continue
-            way = *way[:2], _acting(work, way[2], begin, end)
-            if segments and (segments[-1].restore, segments[-1].colorize, segments[-1].references) == way:
+            restore, colorize, named, *given = way
+            segment = Segment(begin, end, restore, colorize, _acting(work, named, begin, end), *given)
+            if segments and segments[-1].is_like(segment):
                 segments[-1] = replace(segments[-1], last=end)
             else:
-                segments.append(Segment(begin, end, *way))
-        key = _key(work, film, computed, segments, first, last)
-        chunks.append(Chunk(first, last, tuple(segments), key, *([work.coding.suffix] if work.coding else [])))
+                segments.append(segment)
+        key = _key(work, film, computed, segments, masks, first, last)
+        chunks.append(Chunk(first, last, tuple(segments), key, suffix, keep_masks))
     return chunks
 
 
@@ -271,7 +295,15 @@ def _done(
     return restore, colorize, tuple(references) if colorize else ()
 
 
-def _key(work: Work, film: str, computed: dict[str, Any], segments: Sequence[Segment], first: int, last: int) -> str:
+def _key(
+    work: Work,
+    film: str,
+    computed: dict[str, Any],
+    segments: Sequence[Segment],
+    masks: ShotMasks,
+    first: int,
+    last: int,
+) -> str:
     told = []
     for part in segments:
         low, high = work.reach(part.first, part.last)
@@ -288,12 +320,22 @@ def _key(work: Work, film: str, computed: dict[str, Any], segments: Sequence[Seg
                 ],
                 "colorize": part.colorize and part.colorize.saturation,
                 "references": together(part.references),
+                **_drawn(work, part, masks),
             }
         )
     everything: dict[str, Any] = {"film": film, "samples": samples_of(work.out), "computed": computed, "segments": told}
     if work.coding:
         everything |= {"encode": work.coding.encoding.to_json(), "times": work.coding.of(first, last)}
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+
+
+def _drawn(work: Work, part: Segment, masks: ShotMasks) -> dict[str, str]:
+    """What of the masks a run of frames depends on. What is protected comes after restoring, and colours only look at
+    the frames beside it."""
+    low, high = work.reach(part.first, part.last)
+    first, last = work.reach(part.first, part.last, work.windows[-1:]) if part.colorize else (part.first, part.last)
+    told = {"repair": masks.digest(part.repair, low, high), "protect": masks.digest(part.protect, first, last)}
+    return {name: digest for name, digest in told.items() if digest}
 
 
 def find_references(

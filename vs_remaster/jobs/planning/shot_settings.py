@@ -31,6 +31,8 @@ _HEAD = """\
 # levels = [0.1, 0.9, 1.0]   what of the restored luma, 0..1, becomes black and white, and gamma: above 1 what lies
 #                            between becomes brighter; [0, 1] leaves the luma as it is
 # saturation = 0.8    1: as predicted, 0: gray
+# repair = "hair"      a picture, a folder of pictures or a video inside this folder, white where there is damage, and
+# protect = "stars"    white where the picture stays as it was; in place of those given with --repair and --protect
 # color = false       keep the colours that the shot has; it is only restored
 # skip = true         leave the shot as it is; with --scale 2 it is enlarged and nothing else
 #
@@ -48,6 +50,7 @@ class ShotSettings:
         strength, grain, sharpness: see `RestoreOptions`.
         levels: see `Levels`; also those that change nothing.
         saturation: see `ColorizeOptions`.
+        repair, protect: paths of the only masks of the shot, see `Masks`.
         color: False: it keeps its own colours.
         skip: it is left as it is, at scale 2 but for its size.
     """
@@ -58,6 +61,8 @@ class ShotSettings:
     sharpness: float | None = None
     levels: Levels | None = None
     saturation: float | None = None
+    repair: str | None = None
+    protect: str | None = None
     color: bool = True
     skip: bool = False
 
@@ -87,6 +92,7 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(text, str) and text for text in value)
 
 
+_PATH = 'a path inside the job\'s folder, such as "hair"', lambda value: isinstance(value, str) and bool(value)
 _TRUTH = "true or false", lambda value: isinstance(value, bool)
 _SETTINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "references": ('a list of pictures, such as ["a.png"]; for none write color = false', _texts),
@@ -95,6 +101,8 @@ _SETTINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "sharpness": _number(0, 1),
     "levels": ("[LOW, HIGH] or [LOW, HIGH, GAMMA] with 0 <= LOW < HIGH <= 1 and a GAMMA of 0.1..10", _levels),
     "saturation": _number(0, math.inf),
+    "repair": _PATH,
+    "protect": _PATH,
     "color": _TRUTH,
     "skip": _TRUTH,
 }
