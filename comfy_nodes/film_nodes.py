@@ -16,7 +16,7 @@ from comfy_api.latest import InputImpl, io, ui
 from . import films, host, jobs, models, settings
 from . import images as batches
 from .library import errors, filming, remaster, stills
-from .sockets import CATEGORY, levels, model, number, rules, scenes
+from .sockets import CATEGORY, levels, model, number, rules, scenes, steering
 
 
 class RemasterPickReferences(io.ComfyNode):
@@ -128,6 +128,16 @@ class RemasterVideo(io.ComfyNode):
                 levels(auto=True),
                 number("sharpness", settings.SHARPNESS, optional=True),
                 number("scale", settings.SCALE, optional=True),
+                steering("repair"),
+                steering("protect"),
+                io.String.Input(
+                    "masks",
+                    default="",
+                    optional=True,
+                    placeholder="video/masks",
+                    tooltip="Writes what was repaired, white on black, as a film (.mkv) of this name in ComfyUI's "
+                    "output folder, before its number. Empty: none.",
+                ),
             ],
             outputs=[
                 io.Video.Output("video", tooltip="The remastered film, streamed from its file."),
@@ -160,12 +170,17 @@ class RemasterVideo(io.ComfyNode):
         levels: str = "",
         sharpness: float = settings.SHARPNESS.default,
         scale: int = int(settings.SCALE.default),
+        repair: str = "",
+        protect: str = "",
+        masks: str = "",
     ) -> io.NodeOutput:
         host.need("av")
         if scale > 1 and not restore:
             raise errors.InputError("scale 2 enlarges what was restored: switch restore on; strength 0 only enlarges")
         if levels.strip() and not restore:
             raise errors.InputError("levels are of restored luma: switch restore on; strength 0 changes nothing else")
+        if any(text.strip() for text in (repair, protect, masks)) and not restore:
+            raise errors.InputError("masks are of what is repaired: switch restore on; strength 0 only does repair")
         auto = levels.strip() == "auto"
         how = {"strength": strength, "grain": grain, "sharpness": sharpness, "scale": scale}
         own = None if auto else remaster.Levels.parse(levels)
@@ -190,15 +205,20 @@ class RemasterVideo(io.ComfyNode):
                 start=film.start,
                 end=film.end,
                 auto_levels=auto,
+                masks=host.output_file(masks.strip(), ".mkv", "masks")[0] if masks.strip() else None,
+                repair=host.existing(repair, "repair") if repair.strip() else None,
+                protect=host.existing(protect, "protect") if protect.strip() else None,
             )
             output = jobs.output_begun(request)
             text = jobs.remaster_video(replace(request, output=output), cls.hidden.unique_id)
         return io.NodeOutput(InputImpl.VideoFromFile(str(output)), str(output), ui=_shown(output, subfolder, text))
 
     @classmethod
-    def fingerprint_inputs(cls, path: str | None = None, **_: Any) -> Any:
-        """A film that was replaced since."""
-        return host.stamp(path or "")
+    def fingerprint_inputs(
+        cls, path: str | None = None, repair: str | None = None, protect: str | None = None, **_: Any
+    ) -> Any:
+        """A film that was replaced since, or masks that were painted over."""
+        return tuple(host.stamp(one or "") for one in (path, repair, protect))
 
 
 def _shown(output: Any, subfolder: str, text: str) -> Any:

@@ -163,8 +163,12 @@ def stamp(path: str) -> tuple:
         return (path,)
 
 
-def output_file(prefix: str, suffix: str) -> tuple[Path, str]:
-    """A new file in ComfyUI's output folder, numbered as its own nodes do, and the sub-folder it lies in."""
+def output_file(prefix: str, suffix: str, what: str = "filename_prefix") -> tuple[Path, str]:
+    """A new file in ComfyUI's output folder, numbered as its own nodes do, and the sub-folder it lies in.
+
+    Raises:
+        InputError: `what`, the input that names it, leads elsewhere.
+    """
     import folder_paths
 
     try:
@@ -174,5 +178,5 @@ def output_file(prefix: str, suffix: str) -> tuple[Path, str]:
     except Exception as error:
         if type(error) is not Exception:  # what ComfyUI raises for a prefix that leads out of the output folder
             raise
-        raise errors.InputError(f"filename_prefix {prefix!r} leads out of the output folder: use another") from error
+        raise errors.InputError(f"{what} {prefix!r} leads out of the output folder: use another") from error
     return Path(folder) / f"{name}_{counter:05}_{suffix}", subfolder

@@ -7,6 +7,7 @@ start, so a batch takes its own memory once more and a few dozen frames besides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ Check = Callable[[], None]
 """Called for every frame that is taken; what it raises ends the work."""
 Done = Callable[[int], None]
 """Called with the number of frames finished so far."""
+_ALL = 0.99  # mean of a mask that is white all over
 
 
 def _nothing(*_: object) -> None:
@@ -91,16 +93,76 @@ def pictures(images: Tensor, check: Check = _nothing) -> Iterator[remaster.Pictu
         yield remaster.Picture(luma, chroma, i)
 
 
+def steered(
+    film: Iterator[remaster.Picture], repair: Tensor | None, protect: Tensor | None
+) -> Iterator[remaster.Picture]:
+    """Pictures of a batch with the masks of their frames, see `mask_of`."""
+    for picture in film:
+        size = picture.luma.shape[-2], picture.luma.shape[-1]
+        given = {
+            name: None if mask is None else mask_of(mask[picture.index % len(mask)], size)
+            for name, mask in (("repair", repair), ("protect", protect))
+        }
+        yield replace(picture, **given)
+
+
+def mask_of(mask: Tensor, size: tuple[int, int]) -> Tensor | None:
+    """A mask `[H, W]` for a picture of a size: `[1, H, W]`, 0..1; None where it is black."""
+    mask = mask.float().cpu().clamp(0, 1)[None, None]
+    if not mask.any():
+        return None
+    if mask.shape[-2:] == size:
+        return mask[0]
+    smaller = size[0] < mask.shape[-2] or size[1] < mask.shape[-1]
+    return F.interpolate(mask, size, mode="bilinear", antialias=smaller, align_corners=False)[0]
+
+
+def checked_mask(mask: Tensor, frames: int, name: str) -> Tensor:
+    """A MASK for so many frames, of any size.
+
+    Args:
+        mask: `[frames, H, W]`; one, or `[H, W]`, acts on all frames.
+        frames: of the batch.
+        name: the input's, for messages.
+
+    Raises:
+        InputError: anything else, another number of frames, values that are not finite, or white all over.
+    """
+    if not isinstance(mask, Tensor) or mask.ndim not in (2, 3) or not mask.is_floating_point() or not mask.numel():
+        found = f"{tuple(mask.shape)} {mask.dtype}" if isinstance(mask, Tensor) else type(mask).__name__
+        raise errors.InputError(f"{name} must be a MASK, floats [frames, height, width], got {found}")
+    mask = mask[None] if mask.ndim == 2 else mask
+    if len(mask) not in (1, frames):
+        raise errors.InputError(
+            f"{name} has {len(mask)} masks and images {frames} frames: give one mask for each frame, or a single one "
+            "that acts on all"
+        )
+    if not bool(mask.isfinite().all()):
+        raise errors.InputError(f"{name} holds values that are not numbers (NaN or infinite): look where it comes from")
+    if float(mask.mean()) > _ALL:
+        raise errors.InputError(f"{name} is white all over, so nothing would be left to work with: is it inverted?")
+    return mask
+
+
 def restore(
-    images: Tensor, restorer: remaster.Restorer, scenes: remaster.Scenes, check: Check = _nothing, done: Done = _nothing
+    images: Tensor,
+    restorer: remaster.Restorer,
+    scenes: remaster.Scenes,
+    check: Check = _nothing,
+    done: Done = _nothing,
+    *,
+    repair: Tensor | None = None,
+    protect: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Restore a batch: IMAGE `[B, H, W, 3]` and MASK `[B, H, W]`, 1 where damage was repaired; at scale 2 of twice the
-    size."""
+    size. `repair`, `protect`: see `checked_mask`."""
     images = checked(images, "images")
+    repair = None if repair is None else checked_mask(repair, len(images), "repair")
+    protect = None if protect is None else checked_mask(protect, len(images), "protect")
     pipeline = remaster.RemasterPipeline(restorer, scenes=scenes)
     out = _room(images, pipeline.scale)
     mask = torch.empty(out.shape[:3])
-    for picture in pipeline.process(pictures(images, check)):
+    for picture in pipeline.process(steered(pictures(images, check), repair, protect)):
         check()  # when the last frame has been taken there are blocks of every step to come
         out[picture.index] = to_rgb(picture.luma, picture.chroma)
         assert picture.mask is not None  # it is restored

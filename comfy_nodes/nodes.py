@@ -15,7 +15,7 @@ from . import host, models, settings
 from . import images as batches
 from .film_nodes import RemasterPickReferences, RemasterVideo
 from .library import errors, references, remaster
-from .sockets import CATEGORY, Model, levels, model, number, rules, scenes
+from .sockets import CATEGORY, Model, levels, mask, model, number, rules, scenes
 
 
 class RemasterLoadModel(io.ComfyNode):
@@ -94,6 +94,8 @@ class RemasterRestore(io.ComfyNode):
                 levels(auto=False),
                 number("sharpness", settings.SHARPNESS, optional=True),
                 number("scale", settings.SCALE, optional=True),
+                mask("repair"),
+                mask("protect"),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The restored frames, at scale 2 of twice the size."),
@@ -116,6 +118,8 @@ class RemasterRestore(io.ComfyNode):
         levels: str = "",
         sharpness: float = settings.SHARPNESS.default,
         scale: int = int(settings.SCALE.default),
+        repair: torch.Tensor | None = None,
+        protect: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         batch = batches.shaped(images, "images")
         restorer = models.restorer(
@@ -130,7 +134,9 @@ class RemasterRestore(io.ComfyNode):
         )
         models.bring([restorer], *batch.shape[1:3])
         done = host.Progress(len(batch), cls.hidden.unique_id).done
-        return io.NodeOutput(*batches.restore(batch, restorer, settings.SCENES[scenes], host.check_interrupt, done))
+        given = {"repair": repair, "protect": protect}
+        cuts = settings.SCENES[scenes]
+        return io.NodeOutput(*batches.restore(batch, restorer, cuts, host.check_interrupt, done, **given))
 
 
 class RemasterReferenceColorize(io.ComfyNode):

@@ -7,6 +7,10 @@ from comfy_api.latest import io
 from . import settings
 
 CATEGORY = "remaster"
+_STEER = {
+    "repair": "White where there is damage, whatever the network thinks.",
+    "protect": "White where the picture stays as it was; it wins over repair.",
+}
 Model = io.Custom("REMASTER_MODEL")
 """The type of what `RemasterLoadModel` hands on, a `models.ModelChoice`."""
 
@@ -53,6 +57,23 @@ def levels(auto: bool) -> io.Input:
         placeholder="auto" if auto else "0.1, 0.85",
         tooltip="LOW, HIGH or LOW, HIGH, GAMMA: luma of the restored picture, 0 to 1, that becomes black and white; a "
         f"gamma above 1 brightens what lies between.{found} Empty: the luma stays as it is.",
+    )
+
+
+def mask(name: str) -> io.Input:
+    """Where pictures are to be repaired, or not."""
+    told = f"{_STEER[name]} One mask for each frame, or one for all; of any size."
+    return io.Mask.Input(name, optional=True, tooltip=told)
+
+
+def steering(name: str) -> io.Input:
+    """The same as files."""
+    return io.String.Input(
+        name,
+        default="",
+        optional=True,
+        tooltip=_STEER[name] + " A video of masks, a picture, or a folder of pictures with frame numbers in their "
+        "names: the whole path, or a name in ComfyUI's input folder. Empty: none.",
     )
 
 

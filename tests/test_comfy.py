@@ -523,3 +523,43 @@ def test_every_node_has_a_help_page(root):
     pages = {page.stem: page.read_text(encoding="utf-8") for page in (root / "comfy_nodes/web/docs").glob("*.md")}
     assert set(pages) == NODES
     assert all(len(page.split()) > 80 for page in pages.values())
+
+
+# ---- masks that a person gives
+
+
+def test_masks_of_a_batch_are_those_of_the_library():
+    restorer, batch = Restorer(RestoreOptions(**CPU)), clip(5)
+    repair, protect = torch.zeros(5, 48, 64), torch.zeros(1, 48, 64)
+    repair[3, 10:14, 4:40], protect[:, 30:] = 1, 1
+    luma, _ = planes(batch)
+    made = restorer.restore(luma, repair=repair[:, None], protect=protect[None].expand(5, -1, -1, -1))
+    out, mask = images.restore(batch, restorer, "none", repair=repair, protect=protect)
+    assert apart(planes(out)[0], made.luma) < 1e-5 and apart(mask, made.mask[:, 0]) <= STEP
+    plain = images.restore(batch, restorer, "none")
+    empty = images.restore(batch, restorer, "none", repair=torch.zeros(1, 64, 64), protect=torch.zeros(64, 64))
+    assert torch.equal(plain[0], empty[0]) and torch.equal(plain[1], empty[1])
+
+
+def test_a_mask_of_another_size_is_scaled():
+    half = torch.zeros(24, 32)
+    half[5:10, 5:20] = 1
+    scaled = images.mask_of(half, (48, 64))
+    assert scaled.shape == (1, 48, 64) and scaled[0, 12:18, 12:38].min() == 1
+    assert abs(float(images.mask_of(scaled[0], (24, 32)).sum() - half.sum())) < 20
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (torch.zeros(3, 48, 64), "repair has 3 masks and images 4 frames: give one mask for each frame, or a single"),
+        (torch.ones(4, 48, 64), "repair is white all over"),
+        (torch.zeros(0, 48, 64), r"repair must be a MASK, floats \[frames, height, width\], got \(0, 48, 64\)"),
+        (torch.zeros(4, 48, 64, 3), "repair must be a MASK"),
+        (torch.zeros(4, 48, 64).bool(), r"got \(4, 48, 64\) torch.bool"),
+        (torch.full((4, 48, 64), torch.nan), "repair holds values that are not numbers"),
+    ],
+)
+def test_what_is_no_mask_for_a_batch_is_one_clear_error(mask, words):
+    with pytest.raises(InputError, match=words):
+        images.checked_mask(mask, 4, "repair")

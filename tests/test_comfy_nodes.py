@@ -252,14 +252,25 @@ def test_node_restore_makes_pictures_and_mask_twice_as_large(comfy):
 
 def test_graphs_that_were_saved_before_sharpness_and_scale_still_run(comfy):
     for node in ("RemasterRestore", "RemasterVideo"):
-        *_, sharpness, scale = comfy.nodes[node].GET_SCHEMA().inputs
-        assert (sharpness.id, scale.id) == ("sharpness", "scale") and sharpness.optional and scale.optional
+        later = ["sharpness", "scale", "repair", "protect", *(["masks"] if node == "RemasterVideo" else [])]
+        inputs = comfy.nodes[node].GET_SCHEMA().inputs[-len(later) :]
+        assert [one.id for one in inputs] == later and all(one.optional for one in inputs)
     batch, kind = clip(2), comfy.nodes["RemasterRestore"]
     old = {"strength": 1.0, "grain": 0.0, "lines": 0, "tile": 0, "scenes": "none"}
     with torch.inference_mode():
         clone = kind.PREPARE_CLASS_CLONE({"hidden_inputs": {"UNIQUE_ID": "7"}})
         (out, _) = clone.EXECUTE_NORMALIZED(images=batch, **old).result
     assert torch.equal(out, run(comfy, "RemasterRestore", images=batch, scenes="none")[0])
+
+
+def test_node_restore_repairs_and_protects_what_masks_say(comfy):
+    batch, repair, protect = clip(4), torch.zeros(1, 24, 32), torch.zeros(4, 48, 64)
+    repair[:, 10:14, 4:20], protect[2, :, 40:] = 1, 1
+    out, mask = run(comfy, "RemasterRestore", images=batch, scenes="none", repair=repair, protect=protect)
+    assert mask[:, 22:26, 10:38].min() > 0.99 and mask[2, :, 40:].max() == 0
+    assert apart(out[2, :, 40:], batch[2, :, 40:]) < 1e-4 < apart(out[1, :, 40:], batch[1, :, 40:])
+    with pytest.raises(ValueError, match="protect has 3 masks and images 4 frames: give one mask"):
+        run(comfy, "RemasterRestore", images=batch, protect=protect[:3])
 
 
 def test_a_sharpener_is_nothing_to_choose(comfy):
@@ -456,6 +467,33 @@ def test_node_video_writes_a_film_of_twice_the_size(comfy, movie, tmp_path):
     write = OutputOptions(codec="ffv1")
     remaster_film(movie, tmp_path / "out.mkv", restore=restore, colorize=None, write=write)
     assert same(frames_of(Path(path)), frames_of(tmp_path / "out.mkv"))
+
+
+def test_node_video_repairs_and_protects_what_files_say(comfy, movie, tmp_path):
+    """Files in ComfyUI's input folder; what was repaired goes into its output folder."""
+    folder = comfy.base / "input/hair"
+    folder.mkdir()
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:14, 20:50] = 255
+    Image.fromarray(mask).save(folder / "0005.png")
+    inputs = {"path": "film.mp4", "codec": "ffv1", "repair": "hair", "protect": str(folder / "0005.png")}
+    path = video(comfy, **inputs | {"protect": ""}, masks="checks/found").result[1]
+    more = {"restore": RestoreOptions(device="cpu"), "repair": folder, "write": OutputOptions(codec="ffv1")}
+    remaster_film(movie, tmp_path / "out.mkv", masks=tmp_path / "masks.mkv", **more)
+    assert same(frames_of(Path(path)), frames_of(tmp_path / "out.mkv"))
+    found = comfy.base / "output/checks/found_00001_.mkv"
+    assert same(frames_of(found), frames_of(tmp_path / "masks.mkv"))
+    kind = comfy.nodes["RemasterVideo"]
+    before = kind.fingerprint_inputs(**inputs)
+    Image.fromarray(255 - mask).save(folder / "0005.png")
+    assert kind.fingerprint_inputs(**inputs) != before
+    for wrong, words in (
+        ({"repair": "nowhere"}, "repair: there is nothing at"),
+        ({"masks": "../../x"}, "masks '../../x' leads out of the output folder"),
+        ({"restore": False}, "masks are of what is repaired: switch restore on"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            video(comfy, **inputs | wrong)
 
 
 @pytest.mark.parametrize("levels", ["auto", " .2, .7 "])
