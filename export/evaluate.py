@@ -48,6 +48,7 @@ from export.evaluation.cases import (
 )
 from export.evaluation.methods import (
     COLOR_PEERS,
+    DIRT_KNOWN,
     RESTORE_PEERS,
     Method,
     NetworkOptions,
@@ -72,7 +73,8 @@ from vs_remaster.engines import choose_device
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.system.process import take_over
 
-HOW_MUCH = {"strength": 1.0, "sharpness": 1.0, "sharpener": "auto"}  # of what restorers do, and by which weights
+# of what restorers do, by which weights, and whether they are told of dirt
+HOW_MUCH = {"strength": 1.0, "sharpness": 1.0, "sharpener": "auto", "dirt_known": False}
 FOLDERS = ("val", "val-motion")  # of DATA/video, with clips to measure on; the second one need not be there
 
 
@@ -136,6 +138,8 @@ def evaluate(options: argparse.Namespace) -> None:
             if options.json:
                 write_json(options.json, {"task": options.task, "options": given}, reports)
             for label, method in networks.items() if part.itself else ():
+                if label.endswith(DIRT_KNOWN):
+                    continue  # where there is no dirt it is the same
                 itself.setdefault(label, []).extend(protocol.itself(method, case))
         print(f"\n{part.about.format(count=len(report.found))}\n")
         print(report.tables(protocol.formats))
@@ -322,6 +326,11 @@ def _parser() -> argparse.ArgumentParser:
                 "--clips-from", type=_names(FOLDERS), metavar="FOLDER,...",
                 help=f"folders of DATA/video, each with tables of its own (default: {FOLDERS[0]}, and {FOLDERS[1]} "
                 "where it is there)",
+            )  # fmt: skip
+            one.add_argument(
+                "--dirt-known", action="store_true",
+                help="restore once more with the exact mask of the dirt as what is to be repaired: what an infrared "
+                "scan is worth",
             )  # fmt: skip
         if task == "enlarge":
             one.add_argument(

@@ -389,6 +389,22 @@ def test_networks_are_measured_at_a_strength() -> None:
     assert (half - (none + all_) / 2).abs().mean() < 0.01  # but for values cut off at black and white
 
 
+def test_networks_are_told_where_the_dirt_is() -> None:
+    """Also as rows of their own; undamaged film has none."""
+    truth = torch.linspace(0.2, 0.8, 96).expand(3, 1, 64, 96).contiguous()
+    dirt = torch.zeros_like(truth)
+    dirt[1, :, 20:30, 30:50] = 1
+    case = Case("clip", torch.where(dirt > 0, 0.5 * truth, truth), truth, dirt, truth)
+    both = methods.networks_of("restore", ["fast"], methods.NetworkOptions("cpu", dirt_known=True))
+    assert list(both) == ["ours", "ours, dirt known"]
+    plain, told = (metrics.psnr_inside(method(case), truth, dirt) for method in both.values())
+    assert told > 35 and told > plain
+    same = {RestoreProtocol().itself(method, case)[0] for method in both.values()}
+    assert len(same) == 1
+    with pytest.raises(SystemExit):
+        evaluate.main(["colorize", "--dirt-known"])
+
+
 def test_colours_of_an_enlarged_clip_come_back_to_its_size(data: Path) -> None:
     rgb = as_clip(coloured_frames(2))
     case = Case("clip", rgb_to_ycbcr(rgb)[:, :1], rgb, references=cases.references_of(rgb))

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from export.evaluation import peers
 from export.evaluation.cases import Case
 from export.evaluation.enlarging import HOW_TO_GET, has_nnedi3, lanczos, nnedi3
+from export.scores.metrics import DIRTY
 from export.tables import progress
 from vs_remaster import color
 from vs_remaster.errors import InputError
@@ -29,6 +30,8 @@ from vs_remaster.remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.remaster.restorer import Restorer
 
 Method = Callable[[Case], torch.Tensor]
+DIRT_KNOWN = ", dirt known"
+"""What the labels of networks end in that are told where the dirt is."""
 
 
 class Peer(NamedTuple):
@@ -123,7 +126,8 @@ def _named(known: dict[str, tuple], name: str) -> tuple:
 class NetworkOptions:
     """Where and how networks run; see `RestoreOptions`. To restore, `strength`, `sharpness` and `sharpener` are theirs.
     To colorize, `shown_at` enlarges what they see to so many lines and brings their colours back to the size of the
-    clip: what a larger source would lose."""
+    clip: what a larger source would lose. With `dirt_known`, networks also restore with the mask of the dirt as what is
+    to be repaired, in rows of their own: what an infrared scan is worth."""
 
     device: str = "auto"
     precision: str = "fp32"
@@ -131,6 +135,7 @@ class NetworkOptions:
     strength: float = 1.0
     sharpness: float = 1.0
     sharpener: str = "auto"
+    dirt_known: bool = False
 
 
 def networks_of(task: str, models: Sequence[str], options: NetworkOptions = NetworkOptions()) -> dict[str, Method]:
@@ -153,16 +158,23 @@ def networks_of(task: str, models: Sequence[str], options: NetworkOptions = Netw
             made |= _enlarging(label, model, options)
         else:
             made[label] = _network(task, model, options)
+        if options.dirt_known:
+            made[label + DIRT_KNOWN] = _restoring(model, options, dirt_known=True)
     return made
 
 
-def _restoring(model: str, options: NetworkOptions, scale: int = 1) -> Method:
+def _restoring(model: str, options: NetworkOptions, scale: int = 1, dirt_known: bool = False) -> Method:
     told = RestoreOptions(
         model=model, strength=options.strength, sharpness=options.sharpness, scale=scale,
         device=options.device, precision=options.precision, sharpener=options.sharpener,
     )  # fmt: skip
     restorer = Restorer(told)
-    return lambda case: restorer.restore(case.luma, case.cuts).luma.float().cpu().clamp(0, 1)
+
+    def restore(case: Case) -> torch.Tensor:
+        repair = (case.dirt > DIRTY).float() if dirt_known and case.dirt is not None else None
+        return restorer.restore(case.luma, case.cuts, repair=repair).luma.float().cpu().clamp(0, 1)
+
+    return restore
 
 
 def _enlarging(label: str, model: str, options: NetworkOptions) -> dict[str, Method]:

@@ -120,7 +120,7 @@ class RestoreProtocol(Protocol):
 
     def itself(self, method: Method, case: Case) -> list[float]:
         assert case.clean is not None
-        return [metrics.psnr(method(replace(case, luma=case.clean)), case.clean)]
+        return [metrics.psnr(method(replace(case, luma=case.clean, dirt=None)), case.clean)]
 
 
 class EnlargeProtocol(Protocol):
