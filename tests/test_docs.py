@@ -22,12 +22,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import pytest
 import torch
 
 import vs_remaster
 from tests.support.job_films import write_film, write_reference, write_references
 from vs_remaster import cli, pipe
+from vs_remaster.film.masks import Masks
 
 ROOT = Path(__file__).parents[1]
 IGNORED = {"_build", "build", "demo", "dist", "runs"}
@@ -149,7 +151,7 @@ def test_python_blocks(page, tmp_path, monkeypatch):
 def python_names(folder: Path) -> dict[str, object]:
     """What blocks may use without having made it."""
     vs = pytest.importorskip("vapoursynth")
-    for name in ("film.mkv", "references", "frames"):
+    for name in ("film.mkv", "references", "frames", "hair", "keep", "dirtmap.mkv"):
         put(folder / name)
     gray = vs.core.std.BlankClip(None, 96, 64, vs.GRAY8, 6)
     colour = vs.core.std.BlankClip(None, 48, 32, vs.YUV444P8, 6)
@@ -248,7 +250,7 @@ def stop_after_parsing(patch: pytest.MonkeyPatch) -> None:
 def run_program(arguments: list[str], folder: Path) -> None:
     """Run the command line in this process on tiny films."""
     for before, word in pairwise(arguments):
-        if before not in ("-o", "--output", "--job", "--report", "--shares"):
+        if before not in ("-o", "--output", "--job", "--report", "--shares", "--masks"):
             put(folder / word)
     for option, value in SMALL.items():
         if option not in arguments and option in options_of(arguments):
@@ -326,6 +328,11 @@ def put(path: Path) -> None:
         write_film(path, (16, 16), looks={0: "coloured", 1: "coloured"})
     elif path.name == "references":
         write_references(path)
+    elif path.name in ("hair", "keep"):
+        path.mkdir()
+        write_mask(path / "frame_000012.png")
+    elif path.name == "dirtmap.mkv":
+        write_film(path, (16, 16), looks={0: "black"})
     elif path.name == "frames":
         path.mkdir()
         for number in range(3):
@@ -333,6 +340,12 @@ def put(path: Path) -> None:
     elif path.name == "restorer-best.safetensors":
         path.parent.mkdir(parents=True)
         shutil.copyfile(ROOT / "weights" / "restorer-fast.safetensors", path)
+
+
+def write_mask(path: Path) -> None:
+    mask = torch.zeros(64, 96, dtype=torch.uint8)
+    mask[30:33, 20:70] = 255
+    path.write_bytes(cv2.imencode(".png", mask.numpy())[1].tobytes())
 
 
 # Settings, options, messages and names
@@ -343,6 +356,14 @@ def test_toml_blocks(page, tmp_path):
     for number, block in enumerate(block for block in blocks(page) if block.language == "toml"):
         held = tomllib.loads(block.text)
         assert held
+        if "mask" in held:
+            folder = tmp_path / f"masks{number}"
+            folder.mkdir()
+            for entry in held["mask"]:
+                write_mask(folder / entry["picture"])
+            (folder / "masks.toml").write_text(block.text)
+            acting = [n for n in range(400) if Masks(folder, "repair").at(n, (64, 96)) is not None]
+            assert acting == [*range(95), *range(120, 340)]
         if "reference" in held:
             folder = tmp_path / str(number)
             write_references(folder)
