@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.support.job_films import FAST, heard_and_seen, write_film
@@ -74,6 +76,23 @@ def test_workers_that_have_no_room(cluster, film, undisturbed, tmp_path, caplog,
     assert "the Ray cluster has room for 2 of 3 workers: no more are used" in caplog.text
     assert heard_and_seen(tmp_path / "out.mkv") == undisturbed
     assert fetched() == before and [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_masks_go_to_workers_and_come_back(cluster, film, tmp_path, stream):
+    """A folder with numbers in names, and a picture whose frames are told beside it."""
+    mask = np.zeros((48, 64), np.uint8)
+    mask[20:24, 10:50] = 255
+    repair, protect = tmp_path / "repair", tmp_path / "protect.png"
+    repair.mkdir()
+    for path in (repair / "0005.png", protect):
+        path.write_bytes(cv2.imencode(".png", mask)[1].tobytes())
+    (tmp_path / "masks.toml").write_text('[[mask]]\npicture = "protect.png"\nframes = [20, 40]\n')
+    given = {"repair": repair, "protect": protect}
+    remaster_film(film, tmp_path / "direct.mkv", write=LOSSLESS, masks=tmp_path / "m.mkv", **given, **HOW)
+    on_ray(film, tmp_path / "out.mkv", stream=stream, masks=tmp_path / "found.mkv", **given)
+    for one, other in (("out.mkv", "direct.mkv"), ("found.mkv", "m.mkv")):
+        assert heard_and_seen(tmp_path / one) == heard_and_seen(tmp_path / other)
 
 
 def test_a_stop_is_heard_while_no_worker_comes(cluster, film, undisturbed, tmp_path):
