@@ -241,6 +241,22 @@ def test_what_cannot_be_is_refused_before_any_work(tmp_path, movie):
         job(movie, tmp_path, restore=None, **color)
 
 
+def test_a_video_of_masks(tmp_path, movie):
+    """The one that a run has written, too; another one is another for all chunks."""
+    more = {"end": 64, "masks": tmp_path / "found.mkv"}
+    with pytest.raises(InputError, match=r"found\.mkv has 64 frames and the film 130"):
+        job(movie, tmp_path, **more)
+        job(movie, tmp_path, repair=tmp_path / "found.mkv", end=64)
+    mask = write_film(tmp_path / "mask.mkv", (112, 18), looks={0: "black"}, sound=False)
+    before = stamps(tmp_path / "job")
+    job(movie, tmp_path, protect=mask, end=64)
+    after = stamps(tmp_path / "job")
+    assert all(after[name] != before[name] for name in FILES[:2])
+    job(movie, tmp_path, "both.mkv", protect=mask, repair=mask, end=64)
+    remaster_film(movie, tmp_path / "direct.mkv", restore=RESTORE, write=LOSSLESS, protect=mask, repair=mask, end=64)
+    assert heard_and_seen(tmp_path / "both.mkv") == heard_and_seen(tmp_path / "direct.mkv")
+
+
 def test_workers_have_the_masks(tmp_path, movie):
     more = {"repair": paint(tmp_path / "repair", 20, 60), "end": 64}
     job(movie, tmp_path, masks=tmp_path / "masks.mkv", options={"workers": 2}, **more)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from vs_remaster.errors import InputError
+from vs_remaster.film import masks as masks_module
 from vs_remaster.film.masks import MANIFEST, Masks, read_mask
 
 SIZE = 48, 64
@@ -127,13 +128,23 @@ def test_a_video_has_a_mask_for_each_frame_and_can_be_read_from_anywhere(tmp_pat
         masks.at(6, SIZE)
 
 
+def test_a_video_that_is_gone_back_in_a_little_is_not_decoded_again(tmp_path, monkeypatch):
+    masks = Masks(write_film(tmp_path / "masks.mkv", [square(at=n) for n in range(30)]), "repair")
+    masks.at(2, SIZE), masks.at(20, SIZE)
+    monkeypatch.setattr(masks_module, "VideoReader", None)
+    assert np.array_equal(masks.at(20, SIZE)[0].numpy(), square(1, np.float32, 20))
+    assert np.array_equal(masks.at(4, SIZE)[0].numpy(), square(1, np.float32, 4))
+    assert np.array_equal(masks.at(29, SIZE)[0].numpy(), square(1, np.float32, 29))
+    masks.close()
+
+
 def test_a_digest_is_of_what_acts_there(tmp_path):
     save(tmp_path / "m" / "film_0003.png", square())
     masks = Masks(tmp_path / "m", "repair")
     before = masks.digest(0, 3), masks.digest(0, 4)
     save(tmp_path / "m" / "film_0003.png", square(at=20))
     after = masks.digest(0, 3), masks.digest(0, 4)
-    assert before[0] == after[0] and before[1] != after[1]
+    assert before[0] == after[0] == "" and before[1] != after[1]
 
 
 def test_a_mask_that_is_white_all_over_is_told(tmp_path, caplog):
