@@ -1,11 +1,11 @@
 """A frame made from those around it, along the motion of the scene.
 
 Dense optical flow (DIS, Kroeger et al., ECCV 2016, as OpenCV has it) runs between the frames on both sides, both ways.
-Each of the two flows is carried to the wanted time by fixed-point iteration, and what they give is averaged. A polynomial
-through the places of a point in up to four frames bends its straight path between two (as Xu et al. do in "Quadratic video
-interpolation", NeurIPS 2019; four frames make it cubic). Where the frames on both sides disagree, one of them may show
-what the other hides: there the motion on one side is continued, if the two frames on that side agree. Detail in which
-both sides still disagree is damped, as a Wiener filter does it.
+Each of the two flows is carried to the wanted time by fixed-point iteration, and what they give is averaged. A
+polynomial through the places of a point in up to four frames bends its straight path between two (as Xu et al. do in
+"Quadratic video interpolation", NeurIPS 2019; four frames make it cubic). Where the frames on both sides disagree, one
+of them may show what the other hides: there the motion on one side is continued, if the two frames on that side agree.
+Detail in which both sides still disagree is damped, as a Wiener filter does it.
 
 All is computed in float32 on the CPU, with the same result for any number of threads.
 """
@@ -55,11 +55,11 @@ class Gap:
     def at(self, time: int) -> np.ndarray:
         """The frame at a time in the gap, planes as the sound frames have them.
 
-        Where there are frames on one side only, that is the nearest one: to continue motion without knowing where it
-        leads gave less, see `docs/measuring.md`.
+        Where there are frames on one side only, their motion is continued as far as it explains them; a single frame is
+        repeated.
         """
         if not self._before or not self._after:
-            return (self._before or self._after)[0].planes
+            return self._alone(self._before or self._after, time)
         first, last = self._before[0], self._after[0]
         share = (time - first.time) / (last.time - first.time)
         straight = _carried(self._flow(first, last), share), -_carried(self._flow(last, first), 1 - share)
@@ -92,17 +92,31 @@ class Gap:
         for side in (self._before, self._after):
             if len(side) < 2 or self._repeated(side):
                 continue
-            near, far = side
-            steps = (time - near.time) / (near.time - far.time)
-            flow = self._flow(near, far)
-            motion = _carried(flow, -steps)
-            made.append(_moved(near.planes, steps * motion))
-            errors.append(_ALONE * _error(made[-1], _moved(far.planes, (steps + 1) * motion)) + _ALONE_ERROR)
+            near, far = self._continued(side, time)
+            made.append(near)
+            errors.append(_ALONE * _error(near, far) + _ALONE_ERROR)
         best = np.minimum.reduce(errors)
         weights = [np.exp((best - e) / (best + _DOUBT))[..., None] * (0.5 if n else 1) for n, e in enumerate(errors)]
         alone = sum((weight * planes for weight, planes in zip(weights[1:], made)), np.float32(0))
         total = sum(weights)
         return (weights[0] * left + alone) / total, (weights[0] * right + alone) / total
+
+    def _alone(self, side: Sequence[Sound], time: int) -> np.ndarray:
+        """What the frames on one side make likely for a time."""
+        still = side[0].planes
+        if len(side) < 2:
+            return still
+        near, far = self._continued(side, time)
+        unmoved, moved = _error(still, side[1].planes), _error(near, far)
+        made = still + (unmoved / (unmoved + moved + _QUIET))[..., None] * (near - still)
+        return np.clip(made, still.min((0, 1)), still.max((0, 1)))
+
+    def _continued(self, side: Sequence[Sound], time: int) -> tuple[np.ndarray, np.ndarray]:
+        """Both frames on a side, moved to a time as if the motion between them went on, the nearer one first."""
+        near, far = side
+        steps = (time - near.time) / (near.time - far.time)
+        motion = _carried(self._flow(near, far), -steps)
+        return _moved(near.planes, steps * motion), _moved(far.planes, (steps + 1) * motion)
 
     def _repeated(self, side: Sequence[Sound]) -> bool:
         """Whether both frames on a side are one, of which motion cannot be told."""
@@ -122,12 +136,15 @@ def _flow(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Where in `b` each pixel of `a` lies, from where it is, `[H, W, 2]` in pixels: across and down."""
     height, width = a.shape[:2]
     bottom, right = max(0, _LEAST - height), max(0, _LEAST - width)
-    pictures = [
-        cv2.copyMakeBorder(_bytes(x), 0, bottom, 0, right, cv2.BORDER_REPLICATE) for x in (_luma(a), _luma(b))
-    ]
+    first, second = (np.pad(_bytes(x), ((0, bottom), (0, right)), mode="edge") for x in (_luma(a), _luma(b)))
+    return _dis(first, second)[:height, :width]
+
+
+def _dis(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setFinestScale(0)
-    return dis.calc(pictures[0], pictures[1], None)[:height, :width]
+    # ty: ignore[no-matching-overload] stubs want a flow to begin with, and there may be none
+    return dis.calc(a, b, None)
 
 
 def _luma(planes: np.ndarray) -> np.ndarray:

@@ -27,8 +27,8 @@ type Picture = tuple[Tensor, Tensor | None]
 class FrameMaker:
     """Makes lost frames from the sound ones next to them in their scene, on both sides where there are any.
 
-    At a scene's start and end, where there is a sound frame on one side only, that frame is repeated. What a lost frame
-    shows never matters.
+    At a scene's start and end, where there are sound frames on one side only, their motion is continued. What a lost
+    frame shows never matters.
 
     Attributes:
         window: frames looked at at once.
