@@ -4,7 +4,7 @@
 
 Every tenth frame of the clips of DATA/video/val is lost; with `--run 3` three in a row, with `--last` those at the end
 of a scene. Beside what is made: the mean of both neighbours, weighted by time (at the end the last frame), and the
-neighbours moved by OpenCV's DIS flow (preset MEDIUM) from each to the other. PSNR of luma in dB, the mean over frames and
+neighbours moved by OpenCV's DIS flow (preset MEDIUM) from each to the other. PSNR of luma in dB, the mean over frames,
 then over clips. Markdown on stdout.
 """
 
@@ -66,16 +66,20 @@ def _psnr(made: np.ndarray, truth: torch.Tensor) -> float:
     return float(metrics.frame_psnr(frame[None, None], truth[None])[0])
 
 
+def _shown(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.2f}"
+
+
 def evaluate(source: Source, options: argparse.Namespace) -> None:
     """Measure all clips and print the table."""
     rows, found = [], []
     for name, luma in source.read(options.lines, False, None, 2 * _EVERY):
         scores, seconds = measure(luma, options.run, options.frames, options.last)
         found.append([*scores, seconds])
-        rows.append([name, *(f"{score:.2f}" for score in scores), f"{seconds:.2f}"])
+        rows.append([name, *map(_shown, found[-1])])
         progress(" ".join(rows[-1]))
     means = np.mean(found, 0)
-    rows.append(["mean", *(f"{value:.2f}" for value in means)])
+    rows.append(["mean", *map(_shown, means)])
     print(table(["clip", "mean of neighbours", "DIS flow", "ours", "seconds a frame"], rows))
 
 
