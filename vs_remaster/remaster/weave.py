@@ -29,6 +29,7 @@ _SWINGS = ((0.1, 6.0), (0.1, 15.0), (0.3, 6.0), (0.3, 15.0), (1.0, 6.0), (1.0, 1
 _WEAVES = (0.08, 0.2, 0.5, 1.2)  # ... of the weave, pixels ...
 _MEMORIES = (0.0, 0.4, 0.75)  # ... and how much of it is left a frame later
 _ERRORS = (0.03, 0.12)  # ... of a shift as measured, pixels
+_STANDS = 20.0  # how much likelier than each of its motions it is held that the camera stands
 _BESIDE = 2  # frames each way, whose median tells what cannot be true
 
 
@@ -46,6 +47,7 @@ class _Bank:
         self.weave = np.array([weave for _, weave, _ in kinds])
         made = [camera + _of_shifts(self.weaves[weave]) + error**2 * own for camera, weave, error in kinds]
         apart = np.abs(lag[:count, None] - lag[:count])
+        self.prior = np.array([[0.0 if camera.any() else np.log(_STANDS)] for camera, _, _ in kinds])
         factors = np.linalg.cholesky(np.stack(made)[:, apart])
         self.scales = np.log(np.diagonal(factors, axis1=1, axis2=2)).cumsum(1)
         self.whitening = np.linalg.inv(factors).astype(np.float32)
@@ -91,7 +93,7 @@ def weave_at(shifts: Sequence[Shift], at: int, size: tuple[int, int]) -> Shift:
     bank, count = _bank(), len(moved)
     seen = bank.whitening[:, :count, :count] @ moved.astype(np.float32)
     weave = np.einsum("kma,km->ka", seen, bank.expected(count, at - first)).astype(np.float64)
-    likely = -0.5 * np.square(seen.astype(np.float64)).sum(1) - bank.scales[:, count - 1, None]
+    likely = -0.5 * np.square(seen.astype(np.float64)).sum(1) - bank.scales[:, count - 1, None] + bank.prior
     share = np.exp(likely - likely.max(0))
     found = (share * weave).sum(0) / share.sum(0) * unit
     return Shift(*np.clip(found, -limit, limit).tolist())
