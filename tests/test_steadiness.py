@@ -198,11 +198,11 @@ def test_half_of_the_strength_takes_half():
 
 
 def test_the_picture_is_moved_to_its_place_and_not_softened():
-    path = drawn(20, 0.9)
+    path = drawn(40, 0.5)
     frames = shot(path)
     made, taken = steadied(frames, Steadier())
     inner = (..., slice(8, -8), slice(8, -8))
-    assert (made - made.mean(0))[inner].square().mean() < 0.03 * (frames - frames.mean(0))[inner].square().mean()
+    assert (made - made.mean(0))[inner].square().mean() < 0.1 * (frames - frames.mean(0))[inner].square().mean()
     soft = F.avg_pool2d(F.pad(torch.cat([frames, made]), (1, 1, 1, 1), mode="replicate"), 3, 1)
     energy = (torch.cat([frames, made]) - soft)[inner].square().mean((1, 2, 3)).view(2, -1).mean(1)
     assert 0.98 < energy[1] / energy[0] < 1.02

@@ -29,6 +29,8 @@ _ROOM = 17  # side of the square round a pixel whose brightness and contrast are
 _FLAT = 0.03  # contrast that may be grain alone
 _DIRT = 3.0  # as many times the local contrast, no detail counts more
 _REACH = 0.2  # of the height and width, no picture moves farther
+_BETTER = 0.003  # likeness that a guess must gain to be believed
+_EMPTY = 0.01  # detail of a picture that shows nothing
 _PASSES = ((4, 0), (2, 2), (1, 2))  # smaller by, times
 _MEDIAN = 8  # steps towards the geometric median
 _NEAR = 0.05  # pixels of a small frame: distance to the median below which cells agree
@@ -103,7 +105,7 @@ def shift_between(before: Look, after: Look) -> Shift:
             f"frames must be of one size, got {before.levels[-1].shape} x {before.factor} and "
             f"{after.levels[-1].shape} x {after.factor} lines and columns"
         )
-    if min(after.levels[-1].shape) < 3 * _CELL:
+    if min(after.levels[-1].shape) < 3 * _CELL or min(_detail(before), _detail(after)) < _EMPTY:
         return NO_SHIFT
     shift = _guess(before.levels[0], after.levels[0])
     held = _PASSES[0][0]
@@ -117,12 +119,19 @@ def shift_between(before: Look, after: Look) -> Shift:
     return Shift(*(shift * after.factor).tolist())
 
 
+def _detail(frame: Look) -> float:
+    """How much there is to be seen in a frame: 0 nothing, about 1 if every place has strong detail."""
+    return float(np.square(frame.levels[-1]).mean())
+
+
 def _guess(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     """The shift to whole pixels `[2]`, down and across: where the middle of the new frame lies in the old one."""
     reach = [round(_REACH * side) for side in old.shape]
     inner = new[reach[0] : new.shape[0] - reach[0], reach[1] : new.shape[1] - reach[1]]
     likeness = cv2.matchTemplate(old, inner, cv2.TM_CCORR_NORMED)
     found = np.unravel_index(np.argmax(likeness), likeness.shape)
+    if not likeness[found] > likeness[*reach] + _BETTER:
+        return np.zeros(2)
     return np.array([float(way - at) for way, at in zip(reach, found)])
 
 
