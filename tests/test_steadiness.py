@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_a_shift_is_measured_to_hundredths_of_a_pixel(way):
 def test_grain_and_flicker_are_no_motion():
     path = drawn(8, 1.0)
     looks = [look(frame) for frame in worn(shot(path))]
-    found = np.array([shift_between(a, b) for a, b in zip(looks, looks[1:])]).T
+    found = np.array([shift_between(a, b) for a, b in pairwise(looks)]).T
     assert rms(found - np.diff(path)) < 0.06
 
 
@@ -100,7 +101,7 @@ def test_who_walks_through_the_shot_does_not_move_it():
         left = 10 + 5 * time
         frame[:, 30:140, left : left + 60] = walker
     looks = [look(frame) for frame in frames]
-    found = np.array([shift_between(a, b) for a, b in zip(looks, looks[1:])])
+    found = np.array([shift_between(a, b) for a, b in pairwise(looks)])
     assert np.abs(found).max() < 0.05
 
 
@@ -200,7 +201,7 @@ def test_half_of_the_strength_takes_half():
 def test_the_picture_is_moved_to_its_place_and_not_softened():
     path = drawn(40, 0.5)
     frames = shot(path)
-    made, taken = steadied(frames, Steadier())
+    made, _ = steadied(frames, Steadier())
     inner = (..., slice(8, -8), slice(8, -8))
     assert (made - made.mean(0))[inner].square().mean() < 0.1 * (frames - frames.mean(0))[inner].square().mean()
     soft = F.avg_pool2d(F.pad(torch.cat([frames, made]), (1, 1, 1, 1), mode="replicate"), 3, 1)

@@ -1,7 +1,7 @@
 """How far the whole picture moved from one frame to the next, to a few hundredths of a pixel.
 
 Both frames are made small, and freed of brightness and contrast: flicker is no motion. The whole of them gives a first
-guess (phase correlation). Then each cell says by its gradients how far it is still off, and how sure it is of that
+guess (normalised correlation). Then each cell says by its gradients how far it is still off, and how sure it is of that
 across its edges and along them (Lucas and Kanade 1981, equation 10); the cells' geometric median is taken, for which
 people who walk, dirt and boiling grain are the minority that they are. The shift depends on the two frames alone.
 """
@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -156,7 +155,9 @@ def _closer(old: np.ndarray, new: np.ndarray, shift: np.ndarray) -> np.ndarray:
     rows, columns = (max(1, (side - 2 * cut) // _CELL) for side, cut in zip((height, width), edge))
     if min(height - 2 * edge[0], width - 2 * edge[1]) < _CELL:
         return np.zeros(2)
-    inner = tuple(slice((side - n * _CELL) // 2, (side + n * _CELL) // 2) for side, n in ((height, rows), (width, columns)))
+    inner = tuple(
+        slice((side - n * _CELL) // 2, (side + n * _CELL) // 2) for side, n in ((height, rows), (width, columns))
+    )
     mean, error = (parts[0] + parts[1]) * 0.5, (parts[1] - parts[0])[inner]
     down, across = (cv2.Sobel(mean, cv2.CV_32F, dx, 1 - dx, ksize=1, scale=0.5)[inner] for dx in (0, 1))
     products = (down * down, down * across, across * across, down * error, across * error, error * error)
@@ -179,9 +180,7 @@ def _cells(plane: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return lines.reshape(rows, columns, _CELL).sum(2, dtype=np.float64).ravel()
 
 
-def _median(
-    dd: np.ndarray, da: np.ndarray, aa: np.ndarray, d: np.ndarray, a: np.ndarray, ee: np.ndarray
-) -> np.ndarray:
+def _median(dd: np.ndarray, da: np.ndarray, aa: np.ndarray, d: np.ndarray, a: np.ndarray, ee: np.ndarray) -> np.ndarray:
     """The geometric median `[2]` of what the cells say, each by its normal equations `[[dd, da], [da, aa]] x = [d, a]`
     and the squared error `ee` that it has without a shift."""
     texture = dd + aa

@@ -1,15 +1,16 @@
 """Takes the weave of film in the gate out of the picture; pans, tilts and the slow swing of a hand stay.
 
-Two windows, one after the other. In the first each frame is compared with the one before, once (`shifts`). In the
-second one the shifts around a frame say what of them is weave (`weave`), and the frame is moved back by that, once, by a
-filter that does not soften. Turning is not looked for. What a frame does not show at its border is taken from the frames
-beside it, as bright as they are there: flicker is best removed before.
+There are two windows, one after the other. In the first one each frame is compared with the one before (`shifts`). In
+the second one the shifts around a frame say what of them is weave (`weave`), and the frame is moved back by that, once,
+by a filter that does not soften. Turning is not looked for. What a frame does not show at its border is taken from the
+frames beside it, as bright as they are there: flicker is best removed before.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -99,7 +100,7 @@ class Steadier:
             return [NO_SHIFT] * len(frames[halo.kept(len(frames))])
         looks = [look(frame) for frame in frames[: len(frames) - halo.after]]
         first = [] if halo.before else [NO_SHIFT]
-        made = [shift_between(before, after) for before, after in zip(looks, looks[1:])]
+        made = [shift_between(before, after) for before, after in pairwise(looks)]
         return (first + made)[max(0, halo.before - 1) :]
 
     @torch.inference_mode()

@@ -3,8 +3,8 @@
 Shifts from frame to frame are the sum of three things: the camera, which stands, pans evenly or swings smoothly; the
 weave, which comes back to its middle within a few frames; and what was measured wrongly. How much of each a shot has is
 not known. So a bank of Gaussian processes, one for each combination, says how likely the shifts are under it and what
-weave it expects; these are averaged, each as its likelihood weighs (Rasmussen & Williams 2006, equations 2.23 and 2.30).
-Nothing is searched for, nothing is iterated, and a shot that has no weave is left alone.
+weave it expects; these are averaged, each as its likelihood weighs (Rasmussen and Williams 2006, equations 2.23 and
+2.30). Nothing is searched for, nothing is iterated, and a shot that has no weave is left alone.
 """
 
 from __future__ import annotations
@@ -52,14 +52,6 @@ class _Bank:
         self.scales = np.log(np.diagonal(factors, axis1=1, axis2=2)).cumsum(1)
         self.whitening = np.linalg.inv(factors).astype(np.float32)
 
-    @lru_cache(maxsize=4 * REACH)
-    def expected(self, count: int, at: int) -> np.ndarray:
-        """What whitened shifts `[count]` say of the weave of frame `at` under each kind, `[kinds, count]`."""
-        ahead = np.abs(np.arange(1, count + 1) - at)
-        behind = np.abs(np.arange(count) - at)
-        shared = np.stack([weave[ahead] - weave[behind] for weave in self.weaves])[self.weave]
-        return (self.whitening[:, :count, :count] @ shared[..., None].astype(np.float32))[..., 0]
-
 
 def _of_shifts(weave: np.ndarray) -> np.ndarray:
     """The covariance of the differences of something from its own, both by lag."""
@@ -71,6 +63,16 @@ def _of_shifts(weave: np.ndarray) -> np.ndarray:
 @cache
 def _bank() -> _Bank:
     return _Bank()
+
+
+@lru_cache(maxsize=4 * REACH)
+def _expected(count: int, at: int) -> np.ndarray:
+    """What whitened shifts `[count]` say of the weave of frame `at` under each kind, `[kinds, count]`."""
+    bank = _bank()
+    ahead = np.abs(np.arange(1, count + 1) - at)
+    behind = np.abs(np.arange(count) - at)
+    shared = np.stack([weave[ahead] - weave[behind] for weave in bank.weaves])[bank.weave]
+    return (bank.whitening[:, :count, :count] @ shared[..., None].astype(np.float32))[..., 0]
 
 
 def weave_at(shifts: Sequence[Shift], at: int, size: tuple[int, int]) -> Shift:
@@ -92,7 +94,7 @@ def weave_at(shifts: Sequence[Shift], at: int, size: tuple[int, int]) -> Shift:
     moved = _believed(moved, 2 * limit) / unit
     bank, count = _bank(), len(moved)
     seen = bank.whitening[:, :count, :count] @ moved.astype(np.float32)
-    weave = np.einsum("kma,km->ka", seen, bank.expected(count, at - first)).astype(np.float64)
+    weave = np.einsum("kma,km->ka", seen, _expected(count, at - first)).astype(np.float64)
     likely = -0.5 * np.square(seen.astype(np.float64)).sum(1) - bank.scales[:, count - 1, None] + bank.prior
     share = np.exp(likely - likely.max(0))
     found = (share * weave).sum(0) / share.sum(0) * unit
