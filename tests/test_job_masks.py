@@ -169,6 +169,7 @@ def test_the_command_line_redo_and_status(tmp_path, movie, capsys):
     assert made_again(folder, before) == FILES[4:] and heard_and_seen(masks) == whole
 
 
+@pytest.mark.release
 def test_killed_again_and_again(tmp_path, movie):
     """Also between the names of the masks and of the film: what the run itself left is not in its way."""
     output, masks, repair = tmp_path / "out.mkv", tmp_path / "masks", paint(tmp_path / "repair", 20, 50)
