@@ -58,6 +58,20 @@ class Protocol:
         """How well a network does where nothing is to be done, in dB."""
         return []
 
+    def _fidelity(self, luma: torch.Tensor, truth: torch.Tensor) -> Scores:
+        """How near luma comes to the truth."""
+        detail = metrics.detail(luma, truth)
+        scores = {
+            "PSNR": metrics.psnr(luma, truth),
+            "PSNR fitted": metrics.psnr(metrics.fit_gain_and_offset(luma, truth), truth),
+            "SSIM": metrics.ssim(luma, truth),
+            **self._lpips(luma, truth),
+            "temporal": metrics.temporal_difference_error(luma, truth),
+            "detail": detail.energy,
+            "correlation": detail.correlation,
+        }
+        return {name: value for name, value in scores.items() if value is not None}
+
     def _lpips(self, result: torch.Tensor, truth: torch.Tensor) -> Scores:
         return {"LPIPS": metrics.lpips(result, truth, self.lpips)} if self.lpips else {}
 
@@ -92,18 +106,10 @@ class RestoreProtocol(Protocol):
         warp_error = metrics.WarpError.of(truth)
 
         def score(luma: torch.Tensor) -> Scored:
-            detail = metrics.detail(luma, truth)
-            scores = {
-                "PSNR": metrics.psnr(luma, truth),
-                "PSNR fitted": metrics.psnr(metrics.fit_gain_and_offset(luma, truth), truth),
+            scores = self._fidelity(luma, truth) | {
                 "PSNR L*": metrics.psnr_lightness(luma, truth),
-                "SSIM": metrics.ssim(luma, truth),
-                **self._lpips(luma, truth),
-                "temporal": metrics.temporal_difference_error(luma, truth),
                 "warp": warp_error(luma),
                 "inside": metrics.psnr_inside(luma, truth, dirt),
-                "detail": detail.energy,
-                "correlation": detail.correlation,
             }
             if "left" in self.extra:
                 scores["left"] = metrics.dirt_left(luma, case.luma, truth, dirt)
@@ -135,18 +141,8 @@ class EnlargeProtocol(Protocol):
         truth = truth_of(case)
 
         def score(luma: torch.Tensor) -> Scored:
-            detail = metrics.detail(luma, truth)
-            scores = {
-                "PSNR": metrics.psnr(luma, truth),
-                "PSNR fitted": metrics.psnr(metrics.fit_gain_and_offset(luma, truth), truth),
-                "SSIM": metrics.ssim(luma, truth),
-                **self._lpips(luma, truth),
-                "temporal": metrics.temporal_difference_error(luma, truth),
-                "detail": detail.energy,
-                "correlation": detail.correlation,
-                "overshoot": metrics.overshoot(luma, truth),
-            }
-            return {name: value for name, value in scores.items() if value is not None}, metrics.frame_psnr(luma, truth)
+            scores = self._fidelity(luma, truth) | {"overshoot": metrics.overshoot(luma, truth)}
+            return scores, metrics.frame_psnr(luma, truth)
 
         return score
 

@@ -4,6 +4,7 @@ what was there before."""
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.damage import DamageSettings, damage_batch
-from export.material import sample_crops
 from export.material.chance import between, integer, rand
 from export.scores.perceptual import LPIPS
 from export.training.losses import sharpen_loss
@@ -71,9 +71,7 @@ class Sharpen(Supplied):
         s = self.s
         halved = rand(generator) < s.halved
         size = 2 * s.size if halved else s.size
-        clips = sample_crops(
-            *self.material, s.batch, s.frames, size, generator, device=s.made_on, photo_probability=s.photo
-        )
+        clips = self.material.crops(replace(s, size=size), generator)
         large = clips if halved else clips.new_zeros(0)
         target = smaller(clips, "bicubic") if halved else clips
         soft = torch.stack([softened(large[i] if halved else clip, clip, generator) for i, clip in enumerate(target)])
