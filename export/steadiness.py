@@ -23,7 +23,7 @@ from export.evaluation.cases import Source
 from export.scores import metrics
 from export.tables import progress, table
 from vs_remaster.errors import RemasterError
-from vs_remaster.remaster.steadiness import Measured, Steadier
+from vs_remaster.remaster.steadiness import Steadier
 
 _SHARES = (0.5, 0.35)  # deviation of the weave by its reach, down and across, as in training damage
 _STANDS = 0.1  # pixels a frame of the clean clip, root mean square, up to which its camera stands
@@ -37,12 +37,9 @@ def rms(x: np.ndarray) -> float:
 
 def steadied(luma: torch.Tensor) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
     """A clip `[T, 1, H, W]` without its weave, its shifts from frame to frame, and what was taken out, `[2, T]`."""
-    steadier = Steadier()
-    shifts = list(steadier.measuring.run(((frame, False) for frame in luma), steadier.measure))
-    measured = [(Measured((frame,), shift), False) for frame, shift in zip(luma, shifts)]
-    made = list(steadier.window.run(measured, steadier.process))
+    made = Steadier().steady([(frame,) for frame in luma])
     frames = torch.stack([frame.planes[0] for frame in made])
-    return frames, np.array(shifts).T, np.array([frame.taken for frame in made]).T
+    return frames, np.array([frame.shift for frame in made]).T, np.array([frame.weave for frame in made]).T
 
 
 def damaged(luma: torch.Tensor, reach: float, memory: float, options: argparse.Namespace, draw: Draw):

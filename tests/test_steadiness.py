@@ -15,7 +15,7 @@ from export.damage.wear import film_grain, weave
 from vs_remaster.errors import InputError
 from vs_remaster.models.layers import Halo
 from vs_remaster.remaster.shifts import NO_SHIFT, Shift, look, shift_between
-from vs_remaster.remaster.steadiness import Measured, Steadier, margin
+from vs_remaster.remaster.steadiness import Steadier, Woven, margin
 from vs_remaster.remaster.weave import LIMIT, REACH, weave_at
 from vs_remaster.remaster.window import Window
 
@@ -57,11 +57,8 @@ def worn(frames: torch.Tensor) -> torch.Tensor:
 
 def steadied(frames: torch.Tensor, steadier: Steadier, cuts=(), first: int = 0):
     """Frames `[T, 1, H, W]` and what was taken out of them `[2, T]`."""
-    flags = [i in cuts for i in range(first, first + len(frames))]
-    shifts = steadier.measuring.run(zip(frames, flags), steadier.measure, first)
-    measured = [Measured((frame,), shift) for frame, shift in zip(frames, shifts, strict=True)]
-    made = list(steadier.window.run(zip(measured, flags), steadier.process, first))
-    return torch.stack([frame.planes[0] for frame in made]), np.array([frame.taken for frame in made]).T
+    made = steadier.steady([(frame,) for frame in frames], cuts, first)
+    return torch.stack([frame.planes[0] for frame in made]), np.array([frame.weave for frame in made]).T
 
 
 def rms(x: np.ndarray) -> float:
@@ -183,7 +180,7 @@ def test_at_strength_0_frames_come_back_as_they_are():
     steadier = Steadier(0)
     made, taken = steadied(frames, steadier)
     assert torch.equal(made, frames) and not taken.any()
-    assert steadier.window == Window(before=0, after=0, block=16)
+    assert steadier.windows == [Window(before=0, after=0, block=16)] * 3
 
 
 def test_frames_that_stand_come_back_as_they_are():
@@ -214,7 +211,7 @@ def test_the_border_is_filled_with_what_the_frames_beside_show():
     path[:, ::2] = 2.0
     frames = shot(path)
     errors = []
-    for edges in ("fill", "repeat"):
+    for edges in ("fill", "crop"):
         made, taken = steadied(frames, Steadier(edges=edges))
         truth = shot(path - taken)
         assert np.abs(taken).max() > 0.9
@@ -225,13 +222,15 @@ def test_the_border_is_filled_with_what_the_frames_beside_show():
 def test_smaller_planes_and_half_precision_are_moved_alike():
     shifts = of_path(drawn(12, 1.5))
     luma, chroma = shot(STILL[:, :12]), shot(STILL[:, :12], seed=7)[..., ::2, ::2]
-    frames = [Measured((y, c.repeat(2, 1, 1).half()), shift) for y, c, shift in zip(luma, chroma, shifts)]
-    made = Steadier().process(frames, Halo(3, 3))
+    steadier = Steadier()
+    weaves = steadier.weave(shifts, Halo(0, 0), SIZE)
+    frames = [Woven((y, c.repeat(2, 1, 1).half()), *way) for y, c, *way in zip(luma, chroma, shifts, weaves)]
+    made = steadier.move(frames, Halo(3, 3))
     assert len(made) == 6
-    for frame in made:
-        assert frame.taken != NO_SHIFT
-        assert [plane.shape for plane in frame.planes] == [(1, 144, 192), (2, 72, 96)]
-        assert frame.planes[1].dtype == torch.float16
+    for planes, way in zip(made, weaves[3:-3]):
+        assert way != NO_SHIFT
+        assert [plane.shape for plane in planes] == [(1, 144, 192), (2, 72, 96)]
+        assert planes[1].dtype == torch.float16
 
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 300), (61, 61)])
@@ -255,8 +254,8 @@ def test_bad_strength(strength):
 
 
 def test_bad_input():
-    with pytest.raises(InputError, match="edges must be one of fill, repeat"):
-        Steadier(edges="crop")  # ty: ignore[invalid-argument-type]
+    with pytest.raises(InputError, match="edges must be one of fill, crop"):
+        Steadier(edges="repeat")  # ty: ignore[invalid-argument-type]
     with pytest.raises(InputError, match="float tensor"):
         look(torch.zeros(1, 70, 70, dtype=torch.uint8))
     with pytest.raises(InputError, match="one size"):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .output.writer import VideoWriter
     from .references.reference import Reference, load_references
     from .remaster.colorizer import Colored, Colorizer
-    from .remaster.options import ColorizeOptions, RestoreOptions
+    from .remaster.options import ColorizeOptions, PrepareOptions, RestoreOptions
     from .remaster.restorer import Restored, Restorer
     from .video.info import VideoInfo
     from .video.reader import VideoReader
@@ -26,6 +26,7 @@ _MODULE_OF = {
     "ColorizeOptions": "remaster",
     "Colorizer": "remaster",
     "InputError": "errors",
+    "PrepareOptions": "remaster",
     "Reference": "references",
     "RemasterError": "errors",
     "RestoreOptions": "remaster",
@@ -46,6 +47,7 @@ __all__ = [
     "ColorizeOptions",
     "Colorizer",
     "InputError",
+    "PrepareOptions",
     "Reference",
     "RemasterError",
     "RestoreOptions",

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from itertools import count
 from pathlib import Path
@@ -18,6 +18,7 @@ from .errors import InputError
 from .film.remastering import plan, remaster_frames
 from .film.request import Treatment
 from .film.writing import ProgressCallback
+from .remaster.preparing import margins
 from .system.files import named_errors
 from .usage import PIPE_EXAMPLE
 from .video.planes import Frame, planar_format
@@ -117,7 +118,10 @@ def remaster_pipe(
     """
     header, info = _describe(source, options)
     treatment = (treatment or Treatment(**fields)).resolved()
-    out = _output(header, info, options, treatment.colorize is not None, treatment.scale)
+    treatment.check(None)
+    cut = 2 * margins(treatment.prepare, info.height, info.width)
+    shown = replace(info, width=info.width - cut, height=info.height - cut)
+    out = _output(header, shown, options, treatment.colorize is not None, treatment.scale)
     pipeline = treatment.pipeline()
     reader = _Reader(source, info, marked=header is not None)
     written = 0
@@ -142,6 +146,9 @@ def remaster_pipe(
         return written
     if reader.damage:
         raise InputError(f"stdin: {reader.damage}; {written} frames were written")
+    beyond = [number for number in treatment.prepare.bad_frames if number >= written]
+    if beyond and written:
+        log.warning("bad frame %d is not there: the film had %d frames", beyond[0], written)
     if not written:
         raise InputError(f"stdin holds no frames{': its y4m header is all there is' if header else ''}")
     return written

@@ -49,6 +49,20 @@ def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any, *, auto:
         f"between{'; auto: found in each shot' if auto else ''} (default: the luma stays)",
     )
     what.add_argument(
+        "--bad-frames",
+        type=_bad_frames,
+        default=(),
+        metavar="N,N-N|FILE",
+        help="frames that are lost (torn, black, garbage) and made anew from those around them, such as 120,341-343, "
+        "or a file with such numbers; up to four in a row",
+    )
+    add_number(what, "--steady", float, 0.0, "how much of the weave of the film in the gate is taken out, 0..1")
+    what.add_argument(
+        "--steady-edges",
+        choices=("fill", "crop"),
+        help="what becomes of the picture's edge: filled from the frames beside it, or cut off (default: fill)",
+    )
+    what.add_argument(
         "--repair",
         type=named_path,
         metavar="FILE|DIR",
@@ -115,6 +129,15 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
 
 
+def _bad_frames(text: str) -> tuple[int, ...]:
+    from ..remaster.lost_frames import parse_lost
+
+    try:
+        return parse_lost(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal()):
@@ -156,7 +179,7 @@ def treatment_of(arguments: argparse.Namespace, levels: str | None) -> Treatment
     """What `run` and `pipe` do to frames, but for the references: they may take long to load. `levels`: those of all
     shots, as a person writes them."""
     from ..film.request import NOT_ENLARGED, NOT_RESTORED, Treatment
-    from ..remaster.options import ColorizeOptions, Levels, RestoreOptions
+    from ..remaster.options import ColorizeOptions, Levels, PrepareOptions, RestoreOptions
     from ..remaster.scenes import parse_cuts
 
     where = _where(arguments)
@@ -185,12 +208,19 @@ def treatment_of(arguments: argparse.Namespace, levels: str | None) -> Treatment
         automatic=arguments.automatic,
         **where,
     )
+    if arguments.steady_edges and not arguments.steady:
+        raise InputError(f"--steady-edges {arguments.steady_edges} is of --steady, which is off: give --steady 1")
     return Treatment(
         restore=None if arguments.no_restore else restore,
         colorize=None if arguments.no_color else colorize,
         scenes=arguments.scenes if arguments.scenes in ("auto", "none") else parse_cuts(arguments.scenes),
         repair=arguments.repair,
         protect=arguments.protect,
+        prepare=PrepareOptions(
+            bad_frames=arguments.bad_frames,
+            steady=arguments.steady,
+            steady_edges=arguments.steady_edges or "fill",
+        ),
     )
 
 

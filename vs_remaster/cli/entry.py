@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from ..errors import RemasterError, printable, system_text
+from ..errors import InputError, RemasterError, printable, system_text
 from ..system.process import take_over
 from ..version import __version__
 from .arguments import add_format, add_number, add_output, add_work, output_options, references_of, treatment_of
@@ -209,6 +209,8 @@ def _run(arguments: argparse.Namespace) -> None:
         **vars(treatment_of(arguments, None if auto else arguments.levels)),
     )
     folder = options.folder_for(request.output)
+    if arguments.report and request.prepare.crops:
+        raise InputError("--report lays both films on one another, and --steady-edges crop makes one smaller: use fill")
     if arguments.report:
         check_folder(arguments.report, request.write.overwrite or folder.owns(arguments.report))
     if arguments.shares:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..color.samples import Samples, colorless, decode, encode
-from ..remaster.pipeline import Picture
+from ..remaster.picture import Picture
 from ..video.planes import Frame
 
 
@@ -42,6 +42,18 @@ def from_picture(
         A frame with the number and the time of `frame`.
     """
     planes = encode_frame(picture.luma, picture.chroma, frame, info, out, colored=colored, luma_kept=luma_kept)
+    return Frame(frame.index, frame.pts, planes, frame.duration)
+
+
+def cropped(frame: Frame, info: Samples, cut: int) -> Frame:
+    """A frame without `cut` pixels of luma at each border, a multiple of 4."""
+    if not cut:
+        return frame
+    planes = []
+    for number, plane in enumerate(frame.planes):
+        across, down = info.subsampling if number and info.kind == "yuv" else (0, 0)
+        rows, columns = cut >> down, cut >> across
+        planes.append(plane[rows : plane.shape[0] - rows, columns : plane.shape[1] - columns])
     return Frame(frame.index, frame.pts, planes, frame.duration)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..output.formats import picture_stranger
-from ..remaster.pipeline import Picture
+from ..remaster.picture import Picture
 from ..system.files import Atomic, OutputTaken, Part, check_replaceable, named_errors
 from ..video.containers import media_url
 from ..video.info import VideoInfo

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..color.samples import MOST_PIXELS, decode_luma
 from ..errors import InputError
 from ..references.reference import frame_number
-from ..remaster.pipeline import Picture
+from ..remaster.picture import Picture
 from ..remaster.worker import resize
 from ..system import texts
 from ..system.inputs import check_input

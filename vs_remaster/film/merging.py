@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..output.formats import check_output, output_format
 from ..remaster.merging import merge_lab
 from ..remaster.options import check_weight
-from ..remaster.pipeline import Picture
+from ..remaster.picture import Picture
 from ..system.threads import overlap
 from ..video.info import VideoInfo
 from ..video.planes import Frame

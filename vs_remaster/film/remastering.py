@@ -10,7 +10,9 @@ from typing import Any
 
 from ..color.samples import Samples
 from ..remaster.colorizer import Colorizer
+from ..remaster.lost_frames import MOST
 from ..remaster.pipeline import Picture, RemasterPipeline
+from ..remaster.preparing import margins
 from ..remaster.restorer import Restorer
 from ..remaster.scenes import AFTER, BEFORE
 from ..remaster.window import Window
@@ -18,7 +20,7 @@ from ..system.threads import overlap
 from ..video.info import VideoInfo
 from ..video.planes import Frame
 from ..video.rawvideo import RawFormat
-from .frames import from_picture, to_picture
+from .frames import cropped, from_picture, to_picture
 from .mask_writer import MaskWriter
 from .masks import Given
 from .request import FilmRequest
@@ -60,9 +62,10 @@ def remaster_film(
         out = request.output_format(info)
         given = request.given()
         given.check(info.frames)
+        request.check(info.frames)
         pipeline = request.pipeline(check)
-        reader.context = context(pipeline_windows(pipeline), request.start, request.end)
-        masks = MaskWriter(request.masks, info, request.scale, overwrite=request.write.overwrite)
+        reader.context = context(pipeline.windows, request.start, request.end)
+        masks = MaskWriter(request.masks, request.shown(info), request.scale, overwrite=request.write.overwrite)
         with open_output(request.output, reader, out, request.write) as writer, masks:
             written = 0
 
@@ -105,12 +108,13 @@ def remaster_frames(
         pipeline: what is done to them.
         info: what their planes mean.
         out: the samples wanted.
-        given: masks for them.
+        given: masks for them, as the frames are before they are prepared.
         wanted: whether the frame of a number is written; others are only seen by the networks.
         look, check: see `remaster_film`.
         patience: see `overlap`.
     """
     colored = pipeline.colorizer is not None
+    cut = margins(pipeline.preparer.options, info.height, info.width)
     luma_kept = pipeline.scale == 1 and (pipeline.restorer is None or pipeline.restorer.options.strength == 0)
 
     def pictures() -> Iterator[Picture]:
@@ -125,17 +129,12 @@ def remaster_frames(
         return (picture for picture in pipeline.process(checked(film)) if wanted(picture.index))
 
     def put(picture: Picture) -> None:
-        kept = luma_kept and picture.levels is None and picture.repair is None
-        write(from_picture(picture, picture.payload, info, out, colored=colored, luma_kept=kept))
+        kept = luma_kept and picture.levels is None and picture.repair is None and not picture.altered
+        frame = cropped(picture.payload, info, cut)
+        write(from_picture(picture, frame, info, out, colored=colored, luma_kept=kept))
         look(picture)
 
     overlap(pictures(), transform, put, _capacity(info, pipeline.scale), patience=patience)
-
-
-def pipeline_windows(pipeline: RemasterPipeline) -> list[Window]:
-    """The windows that frames go through, in order."""
-    restoring = pipeline.restorer.windows if pipeline.restorer else []
-    return restoring + ([pipeline.colorizer.window] if pipeline.colorizer else [])
 
 
 def context(windows: Sequence[Window], start: int, end: int | None) -> tuple[int, int]:
@@ -145,7 +144,7 @@ def context(windows: Sequence[Window], start: int, end: int | None) -> tuple[int
         first = first // window.block * window.block - window.before
         last = -(-last // window.block) * window.block + window.after
     grid = math.lcm(*(window.block for window in windows))
-    first = max(0, first - BEFORE) // grid * grid
+    first = max(0, first - BEFORE - MOST) // grid * grid
     return start - first, last + AFTER - end if end is not None else 0
 
 
@@ -157,7 +156,15 @@ def _capacity(info: VideoInfo | RawFormat, scale: int = 1) -> int:
 def plan(pipeline: RemasterPipeline, info: VideoInfo | RawFormat, references: int, target: str) -> str:
     """One line: what will be done, where, at what size the networks see the picture, and what it becomes."""
     parts = []
-    width, height = info.width, info.height
+    options = pipeline.preparer.options
+    cut = 2 * margins(options, info.height, info.width)
+    width, height = info.width - cut, info.height - cut
+    if options.bad_frames:
+        parts.append(f"make {len(options.bad_frames)} lost frame{'s' if len(options.bad_frames) > 1 else ''} anew")
+    if options.steady:
+        parts.append("take the weave out")
+    if cut:
+        parts.append(f"crop to {width}x{height}")
 
     def add(verb: str, worker: Restorer | Colorizer) -> None:
         lines, columns = worker.size(height, width)
@@ -174,4 +181,4 @@ def plan(pipeline: RemasterPipeline, info: VideoInfo | RawFormat, references: in
         add("colour by a guess", pipeline.colorizer.guesser or pipeline.colorizer)
     engines = {f"{w.engine.device} {w.engine.precision}" for w in (pipeline.restorer, pipeline.colorizer) if w}
     film = f"{info.width}x{info.height} {info.pix_fmt}"
-    return f"{film}: {', '.join(parts)} on {' and '.join(sorted(engines))}; {target}"
+    return f"{film}: {', '.join(parts)} on {' and '.join(sorted(engines)) or 'cpu'}; {target}"

@@ -15,8 +15,10 @@ from ..output.formats import OutputFormat, check_output, output_format
 from ..output.options import OutputOptions
 from ..references.reference import Reference
 from ..remaster.colorizer import Colorizer
-from ..remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
+from ..remaster.lost_frames import check_lost, check_within
+from ..remaster.options import AUTOMATIC, ColorizeOptions, PrepareOptions, RestoreOptions
 from ..remaster.pipeline import RemasterPipeline
+from ..remaster.preparing import margins
 from ..remaster.restorer import Restorer
 from ..remaster.scenes import Scenes
 from ..video.info import VideoInfo
@@ -47,6 +49,7 @@ class Treatment:
         colorize: see `Colorize`.
         references: to colour from; without any, frames are restored only, or coloured automatically.
         scenes: see `Scenes`.
+        prepare: what is done to whole frames before all else.
         repair: where there is damage whatever the network thinks, and
         protect: what stays as it was: a video, a picture or a folder of pictures, see `Masks`.
 
@@ -60,6 +63,7 @@ class Treatment:
     scenes: Scenes = "auto"
     repair: Path | None = None
     protect: Path | None = None
+    prepare: PrepareOptions = field(default_factory=PrepareOptions)
 
     def __post_init__(self) -> None:
         if self.restore is None and (self.repair or self.protect):
@@ -75,7 +79,9 @@ class Treatment:
         Raises:
             InputError: nothing is left to do.
         """
-        return replace(self, colorize=to_color(self.restore, self.colorize, self.references))
+        return replace(
+            self, colorize=to_color(self.restore, self.colorize, self.references, prepare=bool(self.prepare))
+        )
 
     @property
     def restore_options(self) -> RestoreOptions | None:
@@ -89,7 +95,17 @@ class Treatment:
 
     def pipeline(self) -> RemasterPipeline:
         """What does it, with its networks loaded."""
-        return RemasterPipeline(self.restore, self.colorize, self.references, self.scenes)
+        return RemasterPipeline(self.restore, self.colorize, self.references, self.scenes, prepare=self.prepare)
+
+    def check(self, frames: int | None) -> None:
+        """Refuse lost frames that a film has not, or that cannot be made anew; `frames`: how many it has, None where
+        that is not known.
+
+        Raises:
+            InputError: with the first of them.
+        """
+        check_within(self.prepare.bad_frames, frames)
+        check_lost(self.prepare.bad_frames, () if isinstance(self.scenes, str) else self.scenes, frames)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,8 +157,11 @@ class FilmRequest(Treatment):
         levels = ()
         if self.auto_levels:
             log.info("looking through %s for levels", self.source)
-            levels = measure_levels(self.source, self.start, self.end, self.scenes, fps=self.fps, check=check)
-        return RemasterPipeline(self.restore, self.colorize, self.references, self.scenes, levels)
+            lost = self.prepare.bad_frames
+            levels = measure_levels(
+                self.source, self.start, self.end, self.scenes, lost=lost, fps=self.fps, check=check
+            )
+        return RemasterPipeline(self.restore, self.colorize, self.references, self.scenes, levels, self.prepare)
 
     @classmethod
     def of(cls, source: FilmRequest | Path, output: Path | None, fields: dict[str, Any]) -> FilmRequest:
@@ -179,19 +198,30 @@ class FilmRequest(Treatment):
     def output_format(self, info: VideoInfo, *, colored: bool | None = None) -> OutputFormat:
         """The frames that the output holds; `colored`: it gets colours, None: where `colorize` is given."""
         colored = self.colorize is not None if colored is None else colored
-        return output_format(info, self.write.codec, colored, self.write.bits, scale=self.scale)
+        return output_format(self.shown(info), self.write.codec, colored, self.write.bits, scale=self.scale)
+
+    def shown(self, info: VideoInfo) -> VideoInfo:
+        """The film with its edges cut off where that was asked for."""
+        cut = 2 * margins(self.prepare, info.height, info.width)
+        return replace(info, width=info.width - cut, height=info.height - cut)
 
 
-def to_color(restore: Restore, colorize: Colorize, references: Sequence[Reference]) -> Colorize:
+def to_color(
+    restore: Restore, colorize: Colorize, references: Sequence[Reference], *, prepare: bool = False
+) -> Colorize:
     """`colorize` where there is something to colour from, or it is automatic; else a film is restored only.
+
+    Args:
+        restore, colorize, references: see `Treatment`.
+        prepare: there is something to do before that.
 
     Raises:
         InputError: nothing is left to do.
     """
     uncolored = colorize is not None and not will_color(colorize, references)
-    if restore is None and (colorize is None or uncolored):
+    if restore is None and (colorize is None or uncolored) and not prepare:
         raise InputError("nothing to do: restoring is off, and colouring is off or has no references")
-    if uncolored:
+    if uncolored and restore is not None:
         log.info("no references: the film is restored only")
     elif colorize is not None and not references:
         log.info("no references: colours are guessed; a few coloured frames would do far better")

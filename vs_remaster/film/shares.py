@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from ..errors import InputError
 from ..references.reference import Reference
-from ..remaster.pipeline import Picture
+from ..remaster.picture import Picture
 from ..system.files import OutputTaken, Part, check_replaceable, named_errors
 from ..system.texts import parse_json, read_bytes
 

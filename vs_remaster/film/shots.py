@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -34,6 +34,7 @@ def seen_shots[Look](
     look: Callable[[Tensor], Look],
     scenes: Scenes = "auto",
     *,
+    lost: Collection[int] = (),
     fps: Fraction | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[SeenShot[Look]]:
@@ -45,11 +46,12 @@ def seen_shots[Look](
         source: a video or a folder of pictures.
         look: called for every frame with its luma, `[1, H, W]`, 0..1.
         scenes: see `RemasterPipeline`.
+        lost: frames that show nothing of the film, see `CutDetector`.
         fps: see `VideoReader`.
         check: called for every frame; what it raises ends the work.
     """
     known = None if scenes == "auto" else frozenset() if scenes == "none" else frozenset(scenes)
-    detector, shot = CutDetector(), SeenShot[Look](0, 0, [])
+    detector, shot = CutDetector(0, lost), SeenShot[Look](0, 0, [])
 
     def ended(cuts: Iterable[int]) -> Iterator[SeenShot[Look]]:
         nonlocal shot
@@ -75,7 +77,7 @@ def seen_shots[Look](
             more = False
         except FormatChange as change:
             yield from ended([*(detector.finish() if known is None else []), change.frame])
-            detector = CutDetector(change.frame)
+            detector = CutDetector(change.frame, lost)
     yield from ended([*(detector.finish() if known is None else []), shot.last])
 
 
@@ -107,6 +109,7 @@ def measure_levels(
     end: int | None = None,
     scenes: Scenes = "auto",
     *,
+    lost: Collection[int] = (),
     fps: Fraction | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> list[ShotLevels]:
@@ -116,18 +119,23 @@ def measure_levels(
         source: a video or a folder of pictures.
         start: first frame of the part.
         end: first frame behind it; None: to the end.
-        scenes, fps, check: see `seen_shots`.
+        scenes, lost, fps, check: see `seen_shots`; lost frames are left out.
     """
     found = []
-    for shot in seen_shots(source, measure, scenes, fps=fps, check=check):
+    for shot in seen_shots(source, measure, scenes, lost=lost, fps=fps, check=check):
         if shot.last > start:
-            levels = find_levels(shot.looks)
+            levels = find_levels(sound(shot.looks, shot.first, lost))
             found.append(ShotLevels(shot.first, shot.last, levels))
             if levels:
                 log.info("frames %d to %d: levels %g,%g", shot.first, shot.last - 1, levels.low, levels.high)
         if end is not None and shot.last >= end:
             break
     return found
+
+
+def sound[Look](looks: Sequence[Look], first: int, lost: Collection[int]) -> list[Look]:
+    """What was seen in consecutive frames from `first` on, without those that are lost, if that leaves any."""
+    return [look for number, look in enumerate(looks, first) if number not in lost] or list(looks)
 
 
 def settle_for_film(

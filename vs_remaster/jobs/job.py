@@ -20,7 +20,10 @@ from ..film.writing import open_output
 from ..output.encoding import Encoding
 from ..output.formats import OutputFormat
 from ..remaster.colorizer import Colorizer
-from ..remaster.pipeline import Picture
+from ..remaster.lost_frames import check_lost, check_within
+from ..remaster.options import PrepareOptions
+from ..remaster.picture import Picture
+from ..remaster.preparing import windows_of as preparing_windows
 from ..remaster.restorer import Restorer
 from ..system.files import write_whole
 from ..system.texts import read_text
@@ -51,6 +54,9 @@ from .planning.survey import Survey, survey_film
 log = logging.getLogger(__name__)
 
 _LOSSLESS = {"chunks": "lossless", "encode": None}  # of jobs that say nothing of it
+
+
+_WHOLLY = PrepareOptions(bad_frames=(0,), steady=1.0)
 
 
 @dataclass(frozen=True)
@@ -97,13 +103,16 @@ class JobRequest:
             "colorize": computation("colorizer", options_of(request.colorize)),
             **({"chunks": "final", "encode": self.encoding.to_json()} if self.encoding else {}),
             **({"fps": str(request.fps)} if request.fps else {}),
+            **_steadying(request.prepare),
         }
 
     def masks_writer(self) -> MaskWriter:
         """Where what was repaired is written; what a run that was killed has left of it is replaced."""
         path, request = self.request.masks, self.request
         ours = path is not None and self.folder.owns(path)
-        return MaskWriter(path, self.reader.info, request.scale, overwrite=request.write.overwrite or ours)
+        return MaskWriter(
+            path, request.shown(self.reader.info), request.scale, overwrite=request.write.overwrite or ours
+        )
 
     def open(self, options: JobOptions, hooks: Hooks) -> Job:
         """Read the plan, or make it; then the settings of the shots.
@@ -133,6 +142,9 @@ class JobRequest:
         if restore is None:
             refuse_masks(settings, self.folder.shots)
         frames = survey.end if self.request.end is None else self.reader.info.frames
+        lost = {*self.request.prepare.bad_frames, *(number for shot in settings for number in shot.bad_frames)}
+        check_within(lost, frames)
+        check_lost(lost, survey.cuts, frames)
         masks = find_masks(settings, self.request.given(), self.folder.path, frames)
         lines = colorize.lines if colorize else 432
         found, given, own = find_references(settings, self.request.references, self.folder.path, lines)
@@ -149,6 +161,7 @@ class JobRequest:
             self._coding(survey),
             self.request.fps,
             {name: held.path.absolute() for name, held in masks.found.items()},
+            replace(self.request.prepare, bad_frames=tuple(lost)),
         )
         keep = self.request.masks is not None
         chunks = plan_chunks(work, self.identity["film"], plan["chunks"], settings, given, own, masks, keep_masks=keep)
@@ -168,8 +181,9 @@ class JobRequest:
             source,
             self.reader.start,
             self.reader.end,
-            windows,
+            [*preparing_windows(_WHOLLY), *windows],  # a shot may be steadied where the film is not
             self.request.scenes,
+            lost=self.request.prepare.bad_frames,
             fps=self.request.fps,
             levels=self.request.auto_levels,
             progress=lambda done, total: hooks.watch.report("survey", done, total),
@@ -180,6 +194,7 @@ class JobRequest:
             "source": str(source.absolute()),
             "job": self.identity,
             "frame_bytes": self.out.frame_bytes,
+            "size": [self.out.width, self.out.height],
             "threads": max(1, torch.get_num_threads() // (options.workers or 1)),
             "chunks": table,
             "survey": survey.to_json(),
@@ -341,6 +356,11 @@ class Job:
         self.folder.end(shots=not edited)
         if edited:
             log.info("%s was edited and is kept; the rest of the job is removed", self.folder.shots)
+
+
+def _steadying(prepare: PrepareOptions) -> dict[str, Any]:
+    """What of it must not change while a job is under way; frames may be named lost at any time."""
+    return {"steady": {"strength": prepare.steady, "edges": prepare.steady_edges}} if prepare.steady else {}
 
 
 def _read_shots(folder: JobFolder) -> str:

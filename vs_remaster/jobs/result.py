@@ -55,6 +55,7 @@ class MadeFilm:
         samples = plan["job"]["samples"]
         self._samples: dict[str, Any] = {**samples, "subsampling": tuple(samples["subsampling"])}
         self._scale = (plan["job"]["restore"] or {}).get("scale", 1)
+        self._size: list[int] | None = plan.get("size")  # older plans say nothing of it
         self._chunks = [(chunk, recorded(self._folder.chunks, chunk)) for chunk in chunks_of(plan)]
         self._shares: dict[int, list[tuple[str, float]]] = {}
         self._damage: dict[int, float] = {}
@@ -101,7 +102,8 @@ class MadeFilm:
 
     def info(self, source: VideoInfo) -> VideoInfo:
         """What is known of the film made, from what is known of its source."""
-        size = {"width": self._scale * source.width, "height": self._scale * source.height}
+        width, height = self._size or (self._scale * source.width, self._scale * source.height)
+        size = {"width": width, "height": height}
         pix_fmt = OutputFormat(**self._samples, **size).pix_fmt
         path = self.path.with_suffix("") if self.path.suffix == ".job" else self.path
         return replace(source, **self._samples, **size, pix_fmt=pix_fmt, path=path, frames=self.end - self.start)

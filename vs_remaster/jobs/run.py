@@ -15,7 +15,7 @@ from ..film.writing import Done, open_output
 from ..output.codecs import codec_info
 from ..output.encoding import Encoding
 from ..output.writer import JoinedWriter
-from ..remaster.pipeline import Picture
+from ..remaster.picture import Picture
 from ..system.files import check_replaceable, reserved
 from ..video.planes import Frame
 from .job import Hooks, Job, JobRequest, count_frames

@@ -9,8 +9,9 @@ from ..system.lazy import face
 if TYPE_CHECKING:
     from .colorizer import Colored, Colorizer
     from .merging import merge_lab
-    from .options import AUTOMATIC, ColorizeOptions, Levels, RestoreOptions
-    from .pipeline import Picture, RemasterPipeline
+    from .options import AUTOMATIC, ColorizeOptions, Levels, PrepareOptions, RestoreOptions
+    from .picture import Picture
+    from .pipeline import RemasterPipeline
     from .restorer import Restored, Restorer
     from .scenes import CutDetector, Scenes
 
@@ -22,6 +23,7 @@ __all__ = [
     "CutDetector",
     "Levels",
     "Picture",
+    "PrepareOptions",
     "RemasterPipeline",
     "RestoreOptions",
     "Restored",
@@ -35,8 +37,9 @@ __getattr__, __dir__ = face(
     {
         "colorizer": "Colored Colorizer",
         "merging": "merge_lab",
-        "options": "AUTOMATIC ColorizeOptions Levels RestoreOptions",
-        "pipeline": "Picture RemasterPipeline",
+        "options": "AUTOMATIC ColorizeOptions Levels PrepareOptions RestoreOptions",
+        "picture": "Picture",
+        "pipeline": "RemasterPipeline",
         "restorer": "Restored Restorer",
         "scenes": "CutDetector Scenes",
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..models.layers import Halo
 from .interpolation import Gap, Sound
+from .scenes import entries_of
 from .window import Window
 
 MOST = 4
@@ -19,6 +21,9 @@ MOST = 4
 
 _FARTHER = 2  # frames beyond the nearest sound one in which is looked for another on that side
 _BLOCK = 4
+_RANGE = r"\s*\d{1,9}\s*(-\s*\d{1,9}\s*)?"
+_NUMBERS = re.compile(rf"{_RANGE}(,{_RANGE})*", re.ASCII)
+_LONGEST = 10_000
 
 type Picture = tuple[Tensor, Tensor | None]
 """Luma `[1, H, W]`, 0..1, and chroma `[2, H, W]` or None."""
@@ -96,6 +101,41 @@ def check_lost(lost: Collection[int], cuts: Iterable[int] = (), length: int | No
                     f"{named}, and the scene has no other frame that it could be made from: leave out the cut at "
                     f"{start} or {stop}, or cut the scene out of the film"
                 )
+
+
+def check_within(lost: Iterable[int], length: int | None) -> None:
+    """Refuse lost frames that a film of so many frames has not; None: that is not known.
+
+    Raises:
+        InputError: with the first.
+    """
+    beyond = [] if length is None else [number for number in sorted(lost) if number >= length]
+    if beyond:
+        raise InputError(f"bad frame {beyond[0]} is not there: the film has {length} frames, 0 to {(length or 0) - 1}")
+
+
+def parse_lost(text: str) -> tuple[int, ...]:
+    """Read numbers of lost frames: `120,341-343`, or the name of a text file with such numbers, one or more a line;
+    what follows a # is left out. 343 is lost too.
+
+    Raises:
+        InputError: anything else, with the place.
+    """
+    lines = [(0, text)]
+    if not _NUMBERS.fullmatch(text):
+        lines = list(entries_of(text, "bad frames file"))
+    found: set[int] = set()
+    for number, line in lines:
+        where = f"bad frames file {text!r}, line {number}: " if number else "bad frames: "
+        if not _NUMBERS.fullmatch(line):
+            raise InputError(f"{where}{line[:40]!r} must be frame numbers such as 120,341-343")
+        for part in line.split(","):
+            first, _, last = part.partition("-")
+            low, high = int(first), int(last or first)
+            if not low <= high < low + _LONGEST:
+                raise InputError(f"{where}{part.strip()!r} must be FIRST-LAST, of {_LONGEST} frames at most")
+            found.update(range(low, high + 1))
+    return tuple(sorted(found))
 
 
 def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:

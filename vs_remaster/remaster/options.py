@@ -7,7 +7,7 @@ import numbers
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self, TypedDict
+from typing import Any, Literal, NamedTuple, Self, TypedDict, get_args
 
 from ..errors import InputError
 
@@ -108,6 +108,41 @@ class Running(TypedDict, total=False):
     engine: str
 
 
+Edges = Literal["fill", "crop"]
+"""What becomes of a steadied picture's edge: what the frames beside it show there is filled in, or it is cut off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions:
+    """What is done to whole frames, before they are restored.
+
+    Attributes:
+        bad_frames: numbers of frames that are lost (torn, spliced, black, garbage): they are made anew from those
+            around them.
+        steady: 0..1; how much of the weave of the film in the gate is taken out.
+        steady_edges: see `Edges`.
+    """
+
+    bad_frames: tuple[int, ...] = ()
+    steady: float = 0.0
+    steady_edges: Edges = "fill"
+
+    def __post_init__(self) -> None:
+        _check(self, steady=(0, 1))
+        if self.steady_edges not in get_args(Edges):
+            raise InputError(f"steady_edges must be one of {', '.join(get_args(Edges))}, got {self.steady_edges!r}")
+        object.__setattr__(self, "bad_frames", _bad_frames(self.bad_frames))
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.bad_frames) or self.steady > 0 or self.crops
+
+    @property
+    def crops(self) -> bool:
+        """Whether pictures become smaller; in all shots of a film alike, also where it is not steadied."""
+        return self.steady_edges == "crop"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RestoreOptions:
     """How to restore.
@@ -190,3 +225,10 @@ def frame_numbers(scenes: Iterable[int]) -> frozenset[int]:
         return frozenset(operator.index(cut) for cut in scenes)
     except TypeError as error:
         raise InputError(f"scenes must be 'auto', 'none' or a list of frame numbers, got {scenes!r}") from error
+
+
+def _bad_frames(given: Any) -> tuple[int, ...]:
+    found = list(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else [given]
+    if not all(isinstance(one, numbers.Integral) and not isinstance(one, bool) and one >= 0 for one in found):
+        raise InputError(f"bad_frames must be a list of frame numbers, such as [120, 341], got {given!r}")
+    return tuple(sorted({int(one) for one in found}))

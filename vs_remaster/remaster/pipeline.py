@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any
 
-from torch import Tensor
+import torch
 
 from ..engines.transfer import Transfer
 from ..errors import InputError
@@ -18,40 +17,14 @@ from ..references.reference import Reference
 from ..references.rules import settle
 from .colorizer import Colorizer
 from .levels import ShotLevels, levels_at
+from .lost_frames import check_lost
 from .memory import ReferenceSet
-from .options import ColorizeOptions, Levels, RestoreOptions, frame_numbers
+from .options import ColorizeOptions, PrepareOptions, RestoreOptions, frame_numbers
+from .picture import Picture
+from .preparing import Preparer
 from .restorer import Passing, Restorer, Step
 from .scenes import CutDetector, Scenes
-from .window import Window
-
-
-@dataclass
-class Picture:
-    """One frame on its way.
-
-    Attributes:
-        luma: `[1, H, W]`, 0..1; restored at scale 2, it and all that follows are of twice the size.
-        chroma: `[2, H, W]`, BT.709; None for gray.
-        index: number of the frame in the film.
-        payload: what the host hangs on it.
-        mask: `[1, H, W]`, 0..1, where damage was repaired; None before it is restored.
-        shares: `[R]`, see `Colored`; None before it is coloured.
-        repair: `[1, H, W]`, 0..1: what is damage whatever the network thinks; None: nothing.
-        protect: `[1, H, W]`, 0..1: what is left as it was; None: nothing.
-        levels: that its luma was brought to.
-        source: its luma as it was, while it is restored.
-    """
-
-    luma: Tensor
-    chroma: Tensor | None
-    index: int
-    payload: Any = None
-    mask: Tensor | None = None
-    shares: Tensor | None = None
-    repair: Tensor | None = None
-    protect: Tensor | None = None
-    levels: Levels | None = None
-    source: Tensor | None = None
+from .window import Window, stage
 
 
 class RemasterPipeline:
@@ -64,6 +37,10 @@ class RemasterPipeline:
             have to say where it lies.
         scenes: `auto` finds cuts, `none` treats the film as one scene, a list gives the frames that start a scene.
         levels: of single shots, where `restore` has none for the whole film.
+        prepare: what is done to whole frames before all else.
+
+    Raises:
+        InputError: with what does not fit.
 
     Frames are numbered by their `index`, one after the other from wherever the first begins: blocks lie on the grid of
     the whole film. Frames before the first cannot be seen, so a host that starts in mid-film begins early enough.
@@ -76,6 +53,7 @@ class RemasterPipeline:
         references: Sequence[Reference] = (),
         scenes: Scenes = "auto",
         levels: Sequence[ShotLevels] = (),
+        prepare: PrepareOptions = PrepareOptions(),
     ) -> None:
         if isinstance(scenes, str) and scenes not in ("auto", "none"):
             raise InputError(f"scenes must be 'auto', 'none' or a list of frame numbers, got {scenes!r}")
@@ -86,6 +64,8 @@ class RemasterPipeline:
         self.restorer = Restorer(restore) if isinstance(restore, RestoreOptions) else restore
         self.colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
         known = None if self.scenes == "auto" else () if self.scenes == "none" else self.scenes
+        check_lost(prepare.bad_frames, known or ())
+        self.preparer = Preparer(prepare)
         self.memory = self.colorizer.encode_references(settle(references, known)) if self.colorizer else None
         workers = [worker for worker in (self.restorer, self.colorizer) if worker]
         self._transfer = Transfer(workers[0].engine.home if workers else "cpu")
@@ -102,15 +82,16 @@ class RemasterPipeline:
         opening = next(frames, None)
         if opening is None:
             return iter(())
-        film = self._there(self._with_cuts(chain([opening], frames), opening.index))
+        film = self.preparer.process(self._with_cuts(chain([opening], frames), opening.index), opening.index)
+        film = self._there(film)
         if self.restorer:
             film = ((replace(picture, source=picture.luma), flag) for picture, flag in film)
             for step in self.restorer.steps:
-                film = self._stage(film, step.window, partial(self._restore, step), opening.index)
+                film = stage(film, step.window, partial(self._restore, step), opening.index)
             film = ((self._finished(self.restorer, picture), flag) for picture, flag in film)
         if self.colorizer and self.memory is not None:
             process = partial(self._colorize, self.colorizer, self.memory)
-            film = self._stage(film, self.colorizer.window, process, opening.index)
+            film = stage(film, self.colorizer.window, process, opening.index)
         return self._back(film)
 
     def _there(self, film: Iterator[tuple[Picture, bool]]) -> Iterator[tuple[Picture, bool]]:
@@ -137,27 +118,24 @@ class RemasterPipeline:
         while coming:
             yield landed()
 
-    @staticmethod
-    def _stage(
-        film: Iterator[tuple[Picture, bool]],
-        window: Window,
-        process: Callable[[Sequence[Picture], Halo], list[Picture]],
-        first: int,
-    ) -> Iterator[tuple[Picture, bool]]:
-        """Send pictures through a window; whether they start a scene goes along."""
-
-        def keep_flag(items: Sequence[tuple[Picture, bool]], halo: Halo) -> list[tuple[Picture, bool]]:
-            kept = items[halo.kept(len(items))]
-            return list(zip(process([picture for picture, _ in items], halo), (flag for _, flag in kept)))
-
-        return window.run((((picture, flag), flag) for picture, flag in film), keep_flag, first)
+    @property
+    def windows(self) -> list[Window]:
+        """The windows that frames go through, in order."""
+        workers = [
+            *(self.restorer.windows if self.restorer else ()),
+            *([self.colorizer.window] if self.colorizer else ()),
+        ]
+        return self.preparer.windows + workers
 
     def _with_cuts(self, frames: Iterable[Picture], first: int) -> Iterator[tuple[Picture, bool]]:
+        lost = frozenset(self.preparer.options.bad_frames)
+        if lost:
+            frames = (replace(picture, lost=picture.index in lost) for picture in frames)
         if self.scenes != "auto":
             starts = set() if self.scenes == "none" else self.scenes
             yield from ((picture, picture.index in starts) for picture in frames)
             return
-        detector, waiting = CutDetector(first), deque()
+        detector, waiting = CutDetector(first, lost), deque()
 
         def decided() -> Iterator[tuple[Picture, bool]]:
             while waiting and waiting[0].index < detector.decided:
@@ -185,6 +163,7 @@ class RemasterPipeline:
         own = None if self.colorizer else picture.chroma
         made = Passing(picture.luma, picture.mask, picture.repair)
         luma, mask, chroma = restorer.finish(picture.source, made, own, levels, picture.protect)
+        mask = torch.ones_like(mask) if picture.lost else mask
         chroma = picture.chroma if own is None else chroma
         return replace(picture, luma=luma, mask=mask, chroma=chroma, levels=levels, source=None)
 

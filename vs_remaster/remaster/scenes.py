@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -188,27 +188,41 @@ class CutDetector:
 
     To start in mid-film, begin BEFORE frames earlier and leave out what is found in those.
 
+    Args:
+        first: number of the first frame that will be pushed.
+        lost: numbers of frames that show nothing of the film. They count as the sound frame before them, at the film's
+            start as the one after them.
+
     Attributes:
         cuts: frame numbers found so far, ascending.
         decided: it is known of all frames below this number whether they start a scene.
     """
 
-    def __init__(self, first: int = 0) -> None:
-        """Args: first: number of the first frame that will be pushed."""
+    def __init__(self, first: int = 0, lost: Collection[int] = ()) -> None:
         self.cuts: list[int] = []
         self.decided = first
-        self._next = first
+        self._lost = frozenset(lost)
+        self._pushed = self._next = first
+        self._sound: _Descriptor | None = None
         self._looks: deque[_Descriptor] = deque(maxlen=BEFORE + 1 + AFTER)
 
     def push(self, frame: torch.Tensor) -> list[int]:
         """Take the next frame: its luma `[1, H, W]` (0..1) or its thumbnail `[48, 64]`; return the cuts now found."""
-        self._looks.append(_descriptor(frame if frame.shape == (HEIGHT, WIDTH) else thumbnail(frame)))
-        self._next += 1
-        return self._decide(self._next - AFTER)
+        if self._pushed not in self._lost:
+            self._sound = _descriptor(frame if frame.shape == (HEIGHT, WIDTH) else thumbnail(frame))
+        self._pushed += 1
+        found = []
+        while self._sound is not None and self._next < self._pushed:
+            self._looks.append(self._sound)
+            self._next += 1
+            found += self._decide(self._next - AFTER)
+        return found
 
     def finish(self) -> list[int]:
         """Say that no frame follows; return the cuts among the last AFTER frames."""
-        return self._decide(self._next)
+        found = self._decide(self._next)
+        self.decided = self._pushed  # also where no frame was sound
+        return found
 
     def _decide(self, end: int) -> list[int]:
         found = []
@@ -233,18 +247,31 @@ def parse_cuts(path: str | os.PathLike[str]) -> list[int]:
     Raises:
         InputError: an unreadable file, or a line that is no frame number (named).
     """
-    try:
-        text = read_text(Path(path))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise InputError(f"cannot read scenes file {str(path)!r}: {reason}") from error
     cuts = set()
-    for number, line in enumerate(text.splitlines(), 1):
-        entry = line.partition("#")[0].strip()
-        if not entry:
-            continue
+    for number, entry in entries_of(path, "scenes file"):
         if not (entry.isascii() and entry.isdigit() and len(entry) < 19):
             shown = entry[:40]
             raise InputError(f"scenes file {str(path)!r}, line {number}: {shown!r} is not a frame number (0, 1, 2 ...)")
         cuts.add(int(entry))
     return sorted(cuts - {0})
+
+
+def entries_of(path: str | os.PathLike[str], what: str) -> Iterator[tuple[int, str]]:
+    """The lines of a text file that hold something, each with its number; what follows a # is left out.
+
+    Args:
+        path: the file, UTF-8.
+        what: it is, for messages.
+
+    Raises:
+        InputError: an unreadable file.
+    """
+    try:
+        text = read_text(Path(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InputError(f"cannot read {what} {str(path)!r}: {reason}") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        entry = line.partition("#")[0].strip()
+        if entry:
+            yield number, entry

@@ -1,29 +1,28 @@
 """Takes the weave of film in the gate out of the picture; pans, tilts and the slow swing of a hand stay.
 
-There are two windows, one after the other. In the first one each frame is compared with the one before (`shifts`). In
-the second one the shifts around a frame say what of them is weave (`weave`), and the frame is moved back by that, once,
-by a filter that does not soften. Turning is not looked for. What a frame does not show at its border is taken from the
-frames beside it, as bright as they are there: flicker is best removed before.
+There are three windows, one after the other. In the first one each frame is compared with the one before (`shifts`).
+In the second one the shifts around a frame say what of them is weave (`weave`). In the third one the frame is moved
+back by that, once, by a filter that does not soften. Turning is not looked for. What a frame does not show at its
+border is taken from the frames beside it, as bright as they are there: flicker is best removed before.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
 from ..models.layers import Halo
+from .options import Edges
 from .shifts import NO_SHIFT, Shift, look, shift_between, taps
 from .weave import LIMIT, REACH, weave_at
 from .window import Window
-
-Edges = Literal["fill", "repeat"]
-"""What is shown where a frame ends: what the frames beside it show there, or the frame's own last line or column."""
 
 STEP = 64
 """Frames are moved by whole parts of a pixel, of which there are so many; by less than one they are not moved."""
@@ -31,30 +30,18 @@ BESIDE = 8
 """Frames each way in which is looked for what a frame does not show."""
 
 
-class Measured(NamedTuple):
-    """A frame whose shift is known.
+class Woven(NamedTuple):
+    """A frame whose weave is known.
 
     Attributes:
         planes: `[C, h, w]` each, moved alike: luma first, then chroma, masks or others, of the luma's size or smaller.
-            May be `()` in frames more than `BESIDE` from those that are made.
         shift: since the frame before, see `Steadier.measure`.
+        weave: see `Steadier.weave`.
     """
 
     planes: tuple[Tensor, ...]
     shift: Shift
-
-
-class Steadied(NamedTuple):
-    """A frame without its weave.
-
-    Attributes:
-        planes: as they were handed in; the same objects where nothing was to do.
-        taken: the weave that was taken out, pixels of the luma. What lies at (y, x) now lay at
-            (y + down, x + across): those are the coordinates of the gate.
-    """
-
-    planes: tuple[Tensor, ...]
-    taken: Shift
+    weave: Shift
 
 
 def margin(height: int, width: int) -> int:
@@ -64,16 +51,18 @@ def margin(height: int, width: int) -> int:
 
 
 class Steadier:
-    """Takes the weave out.
+    """Takes the weave out; the picture's size stays.
 
     Args:
         strength: how much of it, 0 to 1. At 0 frames come back as they are.
-        edges: see `Edges`. The picture's size stays; who wants to crop finds the width in `margin`.
+        edges: see `Edges`. With `crop` the frame's own last line or column is repeated, for whoever asked cuts the
+            `margin` off.
         block: frames made at once.
 
     Attributes:
         measuring: the window of `measure`.
-        window: the window of `process`.
+        weighing: the window of `weave`.
+        moving: the window of `move`.
 
     Raises:
         InputError: another strength or other edges.
@@ -85,9 +74,33 @@ class Steadier:
         if edges not in get_args(Edges):
             raise InputError(f"edges must be one of {', '.join(get_args(Edges))}, got {edges!r}")
         self.strength, self.edges = strength, edges
-        reach = REACH if strength else 0
-        self.measuring: Window[Tensor, Shift] = Window(before=min(1, reach), after=0, block=block)
-        self.window: Window[Measured, Steadied] = Window(before=reach, after=reach, block=block)
+        on, beside = strength > 0, BESIDE if strength and edges == "fill" else 0
+        self.measuring: Window[Tensor, Shift] = Window(before=int(on), after=0, block=block)
+        self.weighing: Window[Shift, Shift] = Window(before=REACH * on, after=REACH * on, block=block)
+        self.moving: Window[Woven, tuple[Tensor, ...]] = Window(before=beside, after=beside, block=block)
+
+    @property
+    def windows(self) -> list[Window]:
+        """The windows that frames go through, in order."""
+        return [self.measuring, self.weighing, self.moving]
+
+    def steady(self, frames: Sequence[tuple[Tensor, ...]], cuts: Sequence[int] = (), first: int = 0) -> list[Woven]:
+        """Take the weave out of a whole clip that lies in memory.
+
+        Args:
+            frames: planes of each, see `Woven`; luma 0..1.
+            cuts: frames that start a scene.
+            first: number of the first frame.
+        """
+        if not frames:
+            return []
+        starts = [number in frozenset(cuts) for number in range(first, first + len(frames))]
+        shifts = list(self.measuring.run(zip((planes[0] for planes in frames), starts), self.measure, first))
+        weigh = partial(self.weave, size=(frames[0][0].shape[-2], frames[0][0].shape[-1]))
+        weaves = list(self.weighing.run(zip(shifts, starts), weigh, first))
+        woven = list(map(Woven, frames, shifts, weaves))
+        moved = self.moving.run(zip(woven, starts), self.move, first)
+        return [frame._replace(planes=planes) for frame, planes in zip(woven, moved)]
 
     def measure(self, frames: Sequence[Tensor], halo: Halo) -> list[Shift]:
         """How far each frame of a window moved since the frame before; nothing for the first one of a shot.
@@ -103,30 +116,42 @@ class Steadier:
         made = [shift_between(before, after) for before, after in pairwise(looks)]
         return (first + made)[max(0, halo.before - 1) :]
 
-    @torch.inference_mode()
-    def process(self, frames: Sequence[Measured], halo: Halo) -> list[Steadied]:
-        """Take the weave out of the frames of a window that are no halo."""
-        return [self._steadied(frames, at) for at in range(len(frames))[halo.kept(len(frames))]]
+    def weave(self, shifts: Sequence[Shift], halo: Halo, size: tuple[int, int]) -> list[Shift]:
+        """The weave that is taken out of each frame of a window, pixels of the luma. What lies at (y, x) without it lay
+        at (y + down, x + across): those are the coordinates of the gate.
 
-    def _steadied(self, frames: Sequence[Measured], at: int) -> Steadied:
-        planes = frames[at].planes
-        if not self.strength:
-            return Steadied(planes, NO_SHIFT)
-        height, width = planes[0].shape[-2:]
-        weave = weave_at([frame.shift for frame in frames], at, (height, width))
-        taken = Shift(*(round(self.strength * way * STEP) / STEP for way in weave))
+        Args:
+            shifts: what `measure` found.
+            halo: how many frames at either end are context only.
+            size: height and width of the luma.
+        """
+        found = []
+        for at in range(len(shifts))[halo.kept(len(shifts))]:
+            weave = weave_at(shifts, at, size) if self.strength else NO_SHIFT
+            found.append(Shift(*(round(self.strength * way * STEP) / STEP for way in weave)))
+        return found
+
+    @torch.inference_mode()
+    def move(self, frames: Sequence[Woven], halo: Halo) -> list[tuple[Tensor, ...]]:
+        """The planes of the frames of a window that are no halo, without their weave; the same objects where there is
+        none."""
+        return [self._moved(frames, at) for at in range(len(frames))[halo.kept(len(frames))]]
+
+    def _moved(self, frames: Sequence[Woven], at: int) -> tuple[Tensor, ...]:
+        planes, _, taken = frames[at]
         if taken == NO_SHIFT:
-            return Steadied(planes, NO_SHIFT)
+            return planes
+        height, width = planes[0].shape[-2:]
         beside = list(_beside(frames, at)) if self.edges == "fill" else []
         made = []
         for number, plane in enumerate(planes):
             scale = plane.shape[-2] / height, plane.shape[-1] / width
-            others = [(frame.planes[number], _sum(taken, far, scale)) for frame, far in beside if frame.planes]
+            others = [(frame.planes[number], _sum(taken, far, scale)) for frame, far in beside]
             made.append(_moved(plane, _sum(taken, NO_SHIFT, scale), others))
-        return Steadied(tuple(made), taken)
+        return tuple(made)
 
 
-def _beside(frames: Sequence[Measured], at: int) -> Iterator[tuple[Measured, Shift]]:
+def _beside(frames: Sequence[Woven], at: int) -> Iterator[tuple[Woven, Shift]]:
     """The frames beside one, nearest first, and how far from where they lie in it things lie in them."""
     steps = {0: NO_SHIFT}
     for k in range(1, BESIDE + 1):

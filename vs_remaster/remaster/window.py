@@ -117,3 +117,18 @@ class Window[Item, Made]:
                 yield from finished(count)
         while index * self.block < count:
             yield from finished(count)
+
+
+def stage[Item](
+    film: Iterable[tuple[Item, bool]],
+    window: Window,
+    process: Callable[[Sequence[Item], Halo], Sequence[Item]],
+    first: int = 0,
+) -> Iterator[tuple[Item, bool]]:
+    """`Window.run`, where whether an item starts a scene goes along with what is made of it."""
+
+    def keep_flag(items: Sequence[tuple[Item, bool]], halo: Halo) -> list[tuple[Item, bool]]:
+        kept = items[halo.kept(len(items))]
+        return list(zip(process([item for item, _ in items], halo), (flag for _, flag in kept)))
+
+    return window.run((((item, flag), flag) for item, flag in film), keep_flag, first)

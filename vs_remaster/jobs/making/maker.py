@@ -121,8 +121,8 @@ class ChunkMaker:
         )
 
     def _frames(self, segment: Segment) -> Iterator[Frame]:
-        untouched = segment.restore is None and segment.colorize is None
-        reach = (segment.first, segment.last) if untouched else self._work.reach(segment.first, segment.last)
+        windows = () if segment.restore is None and segment.colorize is None else None
+        reach = self._work.reach(segment.first, segment.last, windows, segment.prepare)
         return self._cursor.frames(*reach)
 
     def _masks(self, segment: Segment) -> Given:
@@ -132,13 +132,14 @@ class ChunkMaker:
         return self._given[names]
 
     def _pipeline(self, segment: Segment) -> RemasterPipeline:
-        way = (segment.restore, segment.colorize, segment.references)
+        way = (segment.restore, segment.colorize, segment.references, segment.prepare)
         if way not in self._pipelines:
             self._pipelines[way] = RemasterPipeline(
                 self._restorer.like(segment.restore) if self._restorer and segment.restore else None,
                 self._colorizer.like(segment.colorize) if self._colorizer and segment.colorize else None,
                 [self._work.references[name] for name in segment.references],
                 self._work.survey.cuts,
+                prepare=segment.prepare,
             )
             if len(self._pipelines) > _PIPELINES:
                 self._pipelines.popitem(last=False)

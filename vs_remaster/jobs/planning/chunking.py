@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +22,8 @@ from ...output.encoding import Encoding
 from ...output.formats import OutputFormat
 from ...references.reference import Reference, load_references
 from ...remaster.colorizer import Colorizer
-from ...remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
+from ...remaster.options import AUTOMATIC, ColorizeOptions, PrepareOptions, RestoreOptions
+from ...remaster.preparing import windows_of as preparing_windows
 from ...remaster.restorer import Restorer
 from ...remaster.restorer import windows_of as restoring_windows
 from ...remaster.window import Window
@@ -34,6 +35,7 @@ from .shot_masks import ShotMasks
 from .shot_settings import ShotSettings
 from .survey import Shot, Survey
 
+_NOTHING = PrepareOptions()
 _CHUNK_BYTES = 4 << 30  # of samples; FFV1 makes about a third of them
 
 
@@ -46,6 +48,7 @@ class Segment:
         colorize: None: the colours stay as they are.
         references: `digest` of those to colour from.
         repair, protect: names of masks, see `Work`; None: without.
+        prepare: with the lost frames that these depend on.
     """
 
     first: int
@@ -55,6 +58,7 @@ class Segment:
     references: tuple[str, ...]
     repair: str | None = None
     protect: str | None = None
+    prepare: PrepareOptions = field(default_factory=PrepareOptions)
 
     def is_like(self, other: Segment) -> bool:
         """Whether other frames are done alike."""
@@ -128,7 +132,8 @@ class Work:
         restore: see `remaster_film`.
         colorize: see `remaster_film`.
         references: by `digest`.
-        windows: of the networks, in order.
+        windows: of the networks, in order; before them come those of what is prepared.
+        prepare: with the lost frames of all shots.
         out: the frames that the encoder will get.
         survey: of the film.
         threads: of a network on a CPU: another number rounds otherwise.
@@ -149,15 +154,27 @@ class Work:
     coding: Coding | None = None
     fps: Fraction | None = None
     masks: dict[str, Path] = field(default_factory=dict)
+    prepare: PrepareOptions = field(default_factory=PrepareOptions)
 
-    def reach(self, first: int, last: int, windows: Sequence[Window] | None = None) -> tuple[int, int]:
+    def reach(
+        self,
+        first: int,
+        last: int,
+        windows: Sequence[Window] | None = None,
+        prepare: PrepareOptions = _NOTHING,
+    ) -> tuple[int, int]:
         """First and last frame (not included) that a run of frames depends on; nothing looks across a cut. `windows`:
-        the last of the networks, None: all."""
-        windows = self.windows if windows is None else windows
+        the last of the networks, None: all; `prepare`: what comes before them."""
+        windows = [*preparing_windows(prepare), *(self.windows if windows is None else windows)]
         before, after = context(windows, first, last) if windows else (0, 0)
         begin, _ = self.survey.scene(first)
         _, end = self.survey.scene(last - 1)
         return max(first - before, begin), min(last + after, end)
+
+    def preparing(self, first: int, last: int, prepare: PrepareOptions) -> PrepareOptions:
+        """How a run of frames is prepared: with those lost frames alone that it depends on."""
+        low, high = self.reach(first, last, prepare=replace(prepare, bad_frames=(0,)))
+        return replace(prepare, bad_frames=tuple(n for n in self.prepare.bad_frames if low <= n < high))
 
 
 def options_of(worker: RestoreOptions | ColorizeOptions | Restorer | Colorizer | None) -> Any:
@@ -239,7 +256,11 @@ def plan_chunks(
     """
     computed = {name: computation(f"{name}r", getattr(work, name)) for name in ("restore", "colorize")}
     done = [
-        (*_done(work, shot, references if mine is None else mine), *((None, None) if shot.skip else given))
+        (
+            *_done(work, shot, references if mine is None else mine),
+            _prepared(work, shot),
+            *((None, None) if shot.skip else given),
+        )
         for shot, mine, given in zip(settings, own, masks.names)
     ]
     suffix = work.coding.suffix if work.coding else Chunk.suffix
@@ -250,8 +271,9 @@ def plan_chunks(
             begin, end = max(first, shot.first), min(last, shot.last)
             if begin >= end:
                 continue
-            restore, colorize, named, *given = way
-            segment = Segment(begin, end, restore, colorize, _acting(work, named, begin, end), *given)
+            restore, colorize, named, prepare, *given = way
+            prepare = work.preparing(begin, end, prepare)
+            segment = Segment(begin, end, restore, colorize, _acting(work, named, begin, end), *given, prepare=prepare)
             if segments and segments[-1].is_like(segment):
                 segments[-1] = replace(segments[-1], last=end)
             else:
@@ -295,6 +317,12 @@ def _done(
     return restore, colorize, tuple(references) if colorize else ()
 
 
+def _prepared(work: Work, shot: ShotSettings) -> PrepareOptions:
+    """How the frames of a shot are prepared; its size is that of all the others."""
+    steady = work.prepare.steady if shot.steady is None else float(shot.steady)
+    return replace(work.prepare, steady=0.0 if shot.skip else steady)
+
+
 def _key(
     work: Work,
     film: str,
@@ -306,7 +334,7 @@ def _key(
 ) -> str:
     told = []
     for part in segments:
-        low, high = work.reach(part.first, part.last)
+        low, high = work.reach(part.first, part.last, prepare=part.prepare)
         told.append(
             {
                 "frames": [part.first, part.last, low, high],
@@ -320,6 +348,7 @@ def _key(
                 ],
                 "colorize": part.colorize and part.colorize.saturation,
                 "references": together(part.references),
+                **({"prepare": asdict(part.prepare)} if part.prepare else {}),
                 **_drawn(work, part, masks),
             }
         )
@@ -332,8 +361,10 @@ def _key(
 def _drawn(work: Work, part: Segment, masks: ShotMasks) -> dict[str, str]:
     """What of the masks a run of frames depends on. What is protected comes after restoring, and colours only look at
     the frames beside it."""
-    low, high = work.reach(part.first, part.last)
+    low, high = work.reach(part.first, part.last, prepare=part.prepare)
     first, last = work.reach(part.first, part.last, work.windows[-1:]) if part.colorize else (part.first, part.last)
+    if part.prepare.steady:  # what is protected is moved and filled as the film is
+        first, last = low, high
     told = {"repair": masks.digest(part.repair, low, high), "protect": masks.digest(part.protect, first, last)}
     return {name: digest for name, digest in told.items() if digest}
 

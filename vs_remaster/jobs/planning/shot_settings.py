@@ -33,6 +33,8 @@ _HEAD = """\
 # saturation = 0.8    1: as predicted, 0: gray
 # repair = "hair"      a picture, a folder of pictures or a video inside this folder, white where there is damage, and
 # protect = "stars"    white where the picture stays as it was; in place of those given with --repair and --protect
+# bad_frames = [120]   frames that are lost and made anew from those around them, also named with --bad-frames
+# steady = 0.5        how much of the weave of the film in the gate is taken out, 0..1
 # color = false       keep the colours that the shot has; it is only restored
 # skip = true         leave the shot as it is; with --scale 2 it is enlarged and nothing else
 #
@@ -51,6 +53,8 @@ class ShotSettings:
         levels: see `Levels`; also those that change nothing.
         saturation: see `ColorizeOptions`.
         repair, protect: paths of the only masks of the shot, see `Masks`.
+        bad_frames: frames in it that are lost, beside those that the film names.
+        steady: see `PrepareOptions`.
         color: False: it keeps its own colours.
         skip: it is left as it is, at scale 2 but for its size.
     """
@@ -63,6 +67,8 @@ class ShotSettings:
     saturation: float | None = None
     repair: str | None = None
     protect: str | None = None
+    bad_frames: tuple[int, ...] = ()
+    steady: float | None = None
     color: bool = True
     skip: bool = False
 
@@ -88,6 +94,10 @@ def _levels(value: Any) -> bool:
     return isinstance(value, list)
 
 
+def _frames(value: Any) -> bool:
+    return isinstance(value, list) and all(type(frame) is int and frame >= 0 for frame in value)
+
+
 def _texts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(text, str) and text for text in value)
 
@@ -103,6 +113,8 @@ _SETTINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "saturation": _number(0, math.inf),
     "repair": _PATH,
     "protect": _PATH,
+    "bad_frames": ("a list of frame numbers, such as [120, 121]", _frames),
+    "steady": _number(0, 1),
     "color": _TRUTH,
     "skip": _TRUTH,
 }
@@ -116,6 +128,8 @@ def proposals(shot: Shot) -> list[tuple[str, str]]:
         found.append(("color = false", "the shot has colours of its own"))
     if shot.looks.kind == "black":
         found.append(("skip = true", "all frames are black"))
+    if shot.lost:
+        found.append((f"bad_frames = {list(shot.lost)}", "they look lost"))
     if shot.levels:
         found.append((f"levels = {list(shot.levels)}", "the picture has faded"))
     return found
@@ -172,7 +186,13 @@ def parse_shots(text: str, shots: Sequence[Shot], path: Path) -> list[ShotSettin
         if number in met:
             raise InputError(f"{path}: shot {number} is there twice: leave one of them out")
         met.add(number)
-        settings[number - 1] = _settings(entry, f"{path}, shot {number}")
+        own = settings[number - 1] = _settings(entry, f"{path}, shot {number}")
+        shot = shots[number - 1]
+        if beyond := [frame for frame in own.bad_frames if not shot.first <= frame < shot.last]:
+            raise InputError(
+                f"{path}, shot {number}: bad frame {beyond[0]} is not in it: it has frames {shot.first} to "
+                f"{shot.last - 1}"
+            )
     return settings
 
 
@@ -199,5 +219,7 @@ def _settings(entry: dict[str, Any], where: str) -> ShotSettings:
         wanted, fits = _SETTINGS[name]
         if not fits(value):
             raise InputError(f"{where}: {name} must be {wanted}, got {value!r}")
-        given[name] = tuple(value) if name == "references" else Levels(*value) if name == "levels" else value
+        if isinstance(value, list):
+            value = Levels(*value) if name == "levels" else tuple(value)
+        given[name] = value
     return ShotSettings(**given)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -19,8 +19,9 @@ from av.video.frame import VideoFrame
 
 from ...color.samples import decode_luma
 from ...film.remastering import context
-from ...film.shots import measure_levels
+from ...film.shots import measure_levels, sound
 from ...remaster.levels import Ends, find_levels, measure
+from ...remaster.lost_detection import LostDetector
 from ...remaster.options import Levels
 from ...remaster.scenes import CutDetector, Scenes, thumbnail
 from ...remaster.window import Window
@@ -31,13 +32,20 @@ from .appearance import Appearance, AppearanceMeter
 
 @dataclass(frozen=True)
 class Shot:
-    """Frames `first` to `last` (not included) between two cuts, what they look like, and the levels that would suit the
-    whole shot, see `find_levels`; None: those it has, or only a part of it was looked at."""
+    """Frames `first` to `last` (not included) between two cuts.
+
+    Attributes:
+        looks: what they look like.
+        levels: those that would suit the whole shot, see `find_levels`; None: those it has, or only a part of it was
+            looked at.
+        lost: frames that look lost, see `lost_detection`.
+    """
 
     first: int
     last: int
     looks: Appearance
     levels: Levels | None = None
+    lost: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,8 @@ class Survey:
     def from_json(cls, told: dict[str, Any]) -> Survey:
         """The survey that `to_json` told of."""
         shots = tuple(
-            Shot(s["first"], s["last"], Appearance(**s["looks"]), Levels.of(s.get("levels"))) for s in told["shots"]
+            Shot(s["first"], s["last"], Appearance(**s["looks"]), Levels.of(s.get("levels")), tuple(s.get("lost", ())))
+            for s in told["shots"]
         )
         lists = {name: tuple(told[name]) for name in ("times", "durations", "checks", "cuts")}
         keys = tuple((number, time) for number, time in told["keys"])
@@ -120,6 +129,7 @@ def survey_film(
     windows: Sequence[Window],
     scenes: Scenes,
     *,
+    lost: Collection[int] = (),
     fps: Fraction | None = None,
     levels: bool = False,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
@@ -133,6 +143,7 @@ def survey_film(
         end: see `VideoReader`.
         windows: of the networks, in order.
         scenes: see `RemasterPipeline`.
+        lost: frames that are known to be lost, see `CutDetector`.
         fps: see `VideoReader`.
         levels: also find those of shots that lie in the part only in part, which takes a second look at the film.
         progress: called with the frames looked at and how many there will be, None where that is not known.
@@ -153,7 +164,7 @@ def survey_film(
         reader.context = context(windows, start, end)
         reader.watch = note
         low = reader.low
-        detector = CutDetector(low)
+        detector, looking = CutDetector(low, lost), LostDetector(low)
         seen, looks = _Seen(), AppearanceMeter(reader.info)
         for frame in reader:
             check()
@@ -162,6 +173,7 @@ def survey_film(
             thumb = thumbnail(luma)
             if scenes == "auto":
                 detector.push(thumb)
+            looking.push(thumb)
             if frame.index >= start and not reader.cut:
                 assert frame.pts is not None  # a reader's frames have their times
                 seen.times.append(frame.pts)
@@ -176,10 +188,13 @@ def survey_film(
         cuts = detector.cuts if scenes == "auto" else [] if scenes == "none" else sorted(set(scenes))
         cuts = [cut for cut in cuts if low < cut < low + len(seen.checks)]
         parts = _between(start, last, cuts)
+        gone = [number for number in looking.finish() if number not in lost]
         edges = {*cuts, 0, *([] if reader.cut else [last])}
-        found = {(a, b): find_levels(seen.ends[a - start : b - start]) for a, b in parts if {a, b} <= edges}
+        found = {
+            (a, b): find_levels(sound(seen.ends[a - start : b - start], a, lost)) for a, b in parts if {a, b} <= edges
+        }
         if levels and len(found) < len(parts):
-            whole = measure_levels(path, start, end, scenes, fps=fps, check=check)
+            whole = measure_levels(path, start, end, scenes, lost=lost, fps=fps, check=check)
             found = {(max(shot.first, start), min(shot.last, last)): shot.levels for shot in whole}
         return Survey(
             start=start,
@@ -190,7 +205,10 @@ def survey_film(
             checks=tuple(seen.checks),
             keys=tuple(keys) if exact and not reader.info.is_folder else (),
             cuts=tuple(cuts),
-            shots=tuple(Shot(a, b, looks.of(a - start, b - start), found.get((a, b))) for a, b in parts),
+            shots=tuple(
+                Shot(a, b, looks.of(a - start, b - start), found.get((a, b)), tuple(n for n in gone if a <= n < b))
+                for a, b in parts
+            ),
             truncated=reader.truncated,
             cut=reader.cut,
             end_pts=reader.end_pts,
