@@ -12,7 +12,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .errors import InputError, RemasterError, UnsupportedError
-    from .filters.definitions import colorize, merge_lab, restore
+    from .filters.definitions import colorize, merge_lab, restore, steady
     from .output.writer import VideoWriter
     from .references.reference import Reference, load_references
     from .remaster.colorizer import Colored, Colorizer
@@ -40,6 +40,7 @@ _MODULE_OF = {
     "load_references": "references",
     "merge_lab": "filters",
     "restore": "filters",
+    "steady": "filters",
 }
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "load_references",
     "merge_lab",
     "restore",
+    "steady",
 ]
 
 

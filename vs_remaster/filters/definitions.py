@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +25,8 @@ from ..references.rules import settle
 from ..remaster.colorizer import Colorizer
 from ..remaster.memory import ReferenceSet
 from ..remaster.merging import merge_lab as merge_tensors
-from ..remaster.options import ColorizeOptions, Levels, RestoreOptions, check_weight
+from ..remaster.options import ColorizeOptions, Edges, Levels, PrepareOptions, RestoreOptions, check_weight
 from ..remaster.restorer import Passing, Restorer
-from ..remaster.worker import resize
 from .blocks import blocks
 from .clips import (
     check_clip,
@@ -43,13 +43,13 @@ from .clips import (
     vs,
     whole_numbers,
 )
+from .preparing import PROTECT, REPAIR, finish_props, is_lost, luma_in, mask_in, planes_in, prepared, with_mask
 from .scene_marks import Scenes
 
-_RESTORE, _COLORIZE = RestoreOptions(), ColorizeOptions()
+_RESTORE, _COLORIZE, _PREPARE = RestoreOptions(), ColorizeOptions(), PrepareOptions()
 _MOST_REFERENCES = 1000  # of a clip: more is a film, not a choice of frames
 
 _MASK, _SOURCE, _SHOWN = "RemasterMask", "RemasterSource", "RemasterShown"  # properties of frames on their way
-_REPAIR, _PROTECT = "RemasterRepair", "RemasterProtect"
 
 Frames = Sequence[vs.VideoFrame]
 
@@ -76,6 +76,9 @@ def restore(
     repair: vs.VideoNode | None = None,
     protect: vs.VideoNode | None = None,
     masks: bool = False,
+    bad_frames: Sequence[int] = _PREPARE.bad_frames,
+    steady: float = _PREPARE.steady,
+    steady_edges: Edges = _PREPARE.steady_edges,
 ) -> vs.VideoNode | tuple[vs.VideoNode, vs.VideoNode]:
     """Remove noise, dust, scratches, flicker and blur.
 
@@ -96,6 +99,7 @@ def restore(
             whatever the network thinks; `strength` does not weaken that.
         protect: such a clip, white where the picture stays as it was, bit for bit; it wins over `repair`.
         masks: also return what was repaired, a clip of GRAYS, 0..1.
+        bad_frames, steady, steady_edges: see `steady`, which they do before all else, in full precision.
 
     Returns:
         A clip of the same format, length, rate and properties, at `scale` 2 of twice the width and height; with `masks`
@@ -124,10 +128,11 @@ def restore(
             )
         )
 
-        for prop, mask in ((_REPAIR, repair), (_PROTECT, protect)):
+        for prop, mask in ((REPAIR, repair), (PROTECT, protect)):
             if mask is not None:
                 check_clip(mask, prop.removeprefix("Remaster").lower())
-                clip = _with_mask(clip, mask, prop)
+                clip = with_mask(clip, mask, prop)
+        clip = prepared(clip, _preparation(bad_frames, steady, steady_edges), scenes, name)
         size = (
             clip if scale == 1 else clip.std.BlankClip(width=scale * clip.width, height=scale * clip.height, keep=True)
         )
@@ -142,32 +147,6 @@ def restore(
         return made.std.RemoveFrameProps([_SHOWN]), made.std.PropToClip(_SHOWN).std.RemoveFrameProps([_SHOWN])
 
 
-def _with_mask(clip: vs.VideoNode, mask: vs.VideoNode, prop: str) -> vs.VideoNode:
-    """`clip` with the frames of a mask as a property.
-
-    Raises:
-        InputError: it is of another length.
-    """
-    if mask.num_frames != clip.num_frames:
-        raise InputError(
-            f"{prop.removeprefix('Remaster').lower()} has {mask.num_frames} frames and the clip {clip.num_frames}: "
-            "give one frame for each"
-        )
-    return clip.std.ClipToProp(mask, prop)
-
-
-def _mask_in(frame: vs.VideoFrame, prop: str) -> torch.Tensor | None:
-    """The mask `[1, H, W]`, 0..1, that a frame carries, at its size; None where it is black or there is none."""
-    held = frame.props.get(prop)
-    if held is None:
-        return None
-    planes, samples = planes_of(held), samples_of_format(held.format, prop)
-    planes = planes if samples.kind == "rgb" else planes[:1]
-    mask = torch.from_numpy(np.stack(planes).astype(np.float32)).mean(0, keepdim=True)
-    mask = (mask if samples.floats else mask / (2**samples.bits - 1)).clamp(0, 1)
-    return resize(mask[None], (frame.height, frame.width))[0] if mask.any() else None
-
-
 def _step(
     make: Callable[[Sequence[Passing], Halo], list[Passing]],
     frames: Frames,
@@ -180,7 +159,7 @@ def _step(
 ) -> list[vs.VideoFrame]:
     """A step of restoring from frames to frames: the film's before the first step, and after the last (`finish`: what
     makes them), between them luma in full precision."""
-    given = [Passing(luma_of(frame), repair=_mask_in(frame, _REPAIR)) if first else _passing(frame) for frame in frames]
+    given = [Passing(luma_in(frame), repair=mask_in(frame, REPAIR)) if first else _passing(frame) for frame in frames]
     made = make(given, halo)
     sources = [frame if first else frame.props[_SOURCE] for frame in frames[halo.kept(len(frames))]]
     if finish:
@@ -198,32 +177,82 @@ def _half_restored(source: vs.VideoFrame, blank: vs.VideoFrame, made: Passing) -
 
 def _passing(frame: vs.VideoFrame) -> Passing:
     luma, mask = (torch.from_numpy(np.array(plane[0]))[None] for plane in (frame, frame.props[_MASK]))
-    return Passing(luma, mask, _mask_in(frame.props[_SOURCE], _REPAIR))
+    return Passing(luma, mask, mask_in(frame.props[_SOURCE], REPAIR))
 
 
 def _restored(
     restorer: Restorer, masks: bool, frame: vs.VideoFrame, blank: vs.VideoFrame, made: Passing
 ) -> vs.VideoFrame:
     planes, samples, options = planes_of(frame), samples_of(frame), restorer.options
-    protect = _mask_in(frame, _PROTECT)
-    changes = options.strength > 0 or made.repair is not None or options.levels or options.scale > 1
-    source = made.luma if options.strength == 1 and protect is None else luma_of(frame)
+    protect = mask_in(frame, PROTECT)
+    prepared = planes_in(frame)
+    changes = prepared or options.strength > 0 or made.repair is not None or options.levels or options.scale > 1
+    source = made.luma if options.strength == 1 and protect is None else luma_in(frame)
     shown = restorer.finish(source, made, protect=protect)[1] if masks or protect is not None else made.found
     if changes:
         own = samples.kind == "rgb" or (samples.kind == "yuv" and (options.levels or options.scale > 1))
-        chroma = decode_colors(planes, samples) if own and not colorless(planes, samples) else None
+        chroma = prepared[1] if prepared else None
+        if not prepared and own and not colorless(planes, samples):
+            chroma = decode_colors(planes, samples)
         if samples.kind != "rgb":  # of YUV the chroma is left alone
             made = made._replace(mask=torch.zeros_like(made.found))
         luma, _, chroma = restorer.finish(source, made, chroma, options.levels, protect)
         planes = encode(luma, chroma, planes, samples, samples, colored=False)
     out = frame_with(frame, blank, planes)
-    for prop in (_REPAIR, _PROTECT):
-        out.props.pop(prop, None)
+    if is_lost(frame):
+        shown = torch.ones_like(shown)
+    finish_props(out)
     out.props["RemasterDamage"] = float(shown.mean())
     if masks:
         picture = vs.core.create_video_frame(vs.GRAYS, out.width, out.height)
         np.copyto(np.asarray(picture[0]), shown[0].numpy())
         out.props[_SHOWN] = picture
+    return out
+
+
+def steady(
+    clip: vs.VideoNode,
+    strength: float = 1.0,
+    *,
+    edges: Edges = _PREPARE.steady_edges,
+    bad_frames: Sequence[int] = _PREPARE.bad_frames,
+    scenes: Scenes = "detect",
+) -> vs.VideoNode:
+    """Take the weave of the film in the gate out, and leave the camera's own motion; first make lost frames anew.
+
+    Args:
+        clip: GRAY, YUV or RGB of 8 to 16 bits, half or single float, progressive.
+        strength: 0..1; how much of the weave is taken out, 0: none.
+        edges: `fill`: what the frames beside it show where a frame ends; `crop`: the edge is cut off.
+        bad_frames: numbers of frames that are lost (torn, spliced, black, garbage), up to four in a row: they are made
+            anew from those around them.
+        scenes: see `restore`.
+
+    Returns:
+        A clip of the same format, length, rate and properties, and with `fill` of the same size.
+
+    Raises:
+        vs.Error: named after the filter: what was wrong, the value, what to do.
+    """
+    name = "steady"
+    with errors_of(name):
+        check_clip(clip)
+        clip = prepared(clip, _preparation(bad_frames, strength, edges), scenes, name)
+        return clip.std.ModifyFrame([clip], _steadied)
+
+
+def _preparation(bad_frames: Any, steady: float, edges: Edges) -> PrepareOptions:
+    options = PrepareOptions(bad_frames=bad_frames, steady=steady, steady_edges=edges)
+    if options.crops and not steady:
+        raise InputError("steady_edges crop is of steady, which is 0: give 1, or leave it out")
+    return options
+
+
+def _steadied(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+    made = planes_in(f)
+    planes, samples = planes_of(f), samples_of(f)
+    out = frame_with(f, f, encode(*made, planes, samples, samples, colored=False) if made else planes)
+    finish_props(out)
     return out
 
 

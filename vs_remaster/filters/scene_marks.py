@@ -28,7 +28,7 @@ def with_scenes(clip: vs.VideoNode, scenes: Scenes, name: str) -> tuple[vs.Video
     """A clip to read from, and a function that says whether frame n starts a scene, by n, the properties of the frame
     before and its own."""
     if isinstance(scenes, str) and scenes == "detect":
-        return _mark_scenes(clip, name), lambda n, before, own: bool(own[START])
+        return mark_scenes(clip, name), lambda n, before, own: bool(own[START])
     if isinstance(scenes, str) and scenes == "props":
         return clip.std.CopyFrameProps(clip), lambda n, before, own: bool(
             own.get("_SceneChangePrev", 0) or before.get("_SceneChangeNext", 0)
@@ -40,7 +40,7 @@ def with_scenes(clip: vs.VideoNode, scenes: Scenes, name: str) -> tuple[vs.Video
     return clip.std.CopyFrameProps(clip), lambda n, before, own: n in starts
 
 
-def _mark_scenes(clip: vs.VideoNode, name: str) -> vs.VideoNode:
+def mark_scenes(clip: vs.VideoNode, name: str) -> vs.VideoNode:
     """The clip with `START` and `NUMBER` on every frame; between frames that a filter before has marked one after the
     other its finding stands."""
     length = clip.num_frames
