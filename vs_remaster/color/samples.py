@@ -110,6 +110,7 @@ def encode(
     out: Samples,
     *,
     colored: bool,
+    moved: bool = False,
 ) -> list[np.ndarray]:
     """Make the planes of an output from a processed picture and the planes it was made of.
 
@@ -122,6 +123,7 @@ def encode(
         out: the samples wanted.
         colored: chroma is new, and reduced where luma cannot show it; otherwise that of the source stays, bit-exact
             where it was not changed.
+        moved: the picture is no longer where the planes show it, or another one: nothing of them is kept.
 
     Returns:
         Planes for `out`; some may be those that were given.
@@ -144,7 +146,7 @@ def encode(
     shape = made[0].shape
     if chroma is None and shape != planes[0].shape:
         return made + _neutral(plane_sizes("yuv", shape[1], shape[0], out.subsampling)[1], out)
-    return made + _chroma_planes(chroma, planes, samples, out, colored)
+    return made + _chroma_planes(chroma, planes, samples, out, colored, moved)
 
 
 def colorless(planes: Sequence[np.ndarray], samples: Samples) -> bool:
@@ -187,7 +189,12 @@ def _linear(matrix: str) -> str:
 
 
 def _chroma_planes(
-    chroma: torch.Tensor | None, planes: Sequence[np.ndarray], samples: Samples, out: Samples, colored: bool
+    chroma: torch.Tensor | None,
+    planes: Sequence[np.ndarray],
+    samples: Samples,
+    out: Samples,
+    colored: bool,
+    moved: bool,
 ) -> list[np.ndarray]:
     height, width = planes[0].shape if chroma is None else chroma.shape[-2:]
     size = plane_sizes("yuv", width, height, out.subsampling)[1]
@@ -196,7 +203,8 @@ def _chroma_planes(
     if samples.kind == "gray":
         return _neutral(size, out)
     alike = (samples.subsampling, samples.matrix, samples.siting) == (out.subsampling, out.matrix, out.siting)
-    if not (alike and samples.same_codes(out) and (height, width) == planes[0].shape):
+    kept = alike and samples.same_codes(out) and (height, width) == planes[0].shape
+    if not kept or (moved and chroma is not None):
         original = decode_colors(planes, samples) if chroma is None else chroma
         return _encode(_shrink(original, size, out), out, chroma=True)
     if chroma is None:

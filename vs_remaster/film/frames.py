@@ -26,7 +26,13 @@ def to_picture(frame: Frame, info: Samples, *, chroma: bool = True) -> Picture:
 
 
 def from_picture(
-    picture: Picture, frame: Frame, info: Samples, out: Samples, *, colored: bool, luma_kept: bool = False
+    picture: Picture,
+    frame: Frame,
+    info: Samples,
+    out: Samples,
+    *,
+    colored: bool,
+    luma_kept: bool = False,
 ) -> Frame:
     """Put a processed picture into the samples of an output.
 
@@ -41,7 +47,9 @@ def from_picture(
     Returns:
         A frame with the number and the time of `frame`.
     """
-    planes = encode_frame(picture.luma, picture.chroma, frame, info, out, colored=colored, luma_kept=luma_kept)
+    planes = encode_frame(
+        picture.luma, picture.chroma, frame, info, out, colored=colored, luma_kept=luma_kept, moved=picture.altered
+    )
     return Frame(frame.index, frame.pts, planes, frame.duration)
 
 
@@ -81,6 +89,7 @@ def encode_frame(
     *,
     colored: bool,
     luma_kept: bool = False,
+    moved: bool = False,
 ) -> list[np.ndarray]:
     """Make the planes of an output: see `from_picture` and `samples.encode`."""
-    return encode(None if luma_kept else luma, chroma, frame.planes, info, out, colored=colored)
+    return encode(None if luma_kept else luma, chroma, frame.planes, info, out, colored=colored, moved=moved)

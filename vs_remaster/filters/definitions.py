@@ -197,7 +197,7 @@ def _restored(
         if samples.kind != "rgb":  # of YUV the chroma is left alone
             made = made._replace(mask=torch.zeros_like(made.found))
         luma, _, chroma = restorer.finish(source, made, chroma, options.levels, protect)
-        planes = encode(luma, chroma, planes, samples, samples, colored=False)
+        planes = encode(luma, chroma, planes, samples, samples, colored=False, moved=prepared is not None)
     out = frame_with(frame, blank, planes)
     if is_lost(frame):
         shown = torch.ones_like(shown)
@@ -251,7 +251,7 @@ def _preparation(bad_frames: Any, steady: float, edges: Edges) -> PrepareOptions
 def _steadied(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
     made = planes_in(f)
     planes, samples = planes_of(f), samples_of(f)
-    out = frame_with(f, f, encode(*made, planes, samples, samples, colored=False) if made else planes)
+    out = frame_with(f, f, encode(*made, planes, samples, samples, colored=False, moved=True) if made else planes)
     finish_props(out)
     return out
 
