@@ -54,7 +54,9 @@ def test_importing_the_package_does_nothing(tmp_path: Path) -> None:
     assert heavy.isdisjoint(told["modules"])
 
 
-OF_VAPOURSYNTH = {f"vs_remaster.filters{part}" for part in ("", ".blocks", ".clips", ".definitions", ".scene_marks")}
+OF_VAPOURSYNTH = {
+    f"vs_remaster.filters{part}" for part in ("", ".blocks", ".clips", ".definitions", ".preparing", ".scene_marks")
+}
 
 
 def test_importing_every_module_changes_nothing(tmp_path: Path) -> None:
