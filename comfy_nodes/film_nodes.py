@@ -186,7 +186,7 @@ class RemasterVideo(io.ComfyNode):
         own = None if auto else remaster.Levels.parse(levels)
         given = []
         if references is not None and colorize:
-            given = batches.references_of(references, rules=reference_rules)
+            given = batches.references_of(references, color_lines, rules=reference_rules)
         suffix = settings.SUFFIXES[codec]
         with contextlib.ExitStack() as stack:
             if video is None:

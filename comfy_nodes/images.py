@@ -220,18 +220,19 @@ def merge(luma: Tensor, chroma: Tensor, weight: float, check: Check = _nothing, 
     return out
 
 
-def references_of(images: Tensor, frames: str = "", rules: str = "") -> list[references.Reference]:
-    """An IMAGE batch as references.
+def references_of(images: Tensor, lines: int, frames: str = "", rules: str = "") -> list[references.Reference]:
+    """An IMAGE batch as references: those that the command line would load from files with these pixels.
 
     Args:
         images: see `checked`; pictures to take colours from.
+        lines: see `load_references`.
         frames: see `frame_numbers`.
         rules: see `references.with_rules`.
     """
     images = checked(images, "references")
     numbers = frame_numbers(frames, len(images))
     given = [
-        references.Reference(f"references, picture {i}", rgb_of(image).contiguous(), number)
+        references.Reference(f"references, picture {i}", rgb_of(image).contiguous(), number).shrunk(lines)
         for i, (image, number) in enumerate(zip(images, numbers))
     ]
     return references.with_rules(given, rules, "reference_rules")

@@ -197,7 +197,8 @@ class RemasterReferenceColorize(io.ComfyNode):
         reference_rules: str = "",
     ) -> io.NodeOutput:
         batch = batches.shaped(images, "images")
-        given = [] if references is None else batches.references_of(references, reference_frames, reference_rules)
+        told = color_lines, reference_frames, reference_rules
+        given = [] if references is None else batches.references_of(references, *told)
         colorizer = models.colorizer(model or models.default_colorizer(given), saturation=saturation, lines=color_lines)
         models.bring([colorizer], *batch.shape[1:3])
         done = host.Progress(len(batch), cls.hidden.unique_id).done

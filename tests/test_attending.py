@@ -130,7 +130,7 @@ def test_a_batch_of_pictures_takes_scopes_as_text(colorizer):
     batch = luma.permute(0, 2, 3, 1).expand(-1, -1, -1, 3)
     given = torch.stack([painted(luma[n], color).rgb.permute(1, 2, 0) for n, color in ((30, RED), (3, BLUE))])
     rules = '[[reference]]\npicture = "a"\nscope = "shot"\nframe = 30\n[[reference]]\npicture = "b"\nweight = 0.5'
-    _, shares = images.colorize(batch, images.references_of(given, rules=rules), colorizer, "auto")
+    _, shares = images.colorize(batch, images.references_of(given, 64, rules=rules), colorizer, "auto")
     assert [n for n in range(40) if shares[n][0] > 0] == list(range(20, 40))
     assert all(share[1] > 0 for share in shares)
 

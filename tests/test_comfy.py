@@ -53,7 +53,7 @@ def colorizer() -> Colorizer:
 
 @pytest.fixture(scope="module")
 def given() -> list[Reference]:
-    return images.references_of(torch.cat((clip(1, 60, 90, seed=5), clip(1, 60, 90, seed=6).flip(3))))
+    return images.references_of(torch.cat((clip(1, 60, 90, seed=5), clip(1, 60, 90, seed=6).flip(3))), 64)
 
 
 # ---- defaults and limits

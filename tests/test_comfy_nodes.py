@@ -450,7 +450,7 @@ def video(comfy: Any, **inputs: Any) -> Any:
 
 def by_the_library(movie: Path, output: Path, references: Tensor) -> Path:
     """Without loss."""
-    given = images.references_of(references)
+    given = images.references_of(references, 64)
     options = {"restore": RestoreOptions(device="cpu"), "colorize": ColorizeOptions(device="cpu", lines=64)}
     remaster_film(movie, output, references=given, write=OutputOptions(codec="ffv1"), **options)
     return output
@@ -613,16 +613,18 @@ def test_node_video_interrupted_leaves_nothing_and_then_runs_as_if_it_had_not_be
     assert same(frames_of(Path(path)), frames_of(by_the_library(movie, tmp_path / "out.mkv", given)))
 
 
-def test_node_video_and_command_line_finish_what_the_other_began(comfy, given, hook, tmp_path, monkeypatch, capsys):
-    """A film longer than a chunk; the references lie in a folder for the command line."""
+def test_node_video_and_command_line_finish_what_the_other_began(comfy, hook, tmp_path, monkeypatch, capsys):
+    """A film longer than a chunk; the references are larger than they are used, and lie in a folder for the command
+    line."""
     for module in (film_jobs, film_job):
         monkeypatch.setattr(module, "chunk_length", lambda out, frames=0: 32)
     folder = tmp_path / "references"
     folder.mkdir()
-    codes = (given * 255).round()
+    codes = (torch.cat((clip(1, 200, 290, seed=5), clip(1, 200, 290, seed=6).flip(3))) * 255).round()
     for number, picture in enumerate(codes):
         Image.fromarray(picture.numpy().astype(np.uint8)).save(folder / f"{number}.png")
-    given = codes / 255
+    (given, *_) = run(comfy, "RemasterLoadReferences", folder=str(folder))
+    assert torch.equal(given, codes / 255)
     film(tmp_path / "film.mkv", 100, "gray", (64, 48), "ffv1")
     inputs = {"path": str(tmp_path / "film.mkv"), "references": given, "codec": "ffv1", "filename_prefix": "long/film"}
     hook.on = lambda value: value == 70 and comfy.management.interrupt_current_processing(True)

@@ -371,7 +371,7 @@ def test_a_film_that_is_damaged_in_the_middle(tmp_path, lost):
 # --- shots ---
 
 
-def test_only_what_a_shot_touches_is_done_again(tmp_path, movie, references, lossless):
+def test_only_what_a_shot_touches_is_done_again(tmp_path, movie, references, lossless, caplog):
     output, folder = tmp_path / "out.mkv", tmp_path / "job"
     job(movie, output, references, options={"plan": True})
     assert not output.exists() and not stamps(folder)
@@ -407,7 +407,9 @@ def test_only_what_a_shot_touches_is_done_again(tmp_path, movie, references, los
 
     write_reference(folder / "mine.png", (250, 0, 0))
     before = after
+    caplog.clear()
     job(movie, output, references)
+    assert "finished chunks are made again: 1 made from other references, masks or settings of shots" in caplog.text
     after = stamps(folder)
     assert [name for name in FILES if after[name] != before[name]] == [FILES[5]]
     assert np.frombuffer(samples(output)[130][2], np.uint8).mean() < red - 10

@@ -8,16 +8,18 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 
 import av
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from PIL import ExifTags, Image
 
 from vs_remaster.color.samples import MOST_PIXELS
 from vs_remaster.errors import InputError
-from vs_remaster.references.image_files import _FORMATS, read_still
+from vs_remaster.references.image_files import _FORMATS, pixels_digest, read_still
 from vs_remaster.references.reference import load_references
 from vs_remaster.video.folder import PictureFolder
 from vs_remaster.video.reader import VideoReader
@@ -248,7 +250,7 @@ for path in sys.argv[1:]:
 
 def test_large_pictures_cost_a_small_multiple_of_their_samples(tmp_path):
     side = 4000
-    most = {"a.jpg": 0.6, "b.png": 2, "c.png": 2.5, "d.png": 4.5}  # times 8-bit R'G'B', the largest last
+    most = {"a.jpg": 1.5, "b.png": 2, "c.png": 2.5, "d.png": 4.5}  # times 8-bit R'G'B', the largest last
     paths = [tmp_path / name for name in most]
     Image.new("RGB", (side, side), (20, 40, 90)).save(paths[0])
     paths[1].write_bytes(flat_png(side, side))
@@ -306,3 +308,37 @@ def test_a_video_whose_frames_grow_monstrous_is_refused(tmp_path):
     )
     with pytest.raises(InputError, match="no video frames that can be decoded"), VideoReader(path) as reader:
         list(reader)
+
+
+# ---- one picture, whatever it comes from and whatever size it has
+
+
+def wide(kind: str) -> np.ndarray:
+    """A picture larger than what is shrunk in one strip, R'G'B' or R'G'B'A."""
+    rgb = np.random.default_rng(3).integers(0, 256, (1300, 1777, 3), np.uint8)
+    if kind == "rgb":
+        return rgb
+    alpha = np.full((1300, 1777, 1), 255, np.uint8)
+    alpha[:40], alpha[:, 1700:] = 0, 0
+    if kind == "holes":
+        alpha[500:530, 900:950] = 0
+    return np.concatenate((rgb, alpha), 2)
+
+
+@pytest.mark.parametrize("lines", [433, 325, 650])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "turned.png", "deep.tif", "border.png", "holes.png"])
+def test_a_file_is_shrunk_as_its_pixels_are(tmp_path, name, lines):
+    kind, path = name.partition(".")[0], tmp_path / name
+    if kind == "deep":
+        deep = np.random.default_rng(4).integers(0, 1 << 16, (1100, 1300, 3), np.uint16)
+        path.write_bytes(cv2.imencode(".tif", deep)[1].tobytes())
+    else:
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6 if kind == "turned" else 1
+        picture = Image.fromarray(wide(kind if kind in ("border", "holes") else "rgb"))
+        picture.save(path, exif=exif, **({} if path.suffix == ".jpg" else {"compress_level": 1}))
+    (small,), (full,) = load_references(path, lines=lines), load_references(path)
+    assert small.digest == full.digest == pixels_digest(full.rgb.permute(1, 2, 0).numpy())
+    assert torch.equal(small.rgb, full.shrunk(lines).rgb) and min(small.rgb.shape[1:]) == lines
+    assert full.shrunk(lines).digest == full.shrunk(lines).shrunk(100).digest == full.digest
+    assert replace(full, rgb=full.rgb.flip(2)).digest != full.digest

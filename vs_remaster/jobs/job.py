@@ -29,7 +29,7 @@ from ..system.files import write_whole
 from ..system.texts import read_text
 from ..video.reader import VideoReader
 from .join import Joiner, MadeOtherwise
-from .making.chunks import Record, damaged_chunk, finished, forget, packets_of
+from .making.chunks import Record, damaged_chunk, finished, forget, packets_of, recorded
 from .making.maker import ChunkMaker
 from .making.tally import Tally, bytes_a_frame, disk_text
 from .making.watch import Watch
@@ -261,8 +261,22 @@ class Job:
         """Make every chunk that is not there."""
         done = self.records()
         todo = [chunk for chunk in self.chunks if chunk not in done]
+        if lost := self._lost(todo):
+            log.warning("%s", lost)
         log.info("%s", self._summary(len(done), len(todo)))
         self._make(todo, done)
+
+    def _lost(self, todo: Sequence[Chunk]) -> str:
+        """What is said of chunks that were finished and are made again all the same; empty without any."""
+        records = {chunk: recorded(self.folder.chunks, chunk) for chunk in todo}
+        lost = {chunk: record for chunk, record in records.items() if record}
+        others = sum(record.key != chunk.key for chunk, record in lost.items())
+        counts = (
+            (others, "made from other references, masks or settings of shots"),
+            (len(lost) - others, "without all of their files"),
+        )
+        told = [f"{count} {how}" for count, how in counts if count]
+        return f"finished chunks are made again: {', '.join(told)}" if told else ""
 
     def _make(self, todo: Sequence[Chunk], done: dict[Chunk, Record]) -> None:
         options, check = self.options, self.hooks.check

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
-import math
 import os
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -46,15 +47,15 @@ SMALLEST = 16
 _MOST_BYTES = 2 << 30
 _HUSHED = threading.Lock()
 _STRIP = 1 << 20  # pixels that are worked on at once
-# Orientation in EXIF to (transpose first, then mirror left-right, then mirror top-bottom).
+# Orientation in EXIF to (transpose first, then mirror left-right, then mirror top-bottom), and Pillow's name for it.
 _TURNS = {
-    2: (False, True, False),
-    3: (False, True, True),
-    4: (False, False, True),
-    5: (True, False, False),
-    6: (True, True, False),
-    7: (True, True, True),
-    8: (True, False, True),
+    2: (False, True, False, Image.Transpose.FLIP_LEFT_RIGHT),
+    3: (False, True, True, Image.Transpose.ROTATE_180),
+    4: (False, False, True, Image.Transpose.FLIP_TOP_BOTTOM),
+    5: (True, False, False, Image.Transpose.TRANSPOSE),
+    6: (True, True, False, Image.Transpose.ROTATE_270),
+    7: (True, True, True, Image.Transpose.TRANSVERSE),
+    8: (True, False, True, Image.Transpose.ROTATE_90),
 }
 _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of a profile, and Pillow's mode for pictures of that
 _COLORS = {"1": "L", "L": "L", "LA": "L", "I;16": "L", "CMYK": "CMYK"}  # of a picture, where that is not RGB
@@ -63,31 +64,62 @@ Strip = tuple[np.ndarray, np.ndarray | None]
 """Some rows of a picture: R'G'B' `[h, W, 3]` float32, 0..1, and where they are opaque `[h, W]`, None for everywhere."""
 
 
+class Still(NamedTuple):
+    """A picture, `[H, W, 3]` float32, gamma-encoded R'G'B' of sRGB, 0..1; and, where it was made smaller, the
+    `pixels_digest` of what it was made of (else empty)."""
+
+    pixels: np.ndarray
+    whole: str
+
+
 def read_still(path: Path, lines: int | None = None, *, what: str | None = None) -> np.ndarray:
+    """The pixels of `load_still`."""
+    return load_still(path, lines, what=what).pixels
+
+
+def load_still(path: Path, lines: int | None = None, *, what: str | None = None) -> Still:
     """Read a picture; of a file with several the first.
 
     Its colour profile is followed, and so is EXIF rotation. Transparent borders are cropped; transparent holes take the
     colour of the nearest opaque pixel, so that no background colour is invented. The size is looked at before anything
-    is decoded, and what is to be shrunk is so in strips: of a large picture only the samples of the file are held.
+    is decoded, and what is to be shrunk is so in strips: of a large picture only the samples of the file are held,
+    unless it has holes.
 
     Args:
         path: a file in one of the formats of `EXTENSIONS`, whatever its name.
-        lines: shrink it where its shorter edge is longer than this many pixels; None keeps its size.
+        lines: shrink it where its shorter edge is longer than this many pixels, as `shrink` does; None keeps its size.
         what: what messages begin with; None: its path.
 
     Returns:
-        `[H, W, 3]` float32, gamma-encoded R'G'B' of sRGB, 0..1. Samples of 16 bits keep their precision; where a
-        profile changes them, the change has that of 8 bits.
+        See `Still`. Samples of 16 bits keep their precision; where a profile changes them, the change has that of 8
+        bits.
 
     Raises:
         InputError: not a picture, damaged, fully transparent, larger than `MOST_PIXELS` or smaller than `SMALLEST`.
     """
     what = what or repr(str(path))
     with _opened(path, what) as picture:
-        strips = _decoded(path, picture, lines, what)
-    box = strips.opaque(what)
+        strips = _decoded(path, picture, what)
+    box, holes = strips.opaque(what)
     _check_small(box[3] - box[1], box[2] - box[0], what)
-    return np.ascontiguousarray(_upright(_shrunk(strips, box, lines), strips.orientation))
+    return _shrunk(_whole(strips, box) if holes else strips.parts(box), box[2] - box[0], box[3] - box[1], lines)
+
+
+def shrink(pixels: np.ndarray, lines: int) -> Still:
+    """A picture `[H, W, 3]` float32 with a shorter edge of `lines` pixels at most: the very one that `load_still` makes
+    of a file with these pixels."""
+    return _shrunk([pixels], *pixels.shape[:2], lines)
+
+
+def pixels_digest(pixels: np.ndarray) -> str:
+    """SHA-256 of the size and the pixels of a picture `[H, W, 3]` float32."""
+    digest = _digest_of_size(*pixels.shape[:2])
+    digest.update(np.ascontiguousarray(pixels))
+    return digest.hexdigest()
+
+
+def _digest_of_size(height: int, width: int) -> hashlib._Hash:
+    return hashlib.sha256(f"{height} {width}\n".encode())
 
 
 @contextmanager
@@ -152,16 +184,14 @@ def _check_small(width: int, height: int, what: str) -> None:
 
 
 class _Strips:
-    """A picture that is looked at in strips of some rows, as it is stored.
+    """An upright picture that is looked at in strips of some rows.
 
     Attributes:
         height, width: of it, in pixels.
-        orientation: of EXIF, what is still to be done.
     """
 
     height: int
     width: int
-    orientation: int = 1
     clear = False  # some of it may be transparent
 
     def strip(self, top: int, bottom: int, left: int, right: int) -> Strip:
@@ -171,29 +201,38 @@ class _Strips:
         step = max(1, _STRIP // self.width)
         return ((first, min(first + step, bottom)) for first in range(top, bottom, step))
 
-    def opaque(self, what: str) -> tuple[int, int, int, int]:
-        """Top, left, bottom, right of what is not transparent."""
+    def parts(self, box: tuple[int, int, int, int]) -> Iterator[np.ndarray]:
+        """The rows of a part of it (top, left, bottom, right) that has no holes."""
+        top, left, bottom, right = box
+        return (self.strip(first, last, left, right)[0] for first, last in self.rows(top, bottom))
+
+    def opaque(self, what: str) -> tuple[tuple[int, int, int, int], bool]:
+        """Top, left, bottom, right of what is not transparent, and whether there are holes in it."""
         if not self.clear:
-            return 0, 0, self.height, self.width
+            return (0, 0, self.height, self.width), False
         lines = np.zeros(self.height, bool)
         columns = np.zeros(self.width, bool)
+        count = 0
         for top, bottom in self.rows(0, self.height):
             _, solid = self.strip(top, bottom, 0, self.width)
             lines[top:bottom] = True if solid is None else solid.any(1)
             columns |= True if solid is None else solid.any(0)
+            count += (bottom - top) * self.width if solid is None else int(solid.sum())
         if not lines.any():
             raise InputError(f"{what} is fully transparent: flatten it onto its colours")
         (top, bottom), (left, right) = (np.flatnonzero(seen)[[0, -1]] for seen in (lines, columns))
-        return int(top), int(left), int(bottom) + 1, int(right) + 1
+        box = int(top), int(left), int(bottom) + 1, int(right) + 1
+        return box, count < (box[2] - box[0]) * (box[3] - box[1])
 
 
 class _Eight(_Strips):
     """A picture that Pillow has decoded: 8 bits a sample, or gray of more."""
 
     def __init__(self, picture: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> None:
-        self._picture, self._convert = picture, convert
-        self.width, self.height = picture.size
-        self.orientation = _orientation(picture)
+        orientation = _orientation(picture)
+        self._picture = picture.transpose(_TURNS[orientation][3]) if orientation in _TURNS else picture
+        self._convert = convert
+        self.width, self.height = self._picture.size
         self.clear = picture.has_transparency_data
 
     def strip(self, top: int, bottom: int, left: int, right: int) -> Strip:
@@ -211,7 +250,7 @@ class _Deep(_Strips):
     Args:
         samples: see above.
         convert: what the colour profile does to a picture of 8 bits, None for nothing.
-        orientation: see `_Strips`.
+        orientation: what EXIF says that is still to be done.
         multiplied: colours were multiplied with alpha.
     """
 
@@ -222,8 +261,9 @@ class _Deep(_Strips):
         orientation: int = 1,
         multiplied: bool = False,
     ) -> None:
+        samples = _upright(samples, orientation)
         self._samples = samples if samples.ndim == 3 else samples[..., None]
-        self._convert, self.orientation, self._multiplied = convert, orientation, multiplied
+        self._convert, self._multiplied = convert, multiplied
         self.height, self.width = samples.shape[:2]
         self.clear = self._samples.shape[2] == 4
         self._top = np.iinfo(samples.dtype).max if samples.dtype.kind == "u" else 1
@@ -243,7 +283,7 @@ class _Deep(_Strips):
         return values, None if alpha is None else alpha >= 0.5
 
 
-def _decoded(path: Path, picture: ImageFile.ImageFile | None, lines: int | None, what: str) -> _Strips:
+def _decoded(path: Path, picture: ImageFile.ImageFile | None, what: str) -> _Strips:
     if picture is None:
         samples = _deep_samples(path)
         if samples is None:
@@ -256,10 +296,6 @@ def _decoded(path: Path, picture: ImageFile.ImageFile | None, lines: int | None,
         _load(picture)
         return _Deep(np.asarray(picture, np.float32) / np.float32(scale), None, _orientation(picture))
     raw = str([tile.args for tile in picture.tile])
-    if lines is not None and picture.format in ("JPEG", "MPO"):
-        # as large as shrinking to `lines` needs to be without aliasing: large ones are decoded that size
-        factor = 2 * lines / min(picture.size)
-        picture.draft(None, (math.ceil(picture.width * factor), math.ceil(picture.height * factor)))
     convert, changes = _to_srgb(picture, what)
     deep = ";16" in raw and picture.mode in ("RGB", "RGBA", "L", "LA", "I;16", "I;16B")
     if deep and (samples := _deep_samples(path)) is not None:
@@ -362,26 +398,39 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    transpose, mirror, flip = _TURNS.get(orientation, (False, False, False))
+    transpose, mirror, flip, _ = _TURNS.get(orientation, (False, False, False, None))
     if transpose:
-        pixels = pixels.transpose(1, 0, 2)
+        pixels = pixels.swapaxes(0, 1)
     return pixels[:: -1 if flip else 1, :: -1 if mirror else 1]
 
 
-def _shrunk(strips: _Strips, box: tuple[int, int, int, int], lines: int | None) -> np.ndarray:
-    """R'G'B' of a part of a picture, at the size that is wanted, its holes filled."""
+def _shrunk(parts: Iterable[np.ndarray], height: int, width: int, lines: int | None) -> Still:
+    """A picture whose rows come in parts, at the size that is wanted: first less wide, row by row, then less high, so
+    that it does not matter what the parts are."""
+    size = shrunk_size(height, width, lines)
+    smaller = size != (height, width)
+    digest = _digest_of_size(height, width)
+    out = np.empty((height, size[1], 3), np.float32)
+    first = 0
+    for values in parts:
+        if smaller:
+            digest.update(np.ascontiguousarray(values))
+        out[first : first + len(values)] = resized(values, len(values), size[1])
+        first += len(values)
+    return Still(resized(out, *size), digest.hexdigest() if smaller else "")
+
+
+def _whole(strips: _Strips, box: tuple[int, int, int, int]) -> list[np.ndarray]:
+    """A part of a picture in one piece, its holes filled."""
     top, left, bottom, right = box
-    height, width = shrunk_size(bottom - top, right - left, lines)
-    channels = 4 if strips.clear else 3  # the fourth: how much of a pixel is opaque
-    out = np.empty((bottom - top, width, channels), np.float32)
+    out = np.empty((bottom - top, right - left, 3), np.float32)
+    holes = np.zeros(out.shape[:2], bool)
     for first, last in strips.rows(top, bottom):
         values, solid = strips.strip(first, last, left, right)
-        if channels == 4:
-            share = np.ones(values.shape[:2], np.float32) if solid is None else solid.astype(np.float32)
-            values = np.dstack((values * share[..., None], share))
-        out[first - top : last - top] = resized(values, last - first, width)
-    out = resized(out, height, width)
-    return _filled(out[..., :3], out[..., 3]) if channels == 4 else out
+        out[first - top : last - top] = values
+        if solid is not None:
+            holes[first - top : last - top] = ~solid
+    return [_filled(out, holes)]
 
 
 def shrunk_size(height: int, width: int, lines: int | None) -> tuple[int, int]:
@@ -399,16 +448,10 @@ def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _filled(colours: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Colours that were weighted by how much of a pixel is opaque; where nothing is, those of the nearest."""
-    solid = share > 0
-    colours = colours / np.where(solid, share, 1)[..., None]
-    if solid.all():
-        return colours
-    _, labels = cv2.distanceTransformWithLabels(
-        (~solid).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
+def _filled(colours: np.ndarray, holes: np.ndarray) -> np.ndarray:
+    """Colours `[H, W, 3]`; where there are holes `[H, W]`, those of the nearest pixel that is none."""
+    _, labels = cv2.distanceTransformWithLabels(holes.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     nearest = np.asarray(labels, np.int32)  # which they are
     palette = np.zeros((int(nearest.max()) + 1, 3), np.float32)
-    palette[nearest[solid]] = colours[solid]
+    palette[nearest[~holes]] = colours[~holes]
     return palette[nearest]

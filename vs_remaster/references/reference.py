@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..system.files import LEFT_BY_SYSTEMS
 from ..system.inputs import check_input
 from . import manifest
-from .image_files import EXTENSIONS, known, read_still, resized, shrunk_size
+from .image_files import EXTENSIONS, known, load_still, pixels_digest, shrink
 from .manifest import Entry, Manifest, Origin, Scope
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class Reference:
         likeness: 0..1; it is left out where a frame resembles it less than that. None: `remaster.memory.STRANGE`
             where it shows no frame of the film and others do, else 0.
         path: of the file that it was read from, None where there was none.
+        whole: where `rgb` was made smaller, the `digest` of the picture before that; else empty.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Reference:
     origin: str = ""
     likeness: float | None = None
     path: Path | None = field(default=None, compare=False)
+    whole: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         manifest.check_weight(self.weight, f"reference {self.name!r}")
@@ -67,11 +69,18 @@ class Reference:
                 f"reference {self.name!r}: rgb must be float32 [3, H, W], got {tuple(self.rgb.shape)} {self.rgb.dtype}"
             )
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the picture at its full size, whatever file or host it came from and whatever size it has now."""
+        return self.whole or pixels_digest(self.rgb.permute(1, 2, 0).numpy())
+
     def shrunk(self, lines: int) -> Reference:
-        """The same with a shorter edge of `lines` pixels at most."""
-        pixels = np.ascontiguousarray(self.rgb.permute(1, 2, 0).numpy())
-        pixels = resized(pixels, *shrunk_size(*pixels.shape[:2], lines))
-        return replace(self, rgb=torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))))
+        """The same with a shorter edge of `lines` pixels at most; what `load_references` makes of it too."""
+        if min(self.rgb.shape[1:]) <= lines:
+            return self
+        made = shrink(np.ascontiguousarray(self.rgb.permute(1, 2, 0).numpy()), lines)
+        rgb = torch.from_numpy(np.ascontiguousarray(made.pixels.transpose(2, 0, 1)))
+        return replace(self, rgb=rgb, whole=self.whole or made.whole)
 
 
 def load_references(
@@ -79,7 +88,7 @@ def load_references(
 ) -> list[Reference]:
     """Load reference pictures.
 
-    Files are read as `image_files.read_still` says: by their colour profile, upright, without what is transparent.
+    Files are read as `image_files.load_still` says: by their colour profile, upright, without what is transparent.
 
     A folder with a `references.toml` is read with what that says of its pictures; those that it does not name are as if
     it were not there. Pictures that are named one by one are never looked up in it.
@@ -275,7 +284,7 @@ def warn_of_unused(folder: Path) -> None:
 
 def _load(file: _ReferenceFile, lines: int | None) -> Reference:
     path = file.path
-    pixels = read_still(path, lines, what=f"reference {str(path)!r}")
+    pixels, whole = load_still(path, lines, what=f"reference {str(path)!r}")
     if (pixels.max(2) - pixels.min(2)).max() < _GRAY:
         logger.warning("reference %r is gray all over: it will pull the film's colours toward gray", str(path))
     rgb = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
@@ -291,4 +300,5 @@ def _load(file: _ReferenceFile, lines: int | None) -> Reference:
         origin=about.origin,
         likeness=file.likeness,
         path=path.absolute(),
+        whole=whole,
     )

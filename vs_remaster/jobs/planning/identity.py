@@ -81,14 +81,13 @@ def fingerprint(path: Path) -> str:
 
 
 def digest(reference: Reference) -> str:
-    """SHA-256 of a reference's size and pixels, whatever its file or name, and of when and how much it acts; and
-    whether it shows a frame of the film."""
-    pixels = reference.rgb.contiguous().numpy()
-    told = pixels.shape, float(reference.weight), reference.scope, float(reference.likeness or 0)
+    """SHA-256 of a reference's pixels at their full size and of the size they have now, whatever its file or name, and
+    of when and how much it acts; and whether it shows a frame of the film."""
+    told = tuple(reference.rgb.shape), float(reference.weight), reference.scope, float(reference.likeness or 0)
     shows = _FILM if reference.frame is not None or reference.time is not None else ""
     if not shows and reference.likeness is None:
         shows = _NOTHING
-    return hashlib.sha256(repr(told).encode() + pixels.tobytes()).hexdigest() + shows
+    return hashlib.sha256(f"{told!r} {reference.digest}".encode()).hexdigest() + shows
 
 
 _FILM, _NOTHING = " of the film", " of nothing in it"
