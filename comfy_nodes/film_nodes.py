@@ -16,7 +16,7 @@ from comfy_api.latest import InputImpl, io, ui
 from . import films, host, jobs, models, settings
 from . import images as batches
 from .library import errors, filming, remaster, stills
-from .sockets import CATEGORY, levels, model, number, rules, scenes, steering
+from .sockets import CATEGORY, frames_shown, levels, model, number, rules, scenes, steering
 
 
 class RemasterPickReferences(io.ComfyNode):
@@ -138,6 +138,7 @@ class RemasterVideo(io.ComfyNode):
                     tooltip="Writes what was repaired, white on black, as a film (.mkv) of this name in ComfyUI's "
                     "output folder, before its number. Empty: none.",
                 ),
+                frames_shown(),
             ],
             outputs=[
                 io.Video.Output("video", tooltip="The remastered film, streamed from its file."),
@@ -173,6 +174,7 @@ class RemasterVideo(io.ComfyNode):
         repair: str = "",
         protect: str = "",
         masks: str = "",
+        reference_frames: str = "",
     ) -> io.NodeOutput:
         host.need("av")
         if scale > 1 and not restore:
@@ -184,15 +186,16 @@ class RemasterVideo(io.ComfyNode):
         auto = levels.strip() == "auto"
         how = {"strength": strength, "grain": grain, "sharpness": sharpness, "scale": scale}
         own = None if auto else remaster.Levels.parse(levels)
-        given = []
-        if references is not None and colorize:
-            given = batches.references_of(references, color_lines, rules=reference_rules)
         suffix = settings.SUFFIXES[codec]
         with contextlib.ExitStack() as stack:
             if video is None:
                 film = films.Film(host.existing(path, "path (no video is plugged in)"))
             else:
                 film = stack.enter_context(films.film_of(video, suffix, host.scratch_folder()))
+            given = []
+            if references is not None and colorize:
+                told = color_lines, reference_frames, reference_rules
+                given = batches.references_of(references, *told, start=film.start)
             output, subfolder = host.output_file(filename_prefix, suffix)
             request = filming.FilmRequest(
                 source=film.path,

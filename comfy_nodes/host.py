@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextvars
 import functools
 import importlib
+import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from .images import to_rgb
-from .library import errors, remaster
+from .library import errors, references, remaster
 
 _EVERY = 0.5  # seconds between two previews
 _PREVIEW = 512  # pixels, its longer side
@@ -180,3 +181,57 @@ def output_file(prefix: str, suffix: str, what: str = "filename_prefix") -> tupl
             raise
         raise errors.InputError(f"{what} {prefix!r} leads out of the output folder: use another") from error
     return Path(folder) / f"{name}_{counter:05}_{suffix}", subfolder
+
+
+def output_folder(name: str) -> tuple[Path, str]:
+    """A folder in ComfyUI's output folder, and its name there as the page knows it; it need not be there.
+
+    Raises:
+        InputError: it leads elsewhere.
+    """
+    import folder_paths
+
+    outputs = Path(folder_paths.get_output_directory()).absolute()
+    text = name.strip().strip("\"'").removesuffix("[output]").strip()
+    place = Path(os.path.normpath(outputs / text))
+    if not text or place == outputs or outputs not in place.parents:
+        raise errors.InputError(f"folder {name!r} is none in the output folder: write a name such as references")
+    return place, place.relative_to(outputs).as_posix()
+
+
+_DEEP, _MANY = 3, 400  # folders that are looked through for pictures
+
+
+def picture_folders() -> list[str]:
+    """The folders with pictures in ComfyUI's input and output folders, as `existing` understands them; never empty."""
+    import folder_paths
+
+    found = list(_with_pictures(Path(folder_paths.get_input_directory()), ""))
+    found += _with_pictures(Path(folder_paths.get_output_directory()), " [output]")
+    return found or ["references"]
+
+
+def _with_pictures(root: Path, mark: str) -> Iterator[str]:
+    waiting, looked = [(root, 0)], 0
+    while waiting and looked < _MANY:
+        folder, depth = waiting.pop(0)
+        looked += 1
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        files = (entry.name for entry in entries if not entry.name.startswith("."))
+        if folder != root and any(Path(name).suffix.lower() in references.image_files.EXTENSIONS for name in files):
+            yield folder.relative_to(root).as_posix() + mark
+        if depth < _DEEP:
+            inside = (entry for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            waiting += [(Path(entry.path), depth + 1) for entry in inside if not entry.name.endswith(".job")]
+
+
+def valid(check: Callable[[], Any]) -> bool | str:
+    """What `validate_inputs` returns: True, or the message of what is wrong."""
+    try:
+        check()
+    except errors.RemasterError as error:
+        return str(error)
+    return True

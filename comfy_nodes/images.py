@@ -220,7 +220,9 @@ def merge(luma: Tensor, chroma: Tensor, weight: float, check: Check = _nothing, 
     return out
 
 
-def references_of(images: Tensor, lines: int, frames: str = "", rules: str = "") -> list[references.Reference]:
+def references_of(
+    images: Tensor, lines: int, frames: str = "", rules: str = "", *, start: int = 0
+) -> list[references.Reference]:
     """An IMAGE batch as references: those that the command line would load from files with these pixels.
 
     Args:
@@ -228,9 +230,10 @@ def references_of(images: Tensor, lines: int, frames: str = "", rules: str = "")
         lines: see `load_references`.
         frames: see `frame_numbers`.
         rules: see `references.with_rules`.
+        start: frame of the film that 0 in `frames` stands for; `rules` count from the film's own start.
     """
     images = checked(images, "references")
-    numbers = frame_numbers(frames, len(images))
+    numbers = [None if n is None else start + n for n in frame_numbers(frames, len(images))]
     given = [
         references.Reference(f"references, picture {i}", rgb_of(image).contiguous(), number).shrunk(lines)
         for i, (image, number) in enumerate(zip(images, numbers))
@@ -238,23 +241,46 @@ def references_of(images: Tensor, lines: int, frames: str = "", rules: str = "")
     return references.with_rules(given, rules, "reference_rules")
 
 
-def frame_numbers(text: str, count: int) -> list[int | None]:
+def references_beyond(given: Sequence[references.Reference], frames: int) -> str:
+    """What is said of references whose frame is not in a batch of so many, which may be a part of a film; empty without
+    any."""
+    return references.rules.beyond(given, frames)
+
+
+def frame_numbers(
+    text: str, count: int, name: str = "reference_frames", pictures: str = "references"
+) -> list[int | None]:
     """Numbers such as "0, 120, -, 340", one for each of `count` references; - or nothing where none is known.
+
+    Args:
+        text: see above.
+        count: of the pictures.
+        name, pictures: the inputs that the text and the pictures came from, for messages.
 
     Raises:
         InputError: another count, or something that is no frame number.
     """
     if not text.strip():
         return [None] * count
+    numbers = frame_list(text, name)
+    if len(numbers) != count:
+        raise errors.InputError(
+            f"{name} names {len(numbers)} frames, {pictures} holds {count} pictures: give one number for "
+            "each, - for a picture whose frame is not known, or leave it empty"
+        )
+    return numbers
+
+
+def frame_list(text: str, name: str) -> list[int | None]:
+    """Numbers such as "0, 120, -, 340".
+
+    Raises:
+        InputError: something that is no frame number.
+    """
     entries = [entry.strip() for entry in text.strip().removesuffix(",").replace("\n", ",").split(",")]
     for entry in entries:
         if entry not in ("", "-") and not (entry.isascii() and entry.isdigit()):
-            raise errors.InputError(f"reference_frames: {entry!r} is no frame number: write them as in 0, 120, 340")
-    if len(entries) != count:
-        raise errors.InputError(
-            f"reference_frames names {len(entries)} frames, references holds {count} pictures: give one number for "
-            "each, - for a picture whose frame is not known, or leave it empty"
-        )
+            raise errors.InputError(f"{name}: {entry!r} is no frame number: write them as in 0, 120, 340")
     return [int(entry) if entry.isdigit() else None for entry in entries]
 
 

@@ -1,4 +1,4 @@
-"""The nodes for models, IMAGEs and folders: what each shows on the page, and thin calls into the modules beside this.
+"""The nodes for models and IMAGEs: what each shows on the page, and thin calls into the modules beside this.
 
 Node ids, input ids and their order are for ever: saved graphs name them.
 """
@@ -14,8 +14,9 @@ from comfy_api.latest import ComfyExtension, io
 from . import host, models, settings
 from . import images as batches
 from .film_nodes import RemasterPickReferences, RemasterVideo
-from .library import errors, references, remaster
-from .sockets import CATEGORY, Model, levels, mask, model, number, rules, scenes
+from .library import errors, remaster
+from .reference_nodes import RemasterLoadReferences, RemasterSaveReferences
+from .sockets import CATEGORY, Model, frames_shown, levels, mask, model, number, rules, scenes
 
 
 class RemasterLoadModel(io.ComfyNode):
@@ -161,14 +162,7 @@ class RemasterReferenceColorize(io.ComfyNode):
                 number("saturation", settings.SATURATION),
                 number("color_lines", settings.COLOR_LINES),
                 scenes(),
-                io.String.Input(
-                    "reference_frames",
-                    default="",
-                    optional=True,
-                    placeholder="0, 120, 340",
-                    tooltip="The number of the frame that each reference shows, from 0, in the references' order; - "
-                    "where it is not known. May stay empty.",
-                ),
+                frames_shown(),
                 model("model", "colorizer"),
                 rules(),
             ],
@@ -202,6 +196,8 @@ class RemasterReferenceColorize(io.ComfyNode):
         colorizer = models.colorizer(model or models.default_colorizer(given), saturation=saturation, lines=color_lines)
         models.bring([colorizer], *batch.shape[1:3])
         done = host.Progress(len(batch), cls.hidden.unique_id).done
+        if text := batches.references_beyond(given, len(batch)):
+            host.say(text, cls.hidden.unique_id)
         out, shares = batches.colorize(batch, given, colorizer, settings.SCENES[scenes], host.check_interrupt, done)
         return io.NodeOutput(out, json.dumps(shares))
 
@@ -235,56 +231,6 @@ class RemasterMergeLab(io.ComfyNode):
         return io.NodeOutput(batches.merge(luma, chroma, weight, host.check_interrupt, done))
 
 
-class RemasterLoadReferences(io.ComfyNode):
-    """A folder of pictures as a batch."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="RemasterLoadReferences",
-            display_name="Load References",
-            category=CATEGORY,
-            description="Loads the pictures of a folder as one batch, ordered by the frame number in their names. All "
-            "get the size of the largest: smaller ones are fitted inside and their borders extended.",
-            inputs=[
-                io.String.Input(
-                    "folder",
-                    default="references",
-                    tooltip="A folder of png, jpg, tif, webp or bmp: its whole path, or its name in ComfyUI's input "
-                    "folder. The last number in a picture's name is the frame it shows.",
-                )
-            ],
-            outputs=[
-                io.Image.Output("references", tooltip="The pictures, for references of the other nodes."),
-                io.String.Output("names", tooltip="Their file names, one a line."),
-                io.String.Output(
-                    "frames",
-                    tooltip="The frame numbers in their names, comma separated, - where there is none; empty where no "
-                    "name has one. For reference_frames.",
-                ),
-                io.String.Output(
-                    "rules",
-                    tooltip="What the folder's references.toml says of their weights and scopes, in their order; empty "
-                    "where it says nothing. For reference_rules.",
-                ),
-            ],
-        )
-
-    @classmethod
-    @host.plain_errors
-    def execute(cls, folder: str) -> io.NodeOutput:
-        host.need("cv2")
-        given = references.load_references(host.existing(folder, "folder"))
-        names = "\n".join(reference.name for reference in given)
-        frames = batches.write_numbers([reference.frame for reference in given])
-        return io.NodeOutput(batches.one_size(given), names, frames, references.rules_text(given))
-
-    @classmethod
-    def fingerprint_inputs(cls, folder: str | None = None, **_: Any) -> Any:
-        """Pictures that were added or painted over since."""
-        return host.stamp(folder or "")
-
-
 class Remaster(ComfyExtension):
     """All nodes of this pack."""
 
@@ -296,6 +242,7 @@ class Remaster(ComfyExtension):
             RemasterReferenceColorize,
             RemasterMergeLab,
             RemasterLoadReferences,
+            RemasterSaveReferences,
             RemasterPickReferences,
             RemasterVideo,
         ]

@@ -35,6 +35,18 @@ def scenes() -> io.Input:
     )
 
 
+def frames_shown() -> io.Input:
+    """Which frames references show."""
+    return io.String.Input(
+        "reference_frames",
+        default="",
+        optional=True,
+        placeholder="0, 120, 340",
+        tooltip="The number of the frame that each reference shows, from 0, in the references' order; - where it is "
+        "not known: frames of Pick Frames to Colour, Load References or Save References. May stay empty.",
+    )
+
+
 def rules() -> io.Input:
     """Weights and scopes of references."""
     return io.String.Input(

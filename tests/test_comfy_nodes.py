@@ -31,7 +31,16 @@ from comfy_nodes import images, jobs, settings
 from tests.support.comfy import NODES, STEP, apart, batch_of, clip, components, planes
 from tests.support.films import film, frames_of, same
 from tests.support.job_films import write_film
-from vs_remaster import ColorizeOptions, Colorizer, Reference, RestoreOptions, Restorer, cli, weights
+from vs_remaster import (
+    ColorizeOptions,
+    Colorizer,
+    Reference,
+    RestoreOptions,
+    Restorer,
+    cli,
+    load_references,
+    weights,
+)
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.film.request import FilmRequest
 from vs_remaster.jobs import job as film_job
@@ -163,6 +172,7 @@ def test_saved_graphs_have_all_that_a_node_cannot_do_without(comfy):
         "RemasterReferenceColorize": ["images", "saturation", "color_lines", "scenes"],
         "RemasterMergeLab": ["luma", "chroma", "weight"],
         "RemasterLoadReferences": ["folder"],
+        "RemasterSaveReferences": ["images", "frames", "folder", "scope", "overwrite"],
         "RemasterPickReferences": ["count"],
         "RemasterVideo": ["path", "restore", "colorize", *whole],
     }
@@ -252,7 +262,8 @@ def test_node_restore_makes_pictures_and_mask_twice_as_large(comfy):
 
 def test_graphs_that_were_saved_before_sharpness_and_scale_still_run(comfy):
     for node in ("RemasterRestore", "RemasterVideo"):
-        later = ["sharpness", "scale", "repair", "protect", *(["masks"] if node == "RemasterVideo" else [])]
+        more = ["masks", "reference_frames"] if node == "RemasterVideo" else []
+        later = ["sharpness", "scale", "repair", "protect", *more]
         inputs = comfy.nodes[node].GET_SCHEMA().inputs[-len(later) :]
         assert [one.id for one in inputs] == later and all(one.optional for one in inputs)
     batch, kind = clip(2), comfy.nodes["RemasterRestore"]
@@ -395,6 +406,58 @@ def test_node_loads_references_of_a_folder(comfy, root):
     for wrong in ("nowhere", ""):
         with pytest.raises(ValueError, match="folder"):
             run(comfy, "RemasterLoadReferences", folder=wrong)
+
+
+def test_node_saves_what_another_loads(comfy):
+    batch = (clip(3) * 255).round() / 255
+    given = {"images": batch + 0.001, "frames": "43, 30, -", "folder": "saved/stills", "scope": "shot"}
+    made = run_whole(comfy, "RemasterSaveReferences", **given)
+    out, frames, path = made.result
+    assert torch.equal(out, batch) and frames == "43, 30, -" and path == str(comfy.base / "output/saved/stills")
+    names = ["0000043.png", "0000030.png", "picture-a.png"]
+    assert made.ui.as_dict()["images"][0] == {"filename": names[0], "subfolder": "saved/stills", "type": "output"}
+    loaded, listed, numbers, rules = run(comfy, "RemasterLoadReferences", folder="none", path=path)
+    assert torch.equal(loaded, batch[[1, 0, 2]]) and numbers == "30, 43, -" and rules.count('scope = "shot"') == 2
+    assert listed.splitlines() == [names[1], names[0], names[2]]
+    load = comfy.nodes["RemasterLoadReferences"]
+    (folder, _) = load.define_schema().inputs
+    assert "saved/stills [output]" in folder.options
+    assert torch.equal(run(comfy, "RemasterLoadReferences", folder="saved/stills [output]")[0], loaded)
+    assert torch.equal(run(comfy, "RemasterSaveReferences", **given)[0], batch)  # the same again
+    with pytest.raises(ValueError, match=r"0000043.png is there and shows something else"):
+        run(comfy, "RemasterSaveReferences", **given | {"images": batch.flip(0)})
+    run(comfy, "RemasterSaveReferences", **given | {"images": batch.flip(0), "overwrite": True})
+    for inputs, words in (
+        ({"frames": "1, x"}, "frames: 'x' is no"),
+        ({"folder": "../x"}, "none in the output folder"),
+        ({"frames": "3", "folder": "a"}, True),
+        ({"folder": "  "}, "none in the output"),
+    ):
+        told = comfy.nodes["RemasterSaveReferences"].validate_inputs(**inputs)
+        assert told is words or words in told
+    assert "there is nothing at" in load.validate_inputs(folder="nowhere", path="")
+    assert load.validate_inputs(folder="nowhere", path=path) is load.validate_inputs(folder="nowhere") is True
+
+
+def test_node_video_takes_the_frames_that_references_show(comfy, tmp_path, given):
+    """As the command line does from names; each acts in its shot alone."""
+    movie = write_film(tmp_path / "two.mkv", (14, 10), sound=False)
+    (comfy.base / "input/shown").mkdir()
+    for n, picture in zip((3, 20), given):
+        Image.fromarray((picture * 255).round().byte().numpy()).save(comfy.base / f"input/shown/{n:07}.png")
+    rules = '[[reference]]\npicture = "a"\nscope = "shot"\n' * 2
+    references, *_ = run(comfy, "RemasterLoadReferences", folder="shown")
+    told = {"references": references, "reference_frames": "3, 20", "reference_rules": rules, "codec": "ffv1"}
+    path = video(comfy, path=str(movie), **told).result[1]
+    (comfy.base / "input/shown/references.toml").write_text(
+        "".join(f'[[reference]]\npicture = "{n:07}.png"\nscope = "shot"\n' for n in (3, 20))
+    )
+    same_as = {"restore": RestoreOptions(device="cpu"), "colorize": ColorizeOptions(device="cpu", lines=64)}
+    folder = load_references(comfy.base / "input/shown", lines=64)
+    remaster_film(movie, tmp_path / "out.mkv", references=folder, write=OutputOptions(codec="ffv1"), **same_as)
+    assert same(frames_of(Path(path)), frames_of(tmp_path / "out.mkv"))
+    with pytest.raises(ValueError, match=r"shows frame 24, and there are 24, 0 to 23: .* references\.toml"):
+        video(comfy, path=str(movie), **told | {"reference_frames": "3, 24", "reference_rules": ""})
 
 
 def test_what_a_folder_says_of_its_references_acts_in_the_colorize_node(comfy):
@@ -584,7 +647,7 @@ def test_node_video_names_what_the_container_cannot_hold(comfy, tmp_path):
     assert "not coloured" in uncolored
 
 
-def test_node_video_errors_say_what_to_do(comfy, given, tmp_path):
+def test_node_video_errors_say_what_to_do(comfy, given, movie):
     (comfy.base / "input/empty.mp4").write_bytes(b"")
     for inputs, words in (
         ({"path": ""}, "no video is plugged in.*empty"),

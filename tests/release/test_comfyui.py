@@ -247,6 +247,40 @@ def test_workflow_merge_equals_the_library(comfyui, film):
     assert np.ptp(made, axis=-1).max() > 0.1
 
 
+def test_frames_coloured_by_hand_keep_their_numbers(comfyui, film, tmp_path):
+    """Pick and save in one graph, paint over the files, load and film in another: as from the folder alone."""
+    prompt = comfyui.empty()
+    picker = prompt.add("RemasterPickReferences", video=[prompt.add("LoadVideo", file=film.path.name), 0], count=2)
+    prompt.add(
+        "RemasterSaveReferences", images=[picker, 0], frames=[picker, 1], folder="hand", scope="shot", overwrite=False
+    )
+    prompt.keep([picker, 1], "picked.txt")
+    comfyui.run(prompt)
+    frames = [int(n) for n in (comfyui.base / "output/picked.txt").read_text().split(",")]
+    files = [comfyui.base / "output/hand" / f"{n:07}.png" for n in frames]
+    assert frames[0] < film.cut <= frames[1]
+    for file, tint in zip(files, ((1, 0.8, 0.6), (0.6, 0.8, 1))):
+        cv2.imwrite(str(file), (cv2.imread(str(file)) * np.array(tint)).astype(np.uint8))
+    listed = comfyui.get("/object_info/RemasterLoadReferences")["RemasterLoadReferences"]["input"]["required"]
+    assert "hand [output]" in listed["folder"][1]["options"]
+    prompt = comfyui.empty()
+    loader = prompt.add("RemasterLoadReferences", folder="hand [output]")
+    links = {"references": [loader, 0], "reference_frames": [loader, 2], "reference_rules": [loader, 3]}
+    video = prompt.add("RemasterVideo", **video_inputs(comfyui, path=str(film.path), colorize=True, **links))
+    prompt.keep([video, 1], "path.txt")
+    comfyui.run(prompt)
+    made = Path((comfyui.base / "output/path.txt").read_text())
+    given = load_references(comfyui.base / "output/hand", lines=ColorizeOptions().lines)
+    assert [(one.frame, one.scope) for one in given] == [(n, "shot") for n in frames]
+    expected, write = tmp_path / "expected.mkv", OutputOptions(codec="ffv1")
+    remaster_film(
+        film.path, expected, restore=RestoreOptions(), colorize=ColorizeOptions(), references=given, write=write
+    )
+    assert same_film(made, expected)
+    colours = [np.abs(planes[1].astype(float) - 128).mean() for planes in decoded(made)]
+    assert min(colours[: film.cut]) > 1 and min(colours[film.cut :]) > 1  # also the second shot has some
+
+
 def test_an_interrupted_film_leaves_nothing_and_the_next_run_is_whole(comfyui, film, tmp_path):
     prompt = comfyui.empty()
     video = prompt.add("RemasterVideo", **video_inputs(comfyui, path=str(film.path), filename_prefix="stopped/film"))

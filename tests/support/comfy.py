@@ -18,6 +18,7 @@ NODES = {
     "RemasterReferenceColorize",
     "RemasterMergeLab",
     "RemasterLoadReferences",
+    "RemasterSaveReferences",
     "RemasterPickReferences",
     "RemasterVideo",
 }

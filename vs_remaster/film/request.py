@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..output.formats import OutputFormat, check_output, output_format
 from ..output.options import OutputOptions
 from ..references.reference import Reference
+from ..references.rules import beyond, settle
 from ..remaster.colorizer import Colorizer
 from ..remaster.lost_frames import check_lost, check_within
 from ..remaster.options import AUTOMATIC, ColorizeOptions, PrepareOptions, RestoreOptions
@@ -188,7 +189,16 @@ class FilmRequest(Treatment):
         return VideoReader(self.source, self.start, self.end, fps=self.fps, notes=notes)
 
     def settled(self, info: VideoInfo) -> Self:
-        """The same with references whose times and shots have become frames, see `settle_for_film`."""
+        """The same with references whose times and shots have become frames, see `settle_for_film`.
+
+        Raises:
+            InputError: the whole film is done, and has not the frame that one of them shows.
+        """
+        known = [replace(one, scope="film") for one in self.references]
+        if text := beyond(settle(known, None, info.fps), info.frames):
+            if self.start == 0 and self.end is None:
+                raise InputError(text)
+            log.info("%s", text)
         return replace(self, references=settle_for_film(self.references, self.scenes, self.source, info.fps))
 
     def wants(self, frame: int) -> bool:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .manifest import Manifest, read_manifest, write_manifest
     from .reference import Reference, load_references, rules_text, with_rules
     from .rules import settle
+    from .saving import save_references
     from .stamping import stamp
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "load_references",
     "read_manifest",
     "rules_text",
+    "save_references",
     "settle",
     "stamp",
     "with_rules",
@@ -30,6 +32,7 @@ __getattr__, __dir__ = face(
         "manifest": "Manifest read_manifest write_manifest",
         "reference": "Reference load_references rules_text with_rules",
         "rules": "settle",
+        "saving": "save_references",
         "stamping": "stamp",
     },
 )

@@ -55,6 +55,24 @@ def _settled(reference: Reference, edges: list[int] | None, fps: Fraction | floa
     return replace(reference, scope=reference.shot)
 
 
+def beyond(references: Sequence[Reference], frames: int | None) -> str:
+    """What is said of references whose frame a film has not; empty where there are none.
+
+    Args:
+        references: settled ones.
+        frames: how many the film has; None: not known.
+    """
+    far = [one for one in references if frames is not None and one.frame is not None and one.frame >= frames]
+    if not far or frames is None:
+        return ""
+    more = f" (and {len(far) - 1} more)" if len(far) > 1 else ""
+    return (
+        f"reference {far[0].name!r} shows frame {far[0].frame}{more}, and there are {frames}, 0 to {frames - 1}: "
+        "give its frame in references.toml or as the last number of its name; if all are counted from elsewhere, take "
+        "that offset off"
+    )
+
+
 class Rule(NamedTuple):
     """When one reference acts: on frames `first` to `stop` (None: the film's end), of those it resembles by `likeness`
     or more (None: see `STRANGE`), with this weight; `known`: it shows a frame of the film."""

@@ -1,8 +1,9 @@
-"""Stamps the entries of a references.toml with the checksums of their pictures."""
+"""Edits a references.toml: stamps its entries with the checksums of their pictures, and adds entries."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,17 +30,35 @@ def stamp(folder: Path) -> int:
         InputError: no pictures, one that lies elsewhere, or a manifest that is wrong.
     """
     toml = folder / NAME
-    exists = toml.is_file()
-    held = read_manifest(toml) if exists else Manifest()
+    held = read_manifest(toml) if toml.is_file() else Manifest()
     listed = {inside(toml, entry.picture) for entry in held.entries}
     new = [path for path in pictures_in(folder, required=not listed) if path.resolve() not in listed]
     warn_of_unused(folder)
     new.sort(key=lambda path: (frame_number(path.name) is None, frame_number(path.name) or 0, path.name))
     entries = [*held.entries, *(Entry(picture=path.name, frame=frame_number(path.name)) for path in new)]
     stamped = tuple(replace(entry, sha256=sha256(inside(toml, entry.picture))) for entry in entries)
-    manifest = Manifest(stamped, held.origins)
-    write_toml(toml, _edited(toml, manifest) if exists else to_toml(manifest), overwrite=True)
+    _write(toml, Manifest(stamped, held.origins))
     return len(stamped)
+
+
+def add_entries(folder: Path, entries: Sequence[Entry]) -> None:
+    """Name pictures in a folder's `references.toml`; what it says of pictures that it names stays, and so does what a
+    person wrote beside it.
+
+    Raises:
+        InputError: the manifest is wrong, or cannot be written.
+    """
+    toml = folder / NAME
+    held = read_manifest(toml) if toml.is_file() else Manifest()
+    named = {os.path.normpath(entry.picture) for entry in held.entries}
+    new = tuple(entry for entry in entries if os.path.normpath(entry.picture) not in named)
+    if new:
+        _write(toml, Manifest((*held.entries, *new), held.origins))
+
+
+def _write(toml: Path, manifest: Manifest) -> None:
+    text = _edited(toml, manifest) if toml.is_file() else to_toml(manifest)
+    write_toml(toml, text, overwrite=True)
 
 
 def _edited(toml: Path, manifest: Manifest) -> str:
@@ -51,7 +70,7 @@ def _edited(toml: Path, manifest: Manifest) -> str:
         document = tomlkit.parse(read_text(toml))
         listed = document.setdefault("reference", tomlkit.aot())
         for table, entry in zip(listed, manifest.entries):
-            if table.get("sha256", "").lower() != entry.sha256:
+            if entry.sha256 and table.get("sha256", "").lower() != entry.sha256:
                 _set(table, "sha256", entry.sha256)
         _append(listed, manifest.entries[len(listed) :])
         text = tomlkit.dumps(document)
@@ -71,8 +90,8 @@ def _append(listed: Any, entries: Sequence[Entry]) -> None:
     blocks, apart = isinstance(listed, AoT), len(listed) > 0  # tomlkit leaves lines between tables of its own only
     for entry in entries:
         table = tomlkit.table() if blocks else tomlkit.inline_table()
-        for name in ("picture", "frame", "sha256"):
-            if getattr(entry, name) is not None:
+        for name in ("picture", "frame", "scope", "sha256"):
+            if getattr(entry, name) not in (None, "film"):
                 table[name] = getattr(entry, name)
         if blocks and apart:
             listed[-1].add(tomlkit.nl())

@@ -1,0 +1,165 @@
+"""The nodes for folders of references: what each shows on the page, and thin calls into the modules beside this.
+
+Node ids, input ids and their order are for ever: saved graphs name them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from comfy_api.latest import io, ui
+
+from . import host
+from . import images as batches
+from .library import references
+from .sockets import CATEGORY
+
+
+class RemasterLoadReferences(io.ComfyNode):
+    """A folder of pictures as a batch."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RemasterLoadReferences",
+            display_name="Load References",
+            category=CATEGORY,
+            description="Loads the pictures of a folder as one batch, ordered by the frame number in their names. All "
+            "get the size of the largest: smaller ones are fitted inside and their borders extended.",
+            inputs=[
+                io.Combo.Input(
+                    "folder",
+                    options=host.picture_folders(),
+                    tooltip="A folder of pictures in ComfyUI's input folder, or in its output folder (marked). New "
+                    "ones: press R. The last number in a picture's name is the frame it shows.",
+                ),
+                io.String.Input(
+                    "path",
+                    default="",
+                    optional=True,
+                    placeholder="/film/references",
+                    tooltip="The whole path of another folder, used in place of folder; path of Save References goes "
+                    "in here. Empty: folder is used.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("references", tooltip="The pictures, for references of the other nodes."),
+                io.String.Output("names", tooltip="Their file names, one a line."),
+                io.String.Output(
+                    "frames",
+                    tooltip="The frame numbers in their names, comma separated, - where there is none; empty where no "
+                    "name has one. For reference_frames.",
+                ),
+                io.String.Output(
+                    "rules",
+                    tooltip="What the folder's references.toml says of their weights and scopes, in their order; empty "
+                    "where it says nothing. For reference_rules.",
+                ),
+            ],
+        )
+
+    @classmethod
+    @host.plain_errors
+    def execute(cls, folder: str, path: str = "") -> io.NodeOutput:
+        host.need("cv2")
+        given = references.load_references(_place(folder, path))
+        names = "\n".join(reference.name for reference in given)
+        frames = batches.write_numbers([reference.frame for reference in given])
+        return io.NodeOutput(batches.one_size(given), names, frames, references.rules_text(given))
+
+    @classmethod
+    def validate_inputs(cls, folder: str | None = None, path: str | None = None) -> bool | str:
+        """Also saved graphs name folders that are in no list."""
+        if folder is None or path is None:
+            return True  # what is plugged in is not known yet
+        return host.valid(lambda: _place(folder, path))
+
+    @classmethod
+    def fingerprint_inputs(cls, folder: str | None = None, path: str | None = None, **_: Any) -> Any:
+        """Pictures that were added or painted over since."""
+        return host.stamp(path or folder or "")
+
+
+def _place(folder: str, path: str) -> Any:
+    return host.existing(path, "path") if path.strip() else host.existing(folder, "folder")
+
+
+class RemasterSaveReferences(io.ComfyNode):
+    """A batch as a folder of pictures."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RemasterSaveReferences",
+            display_name="Save References",
+            category=CATEGORY,
+            description="Saves coloured pictures into a folder with the number of the frame that each shows, for Load "
+            "References and the command line; also frames that you will colour by hand.",
+            inputs=[
+                io.Image.Input("images", tooltip="The pictures, as they came from Pick Frames to Colour or coloured."),
+                io.String.Input(
+                    "frames",
+                    default="",
+                    tooltip="The frame that each of them shows, as in 30, 43: frames of Pick Frames to Colour or Load "
+                    "References. - or empty where it is not known.",
+                ),
+                io.String.Input(
+                    "folder",
+                    default="references",
+                    tooltip="Name of a folder in ComfyUI's output folder; it is made where it is not there.",
+                ),
+                io.Combo.Input(
+                    "scope",
+                    options=["film", "shot"],
+                    default="film",
+                    tooltip="Where new pictures act, written into references.toml: in the whole film, or only in the "
+                    "shot of their frame.",
+                ),
+                io.Boolean.Input(
+                    "overwrite",
+                    default=False,
+                    tooltip="Replace pictures of the same frames. Off: what you painted by hand is safe, and it is an "
+                    "error if other pictures are there.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("references", tooltip="The pictures as they were saved, with 8 bits."),
+                io.String.Output("frames", tooltip="The frames, for reference_frames of the other nodes."),
+                io.String.Output("path", tooltip="The folder, for path of Load References."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    @host.plain_errors
+    def execute(
+        cls,
+        images: torch.Tensor,
+        frames: str,
+        folder: str,
+        scope: Literal["film", "shot"],
+        overwrite: bool,
+    ) -> io.NodeOutput:
+        batch = batches.checked(images, "images")
+        numbers = batches.frame_numbers(frames, len(batch), "frames", "images")
+        place, subfolder = host.output_folder(folder)
+        codes = [(frame.float().cpu().clamp(0, 1) * 255).round().to(torch.uint8) for frame in batch]
+        saved = references.save_references(
+            place, [code.numpy() for code in codes], numbers, scope=scope, overwrite=overwrite
+        )
+        shown = ui.SavedImages([ui.SavedResult(one.name, subfolder, io.FolderType.output) for one in saved])
+        out = torch.stack(codes).float() / 255
+        return io.NodeOutput(out, batches.write_numbers(numbers), str(place), ui=shown)
+
+    @classmethod
+    def validate_inputs(cls, frames: str | None = None, folder: str | None = None) -> bool | str:
+        """What can be known before there are pictures."""
+
+        def check() -> None:
+            if folder is not None:
+                host.output_folder(folder)
+            if frames is not None:
+                batches.frame_list(frames, "frames")
+
+        return host.valid(check)
