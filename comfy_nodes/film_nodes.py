@@ -139,6 +139,18 @@ class RemasterVideo(io.ComfyNode):
                     "output folder, before its number. Empty: none.",
                 ),
                 frames_shown(),
+                number("start", settings.START, optional=True),
+                number("end", settings.END, optional=True),
+                number("tile", settings.TILE, optional=True),
+                number("restore_lines", settings.LINES, optional=True),
+                io.Combo.Input(
+                    "unfinished",
+                    options=list(settings.UNFINISHED),
+                    default=settings.UNFINISHED[0],
+                    optional=True,
+                    tooltip="What becomes of films under the same filename_prefix that were begun with other settings "
+                    "and cancelled. keep: they can still be finished; remove: their chunks are deleted.",
+                ),
             ],
             outputs=[
                 io.Video.Output("video", tooltip="The remastered film, streamed from its file."),
@@ -175,6 +187,11 @@ class RemasterVideo(io.ComfyNode):
         protect: str = "",
         masks: str = "",
         reference_frames: str = "",
+        start: int = int(settings.START.default),
+        end: int = int(settings.END.default),
+        tile: int = int(settings.TILE.default),
+        restore_lines: int = int(settings.LINES.default),
+        unfinished: str = settings.UNFINISHED[0],
     ) -> io.NodeOutput:
         host.need("av")
         if scale > 1 and not restore:
@@ -185,6 +202,7 @@ class RemasterVideo(io.ComfyNode):
             raise errors.InputError("masks are of what is repaired: switch restore on; strength 0 only does repair")
         auto = levels.strip() == "auto"
         how = {"strength": strength, "grain": grain, "sharpness": sharpness, "scale": scale}
+        how |= {"lines": restore_lines, "tile": tile}
         own = None if auto else remaster.Levels.parse(levels)
         suffix = settings.SUFFIXES[codec]
         with contextlib.ExitStack() as stack:
@@ -192,10 +210,11 @@ class RemasterVideo(io.ComfyNode):
                 film = films.Film(host.existing(path, "path (no video is plugged in)"))
             else:
                 film = stack.enter_context(films.film_of(video, suffix, host.scratch_folder()))
+            film = film.part(start, end or None)
             given = []
             if references is not None and colorize:
                 told = color_lines, reference_frames, reference_rules
-                given = batches.references_of(references, *told, start=film.start)
+                given = batches.references_of(references, *told, start=film.first)
             output, subfolder = host.output_file(filename_prefix, suffix)
             request = filming.FilmRequest(
                 source=film.path,
@@ -213,7 +232,8 @@ class RemasterVideo(io.ComfyNode):
                 protect=host.existing(protect, "protect") if protect.strip() else None,
             )
             output = jobs.output_begun(request)
-            text = jobs.remaster_video(replace(request, output=output), cls.hidden.unique_id)
+            request = replace(request, output=output)
+            text = jobs.remaster_video(request, cls.hidden.unique_id, remove=unfinished == "remove")
         return io.NodeOutput(InputImpl.VideoFromFile(str(output)), str(output), ui=_shown(output, subfolder, text))
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,30 @@ _SOUND = {".mp4": "aac", ".mov": "pcm_s24le", ".mkv": "pcm_s24le"}
 
 @dataclass(frozen=True)
 class Film:
-    """A film on disk, and the part of it that is meant: frames `start` to `end`, None for all there are."""
+    """A film on disk, and the part of it that is meant: frames `start` to `end`, None for all there are.
+
+    Attributes:
+        first: the frame that a user calls 0.
+    """
 
     path: Path
     start: int = 0
     end: int | None = None
+    first: int = 0
+
+    def part(self, start: int, end: int | None) -> Film:
+        """Frames `start` to `end` of it, counted from `first`.
+
+        Raises:
+            InputError: there are none.
+        """
+        if end is not None and end <= start:
+            raise errors.InputError(f"end is {end} and start {start}: end must be above, or 0 for the film's end")
+        ends = [bound for bound in (self.end, None if end is None else self.first + end) if bound is not None]
+        if self.end is not None and self.first + start >= self.end:
+            count = self.end - self.first
+            raise errors.InputError(f"start is {start}, and the video plugged in has {count} frames: 0 to {count - 1}")
+        return replace(self, start=self.first + start, end=min(ends, default=None))
 
 
 @contextlib.contextmanager
@@ -79,7 +98,7 @@ def _film(source: Any, suffix: str, scratch: Any) -> Film:
         return Film(path)
     rate = float(source.get_frame_rate())
     first = round(start * rate)
-    return Film(path, first, first + max(1, round(duration * rate)) if duration else None)
+    return Film(path, first, first + max(1, round(duration * rate)) if duration else None, first)
 
 
 def write_components(parts: Any, path: Path, sound: str, bits: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import importlib
+import logging
 import os
 import re
 import sys
@@ -19,7 +20,10 @@ from torch.nn import functional as F
 from .images import to_rgb
 from .library import errors, references, remaster
 
+logger = logging.getLogger(__name__)
+
 _EVERY = 0.5  # seconds between two previews
+_SPEAK, _LOG = 1.0, 30.0  # seconds between two lines on a node, and in the log
 _PREVIEW = 512  # pixels, its longer side
 _NO_MEMORY = (
     "out of memory: give fewer frames at a time, or use Remaster Video, which takes no more for a longer film; for "
@@ -54,28 +58,42 @@ def check_interrupt() -> None:
 
 
 class Progress:
-    """The bar on a node, and the picture under it.
+    """The bar on a node, the picture under it, and with `speak` how fast it is and how long it will take.
 
     May be called from another thread than the one that made it.
 
     Args:
         total: frames there will be; None where that is not known.
         node: the node's id on the page.
+        speak: also say it, on the node and in the log.
     """
 
-    def __init__(self, total: int | None, node: str | None) -> None:
+    def __init__(self, total: int | None, node: str | None, speak: bool = False) -> None:
         from comfy.utils import ProgressBar
 
         self.frames = 0
         self.total = total
+        self._node = node
         self._bar = ProgressBar(total or 1, node)
         self._context = contextvars.copy_context()
         self._shown = float("-inf")
+        self._pace = Pace() if speak else None
 
     def done(self, frames: int, total: int | None = None) -> None:
         """So many frames are finished."""
         self.frames, self.total = frames, total or self.total
         self._update(max(frames, self.total or 1))
+        self.speak("frame", frames, self.total)
+
+    def speak(self, verb: str, frames: int, total: int | None) -> None:
+        """Say how far a stage of the work is, but not all the time."""
+        if self._pace is None:
+            return
+        text = self._pace.text(verb, frames, total)
+        if self._pace.is_due("node", _SPEAK):
+            self._context.run(say, text, self._node)
+        if self._pace.is_due("log", _LOG):
+            logger.info("Remaster Video: %s", text)
 
     def look(self, picture: remaster.Picture) -> None:
         """Show a picture, unless one was shown just now."""
@@ -87,6 +105,42 @@ class Progress:
     def _update(self, total: int, preview: Any = None) -> None:
         # ComfyUI finds the run that a message belongs to in the context of the thread that works on it
         self._context.run(self._bar.update_absolute, self.frames, total, preview)
+
+
+class Pace:
+    """How fast frames are made; `clock` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._verb = ""
+        self._first, self._began = 0, clock()
+        self._told: dict[str, float] = {}
+
+    def text(self, verb: str, frames: int, total: int | None) -> str:
+        """A line such as `frame 120 of 500, 3.2 frames/s, 1:58 left`; `verb`: of a stage, each has its own pace."""
+        if verb != self._verb:
+            self._verb, self._first, self._began = verb, frames, self._clock()
+        seconds = self._clock() - self._began
+        made = frames - self._first
+        text = f"{verb} {frames}" + (f" of {total}" if total else "")
+        if made <= 0 or seconds <= 0:
+            return text
+        text += f", {made / seconds:.1f} frames/s"
+        return text + (f", {_clock((total - frames) * seconds / made)} left" if total and total > frames else "")
+
+    def is_due(self, where: str, every: float) -> bool:
+        """Whether so many seconds have gone by since this was last true; the first ones are waited for too."""
+        now = self._clock()
+        due = now - self._told.setdefault(where, now) >= every
+        if due:
+            self._told[where] = now
+        return due
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _thumbnail(picture: remaster.Picture) -> Any:

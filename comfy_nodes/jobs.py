@@ -11,23 +11,29 @@ from typing import Any
 from . import host, models
 from .library import film_jobs, filming, video
 
+_VERBS = {"survey": "looked at frame", "frames": "frame", "encode": "encoded frame"}
+
 
 def output_begun(request: filming.FilmRequest) -> Path:
     """The output whose job was begun and not finished, by a node or the command line; else that of the request, a new
     file with a number before its suffix."""
-    output = request.output
+    for folder in _unfinished(request.output):
+        if film_jobs.is_begun(folder, request):
+            return folder.with_suffix("")
+    return request.output
+
+
+def _unfinished(output: Path) -> list[Path]:
+    """The job folders of films that have the name of an output but for its number, and are not there."""
     numbered = re.fullmatch(r"(.*_)[0-9]+(_\.[a-z0-9]+)", output.name)
     if numbered is None or not output.parent.is_dir():
-        return output
-    for folder in sorted(output.parent.glob("*.job")):
-        earlier = folder.with_suffix("")
-        alike = re.fullmatch(f"{re.escape(numbered[1])}[0-9]+{re.escape(numbered[2])}", earlier.name)
-        if alike and not earlier.exists() and film_jobs.is_begun(folder, request):
-            return earlier
-    return output
+        return []
+    alike = re.compile(f"{re.escape(numbered[1])}[0-9]+{re.escape(numbered[2])}")
+    folders = sorted(output.parent.glob("*.job"))
+    return [one for one in folders if alike.fullmatch(one.with_suffix("").name) and not one.with_suffix("").exists()]
 
 
-def remaster_video(request: filming.FilmRequest, node: str | None) -> str:
+def remaster_video(request: filming.FilmRequest, node: str | None, *, remove: bool = False) -> str:
     """Restore and colour a film; an interrupt ends it within one block.
 
     Of a short film nothing is left then; of one longer than a chunk its job folder, with which the next run goes on.
@@ -35,6 +41,7 @@ def remaster_video(request: filming.FilmRequest, node: str | None) -> str:
     Args:
         request: what is asked; its workers are those of `models`.
         node: the node's id on the page, where progress, the current picture and what became of it are shown.
+        remove: remove unfinished jobs under the same name that are not gone on with.
 
     Returns:
         One line that says what was done, and what the library warned of.
@@ -45,7 +52,9 @@ def remaster_video(request: filming.FilmRequest, node: str | None) -> str:
         size = reader.info.height, reader.info.width
     if workers := [worker for worker in (request.restore, request.colorize) if worker]:
         models.bring(workers, *size)
-    progress = host.Progress(None, node)
+    progress = host.Progress(None, node, speak=True)
+    others = [one for one in _unfinished(request.output) if one.with_suffix("") != request.output] if remove else []
+    removed = sum(film_jobs.remove_job(folder) for folder in others)
     # a file that was only made for this run will be another the next time
     lasts = Path(host.scratch_folder()) not in request.source.parents
     colored = filming.will_color(request.colorize, request.references)
@@ -59,13 +68,16 @@ def remaster_video(request: filming.FilmRequest, node: str | None) -> str:
                 done = filming.remaster_film(request, progress=progress.done, look=look, check=check)
     except management.InterruptProcessingException:
         of = f" of {progress.total}" if progress.total else ""
-        then = "What is done is kept: run again to go on." if long else "No file was left; the next run begins anew."
+        kept = film_jobs.frames_kept(request.output)
+        then = f"{kept} of them are kept: run again to go on." if kept else "None is kept: the next run begins anew."
         host.say(f"Stopped after {progress.frames}{of} frames. {then}", node)
         raise
     verbs = [verb for verb, wanted in (("restored", request.restore), ("coloured", colored)) if wanted]
     lines = [f"{done.frames} frames {' and '.join(verbs)}: {request.output}", *warnings.lines]
     if request.colorize and not request.references:
         lines.append(f"no references: {'colours were guessed' if colored else 'the film was not coloured'}")
+    if removed:
+        lines.append(f"{removed} unfinished job{'s' if removed > 1 else ''} removed")
     text = "; ".join(lines)
     host.say(text, node)
     return text
@@ -83,6 +95,8 @@ class _Watch:
         """See `Watch` of the library."""
         if stage == "frames":
             self._progress.done(done, total)
+        else:
+            self._progress.speak(_VERBS.get(stage, stage), done, total)
 
 
 class _Warnings(logging.Handler):

@@ -16,6 +16,9 @@ def _default(function: Callable, name: str) -> Any:
     return inspect.signature(function).parameters[name].default
 
 
+MOST_FRAME = 2**31 - 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Number:
     """A number that can be set on a node; whole numbers where the default is one.
@@ -79,6 +82,20 @@ TILE = Number(
     tooltip="Largest side in pixels of the pieces a frame is cut into to save memory. 0: whole frames up to 1.3 "
     "million pixels, above that pieces of 1088. Otherwise 384 or more; smaller pieces need less memory, more time.",
 )
+START = Number(
+    default=0,
+    low=0,
+    high=MOST_FRAME,
+    step=1,
+    tooltip="First frame that is done, counted from 0: to try settings on a piece of a film.",
+)
+END = Number(
+    default=0,
+    low=0,
+    high=MOST_FRAME,
+    step=1,
+    tooltip="First frame that is not done any more. 0: to the end of the film.",
+)
 SATURATION = Number(
     default=_COLORIZE.saturation,
     low=0.0,
@@ -129,6 +146,8 @@ CRF = Number(
     + ". The other codecs ignore it.",
 )
 
+UNFINISHED = ("keep", "remove")
+"""What becomes of jobs under the same name that a run does not go on with."""
 DEVICES = ("auto", "cpu")
 PRECISIONS = ("auto", *engines.PRECISIONS)
 SCENES: dict[str, Literal["auto", "none"]] = {"detect": "auto", "none": "none"}

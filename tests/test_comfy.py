@@ -354,6 +354,29 @@ def test_other_errors_reach_the_page_as_they_are():
         work()
 
 
+def test_how_fast_and_how_long_is_said():
+    now = [100.0]
+    pace = host.Pace(lambda: now[0])
+    assert pace.text("frame", 64, 500) == "frame 64 of 500"  # those were there before
+    now[0] += 10
+    assert pace.text("frame", 84, 500) == "frame 84 of 500, 2.0 frames/s, 3:28 left"
+    assert pace.text("frame", 84, None) == "frame 84, 2.0 frames/s"
+    assert pace.text("frame", 84, 100_000).endswith("13:52:38 left")
+    assert pace.text("encoded frame", 1, 500) == "encoded frame 1 of 500"
+    assert not pace.is_due("node", 5)
+    now[0] += 5
+    assert pace.is_due("node", 5) and not pace.is_due("node", 5)
+
+
+def test_a_part_of_a_film_that_is_itself_a_part():
+    part = films.Film(Path("a"), 10, 30, 10)
+    assert part.part(0, None) == part and part.part(3, 9) == films.Film(Path("a"), 13, 19, 10)
+    assert part.part(3, 90).end == 30 and films.Film(Path("a")).part(2, 5) == films.Film(Path("a"), 2, 5)
+    for start, end in ((5, 5), (6, 2), (20, None)):
+        with pytest.raises(InputError):
+            part.part(start, end)
+
+
 def test_an_old_package_is_named_with_what_to_do(monkeypatch):
     host.need("av"), host.need("cv2")
     monkeypatch.setattr(av, "__version__", "16.1.0")

@@ -27,7 +27,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from comfy_nodes import images, jobs, settings
+from comfy_nodes import host, images, jobs, settings
 from tests.support.comfy import NODES, STEP, apart, batch_of, clip, components, planes
 from tests.support.films import film, frames_of, same
 from tests.support.job_films import write_film
@@ -196,6 +196,9 @@ def test_numbers_of_the_nodes_have_the_library_s_defaults_and_limits(comfy):
         "sharpness": settings.SHARPNESS,
         "scale": settings.SCALE,
         "lines": settings.LINES,
+        "restore_lines": settings.LINES,
+        "start": settings.START,
+        "end": settings.END,
         "tile": settings.TILE,
         "saturation": settings.SATURATION,
         "color_lines": settings.COLOR_LINES,
@@ -262,7 +265,8 @@ def test_node_restore_makes_pictures_and_mask_twice_as_large(comfy):
 
 def test_graphs_that_were_saved_before_sharpness_and_scale_still_run(comfy):
     for node in ("RemasterRestore", "RemasterVideo"):
-        more = ["masks", "reference_frames"] if node == "RemasterVideo" else []
+        whole = ["masks", "reference_frames", "start", "end", "tile", "restore_lines", "unfinished"]
+        more = whole if node == "RemasterVideo" else []
         later = ["sharpness", "scale", "repair", "protect", *more]
         inputs = comfy.nodes[node].GET_SCHEMA().inputs[-len(later) :]
         assert [one.id for one in inputs] == later and all(one.optional for one in inputs)
@@ -622,6 +626,55 @@ def test_node_video_takes_the_part_that_a_later_comfyui_trimmed(comfy, movie, tm
     path = video(comfy, video=Trimmed(str(movie)), codec="ffv1").result[1]
     whole = video(comfy, path=str(movie), codec="ffv1").result[1]
     assert same(frames_of(Path(path)), frames_of(Path(whole))[10:22])
+
+
+def test_node_video_does_a_part(comfy, movie, tmp_path):
+    whole = frames_of(Path(video(comfy, path=str(movie), codec="ffv1", restore_lines=64, tile=384).result[1]))
+    part = video(comfy, path=str(movie), codec="ffv1", restore_lines=64, tile=384, start=7, end=19)
+    assert same(frames_of(Path(part.result[1])), whole[7:19])
+    restore, write = RestoreOptions(device="cpu", lines=64, tile=384), OutputOptions(codec="ffv1")
+    remaster_film(movie, tmp_path / "out.mkv", restore=restore, colorize=None, write=write)
+    assert same(frames_of(tmp_path / "out.mkv"), whole)
+
+    class Trimmed(comfy.VideoFromFile):
+        def get_active_trim_window(self) -> tuple[float, float]:
+            return 5 / 25, 12 / 25
+
+    trimmed = {"video": Trimmed(str(movie)), "path": "", "codec": "ffv1", "restore_lines": 64, "tile": 384}
+    assert same(frames_of(Path(video(comfy, **trimmed, start=2, end=30).result[1])), whole[7:17])
+    for wrong, words in (({"start": 3, "end": 3}, "end is 3 and start 3"), ({"start": 12}, "has 12 frames: 0 to 11")):
+        with pytest.raises(ValueError, match=words):
+            video(comfy, **trimmed, **wrong)
+
+
+def test_node_video_says_what_is_kept_and_removes_what_nobody_finishes(comfy, hook, tmp_path, monkeypatch, caplog):
+    for module in (film_jobs, film_job):
+        monkeypatch.setattr(module, "chunk_length", lambda out, frames=0: 32)
+    film(tmp_path / "film.mkv", 100, "gray", (64, 48), "ffv1")
+    said: list[str] = []
+    monkeypatch.setattr(host, "say", lambda text, node: said.append(text))
+    monkeypatch.setattr(host, "_SPEAK", 0.0), monkeypatch.setattr(host, "_LOG", 0.0)
+    inputs = {"path": str(tmp_path / "film.mkv"), "codec": "ffv1", "filename_prefix": "tried/film"}
+    folder = comfy.base / "output/tried"
+
+    def stopped(at: int, **more: Any) -> str:
+        hook.on = lambda value: value == at and comfy.management.interrupt_current_processing(True)
+        with pytest.raises(comfy.management.InterruptProcessingException):
+            video(comfy, **inputs, **more)
+        hook.on = lambda value: None
+        return said[-1]
+
+    assert stopped(20) == "Stopped after 20 of 100 frames. None is kept: the next run begins anew."
+    assert stopped(70) == "Stopped after 70 of 100 frames. 64 of them are kept: run again to go on."
+    assert any(re.fullmatch(r"frame 5\d of 100, [\d.]+ frames/s, \d:\d\d left", text) for text in said)
+    assert any(text.startswith("looked at frame") for text in said)
+    assert stopped(40, strength=0.5) == "Stopped after 40 of 100 frames. 32 of them are kept: run again to go on."
+    assert sorted(path.name for path in folder.iterdir()) == [f"film_0000{n}_.mkv.job" for n in (1, 2)]
+    with caplog.at_level("INFO"):
+        made = video(comfy, **inputs, strength=0.5, unfinished="remove")
+    assert "Remaster Video: frame 6" in caplog.text
+    assert made.ui.as_dict()["text"][0].endswith("; 1 unfinished job removed")
+    assert [path.name for path in folder.iterdir()] == ["film_00002_.mkv"]
 
 
 def test_node_video_names_what_the_container_cannot_hold(comfy, tmp_path):

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.job_films import write_film
 from vs_remaster.errors import InputError
+from vs_remaster.jobs import JobOptions, frames_kept, remaster_job, remove_job
 from vs_remaster.jobs.planning.folder import JobFolder
+from vs_remaster.remaster.options import RestoreOptions
 
 ROOT = Path(__file__).parents[1]
 
@@ -116,3 +119,19 @@ def test_what_a_kill_has_left_is_cleared(tmp_path):
         assert sorted(path.name for path in folder.path.rglob("*")) == ["aligned", "chunks", "copy.mkv-0", "lock"]
         folder.write_plan({})
     assert folder.plan.exists()
+
+
+def test_a_job_that_nobody_finishes_is_removed(tmp_path):
+    movie = write_film(tmp_path / "film.mp4", (40, 30))
+    for name, edit in (("a", False), ("b", True)):
+        output = tmp_path / f"{name}.mkv"
+        remaster_job(movie, output, restore=RestoreOptions(model="fast", device="cpu"), options=JobOptions(plan=True))
+        folder = tmp_path / f"{name}.mkv.job"
+        shots = folder / "shots.toml"
+        if edit:
+            shots.write_text(shots.read_text() + "\n")
+        assert frames_kept(output) == 0
+        with JobFolder(folder).locked():
+            assert not remove_job(folder) and (folder / "job.json").exists()
+        assert remove_job(folder) and not remove_job(folder)
+        assert folder.exists() == edit and not (folder / "job.json").exists()

@@ -9,13 +9,15 @@ from ..system.lazy import face
 if TYPE_CHECKING:
     from .planning.options import JobOptions
     from .run import is_begun, needs_job, remaster_job
+    from .status import frames_kept, remove_job
 
-__all__ = ["JobOptions", "is_begun", "needs_job", "remaster_job"]
+__all__ = ["JobOptions", "frames_kept", "is_begun", "needs_job", "remaster_job", "remove_job"]
 
 __getattr__, __dir__ = face(
     __name__,
     {
         "planning.options": "JobOptions",
         "run": "is_begun needs_job remaster_job",
+        "status": "frames_kept remove_job",
     },
 )

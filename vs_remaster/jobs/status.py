@@ -9,6 +9,7 @@ from ..errors import InputError
 from ..output.codecs import codec_info
 from .planning.chunking import Chunk
 from .planning.folder import JobFolder
+from .planning.shot_settings import shots_toml
 from .planning.survey import Survey
 
 
@@ -39,6 +40,31 @@ def status_of(path: Path) -> dict[str, Any]:
         InputError: it is none, or it has no plan yet.
     """
     return facts_of(*opened(path))
+
+
+def frames_kept(output: Path) -> int:
+    """How many frames are kept of a film that is not finished: those of the finished chunks beside it."""
+    try:
+        return status_of(JobFolder.beside(output).path)["done"]
+    except InputError:
+        return 0
+
+
+def remove_job(path: Path) -> bool:
+    """Remove a job that nobody will finish; a `shots.toml` that was edited stays.
+
+    Returns:
+        Whether it was; not what is no job, or is at work.
+    """
+    try:
+        folder, plan, survey = opened(path)
+        with folder.locked():
+            proposed = shots_toml(survey.shots, Path(plan["source"]).name)
+            edited = folder.shots.exists() and folder.shots.read_text(encoding="utf-8") != proposed
+            folder.remove(shots=not edited)
+    except (InputError, OSError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def facts_of(folder: JobFolder, plan: dict[str, Any], survey: Survey) -> dict[str, Any]:
