@@ -16,7 +16,7 @@ from comfy_api.latest import InputImpl, io, ui
 from . import films, host, jobs, models, settings
 from . import images as batches
 from .library import errors, filming, remaster, stills
-from .sockets import CATEGORY, frames_shown, levels, model, number, rules, scenes, steering
+from .sockets import CATEGORY, bad_frames, edges, frames_shown, levels, model, number, rules, scenes, steering
 
 
 class RemasterPickReferences(io.ComfyNode):
@@ -151,6 +151,9 @@ class RemasterVideo(io.ComfyNode):
                     tooltip="What becomes of films under the same filename_prefix that were begun with other settings "
                     "and cancelled. keep: they can still be finished; remove: their chunks are deleted.",
                 ),
+                bad_frames(),
+                number("steady", settings.STEADY, optional=True),
+                edges("steady_edges"),
             ],
             outputs=[
                 io.Video.Output("video", tooltip="The remastered film, streamed from its file."),
@@ -192,6 +195,9 @@ class RemasterVideo(io.ComfyNode):
         tile: int = int(settings.TILE.default),
         restore_lines: int = int(settings.LINES.default),
         unfinished: str = settings.UNFINISHED[0],
+        bad_frames: str = "",
+        steady: float = settings.STEADY.default,
+        steady_edges: str = settings.EDGES[0],
     ) -> io.NodeOutput:
         host.need("av")
         if scale > 1 and not restore:
@@ -227,6 +233,7 @@ class RemasterVideo(io.ComfyNode):
                 start=film.start,
                 end=film.end,
                 auto_levels=auto,
+                prepare=settings.prepared(bad_frames, steady, steady_edges),
                 masks=host.output_file(masks.strip(), ".mkv", "masks")[0] if masks.strip() else None,
                 repair=host.existing(repair, "repair") if repair.strip() else None,
                 protect=host.existing(protect, "protect") if protect.strip() else None,

@@ -171,6 +171,31 @@ def restore(
     return out, mask
 
 
+def steady(
+    images: Tensor,
+    options: remaster.PrepareOptions,
+    scenes: remaster.Scenes,
+    check: Check = _nothing,
+    done: Done = _nothing,
+) -> Tensor:
+    """A batch whose lost frames are made anew and whose weave is taken out; smaller where edges are cut off.
+
+    Raises:
+        InputError: see `checked`; frames that the batch has not, or that cannot be made.
+    """
+    images = checked(images, "images")
+    remaster.check_within(options.bad_frames, len(images))
+    pipeline = remaster.RemasterPipeline(None, scenes=scenes, prepare=options)
+    cut = remaster.margins(options, *images.shape[1:3])
+    out = images[:, cut : images.shape[1] - cut, cut : images.shape[2] - cut].clone()
+    for picture in pipeline.process(pictures(images, check)):
+        check()
+        if picture.altered:
+            out[picture.index] = to_rgb(picture.luma, picture.chroma)
+        done(picture.index + 1)
+    return out
+
+
 def colorize(
     images: Tensor,
     given: Sequence[references.Reference],

@@ -6,6 +6,7 @@ Node ids, input ids and their order are for ever: saved graphs name them.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from . import images as batches
 from .film_nodes import RemasterPickReferences, RemasterVideo
 from .library import errors, remaster
 from .reference_nodes import RemasterLoadReferences, RemasterSaveReferences
-from .sockets import CATEGORY, Model, frames_shown, levels, mask, model, number, rules, scenes
+from .sockets import CATEGORY, Model, bad_frames, edges, frames_shown, levels, mask, model, number, rules, scenes
 
 
 class RemasterLoadModel(io.ComfyNode):
@@ -140,6 +141,38 @@ class RemasterRestore(io.ComfyNode):
         return io.NodeOutput(*batches.restore(batch, restorer, cuts, host.check_interrupt, done, **given))
 
 
+class RemasterSteady(io.ComfyNode):
+    """Steadies a batch."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RemasterSteady",
+            display_name="Steady Film",
+            category=CATEGORY,
+            description="Takes the weave of film in the gate out of its frames, leaves the camera's own motion, and "
+            "makes lost frames anew. It comes before Restore Film.",
+            inputs=[
+                io.Image.Input("images", tooltip="Frames of a film in order. Alpha is dropped."),
+                number("strength", replace(settings.STEADY, default=1.0)),
+                edges("edges"),
+                bad_frames(),
+                scenes(),
+            ],
+            outputs=[io.Image.Output("images", tooltip="The steadied frames; with crop smaller ones.")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    @host.plain_errors
+    def execute(
+        cls, images: torch.Tensor, strength: float, scenes: str, edges: str = "fill", bad_frames: str = ""
+    ) -> io.NodeOutput:
+        options = settings.prepared(bad_frames, strength, edges)
+        done = host.Progress(len(images), cls.hidden.unique_id).done
+        return io.NodeOutput(batches.steady(images, options, settings.SCENES[scenes], host.check_interrupt, done))
+
+
 class RemasterReferenceColorize(io.ComfyNode):
     """Colours a batch from references."""
 
@@ -239,6 +272,7 @@ class Remaster(ComfyExtension):
         return [
             RemasterLoadModel,
             RemasterRestore,
+            RemasterSteady,
             RemasterReferenceColorize,
             RemasterMergeLab,
             RemasterLoadReferences,

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .library import engines, filming, remaster, stills, writing
+from .library import engines, errors, filming, remaster, stills, writing
 
 _RESTORE, _COLORIZE, _OUTPUT = remaster.RestoreOptions(), remaster.ColorizeOptions(), filming.OutputOptions()
+_PREPARE = remaster.PrepareOptions()
 
 
 def _default(function: Callable, name: str) -> Any:
@@ -66,6 +67,14 @@ SCALE = Number(
     step=1,
     tooltip="2: the pictures become twice as wide and high. 1: they keep their size.",
 )
+STEADY = Number(
+    default=_PREPARE.steady,
+    low=0.0,
+    high=1.0,
+    step=0.05,
+    tooltip="How much of the weave of the film in the gate is taken out; the camera's own motion stays. 0: none.",
+)
+EDGES = ("fill", "crop")
 LINES = Number(
     default=_RESTORE.lines,
     low=0,
@@ -163,3 +172,17 @@ SUFFIXES = {codec: writing.TABLE[codec].suffixes[0] for codec in CODECS}
 def crf_of(value: float) -> float | None:
     """The library's crf of what the node says: None for anything below 0."""
     return None if value < 0 else value
+
+
+def prepared(bad_frames: str, steady: float, edges: Any) -> remaster.PrepareOptions:
+    """What a node says of lost frames and weave.
+
+    Raises:
+        InputError: numbers that cannot be read, or edges cut off where nothing is steadied.
+    """
+    if edges == "crop" and not steady:
+        raise errors.InputError(
+            "crop cuts the edges of a steadied film off, and steady is 0: set it to 1, or take fill"
+        )
+    lost = remaster.parse_lost(bad_frames) if bad_frames.strip() else ()
+    return remaster.PrepareOptions(bad_frames=lost, steady=steady, steady_edges=edges)

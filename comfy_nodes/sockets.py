@@ -72,6 +72,29 @@ def levels(auto: bool) -> io.Input:
     )
 
 
+def bad_frames() -> io.Input:
+    """Frames that are made anew."""
+    return io.String.Input(
+        "bad_frames",
+        default="",
+        optional=True,
+        placeholder="120, 341-343",
+        tooltip="Numbers, from 0, of frames that are lost (torn, black, garbage): they are made anew from those around "
+        "them. Up to four in a row.",
+    )
+
+
+def edges(name: str) -> io.Input:
+    """What becomes of the edge of a steadied picture."""
+    return io.Combo.Input(
+        name,
+        options=list(settings.EDGES),
+        default=settings.EDGES[0],
+        optional=True,
+        tooltip="Where a moved frame ends: fill shows what the frames beside it show there; crop cuts the edge off.",
+    )
+
+
 def mask(name: str) -> io.Input:
     """Where pictures are to be repaired, or not."""
     told = f"{_STEER[name]} One mask for each frame, or one for all; of any size."

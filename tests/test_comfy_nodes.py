@@ -171,6 +171,7 @@ def test_saved_graphs_have_all_that_a_node_cannot_do_without(comfy):
         "RemasterRestore": ["images", "strength", "grain", "lines", "tile", "scenes"],
         "RemasterReferenceColorize": ["images", "saturation", "color_lines", "scenes"],
         "RemasterMergeLab": ["luma", "chroma", "weight"],
+        "RemasterSteady": ["images", "strength", "scenes"],
         "RemasterLoadReferences": ["folder"],
         "RemasterSaveReferences": ["images", "frames", "folder", "scope", "overwrite"],
         "RemasterPickReferences": ["count"],
@@ -178,6 +179,34 @@ def test_saved_graphs_have_all_that_a_node_cannot_do_without(comfy):
     }
     for name, node in comfy.nodes.items():
         assert [x.id for x in node.GET_SCHEMA().inputs if not x.optional] == wanted[name]
+
+
+def test_steady_film_makes_lost_frames_and_takes_the_weave_out(comfy):
+    generator = torch.Generator().manual_seed(2)
+    still = torch.nn.functional.interpolate(
+        torch.rand(1, 1, 30, 40, generator=generator), scale_factor=4.0, mode="bicubic"
+    )
+    still = still[0, 0].clamp(0, 1)[..., None].expand(-1, -1, 3)
+    places = torch.randint(0, 3, (24, 2), generator=generator).tolist()
+    batch = torch.stack([still[y : y + 100, x : x + 140] for y, x in places])
+    batch[9:11] = torch.rand(batch[9:11].shape, generator=torch.Generator().manual_seed(1))
+    given = {"images": batch, "scenes": "none"}
+    (mended,) = run(comfy, "RemasterSteady", **given, strength=0.0, bad_frames="9-10")
+    sound = [n for n in range(24) if n not in (9, 10)]
+    assert torch.equal(mended[sound], batch[sound]) and apart(mended[9], batch[9]) > 0.1
+    (made,) = run(comfy, "RemasterSteady", **given, strength=1.0, bad_frames="9, 10")
+    inner = (slice(None), slice(6, -6), slice(6, -6))
+    assert (made - made.mean(0))[inner].abs().mean() < 0.6 * (mended - mended.mean(0))[inner].abs().mean()
+    (cropped,) = run(comfy, "RemasterSteady", **given, strength=1.0, edges="crop", bad_frames="9, 10")
+    assert torch.equal(cropped, made[:, 4:-4, 4:-4])
+    for wrong, why in (
+        ({"strength": 1.0, "bad_frames": "24"}, "bad frame 24 is not there: the film has 24 frames"),
+        ({"strength": 1.0, "bad_frames": "1-5"}, "5 in a row"),
+        ({"strength": 1.0, "bad_frames": "one"}, "cannot read bad frames file 'one'"),
+        ({"strength": 0.0, "edges": "crop"}, "steady is 0"),
+    ):
+        with pytest.raises(Exception, match=why):
+            run(comfy, "RemasterSteady", **given, **wrong)
 
 
 def test_every_node_says_what_each_input_and_output_is(comfy, root):
@@ -194,6 +223,7 @@ def test_numbers_of_the_nodes_have_the_library_s_defaults_and_limits(comfy):
         "strength": settings.STRENGTH,
         "grain": settings.GRAIN,
         "sharpness": settings.SHARPNESS,
+        "steady": settings.STEADY,
         "scale": settings.SCALE,
         "lines": settings.LINES,
         "restore_lines": settings.LINES,
@@ -266,6 +296,7 @@ def test_node_restore_makes_pictures_and_mask_twice_as_large(comfy):
 def test_graphs_that_were_saved_before_sharpness_and_scale_still_run(comfy):
     for node in ("RemasterRestore", "RemasterVideo"):
         whole = ["masks", "reference_frames", "start", "end", "tile", "restore_lines", "unfinished"]
+        whole += ["bad_frames", "steady", "steady_edges"]
         more = whole if node == "RemasterVideo" else []
         later = ["sharpness", "scale", "repair", "protect", *more]
         inputs = comfy.nodes[node].GET_SCHEMA().inputs[-len(later) :]

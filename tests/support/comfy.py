@@ -17,6 +17,7 @@ NODES = {
     "RemasterRestore",
     "RemasterReferenceColorize",
     "RemasterMergeLab",
+    "RemasterSteady",
     "RemasterLoadReferences",
     "RemasterSaveReferences",
     "RemasterPickReferences",
