@@ -1,14 +1,17 @@
 """How far the whole picture moved from one frame to the next, to a few hundredths of a pixel.
 
 Both frames are made small, and freed of brightness and contrast: flicker is no motion. The whole of them gives a first
-guess (normalised correlation). Then each cell says by its gradients how far it is still off, and how sure it is of that
-across its edges and along them (Lucas and Kanade 1981, equation 10); the cells' geometric median is taken, for which
-people who walk, dirt and boiling grain are the minority that they are. The shift depends on the two frames alone.
+guess (normalised correlation); a picture that repeats itself, such as a fence, is likely far off, too, so what is near
+goes before what is far. Then each cell says by its gradients how far it is still off, and how sure it is of that across
+its edges and along them (Lucas and Kanade 1981, equation 10). From the cells' geometric median on, that is sought on
+which most of them agree: people who walk, dirt and boiling grain are the minority that they are, however strong their
+contrast. The shift depends on the two frames alone.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -28,11 +31,15 @@ _ROOM = 17  # side of the square round a pixel whose brightness and contrast are
 _FLAT = 0.03  # contrast that may be grain alone
 _DIRT = 3.0  # as many times the local contrast, no detail counts more
 _REACH = 0.2  # of the height and width, no picture moves farther
-_BETTER = 0.003  # likeness that a guess must gain to be believed
+_BETTER = 0.003  # likeness that a guess must gain over no shift to be tried
+_FAR = 0.02  # ... and then, both made better, to be believed
 _EMPTY = 0.01  # detail of a picture that shows nothing
 _PASSES = ((4, 0), (2, 2), (1, 2))  # smaller by, times
-_MEDIAN = 8  # steps towards the geometric median
-_NEAR = 0.05  # pixels of a small frame: distance to the median below which cells agree
+_MEDIAN = 8  # steps towards the geometric median ...
+_NEAR = 0.05  # pixels of a small frame: distance to it below which cells agree
+_MOST = 8  # ... and from there towards what most cells say ...
+_AGREE = 0.1  # ... and the distance to that
+_CLEAR = 1.0  # pixels: a cell counts no more, however clearly it says to less than that how far it moved
 
 
 class Shift(NamedTuple):
@@ -106,13 +113,20 @@ def shift_between(before: Look, after: Look) -> Shift:
         )
     if min(after.levels[-1].shape) < 3 * _CELL or min(_detail(before), _detail(after)) < _EMPTY:
         return NO_SHIFT
-    shift = _guess(before.levels[0], after.levels[0])
+    guess = _guess(before.levels[0], after.levels[0])
+    starts = [np.zeros(2), guess] if guess.any() else [np.zeros(2)]
     held = _PASSES[0][0]
     for old, new, (smaller, times) in zip(before.levels, after.levels, _PASSES):
-        shift = shift * (held / smaller)
+        starts = [start * (held / smaller) for start in starts]
         held = smaller
+        if not times:
+            continue
         for _ in range(times):
-            shift = _closer(old, new, shift)
+            starts = [_closer(old, new, start) for start in starts]
+        if len(starts) > 1:
+            near, far = _likenesses(old, new, starts)
+            starts = [starts[1 if far > near + _FAR else 0]]
+    shift = starts[0]
     if not np.isfinite(shift).all():
         return NO_SHIFT
     return Shift(*(shift * after.factor).tolist())
@@ -132,6 +146,19 @@ def _guess(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     if not likeness[found] > likeness[*reach] + _BETTER:
         return np.zeros(2)
     return np.array([float(way - at) for way, at in zip(reach, found)])
+
+
+def _likenesses(old: np.ndarray, new: np.ndarray, shifts: Sequence[np.ndarray]) -> list[float]:
+    """How alike the frames are with each of these shifts between them, -1 to 1, all in the part that all show."""
+    edge = [math.ceil(max(map(abs, ways)) / 2 + 4 + _BORDER * side) for ways, side in zip(zip(*shifts), old.shape)]
+    if any(2 * cut >= side for cut, side in zip(edge, old.shape)):
+        return [0.0] * len(shifts)
+    inner = tuple(slice(cut, side - cut) for cut, side in zip(edge, old.shape))
+    made = []
+    for shift in shifts:
+        a, b = (_moved(plane, part * shift)[inner] for plane, part in ((old, 0.5), (new, -0.5)))
+        made.append(float((a * b).sum() / (math.sqrt((a * a).sum() * (b * b).sum()) + 1e-9)))
+    return made
 
 
 def taps(part: float) -> np.ndarray:
@@ -162,7 +189,7 @@ def _closer(old: np.ndarray, new: np.ndarray, shift: np.ndarray) -> np.ndarray:
     down, across = (cv2.Sobel(mean, cv2.CV_32F, dx, 1 - dx, ksize=1, scale=0.5)[inner] for dx in (0, 1))
     products = (down * down, down * across, across * across, down * error, across * error, error * error)
     dd, da, aa, de, ae, ee = (_cells(product, rows, columns) for product in products)
-    return shift + _median(dd, da, aa, -de, -ae, ee)
+    return shift + _agreed(dd, da, aa, -de, -ae, ee)
 
 
 def _moved(plane: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -180,24 +207,25 @@ def _cells(plane: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return lines.reshape(rows, columns, _CELL).sum(2, dtype=np.float64).ravel()
 
 
-def _median(dd: np.ndarray, da: np.ndarray, aa: np.ndarray, d: np.ndarray, a: np.ndarray, ee: np.ndarray) -> np.ndarray:
-    """The geometric median `[2]` of what the cells say, each by its normal equations `[[dd, da], [da, aa]] x = [d, a]`
-    and the squared error `ee` that it has without a shift."""
+def _agreed(dd: np.ndarray, da: np.ndarray, aa: np.ndarray, d: np.ndarray, a: np.ndarray, ee: np.ndarray) -> np.ndarray:
+    """What most cells `[2]` say, each by its normal equations `[[dd, da], [da, aa]] x = [d, a]` and the squared error
+    `ee` that it has without a shift."""
     texture = dd + aa
     floor = 1e-3 * texture + 1e-6
     determinant = (dd + floor) * (aa + floor) - da * da
     own = np.stack([((aa + floor) * d - da * a) / determinant, ((dd + floor) * a - da * d) / determinant])
     # What no shift of the cell explains: something turns, grows or passes there.
     left = np.maximum(ee - d * own[0] - a * own[1], 0) / _CELL**2
-    trust = 1 / (left + 0.05)
+    # And strong contrast is no majority.
+    trust = 1 / (left + 0.05 + _CLEAR**2 * texture / _CELL**2)
     weight = trust
     best = np.zeros(2)
-    for _ in range(_MEDIAN):
+    for turn in range(_MEDIAN + _MOST):
         sdd, sda, saa, sd, sa = (float((weight * x).sum()) for x in (dd, da, aa, d, a))
         extra = 1e-6 * (sdd + saa) + 1e-9
         scale = (sdd + extra) * (saa + extra) - sda * sda
         best = np.array([(saa + extra) * sd - sda * sa, (sdd + extra) * sa - sda * sd]) / scale
         off = best[:, None] - own
         distance = (dd * off[0] ** 2 + 2 * da * off[0] * off[1] + aa * off[1] ** 2) / (texture + 1e-9)
-        weight = trust / np.sqrt(distance + _NEAR**2)
+        weight = trust / (np.sqrt(distance + _NEAR**2) if turn < _MEDIAN - 1 else distance + _AGREE**2)
     return best

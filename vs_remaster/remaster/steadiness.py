@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..models.layers import Halo
 from .options import Edges
 from .shifts import NO_SHIFT, Shift, look, shift_between, taps
-from .weave import LIMIT, REACH, weave_at
+from .weave import LIMIT, REACH, weaves
 from .window import Window
 
 STEP = 64
@@ -125,11 +125,9 @@ class Steadier:
             halo: how many frames at either end are context only.
             size: height and width of the luma.
         """
-        found = []
-        for at in range(len(shifts))[halo.kept(len(shifts))]:
-            weave = weave_at(shifts, at, size) if self.strength else NO_SHIFT
-            found.append(Shift(*(round(self.strength * way * STEP) / STEP for way in weave)))
-        return found
+        made = range(len(shifts))[halo.kept(len(shifts))]
+        found = weaves(shifts, made, size) if self.strength and made else [NO_SHIFT] * len(made)
+        return [Shift(*(round(self.strength * way * STEP) / STEP for way in weave)) for weave in found]
 
     @torch.inference_mode()
     def move(self, frames: Sequence[Woven], halo: Halo) -> list[tuple[Tensor, ...]]:
