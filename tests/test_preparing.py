@@ -28,6 +28,7 @@ from vs_remaster.remaster.options import PrepareOptions, RestoreOptions
 from vs_remaster.remaster.picture import Picture
 from vs_remaster.remaster.pipeline import RemasterPipeline
 from vs_remaster.remaster.preparing import margins
+from vs_remaster.remaster.restorer import Restorer
 from vs_remaster.remaster.scenes import CutDetector, detect_cuts, thumbnail
 
 SIZE = 72, 104
@@ -342,6 +343,19 @@ def test_bad_numbers(tmp_path):
         PrepareOptions(steady_edges="x")  # ty: ignore[invalid-argument-type]
     check_within([3], None)
     assert not PrepareOptions() and PrepareOptions(steady=0.1) and PrepareOptions(bad_frames=(1,))
+
+
+def test_frames_that_matter_to_nothing_are_not_made(film, tmp_path, monkeypatch):
+    seen = []
+    clean = Restorer.clean
+
+    def counted(self, frames, halo):
+        seen.append(len(frames) - sum(halo))
+        return clean(self, frames, halo)
+
+    monkeypatch.setattr(Restorer, "clean", counted)
+    made(film, tmp_path / "part.mkv", restore=RESTORE, prepare=PrepareOptions(), scenes="none", start=48, end=56)
+    assert sum(seen) == 48  # sharpening looks at 47 to 56, filling for that at 36 to 67: three blocks of 16
 
 
 def test_the_film_is_read_early_enough():

@@ -83,7 +83,17 @@ def remaster_film(
                 masks(picture)
                 look(picture)
 
-            remaster_frames(reader, put, pipeline, info, out, given=given, wanted=request.wants, look=see, check=check)
+            remaster_frames(
+                reader,
+                put,
+                pipeline,
+                info,
+                out,
+                given=given,
+                wanted=(request.start, request.end),
+                look=see,
+                check=check,
+            )
     return Done(written, reader.truncated)
 
 
@@ -95,7 +105,7 @@ def remaster_frames(
     out: Samples,
     *,
     given: Given = Given(),
-    wanted: Callable[[int], bool] = lambda index: True,
+    wanted: tuple[int, int | None] = (0, None),
     look: Callable[[Picture], None] = lambda picture: None,
     check: Callable[[], None] = lambda: None,
     patience: float | None = None,
@@ -109,7 +119,8 @@ def remaster_frames(
         info: what their planes mean.
         out: the samples wanted.
         given: masks for them, as the frames are before they are prepared.
-        wanted: whether the frame of a number is written; others are only seen by the networks.
+        wanted: first frame that is written and first that is not any more; None: to the end. Others are only seen by
+            the networks, as far as they matter.
         look, check: see `remaster_film`.
         patience: see `overlap`.
     """
@@ -126,7 +137,9 @@ def remaster_frames(
             yield picture
 
     def transform(film: Iterator[Picture]) -> Iterable[Picture]:
-        return (picture for picture in pipeline.process(checked(film)) if wanted(picture.index))
+        first, end = wanted
+        made = pipeline.process(checked(film), first, end)
+        return (picture for picture in made if picture.index >= first and (end is None or picture.index < end))
 
     def put(picture: Picture) -> None:
         kept = luma_kept and picture.levels is None and picture.repair is None and not picture.altered

@@ -201,10 +201,6 @@ class FilmRequest(Treatment):
             log.info("%s", text)
         return replace(self, references=settle_for_film(self.references, self.scenes, self.source, info.fps))
 
-    def wants(self, frame: int) -> bool:
-        """Whether the frame of a number is written; others are only seen by the networks."""
-        return frame >= self.start and (self.end is None or frame < self.end)
-
     def output_format(self, info: VideoInfo, *, colored: bool | None = None) -> OutputFormat:
         """The frames that the output holds; `colored`: it gets colours, None: where `colorize` is given."""
         colored = self.colorize is not None if colored is None else colored

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from ..models.layers import Halo
 from .options import Levels
 from .shifts import NO_SHIFT, Shift
 
@@ -49,3 +51,19 @@ class Picture:
     def altered(self) -> bool:
         """Whether it is no longer what the film shows even before it is restored."""
         return self.lost or self.weave != NO_SHIFT
+
+
+def only(
+    needed: tuple[int, int | None], process: Callable[[Sequence[Picture], Halo], list[Picture]]
+) -> Callable[[Sequence[Picture], Halo], list[Picture]]:
+    """`process` for the windows that make needed frames, see `window.needed`; the pictures of others stay as they
+    came, and nothing looks at them."""
+    first, last = needed
+
+    def some(pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
+        kept = pictures[halo.kept(len(pictures))]
+        if kept[-1].index < first or (last is not None and kept[0].index >= last):
+            return list(kept)
+        return process(pictures, halo)
+
+    return some

@@ -20,11 +20,11 @@ from .levels import ShotLevels, levels_at
 from .lost_frames import check_lost
 from .memory import ReferenceSet
 from .options import ColorizeOptions, PrepareOptions, RestoreOptions, frame_numbers
-from .picture import Picture
+from .picture import Picture, only
 from .preparing import Preparer
 from .restorer import Passing, Restorer, Step
 from .scenes import CutDetector, Scenes
-from .window import Window, stage
+from .window import Window, needed, stage
 
 
 class RemasterPipeline:
@@ -76,22 +76,31 @@ class RemasterPipeline:
         """How many times as wide and high pictures become."""
         return self.restorer.options.scale if self.restorer else 1
 
-    def process(self, frames: Iterable[Picture]) -> Iterator[Picture]:
-        """Remaster frames in order; what comes out has the same numbers and payloads, with new luma and chroma."""
+    def process(self, frames: Iterable[Picture], start: int = 0, end: int | None = None) -> Iterator[Picture]:
+        """Remaster frames in order; what comes out has the same numbers and payloads, with new luma and chroma.
+
+        Args:
+            frames: see above.
+            start: first frame that is wanted. Those before it come out too, but half-made or not at all.
+            end: first frame that is not wanted any more, likewise; None: all are.
+        """
         frames = iter(frames)
         opening = next(frames, None)
         if opening is None:
             return iter(())
-        film = self.preparer.process(self._with_cuts(chain([opening], frames), opening.index), opening.index)
+        needs = iter(needed(self.windows, start, end))
+        preparing = [next(needs) for _ in self.preparer.windows]
+        film = self._with_cuts(chain([opening], frames), opening.index)
+        film = self.preparer.process(film, opening.index, preparing)
         film = self._there(film)
         if self.restorer:
             film = ((replace(picture, source=picture.luma), flag) for picture, flag in film)
             for step in self.restorer.steps:
-                film = stage(film, step.window, partial(self._restore, step), opening.index)
+                film = stage(film, step.window, only(next(needs), partial(self._restore, step)), opening.index)
             film = ((self._finished(self.restorer, picture), flag) for picture, flag in film)
         if self.colorizer and self.memory is not None:
             process = partial(self._colorize, self.colorizer, self.memory)
-            film = stage(film, self.colorizer.window, process, opening.index)
+            film = stage(film, self.colorizer.window, only(next(needs), process), opening.index)
         return self._back(film)
 
     def _there(self, film: Iterator[tuple[Picture, bool]]) -> Iterator[tuple[Picture, bool]]:
@@ -159,6 +168,8 @@ class RemasterPipeline:
     def _finished(self, restorer: Restorer, picture: Picture) -> Picture:
         """A restored picture at its levels, with its own chroma, if it is to keep that, made to fit."""
         assert picture.source is not None
+        if picture.mask is None:  # nobody wants it
+            return replace(picture, source=None)
         levels = restorer.options.levels or levels_at(self.levels, picture.index)
         own = None if self.colorizer else picture.chroma
         made = Passing(picture.luma, picture.mask, picture.repair)

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..models.layers import Halo
 from .lost_frames import FrameMaker
 from .options import PrepareOptions
-from .picture import Picture
+from .picture import Picture, only
 from .shifts import Shift
 from .steadiness import Steadier, Woven, margin
 from .window import Window, stage
@@ -39,19 +39,24 @@ class Preparer:
         steadying = self._steadier.windows if self._steadier else []
         return [*([self._maker.window] if self._maker else []), *steadying]
 
-    def process(self, film: Iterator[tuple[Picture, bool]], first: int) -> Iterator[tuple[Picture, bool]]:
+    def process(
+        self, film: Iterator[tuple[Picture, bool]], first: int, needs: Sequence[tuple[int, int | None]]
+    ) -> Iterator[tuple[Picture, bool]]:
         """Prepare pictures in order.
 
         Args:
             film: each with whether it starts a scene.
             first: number of the first.
+            needs: for each of `windows` the frames that it has to make, see `needed`.
         """
+        needs = list(needs)
         if self._maker:
-            film = stage(film, self._maker.window, partial(_made, self._maker), first)
+            film = stage(film, self._maker.window, only(needs.pop(0), partial(_made, self._maker)), first)
         if self._steadier:
-            film = stage(film, self._steadier.measuring, partial(_measured, self._steadier), first)
+            measured, _, moved = needs
+            film = stage(film, self._steadier.measuring, only(measured, partial(_measured, self._steadier)), first)
             film = _weighed(self._steadier, film, first)
-            film = stage(film, self._steadier.moving, partial(_moved, self._steadier), first)
+            film = stage(film, self._steadier.moving, only(moved, partial(_moved, self._steadier)), first)
         if self.options.crops:
             film = ((_cropped(picture), flag) for picture, flag in film)
         return film

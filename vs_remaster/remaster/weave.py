@@ -20,7 +20,7 @@ from itertools import product
 
 import numpy as np
 
-from .shifts import NO_SHIFT, Shift
+from .shifts import Shift
 
 REACH = 60
 """Frames each way that a frame's weave is known by."""
@@ -51,7 +51,7 @@ class _Bank:
         weaves: covariances of the weave by lag, `[weaves, n + 1]`.
         weave: which of them each kind has, `[kinds]`.
         prior: logarithm of how likely each kind is held, but for a constant, `[kinds]`.
-        whitening: inverse Cholesky factor of the covariance of its shifts, `[kinds, n, n]`; that of fewer is its corner.
+        whitening: inverse Cholesky factor of the covariance of its shifts, `[kinds, n, n]`; of fewer it is the corner.
         scales: logarithm of the determinant of the other factor, up to each shift, `[kinds, n]`.
         events: whitened events: first `n` by which all shifts from one on are larger, then `n` of one shift alone;
             `[kinds, n, 2 n]`.

@@ -119,6 +119,25 @@ class Window[Item, Made]:
             yield from finished(count)
 
 
+def needed(windows: Sequence[Window], first: int, last: int | None) -> list[tuple[int, int | None]]:
+    """Which frames each of some windows, one after the other, has to make.
+
+    Args:
+        windows: in the order in which frames go through.
+        first: first frame that is wanted in the end.
+        last: first frame that is not any more; None: all are, to the end.
+
+    Returns:
+        The same two numbers for each window.
+    """
+    found = []
+    for window in reversed(windows):
+        found.append((first, last))
+        first = first // window.block * window.block - window.before
+        last = None if last is None else -(-last // window.block) * window.block + window.after
+    return found[::-1]
+
+
 def stage[Item](
     film: Iterable[tuple[Item, bool]],
     window: Window,

@@ -115,7 +115,7 @@ class ChunkMaker:
             self._cursor.info,
             self._work.out,
             given=self._masks(segment),
-            wanted=lambda index: segment.first <= index < segment.last,
+            wanted=(segment.first, segment.last),
             look=look,
             check=check,
         )
