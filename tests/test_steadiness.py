@@ -16,7 +16,7 @@ from vs_remaster.errors import InputError
 from vs_remaster.models.layers import Halo
 from vs_remaster.remaster.shifts import NO_SHIFT, Shift, look, shift_between
 from vs_remaster.remaster.steadiness import Steadier, Woven, margin
-from vs_remaster.remaster.weave import LIMIT, REACH, weave_at
+from vs_remaster.remaster.weave import LIMIT, REACH, weave_at, weaves
 from vs_remaster.remaster.window import Window
 
 SIZE = (144, 192)
@@ -35,7 +35,7 @@ def canvas(size: tuple[int, int], seed: int = 4) -> torch.Tensor:
 
 def shot(path: np.ndarray, seed: int = 4, size: tuple[int, int] = SIZE) -> torch.Tensor:
     """Frames `[T, 1, H, W]` of a picture that lies `path` `[2, T]` pixels down and across."""
-    room = 16 + math.ceil(np.abs(path).max())
+    room = 16 + 8 * math.ceil(np.abs(path).max() / 8)
     picture = canvas((size[0] + 2 * room, size[1] + 2 * room), seed)
     frames = weave(picture.repeat(path.shape[1], 1, 1, 1)[None].clone(), path)[0]
     return frames[..., room:-room, room:-room].contiguous()
@@ -91,6 +91,33 @@ def test_a_large_picture_is_measured_as_well():
     assert np.allclose(shift_between(before, after), path[:, 1], atol=0.06)
 
 
+def test_a_picture_that_repeats_itself_does_not_move_by_a_whole_mesh():
+    """A grid of 11 pixels, on which something large passes."""
+    frames = torch.empty(8, 1, *SIZE)
+    path = drawn(8, 1.0)
+    line = torch.arange(SIZE[0])[:, None] * torch.ones(SIZE[1]), torch.arange(SIZE[1]) * torch.ones(SIZE[0], 1)
+    for time, (down, across) in enumerate(path.T):
+        mesh = sum(
+            torch.exp(4 * (torch.cos(2 * math.pi * (at - way) / 11) - 1)) for at, way in zip(line, (down, across))
+        )
+        frames[time, 0] = 0.1 + 0.35 * mesh
+        frames[time, 0, 40:100, 10 + 3 * time : 70 + 3 * time] = canvas((60, 60), seed=5)[0, 0]
+    looks = [look(frame) for frame in worn(frames)]
+    found = np.array([shift_between(a, b) for a, b in pairwise(looks)]).T
+    assert np.abs(found - np.diff(path)).max() < 0.3
+
+
+def test_strong_contrast_is_no_majority():
+    """People in sharp black and white before a soft picture."""
+    frames = 0.2 + 0.6 * shot(STILL[:, :6])
+    walker = canvas((110, 60), seed=9)[0].round()
+    for time, frame in enumerate(frames):
+        frame[:, 30:140, 40 + 2 * time : 100 + 2 * time] = walker
+    looks = [look(frame) for frame in frames]
+    found = np.array([shift_between(a, b) for a, b in pairwise(looks)])
+    assert np.abs(found).max() < 0.05
+
+
 def test_who_walks_through_the_shot_does_not_move_it():
     frames = shot(STILL[:, :6])
     walker = canvas((110, 60), seed=9)[0]
@@ -135,6 +162,57 @@ def test_a_pan_that_begins_softly_stays():
     path = np.stack([np.cumsum(speed), 0 * speed])
     taken = np.array([weave_at(of_path(path), at, (400, 528)) for at in range(120)]).T
     assert np.abs(np.diff(taken)).max() < 0.1
+
+
+@pytest.mark.parametrize("deviation", [0.1, 0.5, 1.2])
+def test_weave_of_up_to_three_pixels_goes_where_the_camera_stands(deviation):
+    """Deviations of weave that reaches 0.3 to 3 pixels."""
+    path = drawn(100, deviation).clip(-3, 3)
+    taken = np.array(weaves(of_path(path), range(100), (400, 528))).T
+    assert rms(path - taken) < 0.15
+    assert rms(np.diff(path - taken)) < 0.03
+
+
+@pytest.mark.parametrize("stop", [90, 200])
+@pytest.mark.parametrize("speed", [0.5, 1.0, 3.0, 8.0])
+def test_a_pan_that_begins_and_ends_at_once_stays(speed, stop):
+    time = np.arange(140)
+    way = speed * (np.minimum(time, stop) - 60).clip(0)
+    taken = np.array(weaves(of_path(np.stack([way, -0.7 * way])), range(140), (400, 528))).T
+    assert np.abs(np.diff(taken)).max() < 0.1
+
+
+def test_the_weave_goes_where_a_pan_begins_at_once():
+    path = drawn(140, 0.3)
+    pan = 3.0 * (np.arange(140) - 60).clip(0)
+    taken = np.array(weaves(of_path(path + pan), range(140), (400, 528))).T
+    assert np.abs(np.diff(path - taken)).max() < 0.25 and rms(np.diff(path - taken)) < 0.06
+
+
+def test_a_splice_stays():
+    path = drawn(100, 0.3)
+    path[:, 50:] += 4.0
+    taken = np.array(weaves(of_path(path), range(100), (400, 528))).T
+    path[:, 50:] -= 4.0
+    assert np.abs(np.diff(path - taken)).max() < 0.25
+
+
+@pytest.mark.parametrize("shown", ["in place of the next", "once more"])
+def test_frames_shown_twice_are_no_weave(shown):
+    time = np.arange(100)
+    if shown == "once more":
+        time = time * 4 // 5
+    else:
+        time[[30, 31, 70]] = [29, 29, 69]
+    pan, path = 3.0 * time, drawn(100, 0.4)[:, time]
+    alone, both = (
+        np.array(weaves(of_path(way), range(100), (400, 528))).T
+        for way in (np.stack([pan, -pan]), path + np.stack([pan, -pan]))
+    )
+    assert np.abs(np.diff(alone)).max() < 0.01
+    assert rms(np.diff(path - both)) < 0.06
+    again = np.flatnonzero(np.diff(time) == 0) + 1
+    assert np.abs(both[:, again] - both[:, again - 1]).max() < 0.05
 
 
 def test_one_wrong_shift_moves_nothing_else():

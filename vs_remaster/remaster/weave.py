@@ -36,11 +36,12 @@ _MEMORIES = (0.1, 0.6)  # ... and how much of it is left a frame later
 _ERRORS = (0.03, 0.12)  # ... of a shift as measured, pixels
 _STANDS = 20.0  # how much likelier than each of its motions it is held that the camera stands
 _EVENT = _PAN  # deviation of an event: of the change of an even pan, or of a jump
-_CHANCE = 0.003  # of either at a frame
+_CHANCES = (1e-3, 1e-4)  # of a pan's change at a frame, and of a jump
 _EVENTS = 3  # in a frame's surroundings, at most
 _NOTHING = 10.0  # likelihoods so much lower than another's logarithm count no more
-_SAME = 0.02  # pixels that a frame moves at most that is shown once more ...
-_MOVES = 0.1  # ... between others that move farther than this ...
+_SAME = 0.06  # pixels that a frame moves at most that is shown once more ...
+_MOVES = 0.25  # ... between others that move farther than this ...
+_ALONG = 0.5  # ... in about the same direction (cosine) ...
 _TIMES = 2  # ... and so many times at most
 
 
@@ -51,7 +52,7 @@ class _Bank:
         weaves: covariances of the weave by lag, `[weaves, n + 1]`.
         weave: which of them each kind has, `[kinds]`.
         prior: logarithm of how likely each kind is held, but for a constant, `[kinds]`.
-        whitening: inverse Cholesky factor of the covariance of its shifts, `[kinds, n, n]`; of fewer it is the corner.
+        whitening: inverse Cholesky factor of its shifts' covariance, `[kinds, n, n]`; that of fewer is its corner.
         scales: logarithm of the determinant of the other factor, up to each shift, `[kinds, n]`.
         events: whitened events: first `n` by which all shifts from one on are larger, then `n` of one shift alone;
             `[kinds, n, 2 n]`.
@@ -96,6 +97,12 @@ def _room(count: int) -> tuple[np.ndarray, np.ndarray]:
     """For `count` shifts: how much each event's precision grows by them, and the logarithm of what that costs."""
     room = _bank().powers[count - 1] + np.float32(_EVENT**-2)
     return 1 / room, 0.5 * np.log(room * _EVENT**2)
+
+
+@cache
+def _chances() -> np.ndarray:
+    """The logarithm of how likely each event is held, `[2 n]`."""
+    return np.repeat(np.log(_CHANCES), 2 * REACH).astype(np.float32)
 
 
 def weave_at(shifts: Sequence[Shift], at: int, size: tuple[int, int]) -> Shift:
@@ -146,27 +153,30 @@ def weaves(shifts: Sequence[Shift], frames: range, size: tuple[int, int]) -> lis
 
 
 def _once(moved: np.ndarray, at: int) -> tuple[np.ndarray, int]:
-    """Shifts `[n, 2]` between frames and the number of one of the frames, both without frames shown twice. Where such
-    a frame took the place of another, so that the next shift is a double one, that is halved instead."""
+    """Shifts `[n, 2]` between frames and the number of one of the frames, both without frames shown twice. Where these
+    took the place of others, so that the next shift is that of several frames, it is spread over them instead."""
     speed = np.abs(moved).max(1)
-    still = (speed < _SAME).astype(int)
-    again, keep = np.zeros(len(moved), bool), np.ones(len(moved), bool)
-    edges = np.diff(still, prepend=0, append=0)
+    still = speed < _SAME
+    again, keep, spread = np.zeros(len(moved), bool), np.ones(len(moved), bool), moved.copy()
+    edges = np.diff(still.astype(int), prepend=0, append=0)
     for first, stop in zip(np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)):
-        if stop - first <= _TIMES and 0 < first and stop < len(moved) and min(speed[[first - 1, stop]]) > _MOVES:
-            again[first:stop] = True
-    moved = moved.copy()
-    for last in np.flatnonzero(again[:-1] & ~again[1:]):
-        near = slice(max(0, last - 4), last + 6)
-        usual, step = np.median(moved[near][still[near] == 0], 0), moved[last + 1]
-        double = np.square(step - 2 * usual).sum() < np.square(step - usual).sum()
-        keep[last] = double
-        if double:
-            moved[last : last + 2] = step / 2
-    keep[again & np.append(again[1:], False)] = False
+        if stop - first > _TIMES or not 0 < first <= stop < len(moved):
+            continue
+        before, after = moved[first - 1], moved[stop]
+        # Weave goes back and forth; a frame that hardly moves is nothing special in it.
+        along = before @ after > _ALONG * np.sqrt(before @ before * (after @ after))
+        if not along or min(speed[[first - 1, stop]]) < _MOVES:
+            continue
+        again[first:stop] = True
+        near = slice(max(0, first - 4), stop + 5)
+        usual, times = np.median(moved[near][~still[near]], 0), stop - first + 1
+        if np.square(after - times * usual).sum() < np.square(after - usual).sum():
+            spread[first : stop + 1] = after / times
+        else:
+            keep[first:stop] = False
     while at and again[at - 1]:  # it goes where the frame goes that it repeats
         at -= 1
-    return moved[keep], int(keep[:at].sum())
+    return spread[keep], int(keep[:at].sum())
 
 
 def _mean(likely: np.ndarray, weave: np.ndarray, told: np.ndarray, expected: np.ndarray, count: int) -> float:
@@ -181,7 +191,7 @@ def _mean(likely: np.ndarray, weave: np.ndarray, told: np.ndarray, expected: np.
     """
     bank = _bank()
     inverse, cost = _room(count)
-    gain = likely[:, None] + (0.5 * told * told * inverse - cost + np.log(_CHANCE))
+    gain = likely[:, None] + (0.5 * told * told * inverse - cost + _chances())
     likelihoods, found = [likely], [weave]
     if gain.max() > likely.max() - _NOTHING:
         kinds = np.flatnonzero(gain.max(1) > gain.max() - _NOTHING)
@@ -190,7 +200,7 @@ def _mean(likely: np.ndarray, weave: np.ndarray, told: np.ndarray, expected: np.
         for number in range(_EVENTS):
             room = power + _EVENT**-2
             if number:
-                gain = likely[:, None] + 0.5 * told * told / room - 0.5 * np.log(room * _EVENT**2) + np.log(_CHANCE)
+                gain = likely[:, None] + 0.5 * told * told / room - 0.5 * np.log(room * _EVENT**2) + _chances()
             likelihoods.append(gain.ravel())
             found.append((weave[:, None] - expected * told / room).ravel())
             top = int(np.argmax(np.exp(gain - gain.max()).sum(0)))
