@@ -4,6 +4,12 @@ Everything else (tests, training, the wheel) uses the packages inside and never 
 """
 
 if __package__:
-    from .comfy_nodes import WEB_DIRECTORY, comfy_entrypoint
+    import logging
+
+    from .comfy_nodes import WEB_DIRECTORY, comfy_entrypoint, unfit
+
+    if _why := unfit():
+        logging.getLogger(__name__).error("%s", _why)
+        NODE_CLASS_MAPPINGS: dict[str, type] = {}  # what every version looks for first: no nodes, and no traceback
 
     __all__ = ["WEB_DIRECTORY", "comfy_entrypoint"]

@@ -16,7 +16,10 @@ from comfy_api.latest import InputImpl, io, ui
 from . import films, host, jobs, models, settings
 from . import images as batches
 from .library import errors, filming, remaster, stills
-from .sockets import CATEGORY, bad_frames, edges, frames_shown, levels, model, number, rules, scenes, steering
+from .sockets import automatic, bad_frames, edges, frames_shown, levels, model, number, rules, scenes, schema, steering
+
+_UNPLUGGED = object()
+"""Stands for a socket to which nothing is connected; of what is connected nothing is known before it has run."""
 
 
 class RemasterPickReferences(io.ComfyNode):
@@ -24,10 +27,10 @@ class RemasterPickReferences(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="RemasterPickReferences",
-            display_name="Pick Frames to Colour",
-            category=CATEGORY,
+        return schema(
+            "RemasterPickReferences",
+            "Pick Frames to Colour",
+            "key frames, keyframes, shots, colorize, old film",
             description="Picks frames worth colouring by hand or with an image-edit model: a sharp one of each shot, "
             "or as many as it takes to cover the film (coverage). A VIDEO is read frame by frame, twice; only what is "
             "picked is kept.",
@@ -55,9 +58,7 @@ class RemasterPickReferences(io.ComfyNode):
         coverage: float = 0.0,
         model: models.ModelChoice | None = None,
     ) -> io.NodeOutput:
-        if (images is None) == (video is None):
-            given = "neither" if images is None else "both"
-            raise errors.InputError(f"plug in images or video, one of them; got {given}")
+        _check_one(images is not None, video is not None)
         name = "images"
         if video is not None and films.in_memory(video):
             name, images = "video", video.get_components().images
@@ -75,16 +76,26 @@ class RemasterPickReferences(io.ComfyNode):
                 out, chosen = films.pick_from_film(film, choose, host.check_interrupt, done)
         return io.NodeOutput(out, ", ".join(map(str, chosen)))
 
+    @classmethod
+    def validate_inputs(cls, images: Any = _UNPLUGGED, video: Any = _UNPLUGGED) -> bool | str:
+        """One of them."""
+        return host.valid(lambda: _check_one(images is not _UNPLUGGED, video is not _UNPLUGGED))
+
+
+def _check_one(images: bool, video: bool) -> None:
+    if images == video:
+        raise errors.InputError(f"plug in images or video, one of them; got {'both' if images else 'neither'}")
+
 
 class RemasterVideo(io.ComfyNode):
     """A whole film."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="RemasterVideo",
-            display_name="Remaster Video",
-            category=CATEGORY,
+        return schema(
+            "RemasterVideo",
+            "Remaster Video",
+            "denoise, dust, scratch, flicker, deflicker, restore, colorize, black and white, old film, video",
             description="Restores and colours a film of any length from file to file: memory does not grow with it, "
             "and sound, subtitles and times are kept. Give a VIDEO or a path, and references for colour.",
             inputs=[
@@ -99,7 +110,7 @@ class RemasterVideo(io.ComfyNode):
                     "references",
                     optional=True,
                     tooltip="Coloured pictures of the film's own scenes, as a batch. None: the film is restored only, "
-                    "unless the colorizer plugged in is colorizer-automatic.",
+                    "see automatic.",
                 ),
                 io.Boolean.Input("restore", default=True, tooltip="Remove dust, scratches, flicker, grain and blur."),
                 io.Boolean.Input("colorize", default=True, tooltip="Colour the film from the references."),
@@ -151,6 +162,7 @@ class RemasterVideo(io.ComfyNode):
                     tooltip="What becomes of films under the same filename_prefix that were begun with other settings "
                     "and cancelled. keep: they can still be finished; remove: their chunks are deleted.",
                 ),
+                automatic(),
                 bad_frames(),
                 number("steady", settings.STEADY, optional=True),
                 edges("steady_edges"),
@@ -159,7 +171,7 @@ class RemasterVideo(io.ComfyNode):
                 io.Video.Output("video", tooltip="The remastered film, streamed from its file."),
                 io.String.Output("path", tooltip="Where it lies."),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             is_output_node=True,
         )
 
@@ -195,6 +207,7 @@ class RemasterVideo(io.ComfyNode):
         tile: int = int(settings.TILE.default),
         restore_lines: int = int(settings.LINES.default),
         unfinished: str = settings.UNFINISHED[0],
+        automatic: bool = False,
         bad_frames: str = "",
         steady: float = settings.STEADY.default,
         steady_edges: str = settings.EDGES[0],
@@ -209,6 +222,7 @@ class RemasterVideo(io.ComfyNode):
         auto = levels.strip() == "auto"
         how = {"strength": strength, "grain": grain, "sharpness": sharpness, "scale": scale}
         how |= {"lines": restore_lines, "tile": tile}
+        coloring = {"saturation": saturation, "lines": color_lines, "automatic": automatic}
         own = None if auto else remaster.Levels.parse(levels)
         suffix = settings.SUFFIXES[codec]
         with contextlib.ExitStack() as stack:
@@ -226,7 +240,7 @@ class RemasterVideo(io.ComfyNode):
                 source=film.path,
                 output=Path(output),
                 restore=models.restorer(restorer, **how, levels=own) if restore else None,
-                colorize=models.colorizer(colorizer, saturation=saturation, lines=color_lines) if colorize else None,
+                colorize=models.colorizer(colorizer, **coloring) if colorize else None,
                 references=given,
                 scenes=settings.SCENES[scenes],
                 write=filming.OutputOptions(codec=codec, crf=settings.crf_of(crf)),
@@ -241,14 +255,41 @@ class RemasterVideo(io.ComfyNode):
             output = jobs.output_begun(request)
             request = replace(request, output=output)
             text = jobs.remaster_video(request, cls.hidden.unique_id, remove=unfinished == "remove")
+            if codec in settings.NOT_SAVED and host.copied_by_save_video(cls.hidden):
+                text += f"; Save Video cannot save {codec}: set its codec to h264, or take the file that is there"
+                host.say(text, cls.hidden.unique_id)
+        host.made(cls.hidden.unique_id, output)
         return io.NodeOutput(InputImpl.VideoFromFile(str(output)), str(output), ui=_shown(output, subfolder, text))
+
+    @classmethod
+    def validate_inputs(
+        cls,
+        path: str | None = None,
+        repair: str | None = None,
+        protect: str | None = None,
+        restore_lines: int | None = None,
+        tile: int | None = None,
+        video: Any = _UNPLUGGED,
+    ) -> bool | str:
+        """What can be known before the film's turn comes; what is plugged in is None."""
+
+        def check() -> None:
+            if video is _UNPLUGGED and path is not None:
+                host.existing(path, "path (no video is plugged in)")
+            for name, given in (("repair", repair), ("protect", protect)):
+                if given and given.strip():
+                    host.existing(given, name)
+            remaster.RestoreOptions(lines=restore_lines or 0, tile=tile or 0)
+
+        return host.valid(check)
 
     @classmethod
     def fingerprint_inputs(
         cls, path: str | None = None, repair: str | None = None, protect: str | None = None, **_: Any
     ) -> Any:
-        """A film that was replaced since, or masks that were painted over."""
-        return tuple(host.stamp(one or "") for one in (path, repair, protect))
+        """A film that was replaced since, masks that were painted over, an output that was deleted."""
+        files = tuple(host.stamp(one or "") for one in (path, repair, protect))
+        return *files, host.times_lost(cls.hidden.unique_id if cls.hidden else None)
 
 
 def _shown(output: Any, subfolder: str, text: str) -> Any:

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,31 @@ def say(text: str, node: str | None) -> None:
     server = sys.modules.get("server")
     if node and hasattr(server, "PromptServer"):
         server.PromptServer.instance.send_progress_text(text, node)
+
+
+def copied_by_save_video(hidden: Any) -> bool:
+    """Whether a node's first output goes into Save Video, which is to keep its codec."""
+    link, graph = [hidden.unique_id, 0], hidden.prompt or {}
+    savers = (one["inputs"] for one in graph.values() if one["class_type"] == "SaveVideo")
+    return any(inputs.get("video") == link and inputs.get("codec", "auto") == "auto" for inputs in savers)
+
+
+_made: dict[str, Path] = {}
+_lost: Counter[str] = Counter()
+
+
+def made(node: str | None, output: Path) -> None:
+    """Remember what a node has made, for `times_lost`."""
+    if node:
+        _made[node] = output
+
+
+def times_lost(node: str | None) -> int:
+    """How often what a node made was found to be deleted: it is to be made again then, once."""
+    if node in _made and not _made[node].exists():
+        del _made[node]
+        _lost[node] += 1
+    return _lost[node or ""]
 
 
 def need(module: str) -> None:

@@ -272,6 +272,13 @@ def references_beyond(given: Sequence[references.Reference], frames: int) -> str
     return references.rules.beyond(given, frames)
 
 
+def gray_text(given: Sequence[references.Reference]) -> str:
+    """What is said where no reference has any colour to give; else empty."""
+    if not given or not all(one.is_gray for one in given):
+        return ""
+    return "the references are gray all over, so the film stays gray: colour them first"
+
+
 def frame_numbers(
     text: str, count: int, name: str = "reference_frames", pictures: str = "references"
 ) -> list[int | None]:

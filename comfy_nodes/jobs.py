@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from . import host, models
+from .images import gray_text
 from .library import film_jobs, filming, video
 
 _VERBS = {"survey": "looked at frame", "frames": "frame", "encode": "encoded frame"}
@@ -72,8 +73,11 @@ def remaster_video(request: filming.FilmRequest, node: str | None, *, remove: bo
         then = f"{kept} of them are kept: run again to go on." if kept else "None is kept: the next run begins anew."
         host.say(f"Stopped after {progress.frames}{of} frames. {then}", node)
         raise
-    verbs = [verb for verb, wanted in (("restored", request.restore), ("coloured", colored)) if wanted]
-    lines = [f"{done.frames} frames {' and '.join(verbs)}: {request.output}", *warnings.lines]
+    gray = gray_text(request.references)
+    verbs = [verb for verb, wanted in (("restored", request.restore), ("coloured", colored and not gray)) if wanted]
+    lines = [f"{done.frames} frames {' and '.join(verbs) or 'written'}: {request.output}", *warnings.lines]
+    if gray:
+        lines.append(gray)
     if request.colorize and not request.references:
         lines.append(f"no references: {'colours were guessed' if colored else 'the film was not coloured'}")
     if removed:

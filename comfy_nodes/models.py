@@ -21,7 +21,7 @@ _WEIGHTS = ".safetensors"
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """What `RemasterLoadModel` hands on (REMASTER_MODEL).
+    """What the nodes that load models hand on.
 
     Attributes:
         name: as chosen on the page, for messages.
@@ -39,15 +39,18 @@ class ModelChoice:
 
 
 def register_folder() -> None:
-    """Make `models/remaster` known to ComfyUI; it is not created."""
+    """Make `models/remaster` known to ComfyUI, beside what `extra_model_paths.yaml` names; it is not created."""
     import folder_paths
 
-    if FOLDER not in folder_paths.folder_names_and_paths:
-        folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER))
+    folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER))
 
 
-def names() -> list[str]:
-    """What can be chosen: the shipped weights, those the user has imported, then the files in `models/remaster`."""
+def names(network: str | None = None) -> list[str]:
+    """What can be chosen: the shipped weights, those the user has imported, then the files in `models/remaster`.
+
+    Args:
+        network: only those that are one, `restorer` or `colorizer`; a file that tells nothing is left in.
+    """
     import folder_paths
 
     try:
@@ -55,7 +58,18 @@ def names() -> list[str]:
     except errors.RemasterError:
         shipped = []
     found = folder_paths.get_filename_list(FOLDER) if FOLDER in folder_paths.folder_names_and_paths else []
-    return shipped + weights.imported() + [name for name in found if name.endswith(_WEIGHTS)]
+    every = shipped + weights.imported() + [name for name in found if name.endswith(_WEIGHTS)]
+    return every if network is None else [name for name in every if _kind(name) in (network, "")]
+
+
+def _kind(name: str) -> str:
+    """What the network of a name does; empty where that cannot be told."""
+    if not name.endswith(_WEIGHTS):
+        return name.partition("-")[0]
+    try:
+        return weights.network_of(path_of(name)).rpartition("-")[2]
+    except (errors.RemasterError, OSError):
+        return ""
 
 
 def choose(name: str, device: str, precision: str) -> ModelChoice:
@@ -103,12 +117,6 @@ def colorizer(choice: ModelChoice | None, **options: Any) -> remaster.Colorizer:
     return _worker("colorizer", remaster.Colorizer, wanted).like(wanted)
 
 
-def default_colorizer(given: Sequence[Any]) -> ModelChoice | None:
-    """The colorizer where none is plugged in: None, which is the best one shipped, or without references the one that
-    takes none."""
-    return None if given else choose(f"colorizer-{remaster.AUTOMATIC}", "auto", "auto")
-
-
 def bring(workers: Sequence[remaster.Restorer | remaster.Colorizer], height: int, width: int) -> None:
     """Bring networks to their devices, where ComfyUI may have moved them away from, and free the memory there that
     frames of `height` x `width` will take at work. All that work together come at once: one could push out another."""
@@ -132,7 +140,7 @@ def _how(choice: ModelChoice | None, network: str) -> dict[str, Any]:
     if choice.network != network:
         raise errors.InputError(
             f"the model {choice.name} is a {choice.network}, this input takes a {network}: choose one that begins with "
-            f"{network} in Load Remaster Model, or plug nothing in"
+            f"{network}, or plug nothing in"
         )
     return {"model": choice.model, "device": device_name(choice.device), "precision": choice.precision}
 
@@ -164,7 +172,8 @@ def _worker(network: str, make: type, options: Any) -> Any:
     """A worker with such options; networks are loaded once, also for options that differ in other things."""
     file = Path(options.model)
     changed = file.stat().st_mtime_ns if file.suffix == _WEIGHTS and file.is_file() else None
-    key = network, options.model, changed, options.device, options.precision, options.engine
+    automatic = getattr(options, "automatic", False)
+    key = network, options.model, changed, options.device, options.precision, options.engine, automatic
     if key not in _kept:
         worker = make(options)
         _kept[key] = _Kept(worker, [_patcher(engine) for engine in _engines(worker)])
@@ -176,8 +185,8 @@ def _worker(network: str, make: type, options: Any) -> Any:
 
 def _engines(worker: remaster.Restorer | remaster.Colorizer) -> list[Any]:
     """What runs the networks of a worker."""
-    sharpener = worker.sharpener if isinstance(worker, remaster.Restorer) else None
-    return [worker.engine, *([sharpener.engine] if sharpener else [])]
+    beside = worker.sharpener if isinstance(worker, remaster.Restorer) else worker.guesser
+    return [worker.engine, *([beside.engine] if beside else [])]
 
 
 def _patcher(engine: Any) -> Any:

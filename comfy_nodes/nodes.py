@@ -1,4 +1,4 @@
-"""The nodes for models and IMAGEs: what each shows on the page, and thin calls into the modules beside this.
+"""The nodes for IMAGEs: what each shows on the page, and thin calls into the modules beside this.
 
 Node ids, input ids and their order are for ever: saved graphs name them.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
 
 import torch
 from comfy_api.latest import ComfyExtension, io
@@ -15,59 +14,10 @@ from comfy_api.latest import ComfyExtension, io
 from . import host, models, settings
 from . import images as batches
 from .film_nodes import RemasterPickReferences, RemasterVideo
-from .library import errors, remaster
-from .reference_nodes import RemasterLoadReferences, RemasterSaveReferences
-from .sockets import CATEGORY, Model, bad_frames, edges, frames_shown, levels, mask, model, number, rules, scenes
-
-
-class RemasterLoadModel(io.ComfyNode):
-    """Chooses weights, device and precision."""
-
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="RemasterLoadModel",
-            display_name="Load Remaster Model",
-            category=CATEGORY,
-            description="Chooses a network for the Remaster nodes: the shipped weights, or a file in models/remaster. "
-            "Without this node they take the best one shipped.",
-            inputs=[
-                io.Combo.Input(
-                    "model",
-                    options=models.names(),
-                    tooltip="A restorer or a colorizer: shipped weights, or a .safetensors file that export/train.py "
-                    "wrote, put into ComfyUI's models/remaster folder.",
-                ),
-                io.Combo.Input(
-                    "device",
-                    options=list(settings.DEVICES),
-                    default=settings.DEVICES[0],
-                    tooltip="auto: where ComfyUI works (CUDA and ROCm; other devices are not supported and mean the "
-                    "CPU); cpu: always there.",
-                ),
-                io.Combo.Input(
-                    "precision",
-                    options=list(settings.PRECISIONS),
-                    default=settings.PRECISIONS[0],
-                    tooltip="auto: fp16 on a GPU, bf16 on a CPU that computes in it, else fp32. fp16 is for GPUs only.",
-                ),
-            ],
-            outputs=[Model.Output("model", tooltip="For the model input of the other Remaster nodes.")],
-        )
-
-    @classmethod
-    @host.plain_errors
-    def execute(cls, model: str, device: str, precision: str) -> io.NodeOutput:
-        return io.NodeOutput(models.choose(model, device, precision))
-
-    @classmethod
-    def fingerprint_inputs(cls, model: str | None = None, **_: Any) -> Any:
-        """A file that was replaced under the same name is another model."""
-        try:
-            path = models.path_of(model or "")
-            return str(path), path.stat().st_mtime_ns
-        except (errors.RemasterError, OSError):
-            return model
+from .library import errors, filming, remaster
+from .model_nodes import RemasterLoadColorizer, RemasterLoadModel, RemasterLoadRestorer
+from .reference_nodes import RemasterLoadReferences, RemasterLoadSample, RemasterSaveReferences
+from .sockets import automatic, bad_frames, edges, frames_shown, levels, mask, model, number, rules, scenes, schema
 
 
 class RemasterRestore(io.ComfyNode):
@@ -75,10 +25,10 @@ class RemasterRestore(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="RemasterRestore",
-            display_name="Restore Film",
-            category=CATEGORY,
+        return schema(
+            "RemasterRestore",
+            "Restore Film",
+            "denoise, dust, scratch, dirt, grain, flicker, deflicker, restore, restoration, upscale, old film",
             description="Removes dust, scratches, flicker, grain and blur from frames of a film, looking at the frames "
             "before and after each. Colours stay; under repaired damage they are filled in.",
             inputs=[
@@ -140,16 +90,21 @@ class RemasterRestore(io.ComfyNode):
         cuts = settings.SCENES[scenes]
         return io.NodeOutput(*batches.restore(batch, restorer, cuts, host.check_interrupt, done, **given))
 
+    @classmethod
+    def validate_inputs(cls, lines: int | None = None, tile: int | None = None) -> bool | str:
+        """What no smallest value can say."""
+        return host.valid(lambda: remaster.RestoreOptions(lines=lines or 0, tile=tile or 0))
+
 
 class RemasterSteady(io.ComfyNode):
     """Steadies a batch."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="RemasterSteady",
-            display_name="Steady Film",
-            category=CATEGORY,
+        return schema(
+            "RemasterSteady",
+            "Steady Film",
+            "stabilize, stabilise, gate weave, jitter, shake, bad frames, lost frames, old film",
             description="Takes the weave of film in the gate out of its frames, leaves the camera's own motion, and "
             "makes lost frames anew. It comes before Restore Film.",
             inputs=[
@@ -178,19 +133,19 @@ class RemasterReferenceColorize(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="RemasterReferenceColorize",
-            display_name="Reference Colorize",
-            category=CATEGORY,
-            description="Carries the colours of any number of reference pictures through the frames of a film; without "
-            "any it guesses. The luma of the frames is kept, their own colours are replaced.",
+        return schema(
+            "RemasterReferenceColorize",
+            "Reference Colorize",
+            "colorize, colorization, colourise, black and white, old film, reference",
+            description="Carries the colours of any number of reference pictures through the frames of a film. The "
+            "luma of the frames is kept, their own colours are replaced.",
             inputs=[
                 io.Image.Input("images", tooltip="Frames of a film in order. Alpha is dropped."),
                 io.Image.Input(
                     "references",
                     optional=True,
                     tooltip="Coloured pictures of the film's own scenes, one for each setting, say; of any size, as "
-                    "a batch. Alpha is dropped, so crop transparent borders away. None: colours are guessed.",
+                    "a batch. Alpha is dropped, so crop transparent borders away. None: see automatic.",
                 ),
                 number("saturation", settings.SATURATION),
                 number("color_lines", settings.COLOR_LINES),
@@ -198,6 +153,7 @@ class RemasterReferenceColorize(io.ComfyNode):
                 frames_shown(),
                 model("model", "colorizer"),
                 rules(),
+                automatic(),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The coloured frames."),
@@ -222,17 +178,29 @@ class RemasterReferenceColorize(io.ComfyNode):
         reference_frames: str = "",
         model: models.ModelChoice | None = None,
         reference_rules: str = "",
+        automatic: bool = False,
     ) -> io.NodeOutput:
         batch = batches.shaped(images, "images")
         told = color_lines, reference_frames, reference_rules
         given = [] if references is None else batches.references_of(references, *told)
-        colorizer = models.colorizer(model or models.default_colorizer(given), saturation=saturation, lines=color_lines)
+        how = {"saturation": saturation, "lines": color_lines, "automatic": automatic}
+        colorizer = models.colorizer(model, **how)
+        if not filming.will_color(colorizer, given):
+            raise errors.InputError(
+                "no references are plugged in: plug in coloured pictures, or switch automatic on, which guesses"
+            )
         models.bring([colorizer], *batch.shape[1:3])
         done = host.Progress(len(batch), cls.hidden.unique_id).done
-        if text := batches.references_beyond(given, len(batch)):
+        notes = [batches.references_beyond(given, len(batch)), batches.gray_text(given)]
+        if text := "; ".join(filter(None, notes)):
             host.say(text, cls.hidden.unique_id)
         out, shares = batches.colorize(batch, given, colorizer, settings.SCENES[scenes], host.check_interrupt, done)
         return io.NodeOutput(out, json.dumps(shares))
+
+    @classmethod
+    def validate_inputs(cls, reference_frames: str | None = None) -> bool | str:
+        """What can be known before there are pictures."""
+        return host.valid(lambda: batches.frame_list(reference_frames or "", "reference_frames"))
 
 
 class RemasterMergeLab(io.ComfyNode):
@@ -240,10 +208,10 @@ class RemasterMergeLab(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="RemasterMergeLab",
-            display_name="Merge Luma and Colour",
-            category=CATEGORY,
+        return schema(
+            "RemasterMergeLab",
+            "Merge Luma and Colour",
+            "luma, chroma, colour transfer, lab, old film",
             description="Gives each frame the colours of the frame with its number in another batch of any size; "
             "where that is smaller, the edges of its colours follow the luma. The luma is kept.",
             inputs=[
@@ -270,6 +238,8 @@ class Remaster(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         models.register_folder()
         return [
+            RemasterLoadRestorer,
+            RemasterLoadColorizer,
             RemasterLoadModel,
             RemasterRestore,
             RemasterSteady,
@@ -277,6 +247,7 @@ class Remaster(ComfyExtension):
             RemasterMergeLab,
             RemasterLoadReferences,
             RemasterSaveReferences,
+            RemasterLoadSample,
             RemasterPickReferences,
             RemasterVideo,
         ]

@@ -5,15 +5,18 @@ Node ids, input ids and their order are for ever: saved graphs name them.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import InputImpl, io, ui
 
 from . import host
 from . import images as batches
 from .library import references
-from .sockets import CATEGORY
+from .sockets import schema
+
+_SAMPLE = Path(__file__).with_name("sample")
 
 
 class RemasterLoadReferences(io.ComfyNode):
@@ -21,10 +24,10 @@ class RemasterLoadReferences(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="RemasterLoadReferences",
-            display_name="Load References",
-            category=CATEGORY,
+        return schema(
+            "RemasterLoadReferences",
+            "Load References",
+            "load images, folder, colour references, colorize",
             description="Loads the pictures of a folder as one batch, ordered by the frame number in their names. All "
             "get the size of the largest: smaller ones are fitted inside and their borders extended.",
             inputs=[
@@ -90,10 +93,10 @@ class RemasterSaveReferences(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="RemasterSaveReferences",
-            display_name="Save References",
-            category=CATEGORY,
+        return schema(
+            "RemasterSaveReferences",
+            "Save References",
+            "save images, folder, colour references, colorize",
             description="Saves coloured pictures into a folder with the number of the frame that each shows, for Load "
             "References and the command line; also frames that you will colour by hand.",
             inputs=[
@@ -163,3 +166,32 @@ class RemasterSaveReferences(io.ComfyNode):
                 batches.frame_list(frames, "frames")
 
         return host.valid(check)
+
+
+class RemasterLoadSample(io.ComfyNode):
+    """The sample in the pack."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "RemasterLoadSample",
+            "Load Sample Film",
+            "example, demo, old film, black and white",
+            description="A short damaged black-and-white film with two shots, and a coloured picture of each, to try "
+            "the nodes with. It lies in the pack.",
+            inputs=[],
+            outputs=[
+                io.Video.Output("video", tooltip="30 frames, two shots."),
+                io.Image.Output("references", tooltip="A coloured picture of each shot."),
+                io.String.Output("frames", tooltip="The frames that they show. For reference_frames."),
+                io.String.Output("rules", tooltip="Each acts in its shot. For reference_rules."),
+            ],
+        )
+
+    @classmethod
+    @host.plain_errors
+    def execute(cls) -> io.NodeOutput:
+        given = references.load_references(_SAMPLE / "references")
+        frames = batches.write_numbers([reference.frame for reference in given])
+        video = InputImpl.VideoFromFile(str(_SAMPLE / "film.mp4"))
+        return io.NodeOutput(video, batches.one_size(given), frames, references.rules_text(given))

@@ -155,6 +155,8 @@ CRF = Number(
     + ". The other codecs ignore it.",
 )
 
+NOT_SAVED = ("prores", "prores4444")
+"""Codecs that ComfyUI's own Save Video cannot copy into a file."""
 UNFINISHED = ("keep", "remove")
 """What becomes of jobs under the same name that a run does not go on with."""
 DEVICES = ("auto", "cpu")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 from comfy_api.latest import io
 
 from . import settings
@@ -12,7 +15,15 @@ _STEER = {
     "protect": "White where the picture stays as it was; it wins over repair.",
 }
 Model = io.Custom("REMASTER_MODEL")
-"""The type of what `RemasterLoadModel` hands on, a `models.ModelChoice`."""
+"""The type of what `RemasterLoadModel` hands on, a `models.ModelChoice` of either kind: only older graphs have it."""
+RESTORER, COLORIZER = "REMASTER_RESTORER", "REMASTER_COLORIZER"
+
+
+def schema(node_id: str, display_name: str, aliases: str, **fields: Any) -> io.Schema:
+    """A schema; `aliases`: what else the search of the page finds the node by, where this ComfyUI knows of that."""
+    if any(field.name == "search_aliases" for field in dataclasses.fields(io.Schema)):
+        fields["search_aliases"] = aliases.split(", ")
+    return io.Schema(node_id=node_id, display_name=display_name, category=CATEGORY, **fields)
 
 
 def number(name: str, setting: settings.Number, optional: bool = False) -> io.Input:
@@ -114,8 +125,21 @@ def steering(name: str) -> io.Input:
 
 def model(name: str, network: str) -> io.Input:
     """A model of one kind, or none."""
-    return Model.Input(
+    kind = {"restorer": RESTORER, "colorizer": COLORIZER}[network]
+    return io.Custom(f"{kind},{Model.io_type}").Input(
         name,
         optional=True,
-        tooltip=f"A {network} from Load Remaster Model. Nothing plugged in: the best one shipped for this machine.",
+        tooltip=f"A {network} from Load {network.capitalize()}. Nothing plugged in: the best one shipped for this "
+        "machine.",
+    )
+
+
+def automatic() -> io.Input:
+    """Whether colours are guessed where nothing says them."""
+    return io.Boolean.Input(
+        "automatic",
+        default=False,
+        optional=True,
+        tooltip="Guess colours for frames that no reference acts on, all where there are no references: modestly, and "
+        "often wrongly. Off: those stay gray.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import re
 import subprocess
@@ -532,14 +533,61 @@ def test_the_root_is_no_package_for_anybody_else(root):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_requirements_name_what_comfyui_may_lack(root):
+def test_requirements_name_what_comfyui_may_lack(root, monkeypatch):
     lines = (root / "requirements.txt").read_text(encoding="utf-8").splitlines()
     names = [re.match(r"[\w-]+", line)[0] for line in lines if line and not line.startswith("#")]
     theirs = {"torch", "numpy", "pillow", "safetensors", "tqdm"}
     assert theirs.isdisjoint(names)
     wanted = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     ours = {re.match(r"[\w-]+", name)[0] for name in wanted}
-    assert {name.removesuffix("-headless") for name in names} == ours - theirs
+    assert set(names) == ours - theirs - {"opencv-python"}
+    spec = importlib.util.spec_from_file_location("pack_install", root / "install.py")
+    install = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(install)
+    assert install.wanted() == ["-r", str(root / "requirements.txt")]  # there is an OpenCV, of whatever package
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert install.wanted()[2:] == ["opencv-python-headless>=4.12"]
+
+
+def test_the_registry_is_told_what_it_asks_for(root):
+    told = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    comfy = told["tool"]["comfy"]
+    assert comfy["PublisherId"] and comfy["DisplayName"] and comfy["requires-comfyui"] == ">=0.8.0"
+    assert re.search(r'__version__ = "\d+\.\d+\.\d+"', (root / comfy["version"]["path"]).read_text())
+    ignored = (root / ".comfyignore").read_text().splitlines()
+    assert {"tests/", "export/", "docs/", ".ci/"} <= set(ignored)
+    kept = ("comfy_nodes", "example_workflows", "vs_remaster", "weights", "requirements.txt", "install.py")
+    assert not [name for name in kept if any(line.strip("/") == name for line in ignored)]
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [("0.7.2", "needs ComfyUI 0.8 or newer, this is 0.7.2"), ("0.8.0", ""), ("1.0", ""), (None, "an older one")],
+)
+def test_a_comfyui_that_is_too_old_is_told_in_one_line(root, version, told):
+    """And gets no nodes, whichever way it looks for them."""
+    known = f"sys.modules['comfyui_version'] = types.SimpleNamespace(__version__={version!r})" if version else ""
+    code = f"""
+import types
+sys.modules["folder_paths"] = types.ModuleType("folder_paths")
+{known}
+again = importlib.util.spec_from_file_location("again", {str(root / "__init__.py")!r})
+sys.modules["again"] = pack = importlib.util.module_from_spec(again)
+import logging
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+again.loader.exec_module(pack)
+print(getattr(pack, "NODE_CLASS_MAPPINGS", "as usual"))
+"""
+    lines = load_pack(root, code).splitlines()
+    assert lines[-1] == ("{}" if told else "as usual") and len(lines) == (2 if told else 1)
+    assert told in lines[0]
+
+
+def test_the_command_line_runs_from_the_pack_s_folder(root):
+    done = subprocess.run(
+        [sys.executable, "-m", "vs_remaster", "--version"], cwd=root, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and re.search(r"\d+\.\d+\.\d+", done.stdout)
 
 
 def test_every_node_has_a_help_page(root):

@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,6 +74,7 @@ def comfy(tmp_path_factory: pytest.TempPathFactory) -> Any:
         import comfy.model_management
         import comfy.model_patcher
         import comfy.utils
+        import comfyui_version  # noqa: F401 - the pack looks at it
         import folder_paths
         from comfy_api.latest import InputImpl
     except ModuleNotFoundError as error:
@@ -167,12 +169,15 @@ def test_the_nodes_are_those_that_saved_graphs_name(comfy):
 def test_saved_graphs_have_all_that_a_node_cannot_do_without(comfy):
     whole = ["strength", "grain", "saturation", "color_lines", "scenes", "codec", "crf", "filename_prefix"]
     wanted = {  # of the first version of each node: what came later is optional
+        "RemasterLoadRestorer": ["model", "device", "precision"],
+        "RemasterLoadColorizer": ["model", "device", "precision"],
         "RemasterLoadModel": ["model", "device", "precision"],
         "RemasterRestore": ["images", "strength", "grain", "lines", "tile", "scenes"],
         "RemasterReferenceColorize": ["images", "saturation", "color_lines", "scenes"],
         "RemasterMergeLab": ["luma", "chroma", "weight"],
         "RemasterSteady": ["images", "strength", "scenes"],
         "RemasterLoadReferences": ["folder"],
+        "RemasterLoadSample": [],
         "RemasterSaveReferences": ["images", "frames", "folder", "scope", "overwrite"],
         "RemasterPickReferences": ["count"],
         "RemasterVideo": ["path", "restore", "colorize", *whole],
@@ -252,6 +257,32 @@ def test_numbers_of_the_nodes_have_the_library_s_defaults_and_limits(comfy):
     assert (numbers["saturation"].default, numbers["color_lines"].default) == (color.saturation, color.lines)
 
 
+def test_the_search_of_the_page_finds_the_nodes_by_what_they_do(comfy, monkeypatch):
+    """Where ComfyUI has aliases; 0.8 has none."""
+    from comfy_nodes import sockets
+
+    @dataclass
+    class Schema(sockets.io.Schema):
+        search_aliases: list[str] = field(default_factory=list)
+
+    monkeypatch.setattr(sockets.io, "Schema", Schema)
+    found = {alias for node in comfy.nodes.values() for alias in node.define_schema().search_aliases}
+    wanted = "denoise, dust, scratch, flicker, deflicker, restore, colorize, black and white, old film"
+    assert set(wanted.split(", ")) <= found
+
+
+def test_models_remaster_stays_in_the_list_beside_other_folders(comfy, tmp_path, monkeypatch):
+    from comfy_nodes import models
+
+    known = dict(comfy.folders.folder_names_and_paths)
+    monkeypatch.setattr(comfy.folders, "folder_names_and_paths", known)
+    known.pop("remaster", None)
+    comfy.folders.add_model_folder_path("remaster", str(tmp_path))  # as extra_model_paths.yaml does
+    models.register_folder()
+    models.register_folder()
+    assert comfy.folders.get_folder_paths("remaster") == [str(tmp_path), str(comfy.base / "models/remaster")]
+
+
 def test_the_model_list_of_the_node_shows_shipped_weights_and_files(comfy):
     shutil.copy(weights.find("restorer", "fast"), comfy.base / "models/remaster/mine.safetensors")
     (comfy.base / "models/remaster/notes.txt").write_text("no weights")
@@ -295,7 +326,7 @@ def test_node_restore_makes_pictures_and_mask_twice_as_large(comfy):
 
 def test_graphs_that_were_saved_before_sharpness_and_scale_still_run(comfy):
     for node in ("RemasterRestore", "RemasterVideo"):
-        whole = ["masks", "reference_frames", "start", "end", "tile", "restore_lines", "unfinished"]
+        whole = ["masks", "reference_frames", "start", "end", "tile", "restore_lines", "unfinished", "automatic"]
         whole += ["bad_frames", "steady", "steady_edges"]
         more = whole if node == "RemasterVideo" else []
         later = ["sharpness", "scale", "repair", "protect", *more]
@@ -317,6 +348,87 @@ def test_node_restore_repairs_and_protects_what_masks_say(comfy):
     assert apart(out[2, :, 40:], batch[2, :, 40:]) < 1e-4 < apart(out[1, :, 40:], batch[1, :, 40:])
     with pytest.raises(ValueError, match="protect has 3 masks and images 4 frames: give one mask"):
         run(comfy, "RemasterRestore", images=batch, protect=protect[:3])
+
+
+def test_what_is_wrong_is_known_before_a_node_s_turn(comfy, movie):
+    plugged = {"path": "nowhere", "video": None}  # as ComfyUI calls it
+    for node, inputs, words in (
+        ("RemasterRestore", {"lines": 63}, "restore lines must be 0 (automatic) or 64..8192, got 63"),
+        ("RemasterRestore", {"lines": 64, "tile": 383}, "tile must be 0 (automatic) or at least 384 pixels, got 383"),
+        ("RemasterRestore", {"lines": None, "tile": 384}, None),
+        ("RemasterVideo", {"path": "nowhere.mp4"}, "path (no video is plugged in): there is nothing at"),
+        ("RemasterVideo", {"path": "film.mp4", "repair": "nowhere"}, "repair: there is nothing at"),
+        ("RemasterVideo", {"path": "film.mp4", "restore_lines": 1}, "restore lines must be 0"),
+        ("RemasterVideo", {"path": "film.mp4", "tile": 1}, "tile must be 0"),
+        ("RemasterVideo", plugged, None),
+        ("RemasterPickReferences", {}, "plug in images or video, one of them; got neither"),
+        ("RemasterPickReferences", {"images": None, "video": None}, "got both"),
+        ("RemasterPickReferences", {"video": None}, None),
+        ("RemasterReferenceColorize", {"reference_frames": "3, x"}, "'x' is no frame number"),
+        ("RemasterReferenceColorize", {"reference_frames": None}, None),
+    ):
+        told = comfy.nodes[node].validate_inputs(**inputs)
+        assert told is True if words is None else words in told, (node, inputs, told)
+
+
+def test_models_fit_the_inputs_of_their_kind_only(comfy):
+    kinds = {"restorer": "REMASTER_RESTORER", "colorizer": "REMASTER_COLORIZER"}
+    shutil.copy(weights.find("restorer", "fast"), comfy.base / "models/remaster/kind.safetensors")
+    for kind, name in kinds.items():
+        loader = comfy.nodes[f"RemasterLoad{kind.capitalize()}"].define_schema()
+        assert [out.get_io_type() for out in loader.outputs] == [name]
+        others = [one for one in loader.inputs[0].options if not one.startswith(kind)]
+        assert ("kind.safetensors" in others) == (kind == "restorer")
+        assert f"{kind}-fast" in loader.inputs[0].options
+    wanted = {
+        one.get_io_type()
+        for node in comfy.nodes.values()
+        for one in node.GET_SCHEMA().inputs
+        if one.id in ("model", "restorer", "colorizer") and one.get_io_type() != "COMBO"
+    }
+    assert wanted == {f"{name},REMASTER_MODEL" for name in kinds.values()}  # and what older graphs plug in
+    (choice,) = run(comfy, "RemasterLoadRestorer", model="restorer-fast", device="cpu")
+    assert (choice.network, choice.model, choice.device) == ("restorer", "fast", "cpu")
+
+
+def test_no_references_mean_the_same_in_all_nodes(comfy, movie, tmp_path):
+    """Nothing is coloured then, unless colours are to be guessed."""
+    with pytest.raises(ValueError, match=r"no references are plugged in: .* switch automatic on"):
+        run(comfy, "RemasterReferenceColorize", images=clip(2))
+    out, shares = run(comfy, "RemasterReferenceColorize", images=clip(2), automatic=True, color_lines=64)
+    (model,) = run(comfy, "RemasterLoadColorizer", model="colorizer-automatic")
+    same_as = run(comfy, "RemasterReferenceColorize", images=clip(2), model=model, color_lines=64)
+    assert torch.equal(out, same_as[0]) and json.loads(shares) == [[], []]
+    path = video(comfy, path=str(movie), codec="ffv1", automatic=True, end=20).result[1]
+    guess = ColorizeOptions(device="cpu", lines=64, automatic=True)
+    whole = {"restore": RestoreOptions(device="cpu"), "colorize": guess, "write": OutputOptions(codec="ffv1")}
+    remaster_film(movie, tmp_path / "out.mkv", end=20, **whole)
+    assert same(frames_of(Path(path)), frames_of(tmp_path / "out.mkv"))
+
+
+def test_a_film_that_was_deleted_is_made_again_once(comfy, movie):
+    kind = comfy.nodes["RemasterVideo"]
+    mark = kind.PREPARE_CLASS_CLONE({"hidden_inputs": {"UNIQUE_ID": "7"}}).fingerprint_inputs
+    made = Path(video(comfy, path=str(movie), end=8).result[1])
+    before = mark(path=str(movie))
+    assert mark(path=str(movie)) == before
+    made.unlink()
+    lost = mark(path=str(movie))
+    assert lost != before and mark(path=str(movie)) == lost
+    video(comfy, path=str(movie), end=8)
+    assert mark(path=str(movie)) == lost
+
+
+def test_what_save_video_cannot_save_is_said(comfy, movie):
+    kind = comfy.nodes["RemasterVideo"]
+    graph = {"9": {"class_type": "SaveVideo", "inputs": {"video": ["7", 0], "codec": "auto"}}}
+    other = {"9": {"class_type": "SaveVideo", "inputs": {"video": ["7", 0], "codec": "h264"}}}
+    defaults = {one.id: one.default for one in kind.GET_SCHEMA().inputs if getattr(one, "default", None) is not None}
+    for codec, prompt, said in (("prores", graph, True), ("prores", other, False), ("ffv1", graph, False)):
+        clone = kind.PREPARE_CLASS_CLONE({"hidden_inputs": {"UNIQUE_ID": "7", "PROMPT": prompt}})
+        with torch.inference_mode():
+            made = clone.EXECUTE_NORMALIZED(**defaults | {"path": str(movie), "end": 4, "codec": codec})
+        assert (f"Save Video cannot save {codec}" in made.ui.as_dict()["text"][0]) == said
 
 
 def test_a_sharpener_is_nothing_to_choose(comfy):
@@ -493,6 +605,21 @@ def test_node_video_takes_the_frames_that_references_show(comfy, tmp_path, given
     assert same(frames_of(Path(path)), frames_of(tmp_path / "out.mkv"))
     with pytest.raises(ValueError, match=r"shows frame 24, and there are 24, 0 to 23: .* references\.toml"):
         video(comfy, path=str(movie), **told | {"reference_frames": "3, 24", "reference_rules": ""})
+
+
+def test_the_sample_can_be_coloured_at_once(comfy, monkeypatch):
+    film, references, frames, rules = run(comfy, "RemasterLoadSample")
+    assert references.shape == (2, 204, 480, 3) and frames == "0, 25" and rules.count('scope = "shot"') == 2
+    told = {"references": references, "reference_frames": frames, "reference_rules": rules}
+    part = {"video": film, "path": "", "start": 22, "end": 28, "codec": "ffv1", "restore": False}
+    made = video(comfy, **part, **told)
+    frames_made = frames_of(Path(made.result[1]))
+    assert len(frames_made) == 6 and "6 frames coloured" in made.ui.as_dict()["text"][0]
+    assert all(np.abs(frame.planes[1].astype(float) - 128).mean() > 1 for frame in frames_made)
+    gray = video(comfy, **part, references=references.mean(3, keepdim=True).expand(-1, -1, -1, 3)).ui.as_dict()["text"][
+        0
+    ]
+    assert "6 frames written" in gray and "the references are gray all over, so the film stays gray" in gray
 
 
 def test_what_a_folder_says_of_its_references_acts_in_the_colorize_node(comfy):

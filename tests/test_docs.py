@@ -195,7 +195,7 @@ def run_line(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch, ffmpeg: s
     parts = [shlex.split(part, comments=True) for part in re.split(r"\s\|\s", line)]
     words = parts[0]
     program = Path(words[0]).name
-    if program.startswith("python") and words[2].startswith("export."):
+    if program.startswith("python") and len(words) > 2 and words[2].startswith("export."):
         parse_export(words[2], words[3:], monkeypatch)
     elif program == "torchrun":
         at = words.index("-m")
@@ -209,7 +209,8 @@ def run_line(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch, ffmpeg: s
         else:
             run_program(words[1:], folder)
     else:
-        program = "pip" if program.startswith("python") and words[2] == "pip" else program
+        if program.startswith("python") and (words[1].endswith("install.py") or words[2:3] == ["pip"]):
+            program = "pip"
         assert program in PARSED, f"neither run nor known: {program}"
         check_words(program, words, line)
 
@@ -314,7 +315,7 @@ def check_words(program: str, words: list[str], line: str) -> None:
         for name in re.findall(r"\[(\w+)\]", line):
             assert name in extras, line
     for word in words:
-        if word.endswith((".vpy", ".ci/setup")) or word.endswith("requirements.txt"):
+        if word.endswith((".vpy", ".ci/setup")) or word.endswith(("requirements.txt", "install.py")):
             assert (ROOT / word.removeprefix("vs-remaster/")).is_file(), line
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 PACK = "vs-remaster"
+BYPASSED = 4  # mode of a node
 VIRTUAL = ("Note", "MarkdownNote", "Reroute")  # nodes that the page keeps to itself
 
 # Nodes that hand tensors in and out as they are: the server's own image nodes know 8 bits only.
@@ -277,18 +278,23 @@ def to_prompt(workflow: dict[str, Any], kinds: dict[str, Any]) -> Prompt:
     nodes = {node["id"]: node for node in workflow["nodes"]}
     sources = {link[0]: (link[1], link[2]) for link in workflow["links"]}
 
-    def source(link: int) -> list[Any]:
+    def source(link: int) -> list[Any] | None:
         node, slot = sources[link]
         if nodes[node]["type"] == "Reroute":
             return source(nodes[node]["inputs"][0]["link"])
+        if nodes[node]["mode"] == BYPASSED:  # hands on what comes into it of the same type
+            kind = nodes[node]["outputs"][slot]["type"]
+            through = [one["link"] for one in nodes[node]["inputs"] if one["type"] == kind and one.get("link")]
+            return source(through[0]) if through else None
         return [str(node), slot]
 
     prompt = Prompt()
     for node in nodes.values():
-        if node["type"] in VIRTUAL:
+        if node["type"] in VIRTUAL or node["mode"] == BYPASSED:
             continue
         inputs = _widgets(node, kinds[node["type"]]["input"])
-        inputs |= {slot["name"]: source(slot["link"]) for slot in node["inputs"] if slot.get("link") is not None}
+        links = {slot["name"]: source(slot["link"]) for slot in node.get("inputs", []) if slot.get("link") is not None}
+        inputs |= {name: link for name, link in links.items() if link is not None}
         prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
     return prompt
 

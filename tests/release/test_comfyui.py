@@ -141,9 +141,9 @@ def test_every_node_is_there_and_explains_every_input(comfyui):
         assert [key for key in inputs if key not in help_page] == [], f"{name}: inputs the help page leaves out"
 
 
-def test_the_four_workflows_are_offered_with_pictures(comfyui):
+def test_the_workflows_are_offered_with_pictures(comfyui):
     titles = comfyui.get("/workflow_templates")["vs-remaster"]
-    assert len(titles) == 4 and sorted(titles) == [path.stem for path in WORKFLOWS]
+    assert sorted(titles) == [path.stem for path in WORKFLOWS]
     for path in WORKFLOWS:
         address = f"/api/workflow_templates/vs-remaster/{path.stem.replace(' ', '%20')}"
         assert comfyui.get(address + ".json")["nodes"]
@@ -197,38 +197,58 @@ def test_workflow_colour_equals_the_library(comfyui, film):
     assert told[film.cut :, 0].mean() < told[film.cut :, 1].mean()
 
 
-def test_workflow_pick_gives_frames_to_an_image_model_and_colours_the_film(comfyui, film, tmp_path):
+def test_workflow_pick_saves_frames_that_are_coloured_by_hand(comfyui, film):
+    """As it comes it only picks: no film that is gray is called coloured."""
     prompt = workflow(comfyui, "Pick frames and colour the film")
-    picker, video = prompt.find("RemasterPickReferences"), prompt.find("RemasterVideo")
-    prompt.keep([picker, 0], "picked.npy")
-    prompt.keep([picker, 1], "picked.txt")
-    # In place of an image model: the colour pictures of the two shots.
-    rgb = np.stack([r.rgb.permute(1, 2, 0).numpy() for r in load_references(film.references)])
-    model = prompt.add("RemasterTestLoad", file=comfyui.put("model.npy", rgb))
-    assert prompt[video]["inputs"]["references"] == [picker, 0]
-    prompt[video]["inputs"]["references"] = [model, 0]
-    prompt.keep([video, 1], "path.txt")
-    comfyui.run(prompt)
-    frames = [int(n) for n in (comfyui.base / "output/picked.txt").read_text().split(",")]
+    assert {node["class_type"] for node in prompt.values()} == {
+        "LoadVideo", "RemasterPickReferences", "RemasterSaveReferences",
+    }  # fmt: skip
+    prompt.keep([prompt.find("RemasterPickReferences"), 0], "picked.npy")
+    outputs = comfyui.run(prompt)
+    saved = [image["filename"] for image in outputs[prompt.find("RemasterSaveReferences")]["images"]]
+    frames = [int(Path(name).stem) for name in saved]
     assert len(frames) == 2 and frames[0] < film.cut <= frames[1]
+    assert sorted(path.name for path in (comfyui.base / "output/references/film").glob("*.png")) == saved
     with av.open(film.path) as container:
         source = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     picked = np.stack([source[n] for n in frames]).astype(np.float32) / 255
     # the node reads code values to floats, the decoder's own R'G'B' is rounded to 8 bits
     assert np.abs(comfyui.tensor("picked.npy") - picked).max() < 1 / 255
-    expected = tmp_path / "expected.mp4"
-    references = [Reference(str(i), torch.from_numpy(p).permute(2, 0, 1)) for i, p in enumerate(rgb)]
-    inputs = prompt[video]["inputs"]
+
+
+def test_workflow_sample_with_hand_made_pictures_runs_at_once(comfyui, root, tmp_path):
+    prompt = workflow(comfyui, "Try it with hand-made pictures")
+    inputs = prompt.inputs("RemasterVideo")
     assert inputs["crf"] < 0, "automatic, as the library's default"
-    remaster_film(
-        film.path,
-        expected,
-        restore=RestoreOptions(),
-        colorize=ColorizeOptions(),
-        references=references,
-        write=OutputOptions(codec=inputs["codec"]),
-    )
+    prompt.keep([prompt.find("RemasterVideo"), 1], "path.txt")
+    comfyui.run(prompt)
+    sample, expected = root / "comfy_nodes/sample", tmp_path / "expected.mp4"
+    given = load_references(sample / "references", lines=ColorizeOptions().lines)
+    made = {"restore": RestoreOptions(), "colorize": ColorizeOptions(), "references": given}
+    remaster_film(sample / "film.mp4", expected, write=OutputOptions(codec=inputs["codec"]), **made)
     assert same_film(Path((comfyui.base / "output/path.txt").read_text()), expected)
+
+
+def test_workflow_sample_with_an_image_model_runs_at_once(comfyui, root):
+    """The model is bypassed as it comes; with pictures in colour in its place the film has colours."""
+    prompt = workflow(comfyui, "Try it with an image-edit model")
+    video, save = prompt.find("RemasterVideo"), prompt.find("RemasterSaveReferences")
+    picker = prompt.find("RemasterPickReferences")
+    assert prompt[save]["inputs"]["images"] == [picker, 0] and prompt[save]["inputs"]["frames"] == [picker, 1]
+    prompt[video]["inputs"].update(codec="ffv1", restore=False)
+    prompt.keep([video, 1], "path.txt")
+    told = comfyui.run(prompt)[video]["text"][0]
+    assert "30 frames written" in told and "the references are gray all over, so the film stays gray" in told
+    pictures = load_references(root / "comfy_nodes/sample/references")
+    batch = np.stack([r.rgb.permute(1, 2, 0).numpy() for r in pictures])
+    model = prompt.add("RemasterTestLoad", file=comfyui.put("model.npy", batch))
+    prompt[save]["inputs"].update(images=[model, 0], overwrite=True)
+    assert "30 frames coloured" in comfyui.run(prompt)[video]["text"][0]
+    colours = [
+        np.abs(planes[1].astype(float) - 128).mean()
+        for planes in decoded(Path((comfyui.base / "output/path.txt").read_text()))
+    ]
+    assert min(colours) > 0.5
 
 
 def test_workflow_merge_equals_the_library(comfyui, film):
@@ -487,6 +507,48 @@ def test_a_model_of_the_other_kind_is_refused(comfyui):
     other = prompt.add("RemasterLoadModel", model="colorizer-fast", device="auto", precision="auto")
     prompt.inputs("RemasterRestore")["model"] = [other, 0]
     assert clear(comfyui.fail(prompt), "colorizer-fast", "restorer")
+
+
+def test_what_is_wrong_is_said_before_anything_runs(comfyui):
+    """The server refuses the graph, and names the node and what to do."""
+    wrong = {"tile": 100}, {"lines": 63}
+    for changes, words in zip(wrong, ("at least 384 pixels, got 100", "64..8192, got 63")):
+        prompt = graph(comfyui, "RemasterRestore", scene(2))
+        prompt.inputs("RemasterRestore").update(changes)
+        assert words in refused(comfyui, prompt, "RemasterRestore")
+    for loader, node in (("RemasterLoadColorizer", "RemasterRestore"), ("RemasterLoadRestorer", "RemasterVideo")):
+        prompt = graph(comfyui, node, scene(2)) if node == "RemasterRestore" else comfyui.empty()
+        model = prompt.add(loader, model=f"{loader[12:].lower()}-fast", device="auto", precision="auto")
+        if node == "RemasterRestore":
+            prompt.inputs(node)["model"] = [model, 0]
+        else:
+            path = comfyui.put_film("small.mp4", [np.zeros((48, 64, 3), np.uint8)] * 3)
+            prompt.add(node, **video_inputs(comfyui, path=path.name, colorizer=[model, 0]))
+        assert "mismatch" in refused(comfyui, prompt, node)
+    prompt = comfyui.empty()
+    prompt.add("RemasterVideo", **video_inputs(comfyui, path="nowhere.mp4"))
+    assert "there is nothing at" in refused(comfyui, prompt, "RemasterVideo")
+
+
+def refused(comfyui: Any, prompt: Any, node: str) -> str:
+    """What the server says of a node of a graph that it does not begin."""
+    answer = comfyui.post("/prompt", {"prompt": prompt})
+    assert "prompt_id" not in answer
+    return json.dumps(answer["node_errors"][prompt.find(node)]["errors"])
+
+
+def test_a_film_that_was_deleted_is_made_again(comfyui):
+    path = comfyui.put_film("short.mp4", [(255 * frame).astype(np.uint8) for frame in scene(6)])
+    prompt = comfyui.empty()
+    prompt.add("RemasterVideo", **video_inputs(comfyui, path=path.name, filename_prefix="again/film"))
+
+    def made() -> int:
+        comfyui.run(prompt)
+        return len(list((comfyui.base / "output/again").glob("*.mkv")))
+
+    assert made() == 1 and made() == 1  # nothing has changed
+    next((comfyui.base / "output/again").glob("*.mkv")).unlink()
+    assert made() == 1 and made() == 1
 
 
 def test_a_model_that_was_unloaded_comes_back(comfyui):

@@ -99,7 +99,7 @@ def test_the_templates_are_offered_and_open(page, shoot):
     page.wait_for_timeout(1500)
     shoot("templates")
     sizes = page.evaluate("() => [...document.querySelectorAll('[role=dialog] img')].map(i => i.naturalWidth)")
-    assert sizes == [480] * 4
+    assert sizes == [480] * len(WORKFLOWS)
     page.get_by_text("Restore a clip", exact=True).first.click()
     page.wait_for_function("app.graph.nodes.some(n => n.type === 'RemasterRestore')", timeout=20_000)
     page.wait_for_timeout(1500)
@@ -119,6 +119,35 @@ def test_the_page_reads_a_workflow_as_the_tests_do(page, shoot, comfyui, path):
         assert theirs[name]["class_type"] == node["class_type"]
         # the page adds values of its own widgets, such as a player's
         assert {key: theirs[name]["inputs"].get(key) for key in node["inputs"]} == node["inputs"], node["class_type"]
+
+
+OVERLAPS = """() => {
+    const boxes = app.graph.nodes.map(node => {
+        const element = document.querySelector(`[data-node-id="${node.id}"]`);
+        const [width, height] = element ? [element.offsetWidth, element.offsetHeight - 30] : node.size;
+        return [node.title, node.pos[0], node.pos[1] - 30, node.pos[0] + width, node.pos[1] + height];
+    });
+    return boxes.flatMap((a, i) => boxes.slice(i + 1).filter(
+        b => a[1] < b[3] && b[1] < a[3] && a[2] < b[4] && b[2] < a[4]).map(b => [a[0], b[0]]));
+}"""
+
+
+@pytest.mark.parametrize("modern", [False, True], ids=["classic", "nodes-2"])
+def test_nothing_overlaps_in_the_workflows(page, shoot, modern):
+    page.evaluate("modern => app.ui.settings.setSettingValueAsync('Comfy.VueNodes.Enabled', modern)", modern)
+    page.wait_for_timeout(1000)
+    found = {}
+    for path in WORKFLOWS:
+        page.evaluate("saved => app.loadGraphData(saved, true, true)", json.loads(path.read_text(encoding="utf-8")))
+        page.wait_for_timeout(1200)
+        page.evaluate("() => app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+        page.wait_for_timeout(1200)
+        shoot(f"{path.stem}-{'nodes-2' if modern else 'classic'}")
+        found[path.stem] = page.evaluate(OVERLAPS)
+    alerts = page.locator(".p-toast-message").all_inner_texts()
+    page.evaluate("() => app.ui.settings.setSettingValueAsync('Comfy.VueNodes.Enabled', false)")
+    assert not any(found.values()), found
+    assert not [text for text in alerts if "schema" in text]
 
 
 def test_a_run_shows_progress_and_the_result(page, shoot, comfyui, root):
@@ -155,6 +184,50 @@ def test_a_run_shows_progress_and_the_result(page, shoot, comfyui, root):
     (output,) = page.evaluate("() => Object.values(app.nodeOutputs).flatMap(output => output.images ?? [])")
     assert (comfyui.base / "output" / output["subfolder"] / output["filename"]).is_file()
     assert output["filename"] in page.locator("body").inner_text()
+
+
+@pytest.mark.parametrize("modern", [False, True], ids=["classic", "nodes-2"])
+def test_a_film_that_is_done_is_played_on_its_node(page, shoot, comfyui, root, modern):
+    """Not the last of the pictures that were shown while it was made."""
+    film = comfyui.base / "input" / "played.mkv"
+    shutil.copy(root / "tests/data/sample.mkv", film)
+    page.evaluate("modern => app.ui.settings.setSettingValueAsync('Comfy.VueNodes.Enabled', modern)", modern)
+    page.wait_for_timeout(1000)
+    page.evaluate(
+        """path => {
+            const node = LiteGraph.createNode('RemasterVideo');
+            app.graph.add(node);
+            node.pos = [500, 60];
+            app.canvas.ds.scale = 0.5;
+            app.canvas.ds.offset = [0, 100];
+            const set = (name, value) => { node.widgets.find(w => w.name === name).value = value; };
+            set('path', path);
+            set('colorize', false);
+            set('end', 40);
+            set('filename_prefix', 'page/played');
+            window.previews = 0;
+            window.finished = false;
+            app.api.addEventListener('execution_success', () => { finished = true; });
+            app.api.addEventListener('b_preview_with_metadata', () => { previews += 1; });
+            app.queuePrompt(0);
+        }""",
+        str(film),
+    )
+    page.wait_for_function("finished", timeout=300_000)
+    page.wait_for_timeout(3000)
+    shoot(f"played-{'nodes-2' if modern else 'classic'}")
+    assert page.evaluate("previews") > 0
+    (output,) = page.evaluate("() => Object.values(app.nodeOutputs).flatMap(output => output.images ?? [])")
+    players = page.evaluate(
+        """() => [...document.querySelectorAll('video')].map(
+            v => [v.currentSrc || v.querySelector('source')?.src || '', v.videoWidth, v.clientWidth])"""
+    )
+    page.evaluate("() => app.ui.settings.setSettingValueAsync('Comfy.VueNodes.Enabled', false)")
+    assert len(players) == 1
+    source, width, shown = players[0]
+    assert output["filename"] in source and width == 640 and 50 < shown < 800  # on the node, not on all of the page
+    text = page.locator("body").inner_text()
+    assert "failed to load" not in text.lower() and "error loading" not in text.lower()
 
 
 def test_an_error_is_shown_whole(page, shoot, comfyui):

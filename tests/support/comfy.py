@@ -13,6 +13,8 @@ from vs_remaster.color.matrices import fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
 
 STEP = 1 / 65535
 NODES = {
+    "RemasterLoadRestorer",
+    "RemasterLoadColorizer",
     "RemasterLoadModel",
     "RemasterRestore",
     "RemasterReferenceColorize",
@@ -20,6 +22,7 @@ NODES = {
     "RemasterSteady",
     "RemasterLoadReferences",
     "RemasterSaveReferences",
+    "RemasterLoadSample",
     "RemasterPickReferences",
     "RemasterVideo",
 }

@@ -74,6 +74,11 @@ class Reference:
         """SHA-256 of the picture at its full size, whatever file or host it came from and whatever size it has now."""
         return self.whole or pixels_digest(self.rgb.permute(1, 2, 0).numpy())
 
+    @property
+    def is_gray(self) -> bool:
+        """Whether it has no colour to give."""
+        return bool((self.rgb.amax(0) - self.rgb.amin(0)).max() < _GRAY)
+
     def shrunk(self, lines: int) -> Reference:
         """The same with a shorter edge of `lines` pixels at most; what `load_references` makes of it too."""
         if min(self.rgb.shape[1:]) <= lines:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -50,10 +50,14 @@ class Colorizer(Worker[ColorizeOptions]):
         super().__init__("colorizer", options, block)
         self.guesser: Colorizer | None = None
         if guesses_beside(self.info, options):
-            engine = options.engine if options.engine == "compile" else "torch"
-            how = replace(options, model=AUTOMATIC, automatic=False, engine=engine, saturation=1.0)
-            self.guesser = Colorizer(how, block=block)
+            self.guesser = Colorizer(_guessing(options), block=block)
             self.window = window_of(self.info, self.guesser.info, block=block)
+
+    def like(self, options: ColorizeOptions) -> Self:
+        """This network with other options of the kind that need no other network; `automatic` stays as it is."""
+        other = super().like(options)
+        other.guesser = self.guesser and self.guesser.like(_guessing(options))
+        return other
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """The size (lines, columns) at which a `height` x `width` picture is coloured."""
@@ -171,3 +175,9 @@ class Colorizer(Worker[ColorizeOptions]):
         guess = guesser._colored(frames, guesser.encode_references(()), halo, (), first)
         none = guess[0][0].new_zeros(len(memory.rules))
         return [(self.options.saturation * chroma, none) for chroma, _ in guess]
+
+
+def _guessing(options: ColorizeOptions) -> ColorizeOptions:
+    """Options of what guesses beside a colorizer with such options."""
+    engine = options.engine if options.engine == "compile" else "torch"
+    return replace(options, model=AUTOMATIC, automatic=False, engine=engine, saturation=1.0)
