@@ -16,7 +16,7 @@ from comfy_api.latest import InputImpl, io, ui
 from . import films, host, jobs, models, settings
 from . import images as batches
 from .library import errors, filming, remaster, stills
-from .sockets import automatic, bad_frames, edges, frames_shown, levels, model, number, rules, scenes, schema, steering
+from .sockets import automatic, bad_frames, cuts, edges, frames_shown, levels, model, number, rules, scenes, schema, steering
 
 _UNPLUGGED = object()
 """Stands for a socket to which nothing is connected; of what is connected nothing is known before it has run."""
@@ -166,6 +166,7 @@ class RemasterVideo(io.ComfyNode):
                 bad_frames(),
                 number("steady", settings.STEADY, optional=True),
                 edges("steady_edges"),
+                cuts(),
             ],
             outputs=[
                 io.Video.Output("video", tooltip="The remastered film, streamed from its file."),
@@ -211,6 +212,7 @@ class RemasterVideo(io.ComfyNode):
         bad_frames: str = "",
         steady: float = settings.STEADY.default,
         steady_edges: str = settings.EDGES[0],
+        cuts: str = "",
     ) -> io.NodeOutput:
         host.need("av")
         if scale > 1 and not restore:
@@ -242,7 +244,7 @@ class RemasterVideo(io.ComfyNode):
                 restore=models.restorer(restorer, **how, levels=own) if restore else None,
                 colorize=models.colorizer(colorizer, **coloring) if colorize else None,
                 references=given,
-                scenes=settings.SCENES[scenes],
+                scenes=batches.scenes_of(settings.SCENES[scenes], cuts, film.first),
                 write=filming.OutputOptions(codec=codec, crf=settings.crf_of(crf)),
                 start=film.start,
                 end=film.end,
@@ -297,3 +299,40 @@ def _shown(output: Any, subfolder: str, text: str) -> Any:
     if output.suffix != ".mp4":
         return ui.PreviewText(text)
     return ui.PreviewVideo([ui.SavedResult(output.name, subfolder, io.FolderType.output)])
+
+
+class RemasterCompare(io.ComfyNode):
+    """Before and after."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "RemasterCompare",
+            "Compare Before and After",
+            "compare, before after, side by side, old film",
+            description="Shows frames of a film before and after side by side, evenly spread; only these are kept.",
+            inputs=[
+                io.Video.Input("before", tooltip="The film as it was."),
+                io.Video.Input("after", tooltip="What was made of it: video of Remaster Video."),
+                number("shown", settings.SHOWN),
+                number("start", settings.START),
+            ],
+            outputs=[
+                io.Image.Output("images", tooltip="Before on the left, after on the right."),
+                io.Image.Output("before", tooltip="The frames before, at the size of those after."),
+                io.Image.Output("after", tooltip="The frames after."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    @host.plain_errors
+    def execute(cls, before: Any, after: Any, shown: int, start: int) -> io.NodeOutput:
+        host.need("av")
+        with (
+            films.film_of(before, ".mkv", host.scratch_folder()) as film,
+            films.film_of(after, ".mkv", host.scratch_folder()) as made,
+        ):
+            was, became = films.frames_of_both(film.part(start, None), made, shown, host.check_interrupt)
+        both = torch.cat((was, became), 2)
+        return io.NodeOutput(both, was, became, ui=ui.PreviewImage(both, cls=cls))

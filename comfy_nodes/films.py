@@ -14,6 +14,7 @@ import av
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .images import Check, checked, pictures, rgb_of
 from .library import color, errors, filming, remaster, stills, video
@@ -219,3 +220,50 @@ def pick_from_images(images: Tensor, choose: Choose, check: Check, done: filming
 
     chosen = choose(lumas())
     return images[chosen].float().cpu().clamp(0, 1), chosen
+
+
+def frames_of_both(before: Film, after: Film, count: int, check: Check) -> tuple[Tensor, Tensor]:
+    """Frames of two films, `count` evenly spread over the second and those of the first with the same places: two
+    IMAGEs of one size. The films are read once; only these frames are kept.
+
+    Raises:
+        InputError: the first film is shorter.
+    """
+    with video.VideoReader(after.path, after.start, after.end) as reader:
+        length = sum(1 for _ in _checked(reader, check)) if reader.expected is None else reader.expected
+    places = sorted({round((n + 0.5) * length / count - 0.5) for n in range(min(count, length))})
+    became, was = (_frames_at(film, places, check) for film in (after, before))
+    if len(was) < len(became):
+        raise errors.InputError(
+            f"before has no frame {places[len(was)]} that after has: give the film it was made of, and its start"
+        )
+    height, width = became.shape[1:3]
+    small = torch.stack([_sized(frame, (height, width)) for frame in was])
+    return small, became
+
+
+def _frames_at(film: Film, places: list[int], check: Check) -> Tensor:
+    found, wanted = [], {film.start + place for place in places}
+    with video.VideoReader(film.path, film.start, film.end) as reader:
+        for frame in _checked(reader, check):
+            if frame.index in wanted:
+                found.append(_rgb(frame, reader.info))
+            if len(found) == len(wanted):
+                break
+    if not found:
+        raise errors.InputError(f"{film.path} has no frame {min(wanted)}: give the film it was made of, and its start")
+    return torch.stack(found)
+
+
+def _checked(reader: video.VideoReader, check: Check) -> Iterator[video.Frame]:
+    for frame in reader:
+        check()
+        yield frame
+
+
+def _sized(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    """`[H, W, 3]` at another size."""
+    if tuple(frame.shape[:2]) == tuple(size):
+        return frame
+    planes = frame.permute(2, 0, 1)[None]
+    return functional.interpolate(planes, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).clamp(0, 1)

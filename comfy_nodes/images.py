@@ -272,6 +272,25 @@ def references_beyond(given: Sequence[references.Reference], frames: int) -> str
     return references.rules.beyond(given, frames)
 
 
+def scenes_of(scenes: remaster.Scenes, cuts: str, start: int = 0) -> remaster.Scenes:
+    """Where the cuts are: a list such as "25, 140", or without one what `scenes` says.
+
+    Args:
+        scenes: see above.
+        cuts: see above.
+        start: frame of the film that 0 in `cuts` stands for.
+
+    Raises:
+        InputError: something in the list is no frame number.
+    """
+    if not cuts.strip():
+        return scenes
+    numbers = frame_list(cuts, "cuts")
+    if None in numbers:
+        raise errors.InputError(f"cuts: {cuts!r} has a place without a number: write them as in 25, 140")
+    return sorted({start + number for number in numbers if number is not None})
+
+
 def gray_text(given: Sequence[references.Reference]) -> str:
     """What is said where no reference has any colour to give; else empty."""
     if not given or not all(one.is_gray for one in given):

@@ -13,11 +13,11 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import host, models, settings
 from . import images as batches
-from .film_nodes import RemasterPickReferences, RemasterVideo
+from .film_nodes import RemasterCompare, RemasterPickReferences, RemasterVideo
 from .library import errors, filming, remaster
 from .model_nodes import RemasterLoadColorizer, RemasterLoadModel, RemasterLoadRestorer
-from .reference_nodes import RemasterLoadReferences, RemasterLoadSample, RemasterSaveReferences
-from .sockets import automatic, bad_frames, edges, frames_shown, levels, mask, model, number, rules, scenes, schema
+from .reference_nodes import RemasterAlignReferences, RemasterLoadReferences, RemasterLoadSample, RemasterSaveReferences
+from .sockets import automatic, bad_frames, cuts, edges, frames_shown, levels, mask, model, number, rules, scenes, schema
 
 
 class RemasterRestore(io.ComfyNode):
@@ -48,6 +48,7 @@ class RemasterRestore(io.ComfyNode):
                 number("scale", settings.SCALE, optional=True),
                 mask("repair"),
                 mask("protect"),
+                cuts(),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The restored frames, at scale 2 of twice the size."),
@@ -72,6 +73,7 @@ class RemasterRestore(io.ComfyNode):
         scale: int = int(settings.SCALE.default),
         repair: torch.Tensor | None = None,
         protect: torch.Tensor | None = None,
+        cuts: str = "",
     ) -> io.NodeOutput:
         batch = batches.shaped(images, "images")
         restorer = models.restorer(
@@ -87,8 +89,8 @@ class RemasterRestore(io.ComfyNode):
         models.bring([restorer], *batch.shape[1:3])
         done = host.Progress(len(batch), cls.hidden.unique_id).done
         given = {"repair": repair, "protect": protect}
-        cuts = settings.SCENES[scenes]
-        return io.NodeOutput(*batches.restore(batch, restorer, cuts, host.check_interrupt, done, **given))
+        shots = batches.scenes_of(settings.SCENES[scenes], cuts)
+        return io.NodeOutput(*batches.restore(batch, restorer, shots, host.check_interrupt, done, **given))
 
     @classmethod
     def validate_inputs(cls, lines: int | None = None, tile: int | None = None) -> bool | str:
@@ -154,6 +156,7 @@ class RemasterReferenceColorize(io.ComfyNode):
                 model("model", "colorizer"),
                 rules(),
                 automatic(),
+                cuts(),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The coloured frames."),
@@ -179,6 +182,7 @@ class RemasterReferenceColorize(io.ComfyNode):
         model: models.ModelChoice | None = None,
         reference_rules: str = "",
         automatic: bool = False,
+        cuts: str = "",
     ) -> io.NodeOutput:
         batch = batches.shaped(images, "images")
         told = color_lines, reference_frames, reference_rules
@@ -194,7 +198,8 @@ class RemasterReferenceColorize(io.ComfyNode):
         notes = [batches.references_beyond(given, len(batch)), batches.gray_text(given)]
         if text := "; ".join(filter(None, notes)):
             host.say(text, cls.hidden.unique_id)
-        out, shares = batches.colorize(batch, given, colorizer, settings.SCENES[scenes], host.check_interrupt, done)
+        shots = batches.scenes_of(settings.SCENES[scenes], cuts)
+        out, shares = batches.colorize(batch, given, colorizer, shots, host.check_interrupt, done)
         return io.NodeOutput(out, json.dumps(shares))
 
     @classmethod
@@ -249,5 +254,7 @@ class Remaster(ComfyExtension):
             RemasterSaveReferences,
             RemasterLoadSample,
             RemasterPickReferences,
+            RemasterAlignReferences,
             RemasterVideo,
+            RemasterCompare,
         ]

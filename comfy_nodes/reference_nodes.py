@@ -11,10 +11,10 @@ from typing import Any, Literal
 import torch
 from comfy_api.latest import InputImpl, io, ui
 
-from . import host
+from . import films, host, models, settings
 from . import images as batches
-from .library import references
-from .sockets import schema
+from .library import errors, references, stills
+from .sockets import model, number, schema
 
 _SAMPLE = Path(__file__).with_name("sample")
 
@@ -195,3 +195,72 @@ class RemasterLoadSample(io.ComfyNode):
         frames = batches.write_numbers([reference.frame for reference in given])
         video = InputImpl.VideoFromFile(str(_SAMPLE / "film.mp4"))
         return io.NodeOutput(video, batches.one_size(given), frames, references.rules_text(given))
+
+
+class RemasterAlignReferences(io.ComfyNode):
+    """Colour out of a copy."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "RemasterAlignReferences",
+            "References from a Coloured Copy",
+            "align, colorize, coloured copy, old film",
+            description="Finds the frames of a film in a coloured copy of it (another print, a disc, a colourised "
+            "version) and saves one or two of each shot as references, with their frames.",
+            inputs=[
+                io.Video.Input("video", tooltip="The film that will be coloured, the whole of it."),
+                io.Video.Input(
+                    "copy",
+                    tooltip="The coloured copy: it may run at another rate, be cropped, faded or of another size.",
+                ),
+                number("most", settings.ALIGNED),
+                io.String.Input(
+                    "folder",
+                    default="references/copy",
+                    tooltip="Name of a new folder in ComfyUI's output folder. If it is there it is used as it is, and "
+                    "nothing is aligned again.",
+                ),
+                model("model", "colorizer"),
+            ],
+            outputs=[
+                io.Image.Output("references", tooltip="The pictures, for references of the other nodes."),
+                io.String.Output("frames", tooltip="The frames that they show. For reference_frames."),
+                io.String.Output("rules", tooltip="Where they act. For reference_rules."),
+                io.String.Output("path", tooltip="The folder, for path of Load References."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    @host.plain_errors
+    def execute(
+        cls, video: Any, copy: Any, most: int, folder: str, model: models.ModelChoice | None = None
+    ) -> io.NodeOutput:
+        host.need("av")
+        place, _ = host.output_folder(folder)
+        if not place.exists():
+            colorizer = models.colorizer(model, lines=stills.coverage.LINES)
+            models.bring([colorizer], stills.coverage.LINES, stills.coverage.LINES * 16 // 9)
+            done = host.Progress(None, cls.hidden.unique_id).done
+
+            def progress(frames: int, total: int | None) -> None:
+                host.check_interrupt()
+                done(frames, total)
+
+            scratch = host.scratch_folder()
+            with films.film_of(video, ".mkv", scratch) as film, films.film_of(copy, ".mkv", scratch) as coloured:
+                if any(one.start or one.end for one in (film, coloured)):
+                    raise errors.InputError("video or copy is a range of a film: give whole films to be aligned")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                stills.align_references(
+                    film.path, coloured.path, place, count=most, colorize=colorizer, progress=progress
+                )
+        given = references.load_references(place)
+        frames = batches.write_numbers([reference.frame for reference in given])
+        return io.NodeOutput(batches.one_size(given), frames, references.rules_text(given), str(place))
+
+    @classmethod
+    def validate_inputs(cls, folder: str | None = None) -> bool | str:
+        """What can be known before there are films."""
+        return host.valid(lambda: None if folder is None else host.output_folder(folder))

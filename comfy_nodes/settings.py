@@ -135,6 +135,8 @@ COUNT = Number(
     tooltip="How many frames to pick. 0: one of each shot. Fewer than there are shots: one of each of the longest; "
     "more: several of the longer ones.",
 )
+ALIGNED = Number(default=0, low=0, high=1000, step=1, tooltip="How many pictures at most. 0: one or two of each shot.")
+SHOWN = Number(default=4, low=1, high=64, step=1, tooltip="How many frames are shown.")
 COVERAGE = Number(
     default=_default(stills.cover, "coverage"),
     low=0.0,

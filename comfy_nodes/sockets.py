@@ -46,6 +46,18 @@ def scenes() -> io.Input:
     )
 
 
+def cuts() -> io.Input:
+    """Where the cuts are, by a list."""
+    return io.String.Input(
+        "cuts",
+        default="",
+        optional=True,
+        placeholder="25, 140",
+        tooltip="Numbers of the frames that start a shot, from 0: of a list that is known, in place of scenes. Empty: "
+        "scenes says.",
+    )
+
+
 def frames_shown() -> io.Input:
     """Which frames references show."""
     return io.String.Input(

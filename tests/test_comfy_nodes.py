@@ -178,6 +178,8 @@ def test_saved_graphs_have_all_that_a_node_cannot_do_without(comfy):
         "RemasterSteady": ["images", "strength", "scenes"],
         "RemasterLoadReferences": ["folder"],
         "RemasterLoadSample": [],
+        "RemasterAlignReferences": ["video", "copy", "most", "folder"],
+        "RemasterCompare": ["before", "after", "shown", "start"],
         "RemasterSaveReferences": ["images", "frames", "folder", "scope", "overwrite"],
         "RemasterPickReferences": ["count"],
         "RemasterVideo": ["path", "restore", "colorize", *whole],
@@ -239,6 +241,8 @@ def test_numbers_of_the_nodes_have_the_library_s_defaults_and_limits(comfy):
         "color_lines": settings.COLOR_LINES,
         "weight": settings.WEIGHT,
         "count": settings.COUNT,
+        "shown": settings.SHOWN,
+        "most": settings.ALIGNED,
         "coverage": settings.COVERAGE,
         "crf": settings.CRF,
     }
@@ -327,8 +331,8 @@ def test_node_restore_makes_pictures_and_mask_twice_as_large(comfy):
 def test_graphs_that_were_saved_before_sharpness_and_scale_still_run(comfy):
     for node in ("RemasterRestore", "RemasterVideo"):
         whole = ["masks", "reference_frames", "start", "end", "tile", "restore_lines", "unfinished", "automatic"]
-        whole += ["bad_frames", "steady", "steady_edges"]
-        more = whole if node == "RemasterVideo" else []
+        whole += ["bad_frames", "steady", "steady_edges", "cuts"]
+        more = whole if node == "RemasterVideo" else ["cuts"]
         later = ["sharpness", "scale", "repair", "protect", *more]
         inputs = comfy.nodes[node].GET_SCHEMA().inputs[-len(later) :]
         assert [one.id for one in inputs] == later and all(one.optional for one in inputs)
@@ -429,6 +433,55 @@ def test_what_save_video_cannot_save_is_said(comfy, movie):
         with torch.inference_mode():
             made = clone.EXECUTE_NORMALIZED(**defaults | {"path": str(movie), "end": 4, "codec": codec})
         assert (f"Save Video cannot save {codec}" in made.ui.as_dict()["text"][0]) == said
+
+
+def test_cuts_of_a_list_are_those_of_the_library(comfy, given, tmp_path):
+    batch = clip(10, cut=4)
+    out, _ = run(comfy, "RemasterRestore", images=batch, cuts="7, 2", scenes="none")
+    luma, chroma = planes(batch)
+    made = Restorer(RestoreOptions(device="cpu")).restore(luma, [2, 7])
+    assert apart(out, batch_of(made.luma, repair_chroma(chroma, made.mask))) <= STEP
+    _, shares = run(
+        comfy, "RemasterReferenceColorize", images=batch, references=given, color_lines=64, cuts="6",
+        reference_frames="1, 7", reference_rules='[[reference]]\npicture = "a"\nscope = "shot"\n' * 2,
+    )  # fmt: skip
+    assert [n for n, row in enumerate(json.loads(shares)) if row[1] > 0] == [6, 7, 8, 9]
+    movie = write_film(tmp_path / "two.mkv", (14, 10), sound=False)
+    path = video(comfy, path=str(movie), cuts="5", codec="ffv1").result[1]
+    options = {"restore": RestoreOptions(device="cpu"), "scenes": [5], "write": OutputOptions(codec="ffv1")}
+    remaster_film(movie, tmp_path / "out.mkv", **options)
+    assert same(frames_of(Path(path)), frames_of(tmp_path / "out.mkv"))
+    with pytest.raises(ValueError, match="cuts: 'x' is no frame number"):
+        run(comfy, "RemasterRestore", images=batch, cuts="3, x")
+
+
+def test_frames_before_and_after_are_the_same_ones(comfy, movie, tmp_path):
+    after = comfy.VideoFromFile(video(comfy, path=str(movie), start=10, end=20, codec="ffv1", scale=2).result[1])
+    told = {"before": comfy.VideoFromFile(str(movie)), "after": after, "shown": 3}
+    made = run_whole(comfy, "RemasterCompare", **told, start=10)
+    both, was, became = made.result
+    assert both.shape == (3, 96, 256, 3) and was.shape == became.shape == (3, 96, 128, 3)
+    assert len(made.ui.as_dict()["images"]) == 3
+    frames = after.get_components().images
+    source = comfy.VideoFromFile(str(movie)).get_components().images
+    assert (became - frames[[1, 4, 8]]).abs().mean() < 0.01
+    small = was[:, ::2, ::2]
+    assert (small - source[[11, 14, 18]]).abs().mean() < (small - source[[1, 4, 8]]).abs().mean() / 2
+    with pytest.raises(ValueError, match="has no frame"):
+        run(comfy, "RemasterCompare", **told, start=35)
+
+
+def test_references_come_out_of_a_coloured_copy(comfy, tmp_path):
+    source = write_film(tmp_path / "gray.mkv", (30, 30), sound=False)
+    copy = write_film(tmp_path / "coloured.mkv", (30, 30), looks={0: "coloured", 1: "coloured"}, sound=False)
+    told = {"video": comfy.VideoFromFile(str(source)), "copy": comfy.VideoFromFile(str(copy)), "folder": "copy/a"}
+    references, frames, rules, path = run(comfy, "RemasterAlignReferences", **told)
+    numbers = [int(n) for n in frames.split(", ")]
+    assert len(references) == len(numbers) >= 2 and min(numbers) < 30 <= max(numbers) and 'scope = "shot"' in rules
+    assert (references.amax(3) - references.amin(3)).mean() > 0.02
+    stamps = {file: file.stat().st_mtime_ns for file in Path(path).glob("*.png")}
+    again = run(comfy, "RemasterAlignReferences", **told)
+    assert torch.equal(again[0], references) and {f: f.stat().st_mtime_ns for f in stamps} == stamps
 
 
 def test_a_sharpener_is_nothing_to_choose(comfy):

@@ -24,7 +24,9 @@ NODES = {
     "RemasterSaveReferences",
     "RemasterLoadSample",
     "RemasterPickReferences",
+    "RemasterAlignReferences",
     "RemasterVideo",
+    "RemasterCompare",
 }
 
 
