@@ -16,7 +16,20 @@ from comfy_api.latest import InputImpl, io, ui
 from . import films, host, jobs, models, settings
 from . import images as batches
 from .library import errors, filming, remaster, stills
-from .sockets import automatic, bad_frames, cuts, edges, frames_shown, levels, model, number, rules, scenes, schema, steering
+from .sockets import (
+    automatic,
+    bad_frames,
+    cuts,
+    edges,
+    frames_shown,
+    levels,
+    model,
+    number,
+    rules,
+    scenes,
+    schema,
+    steering,
+)
 
 _UNPLUGGED = object()
 """Stands for a socket to which nothing is connected; of what is connected nothing is known before it has run."""

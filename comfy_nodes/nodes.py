@@ -17,7 +17,20 @@ from .film_nodes import RemasterCompare, RemasterPickReferences, RemasterVideo
 from .library import errors, filming, remaster
 from .model_nodes import RemasterLoadColorizer, RemasterLoadModel, RemasterLoadRestorer
 from .reference_nodes import RemasterAlignReferences, RemasterLoadReferences, RemasterLoadSample, RemasterSaveReferences
-from .sockets import automatic, bad_frames, cuts, edges, frames_shown, levels, mask, model, number, rules, scenes, schema
+from .sockets import (
+    automatic,
+    bad_frames,
+    cuts,
+    edges,
+    frames_shown,
+    levels,
+    mask,
+    model,
+    number,
+    rules,
+    scenes,
+    schema,
+)
 
 
 class RemasterRestore(io.ComfyNode):
