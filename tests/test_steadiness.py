@@ -215,6 +215,15 @@ def test_frames_shown_twice_are_no_weave(shown):
     assert np.abs(both[:, again] - both[:, again - 1]).max() < 0.05
 
 
+def test_frames_shown_twice_stay_alike_where_the_camera_stands():
+    time = np.arange(120) * 4 // 5
+    path = drawn(120, 0.8)[:, time]
+    taken = np.array(weaves(of_path(path), range(120), (400, 528))).T
+    again = np.flatnonzero(np.diff(time) == 0) + 1
+    assert np.mean(np.abs(taken[:, again] - taken[:, again - 1]).max(0) < 0.02) > 0.8
+    assert rms(path - taken) < 0.2 and rms(np.diff(path - taken)) < 0.05
+
+
 def test_one_wrong_shift_moves_nothing_else():
     shifts = of_path(drawn(60, 0.5))
     wrong = [*shifts]

@@ -41,8 +41,8 @@ _EVENTS = 3  # in a frame's surroundings, at most
 _NOTHING = 10.0  # likelihoods so much lower than another's logarithm count no more
 _SAME = 0.06  # pixels that a frame moves at most that is shown once more ...
 _MOVES = 0.25  # ... between others that move farther than this ...
-_ALONG = 0.5  # ... in about the same direction (cosine) ...
 _TIMES = 2  # ... and so many times at most
+_ALONG = 0.5  # cosine of two shifts in about the same direction
 
 
 class _Bank:
@@ -163,14 +163,14 @@ def _once(moved: np.ndarray, at: int) -> tuple[np.ndarray, int]:
         if stop - first > _TIMES or not 0 < first <= stop < len(moved):
             continue
         before, after = moved[first - 1], moved[stop]
-        # Weave goes back and forth; a frame that hardly moves is nothing special in it.
-        along = before @ after > _ALONG * np.sqrt(before @ before * (after @ after))
-        if not along or min(speed[[first - 1, stop]]) < _MOVES:
+        if min(speed[[first - 1, stop]]) < _MOVES:
             continue
         again[first:stop] = True
         near = slice(max(0, first - 4), stop + 5)
         usual, times = np.median(moved[near][~still[near]], 0), stop - first + 1
-        if np.square(after - times * usual).sum() < np.square(after - usual).sum():
+        # Weave goes back and forth; only a pan goes on.
+        along = before @ after > _ALONG * np.sqrt(before @ before * (after @ after))
+        if along and np.square(after - times * usual).sum() < np.square(after - usual).sum():
             spread[first : stop + 1] = after / times
         else:
             keep[first:stop] = False
