@@ -461,7 +461,10 @@ def test_frames_before_and_after_are_the_same_ones(comfy, movie, tmp_path):
     made = run_whole(comfy, "RemasterCompare", **told, start=10)
     both, was, became = made.result
     assert both.shape == (3, 96, 256, 3) and was.shape == became.shape == (3, 96, 128, 3)
-    assert len(made.ui.as_dict()["images"]) == 3
+    shown = made.ui.as_dict()["images"]
+    assert len(shown) == 3
+    for one in shown:
+        (comfy.base / "temp" / one["subfolder"] / one["filename"]).unlink()
     frames = after.get_components().images
     source = comfy.VideoFromFile(str(movie)).get_components().images
     assert (became - frames[[1, 4, 8]]).abs().mean() < 0.01

@@ -56,7 +56,9 @@ def shoot(page: Any, tmp_path: Path) -> Callable[[str], None]:
 
 def test_search_finds_every_node(page, shoot, comfyui):
     kinds = comfyui.get("/object_info")
-    names = {kind["display_name"] for name, kind in kinds.items() if kind["category"] == "remaster"}
+    names = {
+        kind["display_name"] for kind in kinds.values() if kind["category"] == "remaster" and not kind.get("deprecated")
+    }
     assert names
     page.mouse.dblclick(700, 500)
     page.wait_for_timeout(700)
@@ -148,6 +150,22 @@ def test_nothing_overlaps_in_the_workflows(page, shoot, modern):
     page.evaluate("() => app.ui.settings.setSettingValueAsync('Comfy.VueNodes.Enabled', false)")
     assert not any(found.values()), found
     assert not [text for text in alerts if "schema" in text]
+
+
+def test_the_model_of_a_workflow_is_switched_on_with_its_nodes(page):
+    """One command takes the bypass off a node with others inside, and off these."""
+    (path,) = [path for path in WORKFLOWS if path.stem == "Try it with an image-edit model"]
+    page.evaluate("saved => app.loadGraphData(saved, true, true)", json.loads(path.read_text(encoding="utf-8")))
+    page.wait_for_timeout(1500)
+    modes = """() => {
+        const node = app.graph.nodes.find(n => n.subgraph);
+        return [node.mode, ...node.subgraph.nodes.map(n => n.mode)];
+    }"""
+    assert set(page.evaluate(modes)) == {4}
+    page.evaluate("() => app.canvas.selectNodes([app.graph.nodes.find(n => n.subgraph)])")
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.Canvas.ToggleSelectedNodes.Bypass')")
+    page.wait_for_timeout(500)
+    assert set(page.evaluate(modes)) == {0}
 
 
 def test_a_run_shows_progress_and_the_result(page, shoot, comfyui, root):
