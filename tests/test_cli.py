@@ -43,7 +43,7 @@ def references(tmp_path_factory) -> Path:
     for n, color in enumerate([(40, 90, 200), (200, 120, 30)]):
         picture = np.full((48, 64, 3), color, np.uint8)
         picture[:, ::4] //= 2
-        (folder / f"ref_{n * 6}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        (folder / f"ref_{n * 3}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
     return folder
 
 

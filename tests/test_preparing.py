@@ -226,12 +226,13 @@ def test_the_command_line_does_the_same(film, whole, tmp_path, capsys):
     told = f"run {film} -o {output} --codec ffv1 --no-restore --steady 1 --bad-frames {lost}"
     status, said = run(capsys, *told.split())
     assert status == 0 and alike(planes_of(output), whole)
-    assert "make 5 lost frames anew, take the weave out" in said and "restored only" not in said
+    assert "make 5 lost frames anew, take the weave out" in said and "no references" not in said
     for wrong, why in (
         ("--bad-frames 95-97", "bad frame 96 is not there: the film has 96 frames, 0 to 95"),
         ("--bad-frames 4-8", "frames 4 to 8 are lost, 5 in a row; at most 4 in a row can be made anew"),
         ("--bad-frames 4,x", "cannot read bad frames file '4,x'"),
-        ("--bad-frames 8-4", "'8-4' must be FIRST-LAST"),
+        ("--bad-frames 5-", "bad frames: '5-' must be frame numbers such as 120,341-343"),
+        ("--bad-frames 8-4", "'8-4' must be FIRST-LAST, the lower number first"),
         ("--steady 2", "steady must be between 0 and 1, got 2"),
         ("--steady-edges crop", "--steady-edges crop is of --steady, which is off: give --steady 1"),
         (f"--steady 1 --steady-edges crop --report {tmp_path}/page", "crop makes one smaller: use fill"),
@@ -291,7 +292,7 @@ def test_vapoursynth_makes_the_same_frames(film, source, whole, tmp_path):
         ({"bad_frames": range(5)}, "steady: frames 0 to 4 are lost, 5 in a row"),
         ({"bad_frames": "12"}, "steady: bad_frames must be a list of frame numbers"),
         ({"strength": -1}, "steady: steady must be between 0 and 1"),
-        ({"strength": 0, "edges": "crop"}, "steady: steady_edges crop is of steady, which is 0"),
+        ({"strength": 0, "edges": "crop"}, "steady: edges crop cuts off what steadying leaves, and strength is 0"),
     ):
         with pytest.raises(vs.Error, match=re.escape(why)):
             vs_remaster.steady(clip, **wrong)
@@ -333,7 +334,12 @@ def test_bad_numbers(tmp_path):
     file.write_text("1\n\n2-b # torn\n")
     with pytest.raises(InputError, match="line 3: '2-b' must be frame numbers such as 120,341-343"):
         parse_lost(str(file))
-    with pytest.raises(InputError, match="must be FIRST-LAST, of 10000 frames at most"):
+    file.write_text("# none\n")
+    with pytest.raises(InputError, match="holds no numbers"):
+        parse_lost(str(file))
+    with pytest.raises(InputError, match="bad frames is empty"):
+        parse_lost(" ")
+    with pytest.raises(InputError, match="must be FIRST-LAST, the lower number first, of 10000"):
         parse_lost("0-999999999")
     for given in ("12", [True], [-1], [1.5], 7.5):
         with pytest.raises(InputError, match="bad_frames must be a list of frame numbers"):

@@ -227,8 +227,9 @@ def to_color(
     uncolored = colorize is not None and not will_color(colorize, references)
     if restore is None and (colorize is None or uncolored) and not prepare:
         raise InputError("nothing to do: restoring is off, and colouring is off or has no references")
-    if uncolored and restore is not None:
-        log.info("no references: the film is restored only")
+    if uncolored:
+        if restore is not None:
+            log.info("no references: the film is restored only")
     elif colorize is not None and not references:
         log.info("no references: colours are guessed; a few coloured frames would do far better")
     return None if uncolored else colorize

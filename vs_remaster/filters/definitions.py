@@ -237,6 +237,8 @@ def steady(
     name = "steady"
     with errors_of(name):
         check_clip(clip)
+        if edges == "crop" and strength == 0:
+            raise InputError("edges crop cuts off what steadying leaves, and strength is 0: give 1, or take fill")
         clip = prepared(clip, _preparation(bad_frames, strength, edges), scenes, name)
         return clip.std.ModifyFrame([clip], _steadied)
 

@@ -308,7 +308,7 @@ class Job:
     def _summary(self, done: int, todo: int) -> str:
         kept = f", {done} of them finished before" if done else ""
         ways = [way for way in (self.of.identity["restore"], self.of.identity["colorize"]) if way]
-        engines = " and ".join(sorted({f"{way['device']} {way['precision']}" for way in ways}))
+        engines = " and ".join(sorted({f"{way['device']} {way['precision']}" for way in ways})) or "cpu"
         frames = self.survey.end - self.survey.start
         return f"{frames} frames in {done + todo} chunks{kept}, on {engines}; job in {self.folder.path}"
 

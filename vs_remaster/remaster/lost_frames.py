@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ _FARTHER = 2  # frames beyond the nearest sound one in which is looked for anoth
 _BLOCK = 4
 _RANGE = r"\s*\d{1,9}\s*(-\s*\d{1,9}\s*)?"
 _NUMBERS = re.compile(rf"{_RANGE}(,{_RANGE})*", re.ASCII)
+_MISTYPED = re.compile(r"[\d\s,.=+-]*", re.ASCII)  # what can only be meant as numbers
 _LONGEST = 10_000
 
 type Picture = tuple[Tensor, Tensor | None]
@@ -97,9 +99,11 @@ def check_lost(lost: Collection[int], cuts: Iterable[int] = (), length: int | No
                     "film, or leave them as they are"
                 )
             if {start, stop} <= starts:
+                inside = " or ".join(str(edge) for edge in (start, stop) if edge not in (0, length))
+                leave = f"leave out the cut at {inside} (a job begun with these frames has none), or " if inside else ""
                 raise InputError(
-                    f"{named}, and the scene has no other frame that it could be made from: leave out the cut at "
-                    f"{start} or {stop}, or cut the scene out of the film"
+                    f"{named}, and the scene has no other frame that it could be made from: {leave}cut the scene out "
+                    "of the film"
                 )
 
 
@@ -122,7 +126,9 @@ def parse_lost(text: str) -> tuple[int, ...]:
         InputError: anything else, with the place.
     """
     lines = [(0, text)]
-    if not _NUMBERS.fullmatch(text):
+    if not text.strip():
+        raise InputError(f"bad frames is empty ({text!r}): give frame numbers such as 120,341-343, or leave it out")
+    if not _NUMBERS.fullmatch(text) and not (_MISTYPED.fullmatch(text) and not Path(text).exists()):
         lines = list(entries_of(text, "bad frames file"))
     found: set[int] = set()
     for number, line in lines:
@@ -133,8 +139,12 @@ def parse_lost(text: str) -> tuple[int, ...]:
             first, _, last = part.partition("-")
             low, high = int(first), int(last or first)
             if not low <= high < low + _LONGEST:
-                raise InputError(f"{where}{part.strip()!r} must be FIRST-LAST, of {_LONGEST} frames at most")
+                raise InputError(
+                    f"{where}{part.strip()!r} must be FIRST-LAST, the lower number first, of {_LONGEST} frames at most"
+                )
             found.update(range(low, high + 1))
+    if not found:
+        raise InputError(f"bad frames file {text!r} holds no numbers: give some, such as 120,341-343, or leave it out")
     return tuple(sorted(found))
 
 
