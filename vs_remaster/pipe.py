@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import FileIO
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,6 @@ from .errors import InputError
 from .film.remastering import plan, remaster_frames
 from .film.request import Treatment
 from .film.writing import ProgressCallback
-from .remaster.preparing import margins
 from .system.files import named_errors
 from .usage import PIPE_EXAMPLE
 from .video.planes import Frame, planar_format
@@ -119,9 +118,7 @@ def remaster_pipe(
     header, info = _describe(source, options)
     treatment = (treatment or Treatment(**fields)).resolved()
     treatment.check(None)
-    cut = 2 * margins(treatment.prepare, info.height, info.width)
-    shown = replace(info, width=info.width - cut, height=info.height - cut)
-    out = _output(header, shown, options, treatment.colorize is not None, treatment.scale)
+    out = _output(header, treatment.shown(info), options, treatment.colorize is not None, treatment.scale)
     pipeline = treatment.pipeline()
     reader = _Reader(source, info, marked=header is not None)
     written = 0

@@ -26,13 +26,7 @@ def to_picture(frame: Frame, info: Samples, *, chroma: bool = True) -> Picture:
 
 
 def from_picture(
-    picture: Picture,
-    frame: Frame,
-    info: Samples,
-    out: Samples,
-    *,
-    colored: bool,
-    luma_kept: bool = False,
+    picture: Picture, frame: Frame, info: Samples, out: Samples, *, colored: bool, luma_kept: bool = False
 ) -> Frame:
     """Put a processed picture into the samples of an output.
 

@@ -152,13 +152,12 @@ def remaster_frames(
 
 def context(windows: Sequence[Window], start: int, end: int | None) -> tuple[int, int]:
     """Frames before `start` and after `end` that the frames between depend on, from a frame where all blocks begin."""
-    first, last = start, end or 0
+    first, last = start, end
     for window in reversed(windows):
-        first = first // window.block * window.block - window.before
-        last = -(-last // window.block) * window.block + window.after
+        first, last = window.fed(first, last)
     grid = math.lcm(*(window.block for window in windows))
     first = max(0, first - BEFORE - MOST) // grid * grid
-    return start - first, last + AFTER - end if end is not None else 0
+    return start - first, 0 if end is None or last is None else last + AFTER - end
 
 
 def _capacity(info: VideoInfo | RawFormat, scale: int = 1) -> int:

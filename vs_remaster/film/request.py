@@ -23,6 +23,7 @@ from ..remaster.preparing import margins
 from ..remaster.restorer import Restorer
 from ..remaster.scenes import Scenes
 from ..video.info import VideoInfo
+from ..video.rawvideo import RawFormat
 from ..video.reader import VideoReader
 from ..weights import takes_references
 from .mask_writer import check_masks
@@ -97,6 +98,11 @@ class Treatment:
     def pipeline(self) -> RemasterPipeline:
         """What does it, with its networks loaded."""
         return RemasterPipeline(self.restore, self.colorize, self.references, self.scenes, prepare=self.prepare)
+
+    def shown[Info: VideoInfo | RawFormat](self, info: Info) -> Info:
+        """The film with its edges cut off where that was asked for."""
+        cut = 2 * margins(self.prepare, info.height, info.width)
+        return replace(info, width=info.width - cut, height=info.height - cut)
 
     def check(self, frames: int | None) -> None:
         """Refuse lost frames that a film has not, or that cannot be made anew; `frames`: how many it has, None where
@@ -205,11 +211,6 @@ class FilmRequest(Treatment):
         """The frames that the output holds; `colored`: it gets colours, None: where `colorize` is given."""
         colored = self.colorize is not None if colored is None else colored
         return output_format(self.shown(info), self.write.codec, colored, self.write.bits, scale=self.scale)
-
-    def shown(self, info: VideoInfo) -> VideoInfo:
-        """The film with its edges cut off where that was asked for."""
-        cut = 2 * margins(self.prepare, info.height, info.width)
-        return replace(info, width=info.width - cut, height=info.height - cut)
 
 
 def to_color(

@@ -51,6 +51,12 @@ class Window[Item, Made]:
         """First and last frame (exclusive) that block `index` of a film of `length` frames can depend on."""
         return max(0, index * self.block - self.before), min(length, (index + 1) * self.block + self.after)
 
+    def fed(self, first: int, last: int | None) -> tuple[int, int | None]:
+        """What has to be fed for frames `first` to `last` (not included; None: to the end): the first frame, also where
+        the film begins later, and the first behind."""
+        before = first // self.block * self.block - self.before
+        return before, None if last is None else -(-last // self.block) * self.block + self.after
+
     def spans(self, index: int, length: int, cuts: Iterable[int]) -> list[Span]:
         """What to compute for block `index`.
 
@@ -133,8 +139,7 @@ def needed(windows: Sequence[Window], first: int, last: int | None) -> list[tupl
     found = []
     for window in reversed(windows):
         found.append((first, last))
-        first = first // window.block * window.block - window.before
-        last = None if last is None else -(-last // window.block) * window.block + window.after
+        first, last = window.fed(first, last)
     return found[::-1]
 
 
