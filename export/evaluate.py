@@ -10,15 +10,16 @@ restore: luma with the damage of the frozen validation sets (export/damage/valid
   synthesis, RTN's model, opaque blotches. A table for each set, and more for the fast clips of video/val-motion.
 enlarge: luma of half the size, clean or with the damage of a set; restored at scale 2, and at scale 1 and then enlarged
   by Lanczos or nnedi3.
-colorize: clean luma. first: whole clips, frame 0 is the only reference, PSNR also by distance from it; reds: the same
-  without distances, as RTN; 90: the first 90 frames of each clip that has so many, frame 0 is the reference; 300: films
-  of 300 frames joined from the clips, every 60th frame is a reference. 90 and 300 are DeepRemaster's.
+colorize: clean luma, with a table of its own for the fast clips of video/val-motion. first: whole clips, frame 0 is the
+  only reference, PSNR also by distance from it; reds: the same without distances, as RTN; 90: the first 90 frames of
+  each clip that has so many, frame 0 is the reference; 300: films of 300 frames joined from the clips, every 60th frame
+  is a reference. 90 and 300 are DeepRemaster's.
 remaster: damaged luma in, restored and coloured film out; references as in colorize.
 film: real film without a truth: NIQE, BRISQUE, and how much changes from frame to frame.
 
-DATA holds video/val, damage/val, and for restore video/val-motion where there is one. Tables are Markdown; a mean is
-over clips, the time a frame is the median. Numbers on other clips than those of a publication cannot be compared with
-it: run its networks here too.
+DATA holds video/val, damage/val, and to restore and colorize video/val-motion where it is there. Tables are Markdown; a
+mean is over clips, the time a frame is the median. Numbers on other clips than those of a publication cannot be
+compared with it: run its networks here too.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ from export.evaluation.protocols import (
     EnlargeProtocol,
     FilmProtocol,
     FirstFrameProtocol,
+    MovingProtocol,
     Protocol,
     RemasterProtocol,
     RestoreProtocol,
@@ -157,6 +159,9 @@ def _parts(options: argparse.Namespace) -> Iterator[Part]:
     if options.task == "enlarge":
         yield from _enlarge_parts(options)
         return
+    if options.task == "colorize":
+        yield from _color_parts(options)
+        return
     source = Source(options.data, options.clips_folder, options.clips, options.frames)
     about = _about(options)
     if options.task == "film":
@@ -164,13 +169,26 @@ def _parts(options: argparse.Namespace) -> Iterator[Part]:
             progress(f"{name} is left out: {naturalness.HOW_TO_GET[name]}")
         yield Part("film", about, film_cases(source, options.lines), FilmProtocol())
         return
-    lpips = _lpips(options)
-    if options.task == "remaster":
-        protocol, make = RemasterProtocol(lpips), remaster_cases
-    else:
-        protocol, make = (FirstFrameProtocol if options.protocol == "first" else ColorProtocol)(lpips), color_cases
-    name = options.task if options.protocol == "first" else f"{options.task}-{options.protocol}"
-    yield Part(name, about, make(source, options.protocol, options.lines, options.seed), protocol)
+    cases = remaster_cases(source, options.protocol, options.lines, options.seed)
+    yield Part(f"remaster-{options.protocol}", about, cases, RemasterProtocol(_lpips(options)))
+
+
+def _color_parts(options: argparse.Namespace) -> Iterator[Part]:
+    """A table for each folder of clips; distances from the reference are smaller where much moves."""
+    lpips, kind = _lpips(options), options.protocol
+    for folder in _folders(options):
+        source = Source(options.data, options.clips_folder, options.clips, options.frames, folder or FOLDERS[0])
+        name = "colorize" if kind == "first" else f"colorize-{kind}"
+        moving = folder not in ("", FOLDERS[0])
+        protocol = ColorProtocol(lpips)
+        if kind == "first":
+            protocol = (MovingProtocol if moving else FirstFrameProtocol)(lpips)
+        yield Part(
+            f"{name}-{folder}" if moving else name,
+            _about(options) + (f" Clips of {folder}." if folder else ""),
+            color_cases(source, kind, options.lines, options.seed),
+            protocol,
+        )
 
 
 def _restore_parts(options: argparse.Namespace) -> Iterator[Part]:
@@ -311,6 +329,12 @@ def _parser() -> argparse.ArgumentParser:
     for task, default in lines.items():
         one = tasks.add_parser(task, parents=[shared])
         one.add_argument("--lines", type=int, help=f"short edge of the clips (default: {default})")
+        if task in ("restore", "colorize"):
+            one.add_argument(
+                "--clips-from", type=_names(FOLDERS), metavar="FOLDER,...",
+                help=f"folders of DATA/video, each with tables of its own (default: {FOLDERS[0]}, and {FOLDERS[1]} "
+                "where it is there)",
+            )  # fmt: skip
         if task == "restore":
             one.add_argument(
                 "--only", nargs="+", default=[], metavar="KIND",
@@ -321,11 +345,6 @@ def _parser() -> argparse.ArgumentParser:
                 "--sets", type=_names((*SETS, *ALONE)), metavar="SET,...",
                 help=f"validation sets: {', '.join(SETS)}, and one loss of quality alone: {', '.join(ALONE)} "
                 f"(default: {','.join(SETS)})",
-            )  # fmt: skip
-            one.add_argument(
-                "--clips-from", type=_names(FOLDERS), metavar="FOLDER,...",
-                help=f"folders of DATA/video, each with tables of its own (default: {FOLDERS[0]}, and {FOLDERS[1]} "
-                "where it is there)",
             )  # fmt: skip
             one.add_argument(
                 "--dirt-known", action="store_true",

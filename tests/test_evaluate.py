@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -90,6 +91,19 @@ def test_colour_tables_cache_and_pictures(data: Path, tmp_path: Path, capsys: py
     for row in ("flow, frame to frame", "flow, added up"):
         assert float(cells(fresh, row)[column]) > gray + 5
     assert float(cells(fresh, "colour transfer")[column]) > gray
+
+
+def test_colour_of_fast_clips_has_a_table_of_its_own(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(data / "video" / "val", tmp_path / "video" / "val")
+    shutil.copytree(data / "video" / "val", tmp_path / "video" / "val-motion")
+    arguments = ["colorize", "--data", str(tmp_path), "--rivals-only", "--lines", str(SIZE[0]), "--peers", "gray"]
+    evaluate.main(arguments)
+    calm, fast = capsys.readouterr().out.split("Clips of val-motion.")
+    assert "RGB 1-9" in cells(calm, "method") and "RGB 1-5" in cells(fast, "method")
+    evaluate.main([*arguments, "--clips-from", "val-motion"])
+    assert capsys.readouterr().out.split("Clips of val-motion.")[1] == fast
 
 
 def test_color_scores_are_by_distance_from_the_reference() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -19,13 +20,14 @@ import torch
 from torch import nn
 
 from export.damage import Damaged
+from export.material import Clip
 from export.train import parse
 from export.training.losses import colorize_loss, restore_loss, temporal, to_be_done
 from export.training.recipes import RECIPES, Settings
 from export.training.recipes.blotches import add_blotches
 from export.training.recipes.deepremaster import DeepColorize
 from export.training.recipes.degrade import add_softness, jpeg, view
-from export.training.recipes.material import Material, draw_samples, from_photo
+from export.training.recipes.material import Material, draw_samples, from_clip, from_photo
 from export.training.recipes.supply import Pool, Supply
 from export.training.recipes.validation import RestoreValidation
 from tests.support.training import NARROW, arguments, command, curve, refused, train, write_clips, write_flow
@@ -370,9 +372,28 @@ def test_a_batch_of_clips_to_colour_is_worked_on_at_once(data, config):
                 assert difference.quantile(0.95) < 1e-4 < 1e-2 < together.detail[i].std()
 
 
-def test_an_enlargement_that_cannot_be_is_refused(data):
-    with pytest.raises(InputError, match=r"zoom must be 0\.55 to 8, got 0\.5"):
-        RECIPES["ours"]["colorize"](Settings(data=str(data), photo=0.0, zoom=0.5))
+@pytest.mark.parametrize(
+    "wrong, told",
+    [
+        ({"zoom": 0.5}, "zoom must be 0.55 to 8, got 0.5"),
+        ({"approach": 0.9}, "approach must be 1 to 8, got 0.9"),
+        ({"stride": 0}, "stride must be 1 to 64 frames, got 0"),
+    ],
+)
+def test_clips_to_colour_that_cannot_be_drawn_are_refused(data, wrong, told):
+    with pytest.raises(InputError, match=re.escape(told)):
+        RECIPES["ours"]["colorize"](Settings(data=str(data), photo=0.0, **wrong))
+
+
+def test_fast_motion_is_drawn_from_frames_far_apart_and_from_long_exposures():
+    bright = torch.arange(64, dtype=torch.uint8)[:, None, None, None].expand(64, 3, 48, 48).contiguous()
+    clips, generator = Material([Clip("brighter", bright)], []), torch.Generator().manual_seed(3)
+    s = Settings(frames=3, size=32, photo=0.0, stride=8, approach=3.0)
+    drawn = [255 * from_clip(clips, s, 32, 1, generator)[0].mean((1, 2, 3)) for _ in range(200)]
+    steps = torch.stack([frames.diff().max() for frames in drawn])
+    assert steps.max() > 7.5 and (steps < 2.5).float().mean() > 0.3
+    blurred = torch.stack([(frames[0] - frames[0].round()).abs() > 0.2 for frames in drawn])
+    assert 0.02 < blurred.float().mean() < 0.2  # means of two or four frames lie between two of them
 
 
 @pytest.mark.release

@@ -16,7 +16,9 @@ from export.evaluation.report import Result, Scores, pictures_of, sample_times
 from export.scores import metrics, naturalness
 from export.scores.perceptual import LPIPS
 
-BUCKETS = ((1, 10), (10, 30), (30, 60), (60, None))  # distance from the reference in frames, the end not included
+Buckets = tuple[tuple[int, int | None], ...]
+BUCKETS: Buckets = ((1, 10), (10, 30), (30, 60), (60, None))  # distance from the reference in frames, without the end
+NEAR_BUCKETS: Buckets = ((1, 6), (6, 11), (11, 21), (21, 31), (31, None))  # where much moves
 
 Scored = tuple[Scores, list[float]]
 
@@ -25,6 +27,11 @@ def truth_of(case: Case) -> torch.Tensor:
     """The truth of a case that is scored against it."""
     assert case.truth is not None
     return case.truth
+
+
+def _by_distance(buckets: Buckets) -> dict[str, str]:
+    """Names of RGB PSNR by distance from the reference, and how it is written."""
+    return {(f"RGB {a}-{b - 1}" if b else f"RGB {a}+"): ".2f" for a, b in buckets}
 
 
 class Protocol:
@@ -188,15 +195,20 @@ class ColorProtocol(Protocol):
 class FirstFrameProtocol(ColorProtocol):
     """As `ColorProtocol`, with RGB PSNR also by the distance from frame 0, the only reference."""
 
-    formats: ClassVar = {
-        **{(f"RGB {a}-{b - 1}" if b else f"RGB {a}+"): ".2f" for a, b in BUCKETS},
-        **ColorProtocol.formats,
-    }
+    buckets: ClassVar[Buckets] = BUCKETS
+    formats: ClassVar = _by_distance(BUCKETS) | ColorProtocol.formats
 
     def _scores(self, result: torch.Tensor, truth: torch.Tensor, frames: list[float], counted: list[int]) -> Scores:
-        buckets = {name: frames[a:b] for name, (a, b) in zip(self.formats, BUCKETS)}
-        scores = {name: _mean(values) for name, values in buckets.items() if values}
+        near = {name: frames[a:b] for name, (a, b) in zip(self.formats, self.buckets)}
+        scores = {name: _mean(values) for name, values in near.items() if values}
         return scores | super()._scores(result, truth, frames, counted)
+
+
+class MovingProtocol(FirstFrameProtocol):
+    """The same for clips in which much moves: distances are smaller."""
+
+    buckets: ClassVar = NEAR_BUCKETS
+    formats: ClassVar = _by_distance(NEAR_BUCKETS) | ColorProtocol.formats
 
 
 class RemasterProtocol(ColorProtocol):

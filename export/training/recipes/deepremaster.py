@@ -39,7 +39,7 @@ NEAR = 5  # frames: one reference is as near as this
 
 
 # The view of a clip is its own, and the rate too.
-_IGNORED = BACKBONE | CRITICS | DECAY | FLOW | {"learn", "photo", "warmup", "zoom"}
+_IGNORED = BACKBONE | CRITICS | DECAY | FLOW | {"learn", "photo", "warmup", "zoom", "stride", "approach"}
 
 
 class _Deep(Recipe):

@@ -20,6 +20,7 @@ from vs_remaster.system.process import processors
 from .recipe import Settings
 
 SHRUNK = 0.55  # least size at which a clip to colour is seen
+BLURRED = 0.15  # share of clips in fast motion whose frames are means of a few, as with a long exposure
 DECODED_AT_ONCE = 8  # clips, and four times as many wait in memory
 
 
@@ -103,17 +104,24 @@ def from_clip(
     total, (height, width) = clip.shape[0], clip.shape[-2:]
     factor = between(generator, SHRUNK, s.zoom)
     region = min(round(s.size / factor), height, width)
-    step = 1 + integer(generator, 2)
+    step = 1 + int(s.stride * rand(generator) ** (1 if s.stride < 3 else 2))  # mostly small where it may be large
     first = integer(generator, max(1, total - (s.frames - 1) * step))
     times = [min(first + k * step, total - 1) for k in range(s.frames)]
     top, left = integer(generator, height - region + 1), integer(generator, width - region + 1)
-    frames = crop(clip[times], top, left, region, s.size)
+    shutter = 1
+    if s.stride > 2 and rand(generator) < BLURRED:
+        shutter = 2 + integer(generator, 3)
+    open_frames = [clip[[min(t + k, total - 1) for t in times]] for k in range(shutter)]
+    frames = torch.stack([crop(part, top, left, region, s.size) for part in open_frames]).mean(0)
     references = []
     for k in range(count):
         reach = 8 if k == 0 and rand(generator) < 0.4 else total
         low, high = max(0, first - reach), min(total - 1, times[-1] + reach)
         at = low + integer(generator, high - low + 1)
-        size = min(round(region * (0.8 + 0.7 * rand(generator))), height, width)
+        seen = 0.8 + 0.7 * rand(generator)
+        if s.approach > 1 and rand(generator) < 0.5:
+            seen = s.approach ** (2 * rand(generator) - 1)
+        size = max(16, min(round(region * seen), height, width))
         y, x = (
             min(max(0, start + (region - size) // 2 + round((rand(generator) - 0.5) * 0.4 * region)), whole - size)
             for start, whole in ((top, height), (left, width))

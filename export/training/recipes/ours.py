@@ -118,6 +118,10 @@ class Colorize(Supplied):
         super().__init__(s)
         if not SHRUNK <= s.zoom <= 8:
             raise InputError(f"zoom must be {SHRUNK} to 8, got {s.zoom}; 1 enlarges nothing")
+        if not 1 <= s.approach <= 8:
+            raise InputError(f"approach must be 1 to 8, got {s.approach}; 1 leaves references at about the same size")
+        if not 1 <= s.stride <= 64:
+            raise InputError(f"stride must be 1 to 64 frames, got {s.stride}; 1 takes one frame after the other")
         self.material = Material.load(s, color=True)
         self.batches = Supply(self.batch, s)
         log.info("%d clips, %d photographs", len(self.material.clips), len(self.material.photos))

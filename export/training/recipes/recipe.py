@@ -65,6 +65,8 @@ class Settings:
     photo: float = 0.15  # share of pseudo-clips from photographs
     references: int = 3  # most of a clip (colorize); ours: 1, 2, 4 .. up to one more, other scenes' among them
     zoom: float = 1.3  # most that a clip to colour is enlarged, as films of few lines are when they are coloured
+    stride: int = 2  # most frames between two of a clip to colour: fast motion
+    approach: float = 1.0  # most that references show the scene larger or smaller than the clip; 1: a little
     color_weight: float = 1.0  # of the colour's loss beside the luma's (joint; beta in equation 3 of DeepRemaster)
     learn: str = ""  # parts that learn, such as `need` or `decoder,head`; the others stay as they are; empty: all
     freeze: bool = False  # leave the colorizer's ImageNet backbone as it is: twice the steps in the same time
@@ -96,7 +98,7 @@ DAMAGE = frozenset(
     | {"scene_lines", "scene_details", "scene_softness", "scene_captions"}
 )
 WORN = frozenset({"worn", "blotches"})
-REFERENCES = frozenset({"references", "zoom"})
+REFERENCES = frozenset({"references", "zoom", "stride", "approach"})
 BACKBONE = frozenset({"backbone", "backbone_rate", "freeze"})
 REUSE = frozenset({"reuse"})
 SUPPLY = frozenset({"workers"}) | REUSE
