@@ -6,8 +6,11 @@ this one.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -299,6 +302,95 @@ def test_frames_coloured_by_hand_keep_their_numbers(comfyui, film, tmp_path):
     assert same_film(made, expected)
     colours = [np.abs(planes[1].astype(float) - 128).mean() for planes in decoded(made)]
     assert min(colours[: film.cut]) > 1 and min(colours[film.cut :]) > 1  # also the second shot has some
+
+
+def test_the_whole_path_from_picked_frames_to_a_film_that_the_command_line_finishes(comfyui, root, tmp_path):
+    """Pick, recolour by hand, load, film; cancelled after its first chunk and finished with `vs-remaster`: the frames
+    are those of a run of the command line alone."""
+    y, x = np.mgrid[:64, :96].astype(np.float32)
+    frames = [
+        np.repeat((127 + 90 * np.sin((x + n) / (7 + 5 * (n >= 560))) * np.cos(y / 9))[..., None], 3, 2).astype(np.uint8)
+        for n in range(1150)
+    ]
+    path = comfyui.put_film("path.mp4", frames)
+    prompt = comfyui.empty()
+    picker = prompt.add("RemasterPickReferences", video=[prompt.add("LoadVideo", file=path.name), 0], count=2)
+    given = {"images": [picker, 0], "frames": [picker, 1], "folder": "path", "scope": "shot", "overwrite": False}
+    prompt.add("RemasterSaveReferences", **given)
+    comfyui.run(prompt)
+    folder = comfyui.base / "output/path"
+    pictures = sorted(folder.glob("*.png"))
+    assert len(pictures) == 2 and int(pictures[0].stem) < 560 <= int(pictures[1].stem)
+    for file, tint in zip(pictures, ((1, 0.8, 0.6), (0.6, 0.8, 1))):
+        cv2.imwrite(str(file), (cv2.imread(str(file)) * np.array(tint)).astype(np.uint8))
+    prompt = comfyui.empty()
+    loader = prompt.add("RemasterLoadReferences", folder="path [output]")
+    links = {"references": [loader, 0], "reference_frames": [loader, 2], "reference_rules": [loader, 3]}
+    small = {"colorize": True, "color_lines": 64, "restore": False, "filename_prefix": "path/film"}
+    video = prompt.add("RemasterVideo", **video_inputs(comfyui, path=str(path), **small, **links))
+    comfyui.interrupt(comfyui.start(prompt), video, 720)
+    output = folder / "film_00001_.mkv"
+    kept = list((folder / f"{output.name}.job/chunks").glob("*.json"))
+    assert kept and not output.exists()
+
+    def command_line(target: Path) -> str:
+        command = [
+            sys.executable,
+            "-m",
+            "vs_remaster",
+            "run",
+            path,
+            "-o",
+            target,
+            "--references",
+            folder,
+            "--no-restore",
+        ]
+        command += ["--codec", "ffv1", "--color-lines", "64", "--device", "cpu"]
+        return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True, timeout=1200).stdout
+
+    assert f"{len(kept)} of them finished before" in command_line(output)
+    command_line(tmp_path / "alone.mkv")
+    assert [hashed(one) for one in (output, tmp_path / "alone.mkv")] == [hashed(output)] * 2
+    colours = [np.abs(planes[1].astype(float) - 128).mean() for planes in decoded(output)]
+    assert len(colours) == 1150 and min(colours) > 1
+
+
+def hashed(path: Path) -> str:
+    """MD5 of all samples of all frames, one after the other."""
+    md5 = hashlib.md5()
+    for planes in decoded(path):
+        for plane in planes:
+            md5.update(plane.tobytes())
+    return md5.hexdigest()
+
+
+def test_workflow_nodes_that_came_later_run_in_the_server(comfyui, film, tmp_path):
+    """Steady Film, cuts, Compare and References from a Coloured Copy, in one graph."""
+    prompt = comfyui.empty()
+    source = [prompt.add("LoadVideo", file=film.path.name), 0]
+    frames = [prompt.add("GetVideoComponents", video=source), 0]
+    steady = prompt.add(
+        "RemasterSteady", images=frames, strength=1.0, scenes="none", cuts=str(film.cut), bad_frames="7"
+    )
+    prompt.keep(frames, "before.npy")
+    prompt.keep([steady, 0], "steady.npy")
+    coloured = comfyui.base / "input/coloured.mp4"
+    copy = [prompt.add("LoadVideo", file=coloured.name), 0]
+    aligned = prompt.add("RemasterAlignReferences", video=source, copy=copy, most=8, folder="aligned")
+    prompt.keep([aligned, 1], "aligned.txt")
+    video = prompt.add("RemasterVideo", **video_inputs(comfyui, path=str(film.path), cuts=str(film.cut), scale=2))
+    compare = prompt.add("RemasterCompare", before=source, after=[video, 0], shown=3, start=0)
+    prompt.keep([compare, 0], "compare.npy")
+    outputs = comfyui.run(prompt)
+    before, made = comfyui.tensor("before.npy"), comfyui.tensor("steady.npy")
+    assert before.shape == made.shape and np.abs(made[7] - before[7]).max() > 2 * STEP
+    numbers = [int(n) for n in (comfyui.base / "output/aligned.txt").read_text().split(",")]
+    assert min(numbers) < film.cut <= max(numbers)
+    assert sorted(int(file.stem) for file in (comfyui.base / "output/aligned").glob("*.png")) == numbers
+    _, lines, columns, _ = before.shape
+    assert comfyui.tensor("compare.npy").shape == (3, 2 * lines, 4 * columns, 3)
+    assert len(outputs[compare]["images"]) == 3
 
 
 def test_an_interrupted_film_leaves_nothing_and_the_next_run_is_whole(comfyui, film, tmp_path):
