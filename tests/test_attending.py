@@ -284,3 +284,25 @@ def test_pictures_of_the_film_that_are_left_out_themselves_leave_nobody_out(colo
     own, stranger = painted(luma[4], BLUE, frame=4, likeness=0.99), painted(gray(100), RED)
     out = made(colorizer, luma, [own, stranger], [20])
     assert out.shares[20:, 0].abs().max() == 0 and out.shares[20:, 1].min() > 0.05
+
+
+# Looks ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_frame_that_lies_in_two_windows_is_looked_at_once_and_is_the_same(colorizer, monkeypatch):
+    luma = film(40)
+    references = [painted(luma[0], RED)]
+    memory = colorizer.encode_references(references)
+    looked = []
+    plain = colorizer.engine.look
+    monkeypatch.setattr(colorizer.engine, "look", lambda *x: looked.append(1) or plain(*x))
+    frames = list(luma)
+    whole = colorizer.window.run(
+        ((frame, False) for frame in frames), lambda part, halo: colorizer.process(part, memory, halo)
+    )
+    chroma = torch.stack([one for one, _ in whole])
+    assert len(looked) == 40
+    looked.clear()
+    fresh = colorizer.process([frame.clone() for frame in frames[13:35]], memory, Halo(3, 3), 13)  # the second block
+    assert len(looked) == 22
+    assert torch.equal(torch.stack([one for one, _ in fresh]), chroma[16:32])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -28,12 +28,14 @@ class Engine(Protocol):
         home: where pictures come out, the device or `cpu`; those that go in may lie anywhere, and need not be copied
             if they lie there.
         tells_places: it has `share_map`, where the network weighs references.
+        looks: it has `look` and `render`, so that a frame that lies in two windows is looked at once.
     """
 
     device: str
     precision: str
     home: str
     tells_places: bool
+    looks: bool
 
     def restore(
         self, luma: Tensor, thumbs: Tensor, halo: Halo, place: Place | None = None
@@ -67,6 +69,17 @@ class Engine(Protocol):
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
         """`luma` `[T, 1, H, W]` to chroma `[T - halo, 2, H, W]` and each reference's share in it `[T - halo, R]`;
         `memory`: what `encode` of this engine gave."""
+        ...
+
+    def look(self, luma: Tensor, memory: EncodedReferences) -> Any:
+        """The part of `colorize` that a frame `[1, 1, H, W]` needs by itself, for `render`; only where the engine
+        `looks`."""
+        ...
+
+    def render(
+        self, luma: Tensor, looks: Sequence[Any], memory: EncodedReferences, halo: Halo
+    ) -> tuple[Tensor, Tensor]:
+        """The rest of `colorize`; `looks`: what `look` gave for each frame."""
         ...
 
 

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from ..errors import InputError, UnsupportedError
 from ..models import config_json, info, network_name
 from ..models.attention import fine_match
-from ..models.colorizer import ColorizerNet, Features
+from ..models.colorizer import ColorizerNet, Look
 from ..models.fill import CELL, FINE, RADIUS, Fill, Seen
 from ..models.layers import Edges, Halo, rows, wide
 from ..models.network import Network
@@ -225,9 +225,9 @@ class _Decode(_Part[ColorizerNet]):
         net, halo = self.net, Halo(self.net.before, self.net.after)
         value, known, similarity = carried8.split([2 + net.config.value, 1, 1], 1)
         refined, nearness = carried4.split([2, 1], 1)
-        f = Features(luma, luma, features8, features4)
+        look = Look(features8, features4, value, known, similarity, refined, nearness, [])
         edges = Edges(luma.shape[0], scene[0], scene[1])
-        chroma4, hidden = net.decode(f, value, known, similarity, refined, nearness, 1, halo, edges)
+        chroma4, hidden = net.decode(look, 1, halo, edges)
         kept = halo.kept(luma.shape[0])
         chroma = net.convex(chroma4, hidden, luma[kept])
         return net.detail(chroma, hidden, luma[kept], *(x[kept] for x in halves)) if net.detail else chroma

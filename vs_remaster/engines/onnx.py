@@ -56,7 +56,7 @@ class _OnnxEngine[Net: Network]:
     """What all networks share: their sessions by name. Where PyTorch has the GPU too, pictures stay on it."""
 
     stays = False
-    tells_places = False
+    tells_places = looks = False
 
     def __init__(
         self, net: Net, device: str, precision: str, provider: str, files: dict[str, bytes] | None = None
@@ -95,6 +95,16 @@ class _OnnxEngine[Net: Network]:
 
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
         """See `Engine.colorize`."""
+        raise NotImplementedError
+
+    def look(self, luma: Tensor, memory: EncodedReferences) -> Any:
+        """See `Engine.look`."""
+        raise NotImplementedError
+
+    def render(
+        self, luma: Tensor, looks: Sequence[Any], memory: EncodedReferences, halo: Halo
+    ) -> tuple[Tensor, Tensor]:
+        """See `Engine.render`."""
         raise NotImplementedError
 
     def fill(self, count: int, halo: Halo) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from ..errors import UnsupportedError
+from ..models.attention import Memory
+from ..models.colorizer import ColorizerNet, Look, together
 from ..models.layers import Halo
 from ..models.network import ColorizerNetwork, EncodedReferences, Network
 from ..models.restorer import Place
@@ -36,6 +38,8 @@ class TorchEngine:
         net = net.to(device).eval()
         net.fuse()
         self.net = lay_out(net)
+        # On a GPU, and compiled, all frames of a window are looked at together.
+        self.looks = isinstance(net, ColorizerNet) and device == "cpu" and not compiled
         self._run = _compile(self.net, graphs=device != "cpu") if compiled else self.net
 
     @property
@@ -85,8 +89,27 @@ class TorchEngine:
     @torch.inference_mode()
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
         """See `Engine.colorize`."""
+        if self.looks:  # a frame is the same whether or not it has been looked at before
+            return self.render(luma, [self.look(frame, memory) for frame in luma.split(1)], memory, halo)
         with self._mode():
             out = self._run(luma[None].to(self.device), [memory.to(self.device)], halo)
+        return out.chroma[0], out.shares[0]
+
+    @torch.inference_mode()
+    def look(self, luma: Tensor, memory: EncodedReferences) -> Look:
+        """See `Engine.look`."""
+        assert isinstance(self.net, ColorizerNet) and isinstance(memory, Memory)
+        with self._mode():
+            return self.net.look(luma[None], [memory])
+
+    @torch.inference_mode()
+    def render(
+        self, luma: Tensor, looks: Sequence[Look], memory: EncodedReferences, halo: Halo
+    ) -> tuple[Tensor, Tensor]:
+        """See `Engine.render`."""
+        assert isinstance(self.net, ColorizerNet) and isinstance(memory, Memory)
+        with self._mode():
+            out = self.net.render(luma[None], together(looks), [memory], halo)
         return out.chroma[0], out.shares[0]
 
 

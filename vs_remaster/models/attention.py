@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CHUNK_SCORES = 4_000_000  # scores held at once (16 MB in float32)
+CHUNK_SCORES = 500_000  # scores held at once on a CPU (2 MB in float32, which stay in a core's cache)
+GPU_SCORES = 64_000_000  # and elsewhere (256 MB), where many small steps would take longer
+_FOLDS = 16  # parts of a row of scores in which its highest is sought
 
 
 class Memory(NamedTuple):
@@ -106,7 +108,12 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
     if torch.jit.is_tracing():  # for an exported graph, which has no loops
         return part(queries)
-    return torch.cat([part(chunk) for chunk in queries.split(max(16, CHUNK_SCORES // max(1, len(keys))))])
+    return torch.cat([part(chunk) for chunk in queries.split(max(16, at_once(queries) // max(1, len(keys))))])
+
+
+def at_once(x: Tensor) -> int:
+    """How many numbers are held at once where `x` is."""
+    return CHUNK_SCORES if x.device.type == "cpu" else GPU_SCORES
 
 
 def places(height: int, width: int, device: torch.device) -> Tensor:
@@ -158,34 +165,62 @@ def coarse_match(
     """
     scale = temperature * math.log(max(len(memory.keys), 2))
     gains = None if memory.gains is None else memory.gains / scale
-    offset = scale * (torch.atleast_2d(bias if gains is None else bias + gains) - 1)
+    offset = torch.atleast_2d(bias if gains is None else bias + gains) - 1  # at most 0 but for what weights add
     if len(offset) > 1:
         offset = offset.repeat_interleave(len(queries) // len(offset), 0)
     references = list(zip(memory.keys.split(memory.counts), memory.values.split(memory.counts)))
-    step = max(16, CHUNK_SCORES // max(memory.counts))
+    step = min(len(queries), max(16, at_once(queries) // max(memory.counts)))
+    # Memory that is fresh for every product costs as much time as the product.
+    scratch = None if torch.is_grad_enabled() else queries.new_empty(step * max(memory.counts))
     parts = []
-    for i, q in enumerate((scale * queries).split(step)):
-        # A score is at most 0 but for what weights add, so the exponentials need no search for the largest, and one
-        # reference after the other can be added up.
-        none = torch.exp(q @ null_keys.t() + scale * (null_bias - 1))
+    for i, q in enumerate((scale / math.log(2) * queries).split(step)):
+        # A cosine is at most 1, so the exponentials need no search for the largest, and one reference after the other
+        # can be added up. Powers of two take a third of the time of the natural ones.
+        none = torch.exp(scale * (queries[i * step : (i + 1) * step] @ null_keys.t() + null_bias - 1))
         value, masses, tops = none @ null_values, [], []
         own = offset[i * step : (i + 1) * step] if len(offset) > 1 else offset
         for (keys, values), bent in zip(references, own.split(1, 1)):
-            score = torch.addmm(bent, q, keys.t())
-            tops.append(score.detach().max(1))
-            real = score.exp_()
-            masses.append(real.sum(1))
-            value = torch.addmm(value, real, values)
-        top, which = torch.stack([top.values for top in tops], 1).max(1, keepdim=True)
-        similarity = top / scale + 1
+            score = products(q, keys, scratch)
+            top, place = highest(score.detach())
+            tops.append((math.log(2) / scale * top + bent[:, 0], place))
+            real, share = score.exp2_(), torch.exp(scale * bent)
+            masses.append(share[:, 0] * real.sum(1))
+            value = value + share * (values.t() @ real.t()).t()  # quicker this way round on a CPU
+        top, which = torch.stack([found for found, _ in tops], 1).max(1, keepdim=True)
+        similarity = top + 1
         if gains is not None:  # how sure a match is does not depend on how much it is wanted
             similarity = similarity - gains[which]
         firsts = itertools.accumulate(memory.counts[:-1], initial=0)
-        best = torch.stack([top.indices + first for top, first in zip(tops, firsts)], 1).gather(1, which)[:, 0]
+        best = torch.stack([place + first for (_, place), first in zip(tops, firsts)], 1).gather(1, which)[:, 0]
         shares = torch.stack(masses, 1)
         total = shares.sum(1, keepdim=True) + none.sum(1, keepdim=True)
         parts.append(Match(value / total, shares / total, best, similarity))
     return Match(*(torch.cat(x) for x in zip(*parts)))
+
+
+def products(queries: Tensor, keys: Tensor, scratch: Tensor | None) -> Tensor:
+    """`queries keys^T`, `[Q, D]` and `[K, D]` to `[Q, K]`, in memory that is there already where some is given."""
+    if scratch is None:
+        return queries @ keys.t()
+    count = len(queries) * len(keys)
+    return torch.mm(queries, keys.t(), out=scratch[:count].view(len(queries), len(keys)))
+
+
+def highest(score: Tensor) -> tuple[Tensor, Tensor]:
+    """`score.max(1)` of `[Q, K]`, which on a CPU takes several times as long: the highest of each column of a folded
+    row first, which is quick, then of these. Of equal ones it may be another."""
+    width = score.shape[1] // _FOLDS
+    if score.device.type != "cpu" or width < _FOLDS:
+        return tuple(score.max(1))
+    folded = score[:, : _FOLDS * width].unflatten(1, (_FOLDS, width))
+    column = folded.amax(1).argmax(1, keepdim=True)
+    top, fold = folded.gather(2, column[:, None].expand(-1, _FOLDS, 1))[..., 0].max(1, keepdim=True)
+    best = fold * width + column
+    if rest := score[:, _FOLDS * width :].shape[1]:
+        other, place = score[:, -rest:].max(1, keepdim=True)
+        best = torch.where(other > top, place + _FOLDS * width, best)
+        top = torch.maximum(top, other)
+    return top[:, 0], best[:, 0]
 
 
 class Local(NamedTuple):
@@ -209,36 +244,47 @@ def fine_match(
 
     `queries` `[F, 2*h*2*w, d]` unit vectors of F frames; `found` `[F, h, w, 5]`: rows of `Memory.place`, in positions
     of this size; `keys` `[N, d]` and `chroma` `[N, 2]` of the references at this size; `together`: not one frame after
-    the other, which takes F times the memory.
+    the other, but as many as memory is kept for elsewhere than on a CPU.
     """
     frames, height, width, _ = found.shape
-    found = found.repeat_interleave(2, 1).repeat_interleave(2, 2)
-    first, y, x, lines, columns = found.unbind(-1)
-    device = queries.device
-    y = y + (torch.arange(2 * height, device=device) % 2)[None, :, None]
-    x = x + (torch.arange(2 * width, device=device) % 2)[None, None, :]
-    reach = torch.arange(-radius, radius + 1, device=device)
-    ys, xs = (
-        torch.minimum((at[..., None] + reach).clamp_min(0), (count - 1)[..., None])
-        for at, count in ((y, lines), (x, columns))
-    )
-    rows = first[..., None, None] + ys[..., :, None] * columns[..., None, None] + xs[..., None, :]
-    rows = rows.flatten(-2).flatten(1, 2)  # [F, P, W]
+    first, y, x, lines, columns = found.flatten(1, 2)[..., None].unbind(-2)  # [F, P, 1], P = h*w
+    reach = torch.arange(-radius, radius + 2, device=queries.device)
+    ys = torch.minimum((y + reach).clamp_min(0), lines - 1)
+    xs = torch.minimum((x + reach).clamp_min(0), columns - 1)
+    rows = (first + ys * columns)[..., :, None] + xs[..., None, :]  # [F, P, side, side]
+    # The four positions that share what was found look into windows that overlap: their union is fetched once.
+    quads = queries.unflatten(1, (height, 2, width, 2)).transpose(2, 3).flatten(3, 4).flatten(1, 2)  # [F, P, 4, d]
+    outside = _outside(radius, queries.device)
+    rows = rows.flatten(-2)
+    portion = max(1, GPU_SCORES // (rows[0].numel() * keys.shape[1])) if together else 1
     parts = []
-    if together:
-        queries, rows = queries.flatten(0, 1)[None], rows.flatten(0, 1)[None]
-    for query, row in zip(queries, rows):
-        cosine = torch.bmm(F.embedding(row, keys), query[..., None])[..., 0]
-        weights = torch.softmax(scale * cosine, -1)
-        parts.append((torch.bmm(weights[:, None], F.embedding(row, chroma))[:, 0], *cosine.max(-1, keepdim=True)))
-    carried, similarity, best = (torch.stack(x).view(frames, 4 * height * width, -1) for x in zip(*parts))
+    for query, row in zip(quads.split(portion), rows.split(portion)):
+        query, row = query.flatten(0, 1), row.flatten(0, 1)
+        cosine = torch.bmm(query, F.embedding(row, keys).transpose(1, 2)) + outside
+        similarity, best = cosine.max(-1, keepdim=True)
+        weights = torch.exp(scale * (cosine - similarity.detach()))
+        weights = weights / weights.sum(-1, keepdim=True)
+        parts.append((torch.bmm(weights, F.embedding(row, chroma)), similarity, best))
+    carried, similarity, best = (
+        torch.cat(x).view(frames, height, width, 2, 2, -1).transpose(2, 3).flatten(1, 4) for x in zip(*parts)
+    )
     best = best.view(frames, 2 * height, 2 * width)
-    side = 2 * radius + 1
+    side = len(reach)
+    first, y, x, lines, columns = found.repeat_interleave(2, 1).repeat_interleave(2, 2).unbind(-1)
     y, x = (
         torch.minimum((at + step - radius).clamp_min(0), count - 1)
         for at, step, count in ((y, best // side, lines), (x, best % side, columns))
     )
     return Local(carried, similarity, torch.stack([first, y, x, lines, columns], -1))
+
+
+def _outside(radius: int, device: torch.device) -> Tensor:
+    """What is added to the cosines of four positions so that each has a window of its own: `[4, side * side]`, 0 inside
+    and far below any cosine outside."""
+    side = torch.arange(2 * radius + 2, device=device)
+    inside = torch.stack([side <= 2 * radius, side >= 1])  # of the first and the second of two
+    window = inside[:, None, :, None] & inside[None, :, None, :]
+    return torch.where(window, 0.0, -1e4).flatten(2).flatten(0, 1)
 
 
 def doubled(found: Tensor) -> Tensor:

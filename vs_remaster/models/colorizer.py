@@ -8,7 +8,7 @@ its luma edges. A network with channels at 1/2 matches once more there, see `det
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -66,6 +66,20 @@ class Features(NamedTuple):
     fine_keys: Tensor  # [N, fine_key, H/4, W/4] unit vectors
     coarse: Tensor  # [N, width8, H/8, W/8]
     fine: Tensor  # [N, width4, H/4, W/4]
+
+
+class Look(NamedTuple):
+    """What is known of N frames, each by itself: features, and what the references give it."""
+
+    coarse: Tensor  # [N, width8, H/8, W/8]
+    fine: Tensor  # [N, width4, H/4, W/4]
+    value: Tensor  # [N, 2 + value, H/8, W/8] carried by attention
+    known: Tensor  # [N, 1, H/8, W/8], see `ColorizerOutput`
+    similarity: Tensor  # [N, 1, H/8, W/8]
+    refined: Tensor  # [N, 2, H/4, W/4] carried by local matching
+    nearness: Tensor  # [N, 1, H/4, W/4]
+    shares: list[Tensor]  # for each clip [T, R]
+    found: Tensor | None = None  # [N, H/4, W/4, 5] for a network that goes on at 1/2
 
 
 class ColorizerOutput(NamedTuple):
@@ -185,19 +199,31 @@ class ColorizerNet(ColorizerNetwork):
         `luma` `[B, T, 1, H, W]` 0..1, sizes multiples of 16; one memory for each of the B clips; `halo`: context
         frames at either end that are not returned.
         """
-        batch = luma.shape[0]
+        return self.render(luma, self.look(luma, memories), memories, halo)
+
+    def look(self, luma: Tensor, memories: list[Memory]) -> Look:
+        """What is known of each frame by itself: its features, and what the references give it."""
         f = self.features(fold(luma))
-        own = [Features(*x) for x in zip(*(unfold(x, batch) for x in f))]
+        own = [Features(*x) for x in zip(*(unfold(x, luma.shape[0]) for x in f))]
         carry = self.carry_together if self.training and alike(memories) else lambda *x: map(self.carry, *x)
         parts, shares, *local = zip(*carry(own, memories))
         value, known, similarity = (torch.cat(x) for x in zip(*parts))
         refined, nearness, *found = (torch.cat(x) for x in local)
-        shares = [share[halo.kept(len(share))] for share in shares]
-        chroma4, hidden = self.decode(f, value, known, similarity, refined, nearness, batch, halo)
-        luma, value, known, refined = (trim(x, batch, halo, NO_HALO) for x in (fold(luma), value, known, refined))
+        carried = value, known, similarity, refined, nearness
+        return Look(f.coarse, f.fine, *carried, list(shares), found[0] if found else None)
+
+    def render(self, luma: Tensor, look: Look, memories: list[Memory], halo: Halo = NO_HALO) -> ColorizerOutput:
+        """Colour a window whose frames have been looked at; see `forward`."""
+        batch = luma.shape[0]
+        shares = [share[halo.kept(len(share))] for share in look.shares]
+        chroma4, hidden = self.decode(look, batch, halo)
+        luma, value, known, refined = (
+            trim(x, batch, halo, NO_HALO) for x in (fold(luma), look.value, look.known, look.refined)
+        )
         chroma, detail = self.convex(chroma4, hidden, luma), None
         if self.detail:
-            fine, found = (trim(x, batch, halo, NO_HALO) for x in (f.fine, *found))
+            assert look.found is not None
+            fine, found = (trim(x, batch, halo, NO_HALO) for x in (look.fine, look.found))
             chroma, detail = self.add_detail(chroma, hidden, luma, fine, found, memories)
         planes = (unfold(x, batch) for x in (chroma, chroma4, value[:, :2], refined, known))
         return ColorizerOutput(*planes, shares, None if detail is None else unfold(detail, batch))
@@ -223,7 +249,7 @@ class ColorizerNet(ColorizerNetwork):
             found = memory.place[match.best].view(count, height, width, 5)
             scale, search = self.fine_scale, self.config.search
             local = fine_match(
-                rows(f.fine_keys), found, memory.fine_keys, memory.fine_chroma, scale, search, self.training
+                rows(f.fine_keys), found, memory.fine_keys, memory.fine_chroma, scale, search, self.together
             )
         planes = (plane(local.chroma, 2), plane(local.similarity, 2))
         return coarse, shares, *planes, *([local.found] if self.detail else [])
@@ -265,10 +291,16 @@ class ColorizerNet(ColorizerNetwork):
             bias = self.likeness * (alike - alike.amax(1, keepdim=True))
             null = F.normalize(wide(self.null_keys), dim=1), wide(self.null_values), self.null_bias
             queries = rows(f.keys)
-            if self.training:  # all frames at once: a GPU would wait for many small steps, and crops are small
+            if self.together:
                 return coarse_match(queries.flatten(0, 1), memory, bias, *null, self.temperature)
             matches = [coarse_match(q, memory, b, *null, self.temperature) for q, b in zip(queries, bias)]
             return Match(*(torch.cat(x) for x in zip(*matches)))
+
+    @property
+    def together(self) -> bool:
+        """Whether all frames are matched at once: a GPU would wait for many small steps, and crops in training are
+        small. On a CPU one frame after the other is quicker, and does not depend on the others by a single bit."""
+        return self.training or self.null_bias.device.type != "cpu"
 
     def share_map(self, luma: Tensor, memory: Memory) -> Tensor:
         """Each reference's share in the colour of each place of frames `luma` `[N, 1, H, W]`: `[N, R, H/8, W/8]`."""
@@ -276,35 +308,31 @@ class ColorizerNet(ColorizerNetwork):
         count, _, height, width = f.keys.shape
         return self.match(f, memory).shares.view(count, height, width, -1).permute(0, 3, 1, 2)
 
-    def decode(
-        self,
-        f: Features,
-        value: Tensor,
-        known: Tensor,
-        similarity: Tensor,
-        refined: Tensor,
-        nearness: Tensor,
-        batch: int,
-        halo: Halo,
-        edges: Edges | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    def decode(self, look: Look, batch: int, halo: Halo, edges: Edges | None = None) -> tuple[Tensor, Tensor]:
         """From what was carried to chroma `[N, 2, H/4, W/4]` and the features it was made from; the halo is dropped
         on the way. `edges`: where the scene ends inside the window."""
-        first = torch.cat([4 * value[:, :2], value[:, 2:], known, similarity], 1)
-        x = self.mix8(torch.cat([first.to(f.coarse.dtype), f.coarse], 1))
+        first = torch.cat([4 * look.value[:, :2], look.value[:, 2:], look.known, look.similarity], 1)
+        x = self.mix8(torch.cat([first.to(look.coarse.dtype), look.coarse], 1))
         x, halo8a = self.stage8a(x, batch, halo, 2, edges)
         x, halo8 = self.stage8b(x, batch, halo8a, 1, edges)
         x = F.pixel_shuffle(self.up(x), 2)
-        coarse = twice(torch.cat([value[:, :2], known], 1))
-        carried = torch.cat([4 * refined, nearness, 4 * coarse[:, :2], coarse[:, 2:]], 1)
-        carried, fine = (trim(y, batch, halo, halo8) for y in (carried, f.fine))
+        coarse = twice(torch.cat([look.value[:, :2], look.known], 1))
+        carried = torch.cat([4 * look.refined, look.nearness, 4 * coarse[:, :2], coarse[:, 2:]], 1)
+        carried, fine = (trim(y, batch, halo, halo8) for y in (carried, look.fine))
         x = self.mix4(torch.cat([carried.to(x.dtype), fine, x], 1))
         x, halo4 = self.stage4(x, batch, halo8, 0, edges)
         x = trim(x, batch, halo4, NO_HALO)
         gate, delta = wide(self.head(x)).split([1, 2], 1)
         gate = torch.sigmoid(gate)
-        refined, coarse = (trim(y, batch, halo, NO_HALO) for y in (refined, coarse[:, :2]))
+        refined, coarse = (trim(y, batch, halo, NO_HALO) for y in (look.refined, coarse[:, :2]))
         return gate * refined + (1 - gate) * coarse + delta, x
+
+
+def together(looks: Sequence[Look]) -> Look:
+    """Looks at the frames of one clip as one look at all of them."""
+    shares = torch.cat([share for look in looks for share in look.shares])
+    planes = [name for name, x in looks[0]._asdict().items() if isinstance(x, Tensor)]
+    return looks[0]._replace(shares=[shares], **{n: torch.cat([getattr(look, n) for look in looks]) for n in planes})
 
 
 def alike(memories: list[Memory]) -> bool:

@@ -207,15 +207,22 @@ class Lift(nn.Sequential):
         """`chroma` `[N, 2, h, w]` and `hidden` `[N, width, h, w]` at a `factor`th of the size, `luma` `[N, 1, H, W]` to
         chroma `[N, 2, H, W]`."""
         pixels = F.pixel_unshuffle(luma - MIDDLE, self.factor).to(hidden.dtype)
-        logits = wide(super().forward(torch.cat([hidden, pixels], 1)))
+        logits = super().forward(torch.cat([hidden, pixels], 1))
+        one_by_one = chroma.device.type == "cpu" and not (torch.is_grad_enabled() or torch.jit.is_tracing())
+        if not one_by_one:
+            return self._mixed(logits, chroma)
+        return torch.cat([self._mixed(*frame) for frame in zip(logits.split(1), chroma.split(1))])  # fits a cache
+
+    def _mixed(self, logits: Tensor, chroma: Tensor) -> Tensor:
         count, _, height, width = chroma.shape
-        weights = torch.softmax(logits.view(count, 9, -1, height, width), 1)
+        weights = wide(logits).contiguous().view(count, 9, self.factor**2, height, width)
+        weights = (weights - weights.detach().amax(1, keepdim=True)).exp()
         padded = F.pad(chroma, (1, 1, 1, 1), mode="replicate")
-        mixed = torch.zeros((), dtype=chroma.dtype, device=chroma.device)
+        mixed = chroma.new_zeros(count, 2, *weights.shape[2:])
         for k in range(9):
-            near = padded[..., k // 3 : k // 3 + height, k % 3 : k % 3 + width]
-            mixed = mixed + near[:, :, None] * weights[:, None, k]
-        return F.pixel_shuffle(mixed.flatten(1, 2), self.factor)
+            near = padded[:, :, None, k // 3 : k // 3 + height, k % 3 : k % 3 + width]
+            mixed = torch.addcmul(mixed, near, weights[:, None, k])
+        return F.pixel_shuffle((mixed / weights.sum(1)[:, None]).flatten(1, 2), self.factor)
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from ..color.matrices import rgb_to_ycbcr
 from ..errors import InputError, UnsupportedError
 from ..models.colorizer import working_size
 from ..models.layers import Halo
+from ..models.network import EncodedReferences
 from ..references.reference import Reference
 from .memory import ReferenceSet, reference_set
 from .merging import fit_size
@@ -49,6 +50,7 @@ class Colorizer(Worker[ColorizeOptions]):
     def __init__(self, options: ColorizeOptions = ColorizeOptions(), *, block: int | None = None) -> None:
         super().__init__("colorizer", options, block)
         self.guesser: Colorizer | None = None
+        self._looked: tuple[EncodedReferences | None, Sequence[int], list[tuple[Tensor, Any]]] = None, (), []
         if guesses_beside(self.info, options):
             self.guesser = Colorizer(_guessing(options), block=block)
             self.window = window_of(self.info, self.guesser.info, block=block)
@@ -163,10 +165,28 @@ class Colorizer(Worker[ColorizeOptions]):
         made = frames[halo.kept(len(frames))]
         if not chosen and memory.rules:
             return memory.gray(made, first + halo.before)
-        chroma, shares = self.engine.colorize(low, memory.memory(chosen), own)
+        encoded = memory.memory(chosen)
+        if self.engine.looks:
+            chroma, shares = self.engine.render(low, self._looks(frames[inner], low, encoded), encoded, own)
+        else:
+            chroma, shares = self.engine.colorize(low, encoded, own)
         shares = memory.spread(shares, chosen)
         full = self.options.saturation * fit_size(chroma, low[kept], stack(made, self.engine.home))
         return list(zip(full.to(frames[0].device), shares.to(frames[0].device)))
+
+    def _looks(self, frames: Sequence[Tensor], low: Tensor, encoded: EncodedReferences) -> list[Any]:
+        """What the engine sees in each of the frames `low` of a window; in those that the last window had too it has
+        looked already. `frames`: what they were made of, by which they are known again."""
+        before, size, kept = self._looked
+        same = before is encoded and size == low.shape[-2:]
+        known = {id(frame): look for frame, look in kept} if same else {}
+        looks = [
+            known[id(frame)] if id(frame) in known else self.engine.look(small, encoded)
+            for frame, small in zip(frames, low.split(1))
+        ]
+        context = self.info.before + self.info.after
+        self._looked = encoded, low.shape[-2:], list(zip(frames, looks))[-context:] if context else []
+        return looks
 
     def _guessed(
         self, guesser: Colorizer, frames: Sequence[Tensor], memory: ReferenceSet, halo: Halo, first: int
