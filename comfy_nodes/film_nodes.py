@@ -19,6 +19,7 @@ from .library import errors, filming, remaster, stills
 from .sockets import (
     automatic,
     bad_frames,
+    clear,
     cuts,
     edges,
     frames_shown,
@@ -180,6 +181,7 @@ class RemasterVideo(io.ComfyNode):
                 number("steady", settings.STEADY, optional=True),
                 edges("steady_edges"),
                 cuts(),
+                clear(),
             ],
             outputs=[
                 io.Video.Output("video", tooltip="The remastered film, streamed from its file."),
@@ -226,6 +228,7 @@ class RemasterVideo(io.ComfyNode):
         steady: float = settings.STEADY.default,
         steady_edges: str = settings.EDGES[0],
         cuts: str = "",
+        reference_mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         host.need("av")
         if scale > 1 and not restore:
@@ -248,7 +251,7 @@ class RemasterVideo(io.ComfyNode):
             film = film.part(start, end or None)
             given = []
             if references is not None and colorize:
-                told = color_lines, reference_frames, reference_rules
+                told = color_lines, reference_frames, reference_rules, reference_mask
                 given = batches.references_of(references, *told, start=film.first)
             output, subfolder = host.output_file(filename_prefix, suffix)
             request = filming.FilmRequest(

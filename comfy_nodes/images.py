@@ -117,16 +117,17 @@ def mask_of(mask: Tensor, size: tuple[int, int]) -> Tensor | None:
     return F.interpolate(mask, size, mode="bilinear", antialias=smaller, align_corners=False)[0]
 
 
-def checked_mask(mask: Tensor, frames: int, name: str) -> Tensor:
+def checked_mask(mask: Tensor, frames: int, name: str, of: str = "images") -> Tensor:
     """A MASK for so many frames, of any size.
 
     Args:
         mask: `[frames, H, W]`; one, or `[H, W]`, acts on all frames.
         frames: of the batch.
         name: the input's, for messages.
+        of: the input that holds the frames.
 
     Raises:
-        InputError: anything else, another number of frames, values that are not finite, or white all over.
+        InputError: anything else, another number of frames, values that are not finite; for images, white all over.
     """
     if not isinstance(mask, Tensor) or mask.ndim not in (2, 3) or not mask.is_floating_point() or not mask.numel():
         found = f"{tuple(mask.shape)} {mask.dtype}" if isinstance(mask, Tensor) else type(mask).__name__
@@ -134,12 +135,12 @@ def checked_mask(mask: Tensor, frames: int, name: str) -> Tensor:
     mask = mask[None] if mask.ndim == 2 else mask
     if len(mask) not in (1, frames):
         raise errors.InputError(
-            f"{name} has {len(mask)} masks and images {frames} frames: give one mask for each frame, or a single one "
+            f"{name} has {len(mask)} masks and {of} {frames} frames: give one mask for each frame, or a single one "
             "that acts on all"
         )
     if not bool(mask.isfinite().all()):
         raise errors.InputError(f"{name} holds values that are not numbers (NaN or infinite): look where it comes from")
-    if float(mask.mean()) > _ALL:
+    if of == "images" and float(mask.mean()) > _ALL:
         raise errors.InputError(f"{name} is white all over, so nothing would be left to work with: is it inverted?")
     return mask
 
@@ -206,6 +207,7 @@ def colorize(
 ) -> tuple[Tensor, list[list[float]]]:
     """Colour a batch: IMAGE, and how much of each frame's colour every reference gave."""
     images = checked(images, "images")
+    given = [_laid_over(one, images) for one in given]
     out, shares = _room(images), []
     if scenes == "auto" and any(one.scope == "shot" and one.shot is None for one in given):
         scenes = _cuts(images, check)
@@ -216,6 +218,14 @@ def colorize(
         shares.append([round(share, 6) for share in picture.shares.tolist()])
         done(picture.index + 1)
     return out, shares
+
+
+def _laid_over(reference: references.Reference, images: Tensor) -> references.Reference:
+    """A reference on the frame of a batch that it shows, see `Reference.over`."""
+    if reference.known is None or reference.frame is None or reference.frame >= len(images):
+        return reference
+    (picture,) = pictures(images[reference.frame : reference.frame + 1])
+    return reference.over(picture.luma)
 
 
 def merge(luma: Tensor, chroma: Tensor, weight: float, check: Check = _nothing, done: Done = _nothing) -> Tensor:
@@ -246,7 +256,7 @@ def merge(luma: Tensor, chroma: Tensor, weight: float, check: Check = _nothing, 
 
 
 def references_of(
-    images: Tensor, lines: int, frames: str = "", rules: str = "", *, start: int = 0
+    images: Tensor, lines: int, frames: str = "", rules: str = "", mask: Tensor | None = None, *, start: int = 0
 ) -> list[references.Reference]:
     """An IMAGE batch as references: those that the command line would load from files with these pixels.
 
@@ -255,15 +265,22 @@ def references_of(
         lines: see `load_references`.
         frames: see `frame_numbers`.
         rules: see `references.with_rules`.
+        mask: 1 where they are transparent, as Load Image gives it: there they give no colour. One for each, or one for
+            all; of any size.
         start: frame of the film that 0 in `frames` stands for; `rules` count from the film's own start.
     """
     images = checked(images, "references")
     numbers = [None if n is None else start + n for n in frame_numbers(frames, len(images))]
     given = [
-        references.Reference(f"references, picture {i}", rgb_of(image).contiguous(), number).shrunk(lines)
+        references.Reference(f"references, picture {i}", rgb_of(image).contiguous(), number)
         for i, (image, number) in enumerate(zip(images, numbers))
     ]
-    return references.with_rules(given, rules, "reference_rules")
+    if mask is not None:
+        masks = checked_mask(mask, len(images), "reference_mask", "references")
+        size = images.shape[1], images.shape[2]
+        clear = [mask_of(masks[i % len(masks)], size) for i in range(len(images))]
+        given = [one if hidden is None else one.showing(1 - hidden[0]) for one, hidden in zip(given, clear)]
+    return references.with_rules([one.shrunk(lines) for one in given], rules, "reference_rules")
 
 
 def references_beyond(given: Sequence[references.Reference], frames: int) -> str:
@@ -342,17 +359,18 @@ def write_numbers(numbers: Sequence[int | None]) -> str:
     return ", ".join("-" if number is None else str(number) for number in numbers)
 
 
-def one_size(given: Sequence[references.Reference]) -> Tensor:
-    """Pictures as one batch of the size of the largest.
+def one_size(given: Sequence[references.Reference]) -> tuple[Tensor, Tensor]:
+    """Pictures as one batch of the size of the largest, and their MASKs: 1 where they are transparent.
 
     The others are fitted inside, in the middle, and their outermost pixels are repeated to the edge: no colour comes in
     that they do not have.
     """
     height, width = max((r.rgb.shape[-2:] for r in given), key=lambda size: size[0] * size[1])
-    out = torch.empty(len(given), height, width, 3)
+    out = torch.empty(len(given), height, width, 4)
     for i, reference in enumerate(given):
-        rgb = reference.rgb[None]
-        h, w = rgb.shape[-2:]
+        h, w = reference.rgb.shape[-2:]
+        known = torch.ones(h, w) if reference.known is None else reference.known
+        rgb = torch.cat((reference.rgb, known[None]))[None]
         scale = min(height / h, width / w)
         size = min(height, max(1, round(h * scale))), min(width, max(1, round(w * scale)))
         if size != (h, w):
@@ -360,7 +378,7 @@ def one_size(given: Sequence[references.Reference]) -> Tensor:
         top, left = (height - size[0]) // 2, (width - size[1]) // 2
         pad = (left, width - size[1] - left, top, height - size[0] - top)
         out[i] = F.pad(rgb, pad, mode="replicate")[0].permute(1, 2, 0).clamp(0, 1)
-    return out
+    return out[..., :3].contiguous(), 1 - out[..., 3]
 
 
 def _cuts(images: Tensor, check: Check) -> list[int]:

@@ -20,6 +20,7 @@ from .reference_nodes import RemasterAlignReferences, RemasterLoadReferences, Re
 from .sockets import (
     automatic,
     bad_frames,
+    clear,
     cuts,
     edges,
     frames_shown,
@@ -160,7 +161,7 @@ class RemasterReferenceColorize(io.ComfyNode):
                     "references",
                     optional=True,
                     tooltip="Coloured pictures of the film's own scenes, one for each setting, say; of any size, as "
-                    "a batch. Alpha is dropped, so crop transparent borders away. None: see automatic.",
+                    "a batch. Alpha is dropped; reference_mask says what is clear. None: see automatic.",
                 ),
                 number("saturation", settings.SATURATION),
                 number("color_lines", settings.COLOR_LINES),
@@ -170,6 +171,7 @@ class RemasterReferenceColorize(io.ComfyNode):
                 rules(),
                 automatic(),
                 cuts(),
+                clear(),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The coloured frames."),
@@ -196,9 +198,10 @@ class RemasterReferenceColorize(io.ComfyNode):
         reference_rules: str = "",
         automatic: bool = False,
         cuts: str = "",
+        reference_mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         batch = batches.shaped(images, "images")
-        told = color_lines, reference_frames, reference_rules
+        told = color_lines, reference_frames, reference_rules, reference_mask
         given = [] if references is None else batches.references_of(references, *told)
         how = {"saturation": saturation, "lines": color_lines, "automatic": automatic}
         colorizer = models.colorizer(model, **how)

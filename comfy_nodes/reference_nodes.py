@@ -59,6 +59,7 @@ class RemasterLoadReferences(io.ComfyNode):
                     tooltip="What the folder's references.toml says of their weights and scopes, in their order; empty "
                     "where it says nothing. For reference_rules.",
                 ),
+                io.Mask.Output("mask", tooltip="1 where a picture is transparent. For reference_mask."),
             ],
         )
 
@@ -69,7 +70,8 @@ class RemasterLoadReferences(io.ComfyNode):
         given = references.load_references(_place(folder, path))
         names = "\n".join(reference.name for reference in given)
         frames = batches.write_numbers([reference.frame for reference in given])
-        return io.NodeOutput(batches.one_size(given), names, frames, references.rules_text(given))
+        pictures, mask = batches.one_size(given)
+        return io.NodeOutput(pictures, names, frames, references.rules_text(given), mask)
 
     @classmethod
     def validate_inputs(cls, folder: str | None = None, path: str | None = None) -> bool | str:
@@ -194,7 +196,7 @@ class RemasterLoadSample(io.ComfyNode):
         given = references.load_references(_SAMPLE / "references")
         frames = batches.write_numbers([reference.frame for reference in given])
         video = InputImpl.VideoFromFile(str(_SAMPLE / "film.mp4"))
-        return io.NodeOutput(video, batches.one_size(given), frames, references.rules_text(given))
+        return io.NodeOutput(video, batches.one_size(given)[0], frames, references.rules_text(given))
 
 
 class RemasterAlignReferences(io.ComfyNode):
@@ -258,7 +260,7 @@ class RemasterAlignReferences(io.ComfyNode):
                 )
         given = references.load_references(place)
         frames = batches.write_numbers([reference.frame for reference in given])
-        return io.NodeOutput(batches.one_size(given), frames, references.rules_text(given), str(place))
+        return io.NodeOutput(batches.one_size(given)[0], frames, references.rules_text(given), str(place))
 
     @classmethod
     def validate_inputs(cls, folder: str | None = None) -> bool | str:

@@ -124,6 +124,16 @@ def mask(name: str) -> io.Input:
     return io.Mask.Input(name, optional=True, tooltip=told)
 
 
+def clear() -> io.Input:
+    """Where references are transparent."""
+    return io.Mask.Input(
+        "reference_mask",
+        optional=True,
+        tooltip="1 where the references are transparent, as Load Image and Load References give it: there they give no "
+        "colour, so you can paint one coat and leave the rest clear. One mask for each, or one for all.",
+    )
+
+
 def steering(name: str) -> io.Input:
     """The same as files."""
     return io.String.Input(

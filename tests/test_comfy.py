@@ -297,7 +297,8 @@ def test_pictures_of_different_sizes_become_one_batch():
     shapes = [(40, 60), (20, 20), (90, 30)]  # the second is enlarged, the third made smaller
     given = [Reference(f"{i}", clip(1, *shape, seed=i)[0].permute(2, 0, 1)) for i, shape in enumerate(shapes)]
     given[1] = Reference("flat", torch.tensor([0.9, 0.2, 0.1])[:, None, None].repeat(1, 20, 20))
-    out = images.one_size(given)
+    out, mask = images.one_size(given)
+    assert torch.equal(mask, torch.zeros(3, 90, 30))
     assert out.shape == (3, 90, 30, 3)  # 2700 pixels beat 2400
     assert torch.equal(out[2], given[2].rgb.permute(1, 2, 0))
     assert apart(out[1], torch.tensor([0.9, 0.2, 0.1]).expand(90, 30, 3)) < 1e-6  # borders bring no colour

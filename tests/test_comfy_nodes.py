@@ -587,6 +587,26 @@ def test_node_errors_are_one_line_for_the_page(comfy, given):
         run(comfy, "RemasterReferenceColorize", images=clip(1), references=given, reference_frames="4")
 
 
+def test_what_is_transparent_in_a_folder_s_pictures_gives_no_colour(comfy):
+    folder = comfy.base / "input" / "clear"
+    folder.mkdir()
+    batch = clip(3, 64, 96)
+    codes = (batch[1].numpy() * [255, 120, 40]).round().astype("uint8")
+    alpha = np.zeros((64, 96, 1), "uint8")
+    alpha[:, :48] = 255
+    Image.fromarray(np.concatenate((codes, alpha), 2)).save(folder / "1.png")
+    given, _, frames, _, mask = run(comfy, "RemasterLoadReferences", folder="clear")
+    assert mask.mean() == 0.5
+    how = {"images": batch, "references": given, "color_lines": 64, "scenes": "none", "reference_frames": frames}
+    made, _ = run(comfy, "RemasterReferenceColorize", **how, saturation=1.0, reference_mask=mask)
+    (reference,) = load_references(folder, lines=64)
+    colorizer = Colorizer(ColorizeOptions(device="cpu", lines=64))
+    expected, _ = images.colorize(batch, [reference], colorizer, "none")
+    assert apart(made, expected) < 1e-6
+    whole, _ = run(comfy, "RemasterReferenceColorize", **how, saturation=1.0)
+    assert (made - whole).abs().mean() > 0.002
+
+
 def test_node_loads_references_of_a_folder(comfy, root):
     folder = comfy.base / "input" / "stills"
     folder.mkdir()
@@ -595,7 +615,8 @@ def test_node_loads_references_of_a_folder(comfy, root):
         if name == "a.png":  # so far all show a frame of the film, and there is nothing more to say of them
             assert run(comfy, "RemasterLoadReferences", folder="stills")[3] == ""
         Image.new("RGB", size, (200, 40, 30)).save(folder / name)
-    batch, names, frames, rules = run(comfy, "RemasterLoadReferences", folder="stills")
+    batch, names, frames, rules, mask = run(comfy, "RemasterLoadReferences", folder="stills")
+    assert mask.shape == (3, 40, 60) and not mask.any()
     assert rules.count("[[reference]]") == 3
     assert (
         batch.shape == (3, 40, 60, 3) and apart(batch, torch.tensor([200, 40, 30]).div(255).expand(3, 40, 60, 3)) < 0.02
@@ -619,7 +640,7 @@ def test_node_saves_what_another_loads(comfy):
     assert torch.equal(out, batch) and frames == "43, 30, -" and path == str(comfy.base / "output/saved/stills")
     names = ["0000043.png", "0000030.png", "picture-a.png"]
     assert made.ui.as_dict()["images"][0] == {"filename": names[0], "subfolder": "saved/stills", "type": "output"}
-    loaded, listed, numbers, rules = run(comfy, "RemasterLoadReferences", folder="none", path=path)
+    loaded, listed, numbers, rules, _ = run(comfy, "RemasterLoadReferences", folder="none", path=path)
     assert torch.equal(loaded, batch[[1, 0, 2]]) and numbers == "30, 43, -" and rules.count('scope = "shot"') == 2
     assert listed.splitlines() == [names[1], names[0], names[2]]
     load = comfy.nodes["RemasterLoadReferences"]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, UnsupportedError
+from ..models.attention import Known
 from ..models.layers import Halo
 from ..models.network import EncodedReferences
 from ..models.restorer import Place
@@ -29,6 +30,7 @@ class Engine(Protocol):
             if they lie there.
         tells_places: it has `share_map`, where the network weighs references.
         looks: it has `look` and `render`, so that a frame that lies in two windows is looked at once.
+        takes_parts: `encode` takes references that are known in part, where the network weighs references.
     """
 
     device: str
@@ -36,6 +38,7 @@ class Engine(Protocol):
     home: str
     tells_places: bool
     looks: bool
+    takes_parts: bool
 
     def restore(
         self, luma: Tensor, thumbs: Tensor, halo: Halo, place: Place | None = None
@@ -52,8 +55,13 @@ class Engine(Protocol):
         sW]`. `figures`: `softness` of the whole frames, `[T, 7]`."""
         ...
 
-    def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> EncodedReferences:
-        """Pairs of luma `[1, 1, h, w]` and chroma `[1, 2, h, w]` to what the colorizer remembers of them."""
+    def encode(
+        self, pictures: Iterable[tuple[Tensor, Tensor]], known: Sequence[Known | None] | None = None
+    ) -> EncodedReferences:
+        """Pairs of luma `[1, 1, h, w]` and chroma `[1, 2, h, w]` to what the colorizer remembers of them.
+
+        `known`, only where the engine `takes_parts`: of each, where it is known, None for all of it.
+        """
         ...
 
     def describe(self, luma: Tensor) -> Tensor:

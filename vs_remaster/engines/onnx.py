@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import InputError
-from ..models.attention import Memory, join, places
+from ..models.attention import Known, Memory, join, places
 from ..models.colorizer import ColorizerNet
 from ..models.fill import AT_ONCE, Fill
 from ..models.layers import Halo, pad_to_multiple
@@ -56,7 +56,7 @@ class _OnnxEngine[Net: Network]:
     """What all networks share: their sessions by name. Where PyTorch has the GPU too, pictures stay on it."""
 
     stays = False
-    tells_places = looks = False
+    tells_places = looks = takes_parts = False
 
     def __init__(
         self, net: Net, device: str, precision: str, provider: str, files: dict[str, bytes] | None = None
@@ -81,7 +81,9 @@ class _OnnxEngine[Net: Network]:
         """See `Engine.sharpen`."""
         raise NotImplementedError
 
-    def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> BoundMemory:
+    def encode(
+        self, pictures: Iterable[tuple[Tensor, Tensor]], known: Sequence[Known | None] | None = None
+    ) -> BoundMemory:
         """See `Engine.encode`."""
         raise NotImplementedError
 
@@ -201,11 +203,13 @@ class _ColorizerEngine(_OnnxEngine[ColorizerNet]):
         self._lock = threading.Lock()  # of the planes: a window at a time
 
     @torch.inference_mode()
-    def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> BoundMemory:
+    def encode(
+        self, pictures: Iterable[tuple[Tensor, Tensor]], known: Sequence[Known | None] | None = None
+    ) -> BoundMemory:
         """See `Engine.encode`."""
         memories = []
         for luma, chroma in pictures:
-            made = self._encoded(luma, chroma)
+            made: dict[str, Any] = self._encoded(luma, chroma)
             place = places(luma.shape[-2] // 8, luma.shape[-1] // 8, luma.device)
             owner = torch.zeros(len(place), dtype=torch.int64)
             memories.append(
@@ -287,7 +291,9 @@ class _DeepRestorerEngine(_OnnxEngine[DeepRestorer]):
 
 class _DeepColorizerEngine(_OnnxEngine[DeepColorizer]):
     @torch.inference_mode()
-    def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> BoundMemory:
+    def encode(
+        self, pictures: Iterable[tuple[Tensor, Tensor]], known: Sequence[Known | None] | None = None
+    ) -> BoundMemory:
         """See `Engine.encode`."""
         pictures = list(pictures)
         memory = self.net.encoded(pictures, self._encode)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UnsupportedError
-from ..models.attention import Memory
+from ..models.attention import Known, Memory
 from ..models.colorizer import ColorizerNet, Look, together
 from ..models.layers import Halo
 from ..models.network import ColorizerNetwork, EncodedReferences, Network
@@ -30,7 +30,7 @@ class TorchEngine:
             takes a minute or so each and pays where many frames of one size follow; else operation by operation.
     """
 
-    tells_places = True
+    tells_places = takes_parts = True
 
     def __init__(self, net: Network, device: str, precision: str, compiled: bool = False) -> None:
         self.device = self.home = device
@@ -68,11 +68,17 @@ class TorchEngine:
         return out.change[0]
 
     @torch.inference_mode()
-    def encode(self, pictures: Iterable[tuple[Tensor, Tensor]]) -> EncodedReferences:
+    def encode(
+        self, pictures: Iterable[tuple[Tensor, Tensor]], known: Sequence[Known | None] | None = None
+    ) -> EncodedReferences:
         """See `Engine.encode`."""
         with self._mode():
             there = ((luma.to(self.device), chroma.to(self.device)) for luma, chroma in pictures)
-            return self._colorizer.encode_all(there)
+            made = self._colorizer.encode_all(there)
+        if known is None:
+            return made
+        assert isinstance(made, Memory)  # that of a network that weighs references
+        return made.showing(known)
 
     @torch.inference_mode()
     def describe(self, luma: Tensor) -> Tensor:

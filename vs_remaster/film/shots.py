@@ -144,7 +144,8 @@ def settle_for_film(
     source: Path,
     fps: Fraction | float,
 ) -> list[Reference]:
-    """`references.settle` for a film on disk: shots that nobody has named are looked for in it.
+    """`references.settle` for a film on disk: shots that nobody has named are looked for in it, and pictures that are
+    transparent in part are laid over the frames that they show.
 
     Args:
         references: as they were loaded.
@@ -155,6 +156,7 @@ def settle_for_film(
     Raises:
         InputError: see `references.settle`.
     """
+    references = [_laid_over(one, source, fps) for one in references]
     if not isinstance(scenes, str) or scenes == "none":
         return settle(references, () if isinstance(scenes, str) else scenes, fps)
     unknown = [(i, _frame(one, fps)) for i, one in enumerate(references) if one.scope == "shot" and one.shot is None]
@@ -165,6 +167,17 @@ def settle_for_film(
         found = {i: shots[frame] for i, frame in at.items() if frame in shots}
         references = [replace(one, shot=found[i]) if i in found else one for i, one in enumerate(references)]
     return settle(references, None, fps)
+
+
+def _laid_over(reference: Reference, source: Path, fps: Fraction | float) -> Reference:
+    """A reference on the frame of the film that it shows, see `Reference.over`; as it is where that is not known."""
+    frame = _frame(reference, fps)
+    if reference.known is None or reference.in_film or frame is None:
+        return reference
+    with VideoReader(source, frame, frame + 1, notes=False) as reader:
+        for shown in reader:
+            return reference.over(decode_luma(shown.planes, reader.info))
+    return reference
 
 
 def _frame(reference: Reference, fps: Fraction | float) -> int | None:

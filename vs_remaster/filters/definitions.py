@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ..color.matrices import H273_MATRICES
-from ..color.samples import Samples, colorless, decode, decode_colors, decode_rgb, encode
+from ..color.samples import Samples, colorless, decode, decode_colors, decode_luma, decode_rgb, encode
 from ..errors import InputError
 from ..models.layers import Halo
 from ..references.reference import Reference, load_references
@@ -281,7 +281,8 @@ def colorize(
     Args:
         clip: GRAY, YUV or RGB of 8 to 16 bits, half or single float, progressive; its own colours are replaced.
         references: a folder (its pictures in the order of the numbers in their names, with what its `references.toml`
-            says of their weights and scopes), a picture, a list of both, or a clip whose frames are the pictures.
+            says of their weights and scopes), a picture, a list of both, or a clip whose frames are the pictures. Where
+            they are transparent (frames: by `_Alpha`), they give no colour.
         references_at: the number of the frame that each reference shows, in their order; None: as the names say. What
             acts in its shot needs `scenes` as a list or None, or its entry says where the shot lies.
         automatic: frames that no reference acts on, all where none are given, get colours by a guess.
@@ -313,7 +314,7 @@ def colorize(
         )
         cuts = () if scenes is None else None if isinstance(scenes, str) else whole_numbers(scenes)
         memory, ready = _encode_references(
-            references, references_at, colorizer, name, lambda known: settle(known, cuts, clip.fps or None)
+            clip, references, references_at, colorizer, name, lambda known: settle(known, cuts, clip.fps or None)
         )
 
         def process(
@@ -464,6 +465,7 @@ def _output_samples(source: Samples, wanted: Samples, same: bool) -> Samples:
 
 
 def _encode_references(
+    clip: vs.VideoNode,
     references: References | None,
     at: Sequence[int] | None,
     colorizer: Colorizer,
@@ -503,21 +505,33 @@ def _encode_references(
     if at is not None:
         pictures = [replace(picture, frame=frame, time=None) for picture, frame in zip(pictures, frames)]
     pictures = settled(pictures)
+    partial = [True] * len(clips) or [picture.known is not None for picture in pictures]
+    numbers = frames if clips else [picture.frame for picture in pictures]
+    below = {i: n for i, n in enumerate(numbers) if n is not None and n < clip.num_frames and partial[i]}
     dot = vs.core.std.BlankClip(None, 1, 1, vs.GRAY8, 1, keep=True)
 
     def prepare(n: int, f: list[vs.VideoFrame] | vs.VideoFrame) -> vs.VideoFrame:
-        blank, *stills = f if isinstance(f, list) else [f]
+        blank, *given = f if isinstance(f, list) else [f]
         if not memory:
             with errors_of(name):
+                stills, film = given[: len(clips)], dict(zip(below, given[len(clips) :]))
                 shown = [_reference(still, i, shows, lines) for i, (still, shows) in enumerate(zip(stills, frames))]
-                memory.append(colorizer.encode_references(pictures or shown))
+                shown = [
+                    one if one.known is None or i not in film else one.over(luma_of(film[i]))
+                    for i, one in enumerate(pictures or shown)
+                ]
+                memory.append(colorizer.encode_references(shown))
         return blank
 
-    ready = dot.std.ModifyFrame([dot, *clips], prepare)
+    ready = dot.std.ModifyFrame([dot, *clips, *(clip[n] for n in below.values())], prepare)
     keep_frames(ready, 1)
     return memory, ready
 
 
 def _reference(frame: vs.VideoFrame, index: int, at: int | None, lines: int) -> Reference:
     rgb = decode_rgb(planes_of(frame), samples_of(frame, what="references")).clamp(0, 1)
-    return Reference(f"frame {index} of references", rgb, at).shrunk(lines)
+    reference = Reference(f"frame {index} of references", rgb, at)
+    if isinstance(alpha := frame.props.get("_Alpha"), vs.VideoFrame):
+        samples = samples_of(alpha, what="the alpha of references")
+        reference = reference.showing(decode_luma(planes_of(alpha), samples)[0])
+    return reference.shrunk(lines)

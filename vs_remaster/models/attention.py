@@ -10,11 +10,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from .layers import rows
 
 CHUNK_SCORES = 500_000  # scores held at once on a CPU (2 MB in float32, which stay in a core's cache)
 GPU_SCORES = 64_000_000  # and elsewhere (256 MB), where many small steps would take longer
@@ -37,10 +39,13 @@ class Memory(NamedTuple):
     gains: Tensor | None = None  # [R] logarithms of the references' weights; None: all weigh the same
     half_keys: Tensor | None = None  # [M, k] unit vectors at 1/2, M = 4N; None: nothing is matched there
     half_chroma: Tensor | None = None  # [M, 2]
+    partial: tuple[int, ...] = ()  # the references of which only some coarse positions are here, see `known_only`
+    clear: tuple[Tensor, ...] = ()  # of each of those, the keys of the others, `[C, D]`; none where they are not known
 
     def to(self, device: torch.device | str) -> Memory:
         """The same memory on another device."""
-        return self._replace(**{name: x.to(device) for name, x in self._asdict().items() if isinstance(x, Tensor)})
+        moved = {name: x.to(device) for name, x in self._asdict().items() if isinstance(x, Tensor)}
+        return self._replace(**moved, clear=tuple(x.to(device) for x in self.clear))
 
     @property
     def halves(self) -> tuple[Tensor, Tensor]:
@@ -52,9 +57,14 @@ class Memory(NamedTuple):
         """How much described frames `[F, P, D]` resemble each reference: `[F, R]`, see `likeness`."""
         return likeness(described.to(self.overview), self)
 
+    def showing(self, known: Sequence[Known | None]) -> Memory:
+        """The same where each reference is known, see `known_only`; None for all of it."""
+        parts = [self.subset([i], [1.0]) for i in range(len(self.counts))]
+        return join([one if part is None else known_only(one, part) for one, part in zip(parts, known, strict=True)])
+
     def subset(self, chosen: Sequence[int], weights: Sequence[float]) -> Memory:
         """Some of the references (at least one) with weights above 0, exactly as if only they had been encoded."""
-        fine = [4 * count for count in self.counts]
+        fine = [int(place[0, 3] * place[0, 4]) for place in self.place.split(self.counts)]
         sizes = {"fine_keys": fine, "fine_chroma": fine, "overview": self.areas}
         sizes |= {name: [4 * count for count in fine] for name in ("half_keys", "half_chroma")}
         lists = {
@@ -65,9 +75,11 @@ class Memory(NamedTuple):
         first = [sum(fine[:i]) for i in range(len(fine))]
         parts = []
         for i in chosen:
-            one = {name: x[i] for name, x in lists.items()}
+            one: dict[str, Any] = {name: x[i] for name, x in lists.items()}
             one["place"] = one["place"] - one["place"].new_tensor([first[i], 0, 0, 0, 0])
-            parts.append(Memory(**one, counts=[self.counts[i]], areas=[self.areas[i]]))
+            one["clear"] = tuple(keys for number, keys in zip(self.partial, self.clear) if number == i)
+            partial = tuple(0 for _ in one["clear"])
+            parts.append(Memory(**one, counts=[self.counts[i]], areas=[self.areas[i]], partial=partial))
         made = join(parts)
         if all(weight == 1 for weight in weights):
             return made
@@ -88,9 +100,73 @@ def join(memories: list[Memory]) -> Memory:
         owners.append(torch.full_like(memory.owner, i))
 
     known = [name for name in _LISTED if getattr(memories[0], name) is not None]
-    listed = {name: torch.cat([getattr(m, name) for m in memories]) for name in known}
+    listed: dict[str, Any] = {name: torch.cat([getattr(m, name) for m in memories]) for name in known}
     counts, areas = ([n for m in memories for n in getattr(m, name)] for name in ("counts", "areas"))
-    return Memory(**listed, place=torch.cat(places), owner=torch.cat(owners), counts=counts, areas=areas)
+    partial = tuple(i for i, memory in enumerate(memories) if memory.partial)
+    clear = tuple(keys for memory in memories for keys in memory.clear)
+    more: dict[str, Any] = {"counts": counts, "areas": areas, "partial": partial, "clear": clear}
+    return Memory(**listed, place=torch.cat(places), owner=torch.cat(owners), **more)
+
+
+class Known(NamedTuple):
+    """Where a reference is known: `mask` `[1, 1, H, W]`, 0..1, at the size at which it is encoded; and whether its luma
+    is the right one elsewhere, too."""
+
+    mask: Tensor
+    everywhere: bool
+
+
+DOUBT = 0.72
+"""Cosine from which a place counts as shown by a reference that is known in part and whose luma elsewhere is not known.
+At 432 lines nine in ten places that it does not show stay below 0.69 to 0.77 (two films, frames up to 20 apart); those
+that it shows have 0.65 to 0.9 on average."""
+_REACH = 8  # steps from a known place of which half or more is known to the farthest that a local matching can look at
+
+
+def known_only(memory: Memory, known: Known) -> Memory:
+    """What one reference `memory` shows where it is known.
+
+    Coarse positions of which less than half is known are left out. Finer ones hold what the nearest known one holds:
+    they are looked at round a match only, and then they are as what is beyond the picture's edge.
+
+    Where its luma is right everywhere, the coarse positions that are left out tell what it does not show, see
+    `coarse_match`, and it is compared with frames as a whole.
+
+    Args:
+        memory: of one reference.
+        known: at least one coarse position has to be.
+    """
+    mask = known.mask.to(memory.keys.device)
+    fine, half, coarse = (F.avg_pool2d(mask, n)[0, 0] >= 0.5 for n in (4, 2, 8))
+    near = {"fine_keys": fine, "fine_chroma": fine, "half_keys": half, "half_chroma": half}
+    made = {name: x[nearest(part)] for name, part in near.items() if (x := getattr(memory, name)) is not None}
+    if bool(coarse.all()):
+        return memory._replace(**made)
+    kept = coarse.flatten()
+    made |= {name: getattr(memory, name)[kept] for name in ("keys", "values", "place", "owner")}
+    made |= {"counts": [int(kept.sum())], "partial": (0,)}
+    if known.everywhere:
+        return memory._replace(**made, clear=(memory.keys[~kept],))
+    keys = torch.where(kept[:, None], memory.keys, 0).t().reshape(1, -1, *coarse.shape)
+    some = F.avg_pool2d(coarse.float()[None, None], 4, ceil_mode=True, count_include_pad=False).flatten() > 0
+    made |= {"overview": areas(keys)[0, some], "areas": [int(some.sum())]}
+    return memory._replace(**made, clear=(memory.keys[:0],))
+
+
+def nearest(known: Tensor) -> Tensor:
+    """For each place of `known` `[h, w]` a known one near it, as numbers `[h * w]`; itself where it is known. Beyond
+    `_REACH` steps any."""
+    numbers = torch.arange(known.numel(), dtype=torch.float32, device=known.device).view(1, 1, *known.shape)
+    found = torch.where(known, numbers, -1)
+    for _ in range(_REACH):
+        found = torch.where(found < 0, F.max_pool2d(found, 3, 1, 1), found)
+    return torch.where(found < 0, found.amax(), found).long().flatten()
+
+
+def areas(keys: Tensor) -> Tensor:
+    """Matching features `[N, D, h, w]` averaged over areas of about 4 x 4 positions, as unit vectors `[N, areas,
+    D]`."""
+    return F.normalize(rows(F.avg_pool2d(keys, 4, ceil_mode=True, count_include_pad=False)), dim=2)
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -136,14 +212,20 @@ def likeness(frames: Tensor, memory: Memory) -> Tensor:
     """How much each frame as a whole looks like each reference: `[F, R]`, at most 1.
 
     `frames` `[F, P, D]`: the frames' matching features averaged over areas of 4 x 4 coarse positions, as unit
-    vectors. For every area the most similar one of a reference is sought; the mean of those cosines is the likeness.
+    vectors. For every area the most similar one of a reference is sought; the mean of those cosines is the likeness. Of
+    a reference that is known in part, and not its luma elsewhere, it says whether the frame shows that: for each of its
+    own areas the most similar one of the frame is sought.
     """
-    return torch.stack([resemblance(frames, overview) for overview in memory.overview.split(memory.areas)], 1)
+    parts = {i for i, keys in zip(memory.partial, memory.clear) if not len(keys)}
+    overviews = enumerate(memory.overview.split(memory.areas))
+    return torch.stack([resemblance(frames, one, i in parts) for i, one in overviews], 1)
 
 
-def resemblance(frames: Tensor, overview: Tensor) -> Tensor:
-    """`likeness` to one reference: `frames` `[F, P, D]` and its `overview` `[A, D]`, both unit vectors; `[F]`."""
-    return (frames @ overview.t()).amax(2).mean(1)
+def resemblance(frames: Tensor, overview: Tensor, partial: bool = False) -> Tensor:
+    """`likeness` to one reference: `frames` `[F, P, D]` and its `overview` `[A, D]`, both unit vectors; `[F]`.
+    `partial`: it is known in part."""
+    cosines = frames @ overview.t()
+    return cosines.amax(1).mean(1) if partial else cosines.amax(2).mean(1)
 
 
 def coarse_match(
@@ -162,6 +244,9 @@ def coarse_match(
     each reference's positions: the less a reference resembles the frame, the less it is asked. The softmax is sharpened
     with the logarithm of the number of keys, so that colour does not fade when frames or references grow. The logarithm
     of a reference's weight is added to its sharpened scores: weight 2 is as if its positions were there twice.
+
+    A reference that is known in part is asked as far as it shows what is sought: its positions are weighed with the
+    square of their share in the attention to all of it, those that are clear included, or beside `DOUBT`.
     """
     scale = temperature * math.log(max(len(memory.keys), 2))
     gains = None if memory.gains is None else memory.gains / scale
@@ -169,23 +254,37 @@ def coarse_match(
     if len(offset) > 1:
         offset = offset.repeat_interleave(len(queries) // len(offset), 0)
     references = list(zip(memory.keys.split(memory.counts), memory.values.split(memory.counts)))
-    step = min(len(queries), max(16, at_once(queries) // max(memory.counts)))
+    clear = dict(zip(memory.partial, memory.clear))
+    longest = max(*memory.counts, 1, *(len(keys) for keys in memory.clear))
+    step = min(len(queries), max(16, at_once(queries) // longest))
     # Memory that is fresh for every product costs as much time as the product.
-    scratch = None if torch.is_grad_enabled() else queries.new_empty(step * max(memory.counts))
+    scratch = None if torch.is_grad_enabled() else queries.new_empty(step * longest)
     parts = []
-    for i, q in enumerate((scale / math.log(2) * queries).split(step)):
+    for part, q in enumerate((scale / math.log(2) * queries).split(step)):
         # A cosine is at most 1, so the exponentials need no search for the largest, and one reference after the other
         # can be added up. Powers of two take a third of the time of the natural ones.
-        none = torch.exp(scale * (queries[i * step : (i + 1) * step] @ null_keys.t() + null_bias - 1))
+        none = torch.exp(scale * (queries[part * step : (part + 1) * step] @ null_keys.t() + null_bias - 1))
         value, masses, tops = none @ null_values, [], []
-        own = offset[i * step : (i + 1) * step] if len(offset) > 1 else offset
-        for (keys, values), bent in zip(references, own.split(1, 1)):
+        own = offset[part * step : (part + 1) * step] if len(offset) > 1 else offset
+        for i, ((keys, values), bent) in enumerate(zip(references, own.split(1, 1))):
+            share = torch.exp(scale * bent)[:, 0]
+            doubt = None
+            if i in clear:
+                rest = clear[i]
+                doubt = products(q, rest, scratch).exp2_().sum(1) if len(rest) else torch.exp(scale * DOUBT)
             score = products(q, keys, scratch)
             top, place = highest(score.detach())
-            tops.append((math.log(2) / scale * top + bent[:, 0], place))
-            real, share = score.exp2_(), torch.exp(scale * bent)
-            masses.append(share[:, 0] * real.sum(1))
-            value = value + share * (values.t() @ real.t()).t()  # quicker this way round on a CPU
+            top = math.log(2) / scale * top + bent[:, 0]
+            real = score.exp2_()
+            mass = real.sum(1)
+            if doubt is not None:
+                shown = (mass / (mass + doubt)).square()
+                top = top + shown.clamp_min(1e-12).log() / scale
+                share = share * shown
+            tops.append((top, place))
+            masses.append(share * mass)
+            # Quicker this way round on a CPU.
+            value = value + share[:, None] * (values.t() @ real.t()).t()
         top, which = torch.stack([found for found, _ in tops], 1).max(1, keepdim=True)
         similarity = top + 1
         if gains is not None:  # how sure a match is does not depend on how much it is wanted

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import Match, Memory, coarse_match, fine_match, join, likeness, places
+from .attention import Match, Memory, areas, coarse_match, fine_match, join, likeness, places
 from .backbone import CHANNELS, GrayEfficientNet
 from .detail import Detail
 from .layers import (
@@ -339,12 +339,6 @@ def alike(memories: list[Memory]) -> bool:
     """Whether all have as many references of the same sizes, and no weights."""
     first = memories[0]
     return all(m.counts == first.counts and m.areas == first.areas and m.gains is None for m in memories)
-
-
-def areas(keys: Tensor) -> Tensor:
-    """Matching features `[N, D, h, w]` averaged over areas of about 4 x 4 positions, as unit vectors `[N, areas,
-    D]`."""
-    return F.normalize(rows(F.avg_pool2d(keys, 4, ceil_mode=True, count_include_pad=False)), dim=2)
 
 
 def working_size(height: int, width: int, lines: int, multiple: int) -> tuple[int, int]:

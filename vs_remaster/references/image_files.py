@@ -65,11 +65,13 @@ Strip = tuple[np.ndarray, np.ndarray | None]
 
 
 class Still(NamedTuple):
-    """A picture, `[H, W, 3]` float32, gamma-encoded R'G'B' of sRGB, 0..1; and, where it was made smaller, the
-    `pixels_digest` of what it was made of (else empty)."""
+    """A picture, `[H, W, 3]` float32, gamma-encoded R'G'B' of sRGB, 0..1; where it was made smaller, the
+    `pixels_digest` of what it was made of (else empty); and how much of each pixel is opaque, `[H, W]` float32, 0..1,
+    None for all of it."""
 
     pixels: np.ndarray
     whole: str
+    known: np.ndarray | None = None
 
 
 def read_still(path: Path, lines: int | None = None, *, what: str | None = None) -> np.ndarray:
@@ -80,10 +82,10 @@ def read_still(path: Path, lines: int | None = None, *, what: str | None = None)
 def load_still(path: Path, lines: int | None = None, *, what: str | None = None) -> Still:
     """Read a picture; of a file with several the first.
 
-    Its colour profile is followed, and so is EXIF rotation. Transparent borders are cropped; transparent holes take the
-    colour of the nearest opaque pixel, so that no background colour is invented. The size is looked at before anything
+    Its colour profile is followed, and so is EXIF rotation. What is transparent takes the colour of the nearest opaque
+    pixel, so that no background colour is invented, and `Still.known` says where. The size is looked at before anything
     is decoded, and what is to be shrunk is so in strips: of a large picture only the samples of the file are held,
-    unless it has holes.
+    unless some of it is transparent.
 
     Args:
         path: a file in one of the formats of `EXTENSIONS`, whatever its name.
@@ -100,21 +102,24 @@ def load_still(path: Path, lines: int | None = None, *, what: str | None = None)
     what = what or repr(str(path))
     with _opened(path, what) as picture:
         strips = _decoded(path, picture, what)
-    box, holes = strips.opaque(what)
-    _check_small(box[3] - box[1], box[2] - box[0], what)
-    return _shrunk(_whole(strips, box) if holes else strips.parts(box), box[2] - box[0], box[3] - box[1], lines)
+    if strips.opaque(what):
+        return _shrunk(strips.parts(), strips.height, strips.width, lines)
+    pixels, known = _whole(strips)
+    return _shrunk([pixels], strips.height, strips.width, lines, known)
 
 
-def shrink(pixels: np.ndarray, lines: int) -> Still:
+def shrink(pixels: np.ndarray, lines: int, known: np.ndarray | None = None) -> Still:
     """A picture `[H, W, 3]` float32 with a shorter edge of `lines` pixels at most: the very one that `load_still` makes
-    of a file with these pixels."""
-    return _shrunk([pixels], *pixels.shape[:2], lines)
+    of a file with these pixels. `known`: see `Still`."""
+    return _shrunk([pixels], *pixels.shape[:2], lines, known)
 
 
-def pixels_digest(pixels: np.ndarray) -> str:
-    """SHA-256 of the size and the pixels of a picture `[H, W, 3]` float32."""
+def pixels_digest(pixels: np.ndarray, known: np.ndarray | None = None) -> str:
+    """SHA-256 of the size and the pixels of a picture `[H, W, 3]` float32, and of where it is opaque, see `Still`."""
     digest = _digest_of_size(*pixels.shape[:2])
     digest.update(np.ascontiguousarray(pixels))
+    if known is not None:
+        digest.update(np.ascontiguousarray(known))
     return digest.hexdigest()
 
 
@@ -194,35 +199,26 @@ class _Strips:
     width: int
     clear = False  # some of it may be transparent
 
-    def strip(self, top: int, bottom: int, left: int, right: int) -> Strip:
+    def strip(self, top: int, bottom: int) -> Strip:
         raise NotImplementedError
 
-    def rows(self, top: int, bottom: int) -> Iterator[tuple[int, int]]:
+    def rows(self) -> Iterator[tuple[int, int]]:
         step = max(1, _STRIP // self.width)
-        return ((first, min(first + step, bottom)) for first in range(top, bottom, step))
+        return ((first, min(first + step, self.height)) for first in range(0, self.height, step))
 
-    def parts(self, box: tuple[int, int, int, int]) -> Iterator[np.ndarray]:
-        """The rows of a part of it (top, left, bottom, right) that has no holes."""
-        top, left, bottom, right = box
-        return (self.strip(first, last, left, right)[0] for first, last in self.rows(top, bottom))
+    def parts(self) -> Iterator[np.ndarray]:
+        """All of its rows, whatever is transparent."""
+        return (self.strip(*rows)[0] for rows in self.rows())
 
-    def opaque(self, what: str) -> tuple[tuple[int, int, int, int], bool]:
-        """Top, left, bottom, right of what is not transparent, and whether there are holes in it."""
+    def opaque(self, what: str) -> bool:
+        """Whether none of it is transparent."""
         if not self.clear:
-            return (0, 0, self.height, self.width), False
-        lines = np.zeros(self.height, bool)
-        columns = np.zeros(self.width, bool)
-        count = 0
-        for top, bottom in self.rows(0, self.height):
-            _, solid = self.strip(top, bottom, 0, self.width)
-            lines[top:bottom] = True if solid is None else solid.any(1)
-            columns |= True if solid is None else solid.any(0)
-            count += (bottom - top) * self.width if solid is None else int(solid.sum())
-        if not lines.any():
-            raise InputError(f"{what} is fully transparent: flatten it onto its colours")
-        (top, bottom), (left, right) = (np.flatnonzero(seen)[[0, -1]] for seen in (lines, columns))
-        box = int(top), int(left), int(bottom) + 1, int(right) + 1
-        return box, count < (box[2] - box[0]) * (box[3] - box[1])
+            return True
+        counts = [(bottom - top) * self.width if (solid := self.strip(top, bottom)[1]) is None else int(solid.sum())
+                  for top, bottom in self.rows()]  # fmt: skip
+        if not any(counts):
+            raise InputError(f"{what} is fully transparent, so it shows no colour: paint something, or remove it")
+        return sum(counts) == self.height * self.width
 
 
 class _Eight(_Strips):
@@ -235,8 +231,8 @@ class _Eight(_Strips):
         self.width, self.height = self._picture.size
         self.clear = picture.has_transparency_data
 
-    def strip(self, top: int, bottom: int, left: int, right: int) -> Strip:
-        part = self._picture.crop((left, top, right, bottom))
+    def strip(self, top: int, bottom: int) -> Strip:
+        part = self._picture.crop((0, top, self.width, bottom))
         solid = None
         if self.clear:
             part = part.convert("RGBA")
@@ -268,8 +264,8 @@ class _Deep(_Strips):
         self.clear = self._samples.shape[2] == 4
         self._top = np.iinfo(samples.dtype).max if samples.dtype.kind == "u" else 1
 
-    def strip(self, top: int, bottom: int, left: int, right: int) -> Strip:
-        values = self._samples[top:bottom, left:right].astype(np.float32) / np.float32(self._top)
+    def strip(self, top: int, bottom: int) -> Strip:
+        values = self._samples[top:bottom].astype(np.float32) / np.float32(self._top)
         alpha = values[..., 3] if self.clear else None
         values = values[..., 2::-1] if values.shape[2] >= 3 else np.repeat(values[..., :1], 3, 2)
         if alpha is not None and self._multiplied:
@@ -404,7 +400,9 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels[:: -1 if flip else 1, :: -1 if mirror else 1]
 
 
-def _shrunk(parts: Iterable[np.ndarray], height: int, width: int, lines: int | None) -> Still:
+def _shrunk(
+    parts: Iterable[np.ndarray], height: int, width: int, lines: int | None, known: np.ndarray | None = None
+) -> Still:
     """A picture whose rows come in parts, at the size that is wanted: first less wide, row by row, then less high, so
     that it does not matter what the parts are."""
     size = shrunk_size(height, width, lines)
@@ -417,20 +415,22 @@ def _shrunk(parts: Iterable[np.ndarray], height: int, width: int, lines: int | N
             digest.update(np.ascontiguousarray(values))
         out[first : first + len(values)] = resized(values, len(values), size[1])
         first += len(values)
-    return Still(resized(out, *size), digest.hexdigest() if smaller else "")
+    if smaller and known is not None:
+        digest.update(np.ascontiguousarray(known))
+        known = resized(known, *size)
+    return Still(resized(out, *size), digest.hexdigest() if smaller else "", known)
 
 
-def _whole(strips: _Strips, box: tuple[int, int, int, int]) -> list[np.ndarray]:
-    """A part of a picture in one piece, its holes filled."""
-    top, left, bottom, right = box
-    out = np.empty((bottom - top, right - left, 3), np.float32)
-    holes = np.zeros(out.shape[:2], bool)
-    for first, last in strips.rows(top, bottom):
-        values, solid = strips.strip(first, last, left, right)
-        out[first - top : last - top] = values
+def _whole(strips: _Strips) -> tuple[np.ndarray, np.ndarray]:
+    """A picture in one piece, what is transparent filled, and where it is opaque, see `Still`."""
+    out = np.empty((strips.height, strips.width, 3), np.float32)
+    known = np.ones(out.shape[:2], np.float32)
+    for first, last in strips.rows():
+        values, solid = strips.strip(first, last)
+        out[first:last] = values
         if solid is not None:
-            holes[first - top : last - top] = ~solid
-    return [_filled(out, holes)]
+            known[first:last] = solid
+    return filled(out, known == 0), known
 
 
 def shrunk_size(height: int, width: int, lines: int | None) -> tuple[int, int]:
@@ -448,7 +448,7 @@ def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _filled(colours: np.ndarray, holes: np.ndarray) -> np.ndarray:
+def filled(colours: np.ndarray, holes: np.ndarray) -> np.ndarray:
     """Colours `[H, W, 3]`; where there are holes `[H, W]`, those of the nearest pixel that is none."""
     _, labels = cv2.distanceTransformWithLabels(holes.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     nearest = np.asarray(labels, np.int32)  # which they are

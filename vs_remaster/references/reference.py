@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
+from ..color.matrices import fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
 from ..errors import InputError
 from ..system.files import LEFT_BY_SYSTEMS
 from ..system.inputs import check_input
-from . import manifest
-from .image_files import EXTENSIONS, known, load_still, pixels_digest, shrink
+from . import image_files, manifest
+from .image_files import EXTENSIONS, load_still, pixels_digest, shrink
 from .manifest import Entry, Manifest, Origin, Scope
 
 logger = logging.getLogger(__name__)
@@ -26,6 +28,8 @@ FILM_EXTENSIONS = frozenset(
 )
 """Of references that are coloured copies of a film; see `stills.film_references`."""
 
+OPAQUE = 0.5
+"""Of a pixel or a place, from which what it shows counts as known."""
 _TOLD = 5  # unused files that are named
 _GRAY = 0.02  # a picture whose channels differ by less everywhere has no colour to give
 
@@ -36,7 +40,7 @@ class Reference:
 
     Attributes:
         name: file name, for messages.
-        rgb: `[3, H, W]` float32, gamma-encoded R'G'B', 0..1, upright and opaque.
+        rgb: `[3, H, W]` float32, gamma-encoded R'G'B', 0..1, upright.
         frame: number of the film's frame it shows, None when unknown.
         weight: 0..1000; how much it counts beside the others: 1 as it is, 2 as if it were there twice, 0 never used.
         scope: where it acts, see `manifest.Scope`.
@@ -45,6 +49,9 @@ class Reference:
         origin: where it comes from.
         likeness: 0..1; it is left out where a frame resembles it less than that. None: `remaster.memory.STRANGE`
             where it shows no frame of the film and others do, else 0.
+        known: `[H, W]` float32, 0..1; where it is below 0.5 nothing is known, no frame takes its colour from there, and
+            `rgb` has the colours that are nearest. None: all of it is known.
+        in_film: `rgb` has the luma of its frame where nothing is known, see `over`.
         path: of the file that it was read from, None where there was none.
         whole: where `rgb` was made smaller, the `digest` of the picture before that; else empty.
     """
@@ -58,6 +65,8 @@ class Reference:
     shot: tuple[int, int] | None = None
     origin: str = ""
     likeness: float | None = None
+    known: torch.Tensor | None = None
+    in_film: bool = False
     path: Path | None = field(default=None, compare=False)
     whole: str = field(default="", compare=False)
 
@@ -68,11 +77,25 @@ class Reference:
             raise InputError(
                 f"reference {self.name!r}: rgb must be float32 [3, H, W], got {tuple(self.rgb.shape)} {self.rgb.dtype}"
             )
+        known = self.known
+        if known is None:
+            return
+        if known.shape != self.rgb.shape[1:] or known.dtype != torch.float32:
+            raise InputError(
+                f"reference {self.name!r}: known must be float32 {list(self.rgb.shape[1:])} as its rgb, got "
+                f"{tuple(known.shape)} {known.dtype}"
+            )
+        if not bool((known >= OPAQUE).any()):
+            raise InputError(
+                f"reference {self.name!r} is transparent everywhere, so it shows no colour: paint something, or leave "
+                "it out"
+            )
 
     @property
     def digest(self) -> str:
         """SHA-256 of the picture at its full size, whatever file or host it came from and whatever size it has now."""
-        return self.whole or pixels_digest(self.rgb.permute(1, 2, 0).numpy())
+        known = None if self.known is None else self.known.numpy()
+        return self.whole or pixels_digest(self.rgb.permute(1, 2, 0).numpy(), known)
 
     @property
     def is_gray(self) -> bool:
@@ -83,9 +106,44 @@ class Reference:
         """The same with a shorter edge of `lines` pixels at most; what `load_references` makes of it too."""
         if min(self.rgb.shape[1:]) <= lines:
             return self
-        made = shrink(np.ascontiguousarray(self.rgb.permute(1, 2, 0).numpy()), lines)
-        rgb = torch.from_numpy(np.ascontiguousarray(made.pixels.transpose(2, 0, 1)))
-        return replace(self, rgb=rgb, whole=self.whole or made.whole)
+        known = None if self.known is None else self.known.numpy()
+        made = shrink(np.ascontiguousarray(self.rgb.permute(1, 2, 0).numpy()), lines, known)
+        rgb, known = _tensors(made)
+        return replace(self, rgb=rgb, known=known, whole=self.whole or made.whole)
+
+    def showing(self, opacity: torch.Tensor) -> Reference:
+        """The same where `opacity` `[H, W]`, 0..1, is 0.5 or more, and nothing known elsewhere: what `load_references`
+        makes of a file with these pixels and such an alpha channel. To be called before `shrunk`.
+
+        Raises:
+            InputError: another size, or opaque nowhere.
+        """
+        solid = opacity >= OPAQUE
+        if bool(solid.all()) and solid.shape == self.rgb.shape[1:]:
+            return self
+        known = replace(self, known=solid.float()).known  # which is checked there
+        colours = image_files.filled(np.ascontiguousarray(self.rgb.permute(1, 2, 0).numpy()), ~solid.numpy())
+        return replace(self, rgb=torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1))), known=known)
+
+    def over(self, luma: torch.Tensor) -> Reference:
+        """The same on the frame of the film that it shows, `luma` `[1, H, W]`, 0..1, of any size: where nothing is
+        known of its colours, it has the film's luma, so that it can be told what the picture does not show. A picture
+        all of which is known stays as it is."""
+        if self.known is None or self.in_film:
+            return self
+        luma = luma[None].float().cpu().clamp(0, 1)
+        smaller = luma.shape[-2] > self.rgb.shape[1] or luma.shape[-1] > self.rgb.shape[2]
+        luma = F.interpolate(luma, self.rgb.shape[1:], mode="bilinear", antialias=smaller, align_corners=False)[0]
+        chroma = fit_gamut(luma, rgb_to_ycbcr(self.rgb)[1:])
+        below = ycbcr_to_rgb(torch.cat((luma, chroma))).clamp(0, 1)
+        rgb = torch.where(self.known >= OPAQUE, self.rgb, below).contiguous()
+        return replace(self, rgb=rgb, in_film=True, whole=self.digest)
+
+
+def _tensors(still: image_files.Still) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """`rgb` and `known` of a reference."""
+    rgb = torch.from_numpy(np.ascontiguousarray(still.pixels.transpose(2, 0, 1)))
+    return rgb, None if still.known is None else torch.from_numpy(still.known)
 
 
 def load_references(
@@ -93,7 +151,8 @@ def load_references(
 ) -> list[Reference]:
     """Load reference pictures.
 
-    Files are read as `image_files.load_still` says: by their colour profile, upright, without what is transparent.
+    Files are read as `image_files.load_still` says: by their colour profile, upright; what is transparent is not known,
+    see `Reference.known`.
 
     A folder with a `references.toml` is read with what that says of its pictures; those that it does not name are as if
     it were not there. Pictures that are named one by one are never looked up in it.
@@ -267,7 +326,7 @@ def pictures_in(path: Path, required: bool = True) -> list[Path]:
         raise InputError(f"cannot read reference folder {str(path)!r}: {error.strerror}") from error
     found = [p for p in found if p.is_file()]
     if required and not found:
-        kinds = ", ".join(known())
+        kinds = ", ".join(image_files.known())
         raise InputError(f"no pictures in reference folder {str(path)!r}: put {kinds} files there")
     return found
 
@@ -289,10 +348,10 @@ def warn_of_unused(folder: Path) -> None:
 
 def _load(file: _ReferenceFile, lines: int | None) -> Reference:
     path = file.path
-    pixels, whole = load_still(path, lines, what=f"reference {str(path)!r}")
-    if (pixels.max(2) - pixels.min(2)).max() < _GRAY:
+    still = load_still(path, lines, what=f"reference {str(path)!r}")
+    if (still.pixels.max(2) - still.pixels.min(2)).max() < _GRAY:
         logger.warning("reference %r is gray all over: it will pull the film's colours toward gray", str(path))
-    rgb = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+    rgb, known = _tensors(still)
     about = file.entry or Entry(picture=path.name)
     return Reference(
         path.name,
@@ -304,6 +363,7 @@ def _load(file: _ReferenceFile, lines: int | None) -> Reference:
         shot=about.shot,
         origin=about.origin,
         likeness=file.likeness,
+        known=known,
         path=path.absolute(),
-        whole=whole,
+        whole=still.whole,
     )

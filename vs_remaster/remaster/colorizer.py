@@ -6,23 +6,28 @@ chroma only, so luma is kept by construction; a host that has the source's code 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..color.matrices import rgb_to_ycbcr
 from ..errors import InputError, UnsupportedError
+from ..models.attention import Known
 from ..models.colorizer import working_size
 from ..models.layers import Halo
 from ..models.network import EncodedReferences
-from ..references.reference import Reference
-from .memory import ReferenceSet, reference_set
+from ..references.reference import OPAQUE, Reference
+from .memory import ReferenceSet, named, reference_set
 from .merging import fit_size
 from .options import AUTOMATIC, ColorizeOptions, frame_numbers
 from .worker import Worker, check_luma, guesses_beside, resize, stack, window_of
+
+log = logging.getLogger(__name__)
 
 
 class Colored(NamedTuple):
@@ -63,14 +68,19 @@ class Colorizer(Worker[ColorizeOptions]):
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """The size (lines, columns) at which a `height` x `width` picture is coloured."""
-        return working_size(height, width, self.info.lines or self.options.lines, self.info.multiple_of)
+        return self.size_at(height, width, self.info.lines or self.options.lines)
+
+    def size_at(self, height: int, width: int, lines: int) -> tuple[int, int]:
+        """The size at which the network sees a `height` x `width` picture at a height of about `lines`."""
+        return working_size(height, width, lines, self.info.multiple_of)
 
     def encode_references(self, references: Sequence[Reference]) -> ReferenceSet:
         """Encode reference pictures once; the result is good for any number of clips.
 
         Raises:
-            InputError: there is none, and the network needs some; there are some, and it takes none; or one acts in a
-                shot that is not known, see `references.settle`.
+            InputError: there is none, and the network needs some; there are some, and it takes none; one acts in a
+                shot that is not known, see `references.settle`; or one is transparent but for specks.
+            UnsupportedError: one is known in part, and the engine cannot leave the rest out.
         """
         if not references and self.guesser:
             return self.guesser.encode_references(())
@@ -85,8 +95,40 @@ class Colorizer(Worker[ColorizeOptions]):
                 rgb = resize(rgb, self.size(*rgb.shape[-2:]))
             return rgb_to_ycbcr(rgb).split([1, 2], 1)
 
-        encoded = self.engine.encode(picture(reference) for reference in references)
+        known = self._known(references)
+        encoded = self.engine.encode((picture(reference) for reference in references), known)
         return reference_set(encoded, references, self.info.weighs_references, self.model)
+
+    def _known(self, references: Sequence[Reference]) -> list[Known | None] | None:
+        """Where each of the references is known, at the size at which it is encoded; None where all of all is."""
+        partial = [reference.name for reference in references if reference.known is not None]
+        if not partial:
+            return None
+        if not self.info.weighs_references:
+            log.warning(
+                "the network of model %s cannot leave out what is transparent in references (%s): it takes the "
+                "colours beside it",
+                self.model, named(partial),
+            )  # fmt: skip
+            return None
+        if not self.engine.takes_parts:
+            raise UnsupportedError(
+                f"engine {self.options.engine!r} cannot leave out what is transparent in references, as in "
+                f"{named(partial)}: use engine torch, or paint all of them"
+            )
+        found: list[Known | None] = []
+        for reference in references:
+            if reference.known is None:
+                found.append(None)
+                continue
+            known = resize(reference.known[None, None].cpu(), self.size(*reference.known.shape))
+            if not bool((F.avg_pool2d(known, 8) >= OPAQUE).any()):
+                raise InputError(
+                    f"reference {reference.name!r} is transparent almost everywhere: at {self.options.lines} lines "
+                    "no place of 8 x 8 pixels is opaque, so there is no colour to take: paint more of it"
+                )
+            found.append(Known(known, reference.in_film))
+        return found
 
     def describe(self, luma: Tensor, lines: int) -> Tensor:
         """What a frame `[1, H, W]` looks like as a whole at a height of about `lines`: `[areas, D]` unit vectors.
@@ -96,7 +138,7 @@ class Colorizer(Worker[ColorizeOptions]):
         """
         if not self.info.weighs_references:
             raise UnsupportedError(f"the colorizer of model {self.model} cannot compare frames; use a shipped model")
-        size = working_size(*luma.shape[-2:], lines, self.info.multiple_of)
+        size = self.size_at(*luma.shape[-2:], lines)
         return self.engine.describe(stack([luma], self.engine.home, size))[0]
 
     def share_map(self, luma: Tensor, memory: ReferenceSet, number: int = 0) -> Tensor:

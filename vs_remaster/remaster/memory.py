@@ -141,7 +141,7 @@ def reference_set(
         log.warning(
             "the network of model %s cannot weigh references or compare them with frames: weights other than 0, and "
             "likeness, of %s make no difference; scopes do",
-            model, ", ".join(ignored[:5]) + (" and others" if len(ignored) > 5 else ""),
+            model, named(ignored),
         )  # fmt: skip
     foreign = sum(not rule.known and rule.likeness is None for rule in rules)
     if weighs and foreign and any(rule.known for rule in rules):
@@ -155,3 +155,8 @@ def reference_set(
             len(rules), MOST,
         )  # fmt: skip
     return ReferenceSet(encoded, rules, weighs)
+
+
+def named(names: Sequence[str]) -> str:
+    """Names of references for a message, the first of many."""
+    return ", ".join(names[:5]) + (" and others" if len(names) > 5 else "")

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..color.matrices import rgb_to_ycbcr
 from ..models.attention import resemblance
-from ..references.reference import Reference
+from ..references.reference import OPAQUE, Reference
 from ..references.rules import rules_of
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import ColorizeOptions
+from ..remaster.worker import resize
 
 COVERED = 0.5
 """Coverage from which a shot counts as shown by a reference. On 14 validation clips frames two seconds apart had 0.41
@@ -37,11 +39,21 @@ class Describer:
         self._colorizer = Colorizer(ColorizeOptions(model=_MODEL, precision="fp32"))
         self.names = [reference.name for reference in references]
         self._rules = rules_of(references)
-        self._overviews = [self.describe(rgb_to_ycbcr(reference.rgb[None])[0, :1]) for reference in references]
+        self._overviews = [self._overview(reference) for reference in references]
 
     def describe(self, luma: Tensor) -> Tensor:
         """Luma `[1, H, W]`, 0..1, to what it looks like: unit vectors `[A, D]`, one for each area."""
         return self._colorizer.describe(luma, _LINES)
+
+    def _overview(self, reference: Reference) -> Tensor:
+        """A reference, described; those areas alone where it is known."""
+        described = self.describe(rgb_to_ycbcr(reference.rgb[None])[0, :1])
+        if reference.known is None:
+            return described
+        height, width = self._colorizer.size_at(*reference.known.shape, _LINES)
+        known = resize(reference.known[None, None], (height, width))
+        known = F.avg_pool2d(F.avg_pool2d(known, 8), 4, ceil_mode=True, count_include_pad=False).flatten()
+        return described[known >= min(OPAQUE, float(known.max()))]
 
     def coverage(self, picture: Tensor, frame: int) -> tuple[float, str | None]:
         """How well the best reference that acts on a frame shows what the described picture of it shows, 0..1, and its

@@ -61,7 +61,7 @@ def reference_row(references: Sequence[Reference], shares: Sequence[float], widt
         width: of the whole, in pixels.
 
     Returns:
-        `[3, H, width]`, 0..1: the twelve that gave most, in their order.
+        `[3, H, width]`, 0..1: the twelve that gave most, in their order; black where nothing is known.
 
     Raises:
         InputError: there are none, or not as many shares.
@@ -76,7 +76,9 @@ def reference_row(references: Sequence[Reference], shares: Sequence[float], widt
     tiles = []
     for i in shown:
         inside = max(1, side - 2 * _FRAME), max(1, height - 2 * _FRAME)
-        small = cv2.resize(references[i].rgb.permute(1, 2, 0).numpy(), inside, interpolation=cv2.INTER_AREA)
+        rgb, known = references[i].rgb, references[i].known
+        shown = rgb if known is None else rgb * known
+        small = cv2.resize(shown.permute(1, 2, 0).numpy(), inside, interpolation=cv2.INTER_AREA)
         opacity = _FAINTEST + (1 - _FAINTEST) * shares[i] / most
         tile = np.empty((height, side, 3), np.float32)
         tile[:] = hue(i)
