@@ -711,7 +711,7 @@ def test_what_a_folder_says_of_its_references_acts_in_the_colorize_node(comfy):
     alone, _ = run(comfy, "RemasterReferenceColorize", **same, references=blue[1:])
     for rule in ("weight = 0", "scope = [5, 9]"):
         (folder / "references.toml").write_text(entry + rule + "\n")
-        pictures, _, frames, rules = run(comfy, "RemasterLoadReferences", folder="weighed")
+        pictures, _, frames, rules, _ = run(comfy, "RemasterLoadReferences", folder="weighed")
         told = {"references": pictures, "reference_frames": frames, "reference_rules": rules}
         out, shares = run(comfy, "RemasterReferenceColorize", **same, **told)
         assert apart(out, alone) <= STEP, rule
