@@ -24,6 +24,7 @@ from .sockets import (
     edges,
     frames_shown,
     levels,
+    look,
     model,
     number,
     rules,
@@ -182,6 +183,7 @@ class RemasterVideo(io.ComfyNode):
                 edges("steady_edges"),
                 cuts(),
                 clear(),
+                *look(),
             ],
             outputs=[
                 io.Video.Output("video", tooltip="The remastered film, streamed from its file."),
@@ -229,6 +231,8 @@ class RemasterVideo(io.ComfyNode):
         steady_edges: str = settings.EDGES[0],
         cuts: str = "",
         reference_mask: torch.Tensor | None = None,
+        saturation_hues: str = "",
+        lut: str = "",
     ) -> io.NodeOutput:
         host.need("av")
         if scale > 1 and not restore:
@@ -240,7 +244,8 @@ class RemasterVideo(io.ComfyNode):
         auto = levels.strip() == "auto"
         how = {"strength": strength, "grain": grain, "sharpness": sharpness, "scale": scale}
         how |= {"lines": restore_lines, "tile": tile}
-        coloring = {"saturation": saturation, "lines": color_lines, "automatic": automatic}
+        coloring: dict[str, Any] = {"saturation": saturation, "lines": color_lines, "automatic": automatic}
+        coloring |= {"saturation_hues": saturation_hues, "lut": host.existing(lut, "lut") if lut.strip() else None}
         own = None if auto else remaster.Levels.parse(levels)
         suffix = settings.SUFFIXES[codec]
         with contextlib.ExitStack() as stack:
@@ -288,6 +293,8 @@ class RemasterVideo(io.ComfyNode):
         restore_lines: int | None = None,
         tile: int | None = None,
         video: Any = _UNPLUGGED,
+        saturation_hues: str | None = None,
+        lut: str | None = None,
     ) -> bool | str:
         """What can be known before the film's turn comes; what is plugged in is None."""
 
@@ -298,15 +305,21 @@ class RemasterVideo(io.ComfyNode):
                 if given and given.strip():
                     host.existing(given, name)
             remaster.RestoreOptions(lines=restore_lines or 0, tile=tile or 0)
+            host.check_look(saturation_hues, lut)
 
         return host.valid(check)
 
     @classmethod
     def fingerprint_inputs(
-        cls, path: str | None = None, repair: str | None = None, protect: str | None = None, **_: Any
+        cls,
+        path: str | None = None,
+        repair: str | None = None,
+        protect: str | None = None,
+        lut: str | None = None,
+        **_: Any,
     ) -> Any:
-        """A film that was replaced since, masks that were painted over, an output that was deleted."""
-        files = tuple(host.stamp(one or "") for one in (path, repair, protect))
+        """A film that was replaced since, masks that were painted over, a table, an output that was deleted."""
+        files = tuple(host.stamp(one or "") for one in (path, repair, protect, lut))
         return *files, host.times_lost(cls.hidden.unique_id if cls.hidden else None)
 
 

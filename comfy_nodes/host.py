@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from .images import to_rgb
-from .library import errors, references, remaster
+from .library import color, errors, references, remaster
 
 logger = logging.getLogger(__name__)
 
@@ -213,6 +213,17 @@ def scratch_folder() -> str:
     folder = folder_paths.get_temp_directory()
     Path(folder).mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def check_look(saturation_hues: str | None, lut: str | None) -> None:
+    """What can be known of a look before there are pictures; None: what is plugged in is not known yet.
+
+    Raises:
+        InputError: hues that cannot be read, or a table that is not there or cannot be read.
+    """
+    color.HueGain.all_of(saturation_hues or "")
+    if lut and lut.strip():
+        color.Lut.of(existing(lut, "lut"))
 
 
 def existing(path: str, what: str) -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import torch
 from comfy_api.latest import ComfyExtension, io
@@ -25,6 +26,7 @@ from .sockets import (
     edges,
     frames_shown,
     levels,
+    look,
     mask,
     model,
     number,
@@ -172,6 +174,7 @@ class RemasterReferenceColorize(io.ComfyNode):
                 automatic(),
                 cuts(),
                 clear(),
+                *look(),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The coloured frames."),
@@ -199,11 +202,14 @@ class RemasterReferenceColorize(io.ComfyNode):
         automatic: bool = False,
         cuts: str = "",
         reference_mask: torch.Tensor | None = None,
+        saturation_hues: str = "",
+        lut: str = "",
     ) -> io.NodeOutput:
         batch = batches.shaped(images, "images")
         told = color_lines, reference_frames, reference_rules, reference_mask
         given = [] if references is None else batches.references_of(references, *told)
-        how = {"saturation": saturation, "lines": color_lines, "automatic": automatic}
+        how: dict[str, Any] = {"saturation": saturation, "lines": color_lines, "automatic": automatic}
+        how |= {"saturation_hues": saturation_hues, "lut": host.existing(lut, "lut") if lut.strip() else None}
         colorizer = models.colorizer(model, **how)
         if not filming.will_color(colorizer, given):
             raise errors.InputError(
@@ -219,9 +225,21 @@ class RemasterReferenceColorize(io.ComfyNode):
         return io.NodeOutput(out, json.dumps(shares))
 
     @classmethod
-    def validate_inputs(cls, reference_frames: str | None = None) -> bool | str:
+    def validate_inputs(
+        cls, reference_frames: str | None = None, saturation_hues: str | None = None, lut: str | None = None
+    ) -> bool | str:
         """What can be known before there are pictures."""
-        return host.valid(lambda: batches.frame_list(reference_frames or "", "reference_frames"))
+
+        def check() -> None:
+            batches.frame_list(reference_frames or "", "reference_frames")
+            host.check_look(saturation_hues, lut)
+
+        return host.valid(check)
+
+    @classmethod
+    def fingerprint_inputs(cls, lut: str | None = None, **_: Any) -> Any:
+        """A table that was replaced since."""
+        return host.stamp(lut or "")
 
 
 class RemasterMergeLab(io.ComfyNode):

@@ -124,6 +124,28 @@ def mask(name: str) -> io.Input:
     return io.Mask.Input(name, optional=True, tooltip=told)
 
 
+def look() -> list[io.Input]:
+    """What is done to colours when they are made."""
+    return [
+        io.String.Input(
+            "saturation_hues",
+            default="",
+            optional=True,
+            placeholder="330-30:1.2, 90-150:0.7",
+            tooltip="How strong colours of a range of hue become, FROM-TO:N in degrees (red 0, yellow 60, green 120, "
+            "cyan 180, blue 240, magenta 300): 1 leaves them, 0 is gray. Empty: all alike.",
+        ),
+        io.String.Input(
+            "lut",
+            default="",
+            optional=True,
+            placeholder="looks/warm.cube",
+            tooltip="A look-up table for the colours, a .cube file: the whole path, or a name in ComfyUI's input "
+            "folder. Luma stays what it is. Empty: none.",
+        ),
+    ]
+
+
 def clear() -> io.Input:
     """Where references are transparent."""
     return io.Mask.Input(

@@ -74,6 +74,19 @@ def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any, *, auto:
     )
     add_number(what, "--saturation", float, color.saturation, "1: as predicted, 0: gray")
     what.add_argument(
+        "--saturation-hues",
+        default="",
+        metavar="FROM-TO:N,...",
+        help="the same for ranges of hue: degrees (red 0, yellow 60, green 120, cyan 180, blue 240, magenta 300) and a "
+        "number, such as 330-30:1.2,90-150:0.7",
+    )
+    what.add_argument(
+        "--lut",
+        type=named_path,
+        metavar="FILE",
+        help="a look-up table for the colours, .cube, 1D or 3D; luma stays what it is",
+    )
+    what.add_argument(
         "--scenes",
         default="auto",
         metavar="auto|none|FILE",
@@ -178,6 +191,7 @@ def output_options(arguments: argparse.Namespace) -> OutputOptions:
 def treatment_of(arguments: argparse.Namespace, levels: str | None) -> Treatment:
     """What `run` and `pipe` do to frames, but for the references: they may take long to load. `levels`: those of all
     shots, as a person writes them."""
+    from ..color.look import HueGain, Lut
     from ..film.request import NOT_ENLARGED, NOT_RESTORED, Treatment
     from ..remaster.options import ColorizeOptions, Levels, PrepareOptions, RestoreOptions
     from ..remaster.scenes import parse_cuts
@@ -204,6 +218,8 @@ def treatment_of(arguments: argparse.Namespace, levels: str | None) -> Treatment
     colorize = ColorizeOptions(
         model=model_for(arguments.model, "colorizer"),
         saturation=arguments.saturation,
+        saturation_hues=HueGain.all_of(arguments.saturation_hues),
+        lut=None if arguments.no_color else Lut.of(arguments.lut),
         lines=arguments.color_lines,
         automatic=arguments.automatic,
         **where,

@@ -8,6 +8,7 @@ from ..system.lazy import face
 
 if TYPE_CHECKING:
     from .chroma import SITINGS, Siting, guided_upsample, resize_chroma
+    from .look import HueGain, Lut
     from .matrices import (
         H273_MATRICES,
         MATRICES,
@@ -37,6 +38,8 @@ __all__ = [
     "H273_MATRICES",
     "MATRICES",
     "SITINGS",
+    "HueGain",
+    "Lut",
     "Matrix",
     "Samples",
     "Siting",
@@ -68,6 +71,7 @@ __getattr__, __dir__ = face(
     __name__,
     {
         "chroma": "SITINGS Siting guided_upsample resize_chroma",
+        "look": "HueGain Lut",
         "matrices": "H273_MATRICES MATRICES Matrix code_range convert_chroma decode_plane encode_plane "
         "fit_gamut gray_to_lightness guess_matrix h273_code h273_matrix lab_to_rgb "
         "lightness_to_gray linear_to_srgb pack_lab rgb_to_lab rgb_to_ycbcr srgb_to_linear "

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..color.look import HueGain, Lut
 from ..color.matrices import H273_MATRICES
 from ..color.samples import Samples, colorless, decode, decode_colors, decode_luma, decode_rgb, encode
 from ..errors import InputError
@@ -266,6 +267,8 @@ def colorize(
     automatic: bool = _COLORIZE.automatic,
     model: str = _COLORIZE.model,
     saturation: float = _COLORIZE.saturation,
+    saturation_hues: str | Sequence[Sequence[float]] = _COLORIZE.saturation_hues,
+    lut: str | os.PathLike[str] | None = None,
     color_lines: int = _COLORIZE.lines,
     engine: str = _COLORIZE.engine,
     device: str = _COLORIZE.device,
@@ -286,7 +289,8 @@ def colorize(
         references_at: the number of the frame that each reference shows, in their order; None: as the names say. What
             acts in its shot needs `scenes` as a list or None, or its entry says where the shot lies.
         automatic: frames that no reference acts on, all where none are given, get colours by a guess.
-        model, saturation, engine, device, precision: see `ColorizeOptions`.
+        model, saturation, saturation_hues, engine, device, precision: see `ColorizeOptions`.
+        lut: the path of a .cube file, a look-up table for the colours; luma stays what it is.
         color_lines: height in lines at which colour is computed, whatever the clip's; more are finer and take longer.
         scenes: see `restore`.
         format: of the result, YUV or RGB (`vs.YUV420P16`); None: that of the clip, YUV444 of its depth for GRAY.
@@ -305,6 +309,8 @@ def colorize(
             ColorizeOptions(
                 model=model,
                 saturation=saturation,
+                saturation_hues=HueGain.all_of(saturation_hues),
+                lut=Lut.of(lut),
                 lines=color_lines,
                 automatic=automatic,
                 engine=engine,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..color.look import looked_up, strengthened
 from ..color.matrices import rgb_to_ycbcr
 from ..errors import InputError, UnsupportedError
 from ..models.attention import Known
@@ -213,7 +214,8 @@ class Colorizer(Worker[ColorizeOptions]):
         else:
             chroma, shares = self.engine.colorize(low, encoded, own)
         shares = memory.spread(shares, chosen)
-        full = self.options.saturation * fit_size(chroma, low[kept], stack(made, self.engine.home))
+        luma = stack(made, self.engine.home)
+        full = self._graded(luma, fit_size(chroma, low[kept], luma))
         return list(zip(full.to(frames[0].device), shares.to(frames[0].device)))
 
     def _looks(self, frames: Sequence[Tensor], low: Tensor, encoded: EncodedReferences) -> list[Any]:
@@ -230,16 +232,34 @@ class Colorizer(Worker[ColorizeOptions]):
         self._looked = encoded, low.shape[-2:], list(zip(frames, looks))[-context:] if context else []
         return looks
 
+    def _graded(self, luma: Tensor, chroma: Tensor) -> Tensor:
+        """Chroma `[T, 2, H, W]` of frames `[T, 1, H, W]` as it is wanted."""
+        options = self.options
+        chroma = options.saturation * chroma
+        if not options.saturation_hues and options.lut is None:
+            return chroma
+        for frame, light in zip(chroma, luma):  # one after the other, as they are large
+            if options.saturation_hues:
+                frame[:] = strengthened(frame, options.saturation_hues)
+            if options.lut:
+                frame[:] = looked_up(light, frame, options.lut)
+        return chroma
+
     def _guessed(
         self, guesser: Colorizer, frames: Sequence[Tensor], memory: ReferenceSet, halo: Halo, first: int
     ) -> list[tuple[Tensor, Tensor]]:
         """A window by the network that guesses; none of the references in `memory` has a share in it."""
         guess = guesser._colored(frames, guesser.encode_references(()), halo, (), first)
         none = guess[0][0].new_zeros(len(memory.rules))
-        return [(self.options.saturation * chroma, none) for chroma, _ in guess]
+        chroma = self._graded(
+            torch.stack(list(frames[halo.kept(len(frames))])).float(), torch.stack([one for one, _ in guess])
+        )
+        return [(one, none) for one in chroma]
 
 
 def _guessing(options: ColorizeOptions) -> ColorizeOptions:
     """Options of what guesses beside a colorizer with such options."""
     engine = options.engine if options.engine == "compile" else "torch"
-    return replace(options, model=AUTOMATIC, automatic=False, engine=engine, saturation=1.0)
+    return replace(
+        options, model=AUTOMATIC, automatic=False, engine=engine, saturation=1.0, saturation_hues=(), lut=None
+    )

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self, TypedDict, get_args
 
+from ..color.look import HueGain, Lut
 from ..errors import InputError
 
 AUTOMATIC = "automatic"
@@ -201,6 +202,9 @@ class ColorizeOptions:
         model: `auto`, a shipped variant, imported weights (`deepremaster`, `deepremaster-official`), or the path of a
             weight file.
         saturation: 0 or more; 1 leaves colours as predicted.
+        saturation_hues: the same for ranges of hue, see `HueGain`: a text such as 330-30:1.2,90-150:0.7, or (first,
+            last, gain) for each.
+        lut: a look-up table that comes last: the path of a .cube file, or a `Lut`. Luma stays what it is.
         lines: height in lines at which colour is computed, whatever the source's. More are finer and take longer.
         automatic: colours are guessed for frames that no reference acts on, by the model `automatic`, which takes none
             itself; else those stay gray.
@@ -209,6 +213,8 @@ class ColorizeOptions:
 
     model: str = "auto"
     saturation: float = 1.0
+    saturation_hues: tuple[HueGain, ...] = ()
+    lut: Lut | None = None
     lines: int = 432
     automatic: bool = False
     device: str = "auto"
@@ -217,6 +223,8 @@ class ColorizeOptions:
 
     def __post_init__(self) -> None:
         _check(self, saturation=(0, math.inf))
+        object.__setattr__(self, "saturation_hues", HueGain.all_of(self.saturation_hues))
+        object.__setattr__(self, "lut", Lut.of(self.lut))
         _check(self, numbers.Integral, "color ", lines=(64, 2160))
 
 

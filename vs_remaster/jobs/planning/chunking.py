@@ -314,6 +314,8 @@ def _done(
         restore = replace(restore, **changed)
     if colorize and shot.saturation is not None:
         colorize = replace(colorize, saturation=float(shot.saturation))
+    if colorize and shot.saturation_hues is not None:
+        colorize = replace(colorize, saturation_hues=shot.saturation_hues)
     return restore, colorize, tuple(references) if colorize else ()
 
 
@@ -347,6 +349,7 @@ def _key(
                     *(part.restore.levels or ()),
                 ],
                 "colorize": part.colorize and part.colorize.saturation,
+                **_own_hues(work, part),
                 "references": together(part.references),
                 **({"prepare": asdict(part.prepare)} if part.prepare else {}),
                 **_drawn(work, part, masks),
@@ -356,6 +359,13 @@ def _key(
     if work.coding:
         everything |= {"encode": work.coding.encoding.to_json(), "times": work.coding.of(first, last)}
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+
+
+def _own_hues(work: Work, part: Segment) -> dict[str, Any]:
+    """The ranges of hue of a shot where they are not those of the film."""
+    if part.colorize is None or work.colorize is None or part.colorize.saturation_hues == work.colorize.saturation_hues:
+        return {}
+    return {"saturation_hues": part.colorize.saturation_hues}
 
 
 def _drawn(work: Work, part: Segment, masks: ShotMasks) -> dict[str, str]:

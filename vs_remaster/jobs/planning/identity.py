@@ -38,6 +38,10 @@ def computation(network: str, options: RestoreOptions | ColorizeOptions | None) 
     told = asdict(options)
     if levels := told.pop("levels", None):  # a plan that was written before there were any says nothing of them
         told["levels"] = list(levels)
+    if isinstance(options, ColorizeOptions):
+        hues, lut = told.pop("saturation_hues"), told.pop("lut")
+        told |= {"saturation_hues": [list(one) for one in hues]} if hues else {}
+        told |= {"lut": lut.sha256} if lut else {}
     if isinstance(options, RestoreOptions):
         told["sharpener"] = weights.sha256(sharpener_file(options))
     if told.pop("automatic", False):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...color.look import HueGain
 from ...errors import InputError
 from ...remaster.options import Levels
 from ...system.texts import parse_toml
@@ -31,6 +32,7 @@ _HEAD = """\
 # levels = [0.1, 0.9, 1.0]   what of the restored luma, 0..1, becomes black and white, and gamma: above 1 what lies
 #                            between becomes brighter; [0, 1] leaves the luma as it is
 # saturation = 0.8    1: as predicted, 0: gray
+# saturation_hues = "330-30:1.2"   the same for ranges of hue in degrees; "" for none
 # repair = "hair"      a picture, a folder of pictures or a video inside this folder, white where there is damage, and
 # protect = "stars"    white where the picture stays as it was; in place of those given with --repair and --protect
 # bad_frames = [120]   frames that are lost and made anew from those around them, also named with --bad-frames
@@ -51,7 +53,7 @@ class ShotSettings:
         references: names or paths of the only references to colour it from.
         strength, grain, sharpness: see `RestoreOptions`.
         levels: see `Levels`; also those that change nothing.
-        saturation: see `ColorizeOptions`.
+        saturation, saturation_hues: see `ColorizeOptions`.
         repair, protect: paths of the only masks of the shot, see `Masks`.
         bad_frames: frames in it that are lost, beside those that the film names.
         steady: see `PrepareOptions`.
@@ -65,6 +67,7 @@ class ShotSettings:
     sharpness: float | None = None
     levels: Levels | None = None
     saturation: float | None = None
+    saturation_hues: tuple[HueGain, ...] | None = None
     repair: str | None = None
     protect: str | None = None
     bad_frames: tuple[int, ...] = ()
@@ -94,6 +97,14 @@ def _levels(value: Any) -> bool:
     return isinstance(value, list)
 
 
+def _hues(value: Any) -> bool:
+    try:
+        HueGain.all_of(value)
+    except InputError:
+        return False
+    return isinstance(value, str)
+
+
 def _frames(value: Any) -> bool:
     return isinstance(value, list) and all(type(frame) is int and frame >= 0 for frame in value)
 
@@ -111,6 +122,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "sharpness": _number(0, 1),
     "levels": ("[LOW, HIGH] or [LOW, HIGH, GAMMA] with 0 <= LOW < HIGH <= 1 and a GAMMA of 0.1..10", _levels),
     "saturation": _number(0, math.inf),
+    "saturation_hues": ('a text such as "330-30:1.2,90-150:0.7": degrees of hue, and a number of 0 or more', _hues),
     "repair": _PATH,
     "protect": _PATH,
     "bad_frames": ("a list of frame numbers, such as [120, 121]", _frames),
@@ -221,5 +233,5 @@ def _settings(entry: dict[str, Any], where: str) -> ShotSettings:
             raise InputError(f"{where}: {name} must be {wanted}, got {value!r}")
         if isinstance(value, list):
             value = Levels(*value) if name == "levels" else tuple(value)
-        given[name] = value
+        given[name] = HueGain.all_of(value) if name == "saturation_hues" else value
     return ShotSettings(**given)
