@@ -39,7 +39,7 @@ from vs_remaster.output.pictures import PictureWriter
 from vs_remaster.references.reference import Reference, load_references
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.remaster.window import Window
-from vs_remaster.stills.copies import _stamp as stamp_of_film
+from vs_remaster.stills.copies import stamp_of as stamp_of_film
 from vs_remaster.video.reader import VideoReader
 
 RESTORE = RestoreOptions(device="cpu", model="fast")

@@ -12,14 +12,28 @@ import threading
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ..errors import InputError, RemasterError, printable, system_text
 from ..system.process import take_over
 from ..version import __version__
-from .arguments import add_format, add_number, add_output, add_work, output_options, references_of, treatment_of
+from .arguments import (
+    add_format,
+    add_number,
+    add_output,
+    add_work,
+    model_for,
+    output_options,
+    references_of,
+    treatment_of,
+)
 from .progress import MessageHandler, ProgressDisplay
 from .values import named_path
+
+if TYPE_CHECKING:
+    from ..film.request import FilmRequest
+    from ..film.writing import ProgressCallback
+    from ..references.reference import Reference
 
 log = logging.getLogger("vs_remaster")
 
@@ -134,6 +148,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--shares", type=named_path, metavar="FILE", help="JSON of how much each reference gave to each frame's colour"
     )
     what.add_argument(
+        "--image-model",
+        type=named_path,
+        metavar="FILE",
+        help="with --automatic: frames are picked, coloured by this image model, and the film from them; see "
+        "references colorize",
+    )
+    what.add_argument(
         "--masks",
         type=named_path,
         metavar="OUTPUT",
@@ -195,6 +216,8 @@ def _run(arguments: argparse.Namespace) -> None:
     from ..system.files import check_replaceable
     from .jobs import job_options
 
+    if arguments.image_model and (arguments.no_color or not arguments.automatic):
+        raise InputError(f"--image-model {arguments.image_model} is of --automatic: give that, and leave colour on")
     options = job_options(arguments)
     auto = arguments.levels == "auto"
     request = FilmRequest(
@@ -219,11 +242,16 @@ def _run(arguments: argparse.Namespace) -> None:
     colored = bool(named or arguments.automatic) and not arguments.no_color
     by_job = bool(arguments.report) or needs_job(request, options, colored=colored)
     with ProgressDisplay(arguments.quiet, arguments.json) as progress:
-        aligns = by_job and any(is_film(path) for path in arguments.references or ())
+        painted = arguments.image_model is not None
+        aligns = by_job and (painted or any(is_film(path) for path in arguments.references or ()))
         with folder.at_work() if aligns else contextlib.nullcontext():
             keep = folder.aligned if by_job else None
             told = functools.partial(progress.report, "align")
-            request = replace(request, references=references_of(arguments, request.source, keep, told))
+            references = references_of(arguments, request.source, keep, told)
+            if painted:
+                told = functools.partial(progress.report, "pick")
+                references = [*references, *_painted(request, arguments, keep, told)]
+            request = replace(request, references=references)
     with ProgressDisplay(arguments.quiet, arguments.json) as progress:
 
         def report(folder: Path) -> None:
@@ -239,6 +267,25 @@ def _run(arguments: argparse.Namespace) -> None:
                 done = remaster_film(request, progress=progress, look=look)
         if not options.plan:
             progress.result(done.frames, request.output)
+
+
+def _painted(
+    request: FilmRequest, arguments: argparse.Namespace, keep: Path | None, progress: ProgressCallback
+) -> list[Reference]:
+    """References that an image model makes."""
+    from ..remaster.options import ColorizeOptions
+    from ..stills.painting import painted_references
+
+    how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
+    return painted_references(
+        request.source,
+        arguments.image_model,
+        restore=request.restore_options,
+        colorize=ColorizeOptions(model=model_for(arguments.model, "colorizer"), **how),
+        lines=arguments.color_lines,
+        keep=keep,
+        progress=progress,
+    )
 
 
 def _pipe(arguments: argparse.Namespace) -> None:

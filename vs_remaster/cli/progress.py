@@ -21,6 +21,7 @@ EVERY_JSON = 1.0
 
 _VERBS = {
     "align": "aligned frame",
+    "pick": "looked at frame",
     "survey": "looked at frame",
     "frames": "frame",
     "encode": "encoded frame",

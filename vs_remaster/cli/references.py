@@ -16,7 +16,7 @@ _COUNT = 8
 def add_references(commands: Any, restore: Any, color: Any) -> None:
     """Add the command to the others; `restore` and `color` hold the defaults."""
     group = commands.add_parser("references", help="frames worth colouring, and the manifest of references")
-    group = group.add_subparsers(required=True, metavar="pick|align|show|stamp")
+    group = group.add_subparsers(required=True, metavar="pick|align|colorize|show|stamp")
 
     pick = group.add_parser(
         "pick",
@@ -61,6 +61,26 @@ def add_references(commands: Any, restore: Any, color: Any) -> None:
     add_fps(align, "INPUT")
     align.add_argument("--weight", type=float, default=1.0, metavar="N", help="of all of them (default: %(default)g)")
     _add_how(align, restore)
+
+    paint = group.add_parser(
+        "colorize",
+        help="colour the gray pictures of a folder with an image model",
+        description="Colour the pictures of a folder that pick wrote, in place, with an image model whose weights you "
+        "bring, and give them a low weight. Pictures that have colours already are left alone.",
+    )
+    paint.set_defaults(command=_colorize)
+    paint.add_argument("folder", type=named_path, metavar="DIR", help="the folder of references")
+    paint.add_argument(
+        "--image-model",
+        type=named_path,
+        required=True,
+        metavar="FILE",
+        help="weights that spandrel knows, such as DDColor's, or a colorizer of ours that takes no references",
+    )
+    paint.add_argument("--weight", type=float, default=0.25, metavar="N", help="of them (default: %(default)g)")
+    paint.add_argument("--device", default=restore.device, metavar="auto|cpu|cuda[:n]")
+    paint.add_argument("--overwrite", action="store_true", help="also colour pictures anew that have colours")
+    paint.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
 
     show = group.add_parser(
         "show",
@@ -149,6 +169,22 @@ def _align(arguments: argparse.Namespace) -> None:
         "%d pictures written to %s, for %d of %d shots",
         len(done.frames), arguments.output, done.shots - done.lonely, done.shots,
     )  # fmt: skip
+
+
+def _colorize(arguments: argparse.Namespace) -> None:
+    from ..stills.painting import color_references
+    from .progress import ProgressDisplay
+
+    with ProgressDisplay(arguments.quiet) as progress:
+        made = color_references(
+            arguments.folder,
+            arguments.image_model,
+            weight=arguments.weight,
+            device=arguments.device,
+            overwrite=arguments.overwrite,
+            progress=progress,
+        )
+    log.info("%d pictures in %s coloured: look at them, and correct what is wrong", len(made), arguments.folder)
 
 
 def _show(arguments: argparse.Namespace) -> None:

@@ -31,7 +31,8 @@ FILM_EXTENSIONS = frozenset(
 OPAQUE = 0.5
 """Of a pixel or a place, from which what it shows counts as known."""
 _TOLD = 5  # unused files that are named
-_GRAY = 0.02  # a picture whose channels differ by less everywhere has no colour to give
+GRAY = 0.02
+"""A picture whose channels differ by less everywhere has no colour to give."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Reference:
     @property
     def is_gray(self) -> bool:
         """Whether it has no colour to give."""
-        return bool((self.rgb.amax(0) - self.rgb.amin(0)).max() < _GRAY)
+        return bool((self.rgb.amax(0) - self.rgb.amin(0)).max() < GRAY)
 
     def shrunk(self, lines: int) -> Reference:
         """The same with a shorter edge of `lines` pixels at most; what `load_references` makes of it too."""
@@ -349,7 +350,7 @@ def warn_of_unused(folder: Path) -> None:
 def _load(file: _ReferenceFile, lines: int | None) -> Reference:
     path = file.path
     still = load_still(path, lines, what=f"reference {str(path)!r}")
-    if (still.pixels.max(2) - still.pixels.min(2)).max() < _GRAY:
+    if (still.pixels.max(2) - still.pixels.min(2)).max() < GRAY:
         logger.warning("reference %r is gray all over: it will pull the film's colours toward gray", str(path))
     rgb, known = _tensors(still)
     about = file.entry or Entry(picture=path.name)

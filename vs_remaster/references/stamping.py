@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..system.texts import read_text
-from .manifest import NAME, Entry, Manifest, inside, parse_manifest, read_manifest, sha256, to_toml, write_toml
+from .manifest import NAME, Entry, Manifest, Origin, inside, parse_manifest, read_manifest, sha256, to_toml, write_toml
 from .reference import frame_number, pictures_in, warn_of_unused
 
 log = logging.getLogger(__name__)
@@ -56,13 +56,37 @@ def add_entries(folder: Path, entries: Sequence[Entry]) -> None:
         _write(toml, Manifest((*held.entries, *new), held.origins))
 
 
+def set_origin(folder: Path, pictures: Sequence[str], name: str, origin: Origin) -> None:
+    """Say of pictures in a folder's `references.toml` where they come from, and what that means unless it is said there
+    already; what a person wrote beside it stays. Pictures without an entry get one.
+
+    Args:
+        folder: of the pictures.
+        pictures: their names.
+        name: of the origin.
+        origin: what holds for it.
+
+    Raises:
+        InputError: the manifest is wrong, or cannot be written.
+    """
+    toml = folder / NAME
+    held = read_manifest(toml) if toml.is_file() else Manifest()
+    wanted = {os.path.normpath(picture) for picture in pictures}
+    entries = [replace(one, origin=name) if os.path.normpath(one.picture) in wanted else one for one in held.entries]
+    named = {os.path.normpath(entry.picture) for entry in held.entries}
+    new = [picture for picture in pictures if os.path.normpath(picture) not in named]
+    entries += [Entry(picture=picture, frame=frame_number(picture), origin=name) for picture in new]
+    _write(toml, Manifest(tuple(entries), {**held.origins, name: held.origins.get(name, origin)}))
+
+
 def _write(toml: Path, manifest: Manifest) -> None:
     text = _edited(toml, manifest) if toml.is_file() else to_toml(manifest)
     write_toml(toml, text, overwrite=True)
 
 
 def _edited(toml: Path, manifest: Manifest) -> str:
-    """The text of a manifest with the sha256 of its entries and with entries behind those that it has."""
+    """The text of a manifest with the sha256 and the origins of its entries, and with entries and origins behind those
+    that it has."""
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
@@ -72,8 +96,13 @@ def _edited(toml: Path, manifest: Manifest) -> str:
         for table, entry in zip(listed, manifest.entries):
             if entry.sha256 and table.get("sha256", "").lower() != entry.sha256:
                 _set(table, "sha256", entry.sha256)
+            if table.get("origin", "") != entry.origin:
+                _set(table, "origin", entry.origin)
         _append(listed, manifest.entries[len(listed) :])
+        new = Manifest((), {k: v for k, v in manifest.origins.items() if k not in document.get("origin", {})})
         text = tomlkit.dumps(document)
+        if new.origins:
+            text = f"{text.rstrip()}\n\n{to_toml(new)}"
         if parse_manifest(text, str(toml)) == manifest:
             return text
     except (TOMLKitError, InputError) as error:
@@ -90,8 +119,8 @@ def _append(listed: Any, entries: Sequence[Entry]) -> None:
     blocks, apart = isinstance(listed, AoT), len(listed) > 0  # tomlkit leaves lines between tables of its own only
     for entry in entries:
         table = tomlkit.table() if blocks else tomlkit.inline_table()
-        for name in ("picture", "frame", "scope", "sha256"):
-            if getattr(entry, name) not in (None, "film"):
+        for name in ("picture", "frame", "scope", "origin", "sha256"):
+            if getattr(entry, name) not in (None, "", "film"):
                 table[name] = getattr(entry, name)
         if blocks and apart:
             listed[-1].add(tomlkit.nl())

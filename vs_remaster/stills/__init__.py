@@ -10,15 +10,18 @@ if TYPE_CHECKING:
     from .copies import align_references, film_references
     from .coverage import cover, describe, sharpest
     from .focus import choose, survey_sharpness
+    from .painting import color_references, painted_references
     from .picking import pick_references
     from .shares import show_shares
 
 __all__ = [
     "align_references",
     "choose",
+    "color_references",
     "cover",
     "describe",
     "film_references",
+    "painted_references",
     "pick_references",
     "sharpest",
     "show_shares",
@@ -31,6 +34,7 @@ __getattr__, __dir__ = face(
         "copies": "align_references film_references",
         "coverage": "cover describe sharpest",
         "focus": "choose survey_sharpness",
+        "painting": "color_references painted_references",
         "picking": "pick_references",
         "shares": "show_shares",
     },

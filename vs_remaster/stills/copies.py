@@ -186,7 +186,7 @@ def _aligned(
     path: Path, source: Path, place: Path, colorize: ColorizeOptions | Colorizer, progress: ProgressCallback
 ) -> Path:
     """The folder of references that a film has become."""
-    stamps = [_stamp(source), _stamp(path)]
+    stamps = [stamp_of(source), stamp_of(path)]
     number = 0
     while (folder := place / f"{path.name}-{number}").exists():
         try:
@@ -207,7 +207,7 @@ def _aligned(
     return folder
 
 
-def _stamp(path: Path) -> list[int | str]:
+def stamp_of(path: Path) -> list[int | str]:
     """Tells a film from another one without reading it."""
     files = files_of(path) if path.is_dir() else [path]
     stats = [file.stat() for file in files]
@@ -360,7 +360,7 @@ def _picture(rgb: Tensor, areas: tuple[Area, Area], found: Alignment) -> np.ndar
 
 def _record(folder: Path, found: Alignment, source: Path, coloured: Path) -> None:
     held = {
-        "films": [_stamp(source), _stamp(coloured)],
+        "films": [stamp_of(source), stamp_of(coloured)],
         "rate": found.rate,
         "missing": found.missing(),
         "frames": found.frames.tolist(),
