@@ -8,6 +8,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,15 +128,16 @@ def painted_references(
                 return load_references(folder, lines=lines)
             number += 1
         with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=place) as part:
-            made = Path(part, "made")
+            begun = Path(part, "made")
             picked, covered = pick_references(
-                source, made, count=MOST, coverage=COVERAGE, restore=restore, colorize=colorize, progress=progress
+                source, begun, count=MOST, coverage=COVERAGE, restore=restore, colorize=colorize, progress=progress
             )
-            color_references(made, image_model, device=options.device)
+            color_references(begun, image_model, device=options.device)
             log.info("%d frames picked (coverage %.2f) and coloured by %s", len(picked), covered, image_model.name)
-            write_whole(made / RECORD, json.dumps(told).encode())
-            give_name(made, folder)
-        return load_references(folder, lines=lines)
+            write_whole(begun / RECORD, json.dumps(told).encode())
+            give_name(begun, folder)
+        made = load_references(folder, lines=lines)
+        return made if keep else [replace(one, path=None) for one in made]
 
 
 @contextmanager
