@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from comfy_nodes import images
 from tests.support.colored_scenes import BLUE, CPU, GREEN, RED, film, gray, painted
+from tests.support.job_films import write_film
 from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.engines import make_engine
 from vs_remaster.errors import InputError, UnsupportedError
@@ -283,3 +284,37 @@ def test_the_command_line_and_vapoursynth_lay_a_picture_over_its_frame(tmp_path)
             assert np.abs(np.stack(frame.planes).astype(int) - other).max() <= 1
             red = rgb_to_ycbcr(torch.from_numpy(other / 65535).float())[2]
             assert (red - loose[i, 1]).abs().mean() > 0.003  # not as without the frame
+
+
+def test_a_job_makes_the_frames_of_a_short_run(tmp_path):
+    """Pictures that are given, and those that a shot names."""
+    from vs_remaster.film.remastering import remaster_film
+    from vs_remaster.jobs.planning.options import JobOptions
+    from vs_remaster.jobs.run import remaster_job
+    from vs_remaster.video.reader import VideoReader
+
+    movie, folder = tmp_path / "film.mkv", tmp_path / "job"
+    write_film(movie, (16, 16))
+    with VideoReader(movie) as reader:
+        size = reader.info.height, reader.info.width
+    scene = gray(5, *size)
+    given = save(tmp_path / "4.png", two_coats(scene), left(*size))
+    how = {
+        "restore": None,
+        "colorize": ColorizeOptions(model="fast", lines=64, **CPU),
+        "write": OutputOptions(codec="ffv1"),
+    }
+
+    def frames(path: Path) -> list[bytes]:
+        with VideoReader(path) as reader:
+            return [b"".join(plane.tobytes() for plane in frame.planes) for frame in reader]
+
+    remaster_film(movie, tmp_path / "short.mkv", references=[given], **how)
+    options = JobOptions(folder=folder, chunk_frames=16)
+    remaster_job(movie, tmp_path / "long.mkv", options=options, references=[given], **how)
+    assert frames(tmp_path / "short.mkv") == frames(tmp_path / "long.mkv")
+    save(folder / "own-4.png", two_coats(scene), left(*size))
+    shots = (folder / "shots.toml").read_text().replace("number = 1\n", 'number = 1\nreferences = ["own-4.png"]\n')
+    (folder / "shots.toml").write_text(shots)
+    remaster_job(movie, tmp_path / "own.mkv", options=options, references=[given], **how)
+    assert frames(tmp_path / "own.mkv") == frames(tmp_path / "long.mkv")

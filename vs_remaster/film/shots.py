@@ -156,7 +156,7 @@ def settle_for_film(
     Raises:
         InputError: see `references.settle`.
     """
-    references = [_laid_over(one, source, fps) for one in references]
+    references = [laid_over(one, source, fps) for one in references]
     if not isinstance(scenes, str) or scenes == "none":
         return settle(references, () if isinstance(scenes, str) else scenes, fps)
     unknown = [(i, _frame(one, fps)) for i, one in enumerate(references) if one.scope == "shot" and one.shot is None]
@@ -169,7 +169,7 @@ def settle_for_film(
     return settle(references, None, fps)
 
 
-def _laid_over(reference: Reference, source: Path, fps: Fraction | float) -> Reference:
+def laid_over(reference: Reference, source: Path, fps: Fraction | float) -> Reference:
     """A reference on the frame of the film that it shows, see `Reference.over`; as it is where that is not known."""
     frame = _frame(reference, fps)
     if reference.known is None or reference.in_film or frame is None:

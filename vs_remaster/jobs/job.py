@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..film.mask_writer import MaskWriter
 from ..film.request import FilmRequest
 from ..film.shares import SharesFile
+from ..film.shots import laid_over
 from ..film.writing import open_output
 from ..output.encoding import Encoding
 from ..output.formats import OutputFormat
@@ -148,6 +149,8 @@ class JobRequest:
         masks = find_masks(settings, self.request.given(), self.folder.path, frames)
         lines = colorize.lines if colorize else 432
         found, given, own = find_references(settings, self.request.references, self.folder.path, lines)
+        fps = self.reader.info.fps  # those of shots come from files
+        found = {name: laid_over(one, self.request.source, fps) for name, one in found.items()}
         work = Work(
             self.request.source.absolute(),
             self.folder.chunks.absolute(),
