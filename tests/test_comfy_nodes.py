@@ -331,7 +331,7 @@ def test_node_restore_makes_pictures_and_mask_twice_as_large(comfy):
 def test_graphs_that_were_saved_before_sharpness_and_scale_still_run(comfy):
     for node in ("RemasterRestore", "RemasterVideo"):
         whole = ["masks", "reference_frames", "start", "end", "tile", "restore_lines", "unfinished", "automatic"]
-        whole += ["bad_frames", "steady", "steady_edges", "cuts"]
+        whole += ["bad_frames", "steady", "steady_edges", "cuts", "reference_mask", "saturation_hues", "lut"]
         more = whole if node == "RemasterVideo" else ["cuts"]
         later = ["sharpness", "scale", "repair", "protect", *more]
         inputs = comfy.nodes[node].GET_SCHEMA().inputs[-len(later) :]
@@ -605,6 +605,25 @@ def test_what_is_transparent_in_a_folder_s_pictures_gives_no_colour(comfy):
     assert apart(made, expected) < 1e-6
     whole, _ = run(comfy, "RemasterReferenceColorize", **how, saturation=1.0)
     assert (made - whole).abs().mean() > 0.002
+
+
+def test_the_look_of_colours_is_an_input(comfy):
+    (comfy.base / "input" / "gray.cube").write_text("LUT_1D_SIZE 2\n0.5 0.5 0.5\n0.5 0.5 0.5\n")
+    batch = clip(2, 64, 96)
+    how = {"images": batch, "color_lines": 64, "scenes": "none", "automatic": True, "saturation": 1.0}
+    plain, _ = run(comfy, "RemasterReferenceColorize", **how)
+    spread = [one.amax(-1) - one.amin(-1) for one in (plain, *(
+        run(comfy, "RemasterReferenceColorize", **how, **look)[0]
+        for look in ({"saturation_hues": "0-360:0.5"}, {"lut": "gray.cube"})
+    ))]  # fmt: skip
+    assert spread[0].mean() > 0.01 and spread[1].mean() < 0.7 * spread[0].mean() and spread[2].max() < 1e-5
+    node = comfy.nodes["RemasterReferenceColorize"]
+    assert node.validate_inputs(saturation_hues="330-30:1.2", lut="gray.cube") is True
+    assert "saturation_hues must be" in node.validate_inputs(saturation_hues="red")
+    assert "there is nothing at" in node.validate_inputs(lut="none.cube")
+    before = node.fingerprint_inputs(lut="gray.cube")
+    (comfy.base / "input" / "gray.cube").write_text("LUT_1D_SIZE 2\n0 0 0\n1 1 1\n# another\n")
+    assert node.fingerprint_inputs(lut="gray.cube") != before
 
 
 def test_node_loads_references_of_a_folder(comfy, root):

@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from tests.support.colored_scenes import CPU, RED, film, painted
+from tests.support.job_films import write_film
+from vs_remaster import cli
 from vs_remaster.color.look import HueGain, Lut, hues_of, looked_up, read_cube, strengthened
 from vs_remaster.color.matrices import rgb_to_ycbcr, ycbcr_to_rgb
 from vs_remaster.errors import InputError
@@ -20,6 +22,7 @@ from vs_remaster.jobs.planning.shot_settings import parse_shots
 from vs_remaster.jobs.planning.survey import Appearance, Shot
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions
+from vs_remaster.video.reader import VideoReader
 
 
 def wheel(count: int = 720) -> torch.Tensor:
@@ -215,3 +218,27 @@ def test_vapoursynth_has_the_look_and_keeps_the_luma(tmp_path):
 def test_a_table_is_a_thing_to_compare():
     assert Lut(torch.zeros(2, 3)) == Lut(torch.zeros(2, 3)) != Lut(torch.ones(2, 3))
     assert repr(Lut(torch.zeros(2, 3), name="a.cube")) == "Lut('a.cube')"
+
+
+def test_the_command_line_takes_colours_from_a_table_and_keeps_the_luma(tmp_path, capsys):
+    movie, path = tmp_path / "film.mkv", cube(tmp_path / "a.cube", 9, turned)
+    write_film(movie, (8,))
+    by = ("--no-restore", "--automatic", "--codec", "ffv1", "--device", "cpu", "--precision", "fp32", "--model", "fast")
+    looks = {"plain": (), "look": ("--lut", str(path), "--saturation-hues", "0-360:2"), "job": ("--lut", str(path))}
+    planes = {"film": []}
+    for name, more in looks.items():
+        job = ("--job", str(tmp_path / "job")) if name == "job" else ()
+        assert cli.main(["run", str(movie), "-o", str(tmp_path / f"{name}.mkv"), *by, *more, *job]) == 0
+    for name in ("film", *looks):
+        with VideoReader(tmp_path / f"{name}.mkv") as reader:
+            planes[name] = [[plane.tobytes() for plane in frame.planes] for frame in reader]
+    assert all(made[0] == frame[0] for name in looks for made, frame in zip(planes[name], planes["film"]))
+    assert len({tuple(planes[name][3][1:]) for name in looks}) == 3
+    cube(path, 9, warmer)  # another table under the same name: another job
+    capsys.readouterr()
+    assert cli.main(["run", str(movie), "-o", str(tmp_path / "job2.mkv"), *by, *looks["job"], *job]) == 2
+    assert "was begun otherwise (colorize lut was" in capsys.readouterr().err
+    path.write_text("LUT_1D_SIZE 2\n0 0 0\n")
+    assert cli.main(["run", str(movie), "-o", str(tmp_path / "x.mkv"), *by, *looks["job"]]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("line 2: it ends after 1 of the 2 rows that LUT_1D_SIZE 2 says")
