@@ -15,13 +15,14 @@ from PIL import Image
 
 from tests.support.job_films import write_film
 from vs_remaster import cli
+from vs_remaster.cli.entry import make_parser
 from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.references.manifest import NAME, Origin, read_manifest
 from vs_remaster.references.reference import load_references
 from vs_remaster.references.stamping import set_origin
 from vs_remaster.stills.image_models import load_image_model
-from vs_remaster.stills.painting import color_references
+from vs_remaster.stills.painting import WEIGHT, color_references
 from vs_remaster.video.reader import VideoReader
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -197,6 +198,11 @@ def test_a_film_is_coloured_without_a_painter(tmp_path, capsys, job):
         again = ["run", str(film), "-o", str(outputs[0]), *by, "--job", str(tmp_path / "a.job"), "--overwrite"]
         assert cli.main(again) == 0
         assert "are used again" in capsys.readouterr().out
+
+
+def test_the_command_s_default_is_the_library_s():
+    told = make_parser().parse_args(["references", "colorize", "refs", "--image-model", "a.pth"])
+    assert (told.weight, told.device) == (WEIGHT, "auto")
 
 
 def test_an_image_model_is_of_automatic(tmp_path, capsys):
