@@ -1,6 +1,7 @@
 """Export networks to ONNX files, for ONNX Runtime, TensorRT, and filters such as vs-mlrt.
 
     python -m export.to_onnx restorer --model fast --out onnx [--fp16] [--opset 18] [--check tests/data/sample.mkv]
+    python -m export.to_onnx restorer --model fast --out onnx --size 528x400 [--frames 16]
     python -m export.to_onnx restorer --model fast --out onnx --channels [--sharpener fast|none] [--scale 2]
     python -m export.to_onnx sharpener --model fast --out onnx
     python -m export.to_onnx fill --out onnx
@@ -10,11 +11,12 @@
 
 One file for each graph, see `vs_remaster/engines/graphs.py`. Facts about the network (before, after, block,
 multiple_of, colour space, sha256 of the weights, version) are in the file's metadata, and what its inputs and outputs
-are in its description. `--channels`: our restorer and sharpener with the frames before and after as channels, `[1,
-before + 1 + after, H, W]` to `[1, 1, scale * H, scale * W]`, which filters for pictures can run; whole frames only,
-because tone and softness are read off the whole frame; large damage is not filled from the frames beside it. `fill`:
-what does that; it has no weights. `--check` runs the graphs in ONNX Runtime on the CPU and prints how far they are from
-torch in float32, on noise and on the film, at three sizes.
+are in its description. `--size`: for pictures of this size only, and so many frames made at once, with a fifth of the
+operators; what encodes references takes every size all the same. `--channels`: our restorer and sharpener with the
+frames before and after as channels, `[1, before + 1 + after, H, W]` to `[1, 1, scale * H, scale * W]`, which filters
+for pictures can run; whole frames only, because tone and softness are read off the whole frame; large damage is not
+filled from the frames beside it. `fill`: what does that; it has no weights. `--check` runs the graphs in ONNX Runtime
+on the CPU and prints how far they are from torch in float32, on noise and on the film, at three sizes or at the one.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from vs_remaster.engines.graphs import OPSET, channels, facts, graphs, to_onnx
 from vs_remaster.engines.onnx import OnnxFill, onnx_engine
 from vs_remaster.engines.pytorch import TorchEngine
 from vs_remaster.engines.sessions import Session
+from vs_remaster.engines.sizes import film_sizes, folded
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.models import NETWORKS, info, network_name, task
 from vs_remaster.models.fill import CELL, RADIUS, Fill
@@ -47,7 +50,14 @@ from vs_remaster.video.reader import VideoReader
 from vs_remaster.weights import load_model
 
 FILL = "fill"  # beside the networks
+OPEN = ("encode", "softness")  # graphs of references and of whole frames, which have sizes of their own
 SIZES = ((96, 128), (144, 176), (208, 272))  # height, width; multiples of 16
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """`528x400` to (400, 528): lines, columns."""
+    width, height = (int(side) for side in text.split("x"))
+    return height, width
 
 
 def operators(file: bytes) -> Counter[str]:
@@ -57,20 +67,22 @@ def operators(file: bytes) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load_from_string(file).graph.node if node.op_type != "Constant")
 
 
-def check(net: Network | Fill, files: dict[str, bytes], precision: str, clip: Tensor) -> Tensor:
+def check(net: Network | Fill, files: dict[str, bytes], precision: str, clip: Tensor, least: int = 1) -> Tensor:
     """Differences between the graphs on ONNX Runtime's CPU provider and the network in torch and float32.
 
     Args:
         net: the network.
         files: its graphs, as `to_onnx` makes them.
         precision: theirs.
-        clip: luma `[T, 1, H, W]`, 0..1, whose first three frames are no context; H and W as the network takes them.
+        clip: luma `[T, 1, H, W]`, 0..1, whose first three frames are context; H and W as the network takes them.
+        least: how many frames the graphs make at least; what T leaves is filled up.
     """
     if isinstance(net, Fill):
         return _check_fill(net, files, clip)
     halo = Halo(min(3, info(net).before), 0)
     torch_engine = TorchEngine(copy.deepcopy(net), "cpu", "fp32")
     engine = onnx_engine(copy.deepcopy(net), "cpu", precision, "cpu", files)
+    engine.least = least
     if info(net).network == "restorer":
         thumbs = thumbnails(clip[None])[0]
         pairs = zip(engine.restore(clip, thumbs, halo), torch_engine.restore(clip, thumbs, halo))
@@ -129,6 +141,21 @@ def _loaded(network: str, model: str | None) -> tuple[Network | Fill, str]:
     return net, f"{network}-{Path(model).stem}"
 
 
+def _sizes(net: Network | Fill, size: tuple[int, int] | None, frames: int | None, channels: bool) -> dict[str, int]:
+    """The dimensions that `--size` and `--frames` decide, by name; a graph of channels takes any size."""
+    if size is None:
+        if frames is not None:
+            raise InputError("--frames is for --size: without it, graphs take any number of frames")
+        return {}
+    if channels:
+        if frames is not None:
+            raise InputError("--frames is not for --channels, which makes one frame")
+        return dict(zip(("height", "width"), size))
+    if isinstance(net, Fill):
+        raise InputError("filling has no graphs for one size; leave --size out")
+    return film_sizes(net, *size, net.block if frames is None else frames)
+
+
 def _sharpener(model: str | None, scale: int, channels: bool) -> SharpenerNet | None:
     """What sharpens in a graph of `channels`."""
     if not channels:
@@ -152,6 +179,10 @@ def main(arguments: Sequence[str] | None = None) -> list[Path]:
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument("--fp16", action="store_true", help="convolutions in half precision")
     parser.add_argument("--channels", action="store_true", help="neighbouring frames as channels")
+    parser.add_argument("--size", type=picture_size, metavar="WIDTHxHEIGHT", help="for pictures of this size only")
+    parser.add_argument(
+        "--frames", type=int, help="with --size: how many are made at once (default: the network's block)"
+    )
     parser.add_argument("--sharpener", help="with --channels: what sharpens, a shipped model, a .safetensors file, or "
                         "none (default: fast)")  # fmt: skip
     parser.add_argument("--scale", type=int, choices=SCALES, default=1, help="with --channels: 2 for twice the size")
@@ -167,11 +198,16 @@ def main(arguments: Sequence[str] | None = None) -> list[Path]:
             parts = channels(net, precision, sharpener, options.scale)
         else:
             parts = graphs(net, precision)
+        sizes = _sizes(net, options.size, options.frames, options.channels)
+        one_size = f"-{options.size[1]}x{options.size[0]}" if sizes else ""
         options.out.mkdir(parents=True, exist_ok=True)
-        paths = {name: options.out / f"{stem}-{name}.onnx" for name in parts}
+        paths = {name: options.out / f"{stem}-{name}{'' if name in OPEN else one_size}.onnx" for name in parts}
         for path in paths.values():
             check_replaceable(path, options.overwrite)
-        files = {name: to_onnx(graph, facts(net, name, precision), options.opset) for name, graph in parts.items()}
+        files = {
+            name: folded(to_onnx(graph, facts(net, name, precision), options.opset), {} if name in OPEN else sizes)
+            for name, graph in parts.items()
+        }
         for name, path in paths.items():
             write_whole(path, files[name], overwrite=options.overwrite)
     except RemasterError as error:
@@ -180,16 +216,18 @@ def main(arguments: Sequence[str] | None = None) -> list[Path]:
         counts = ", ".join(f"{op} {n}" for op, n in sorted(operators(file).items()))
         print(f"{paths[name]}: {len(file) / 2**20:.1f} MiB; {counts}")
     if options.check:
+        least = (options.frames or net.block) if sizes and isinstance(net, Network) else 1
         with VideoReader(options.check, end=8) as film:
             real = torch.stack([decode_luma(frame.planes, film.info) for frame in film])
-        for size in SIZES:
-            noise = torch.rand(8, 1, *size, generator=torch.Generator().manual_seed(0))
+            real = real[: least + 3] if sizes else real
+        for size in [options.size] if sizes else SIZES:
+            noise = torch.rand(len(real), 1, *size, generator=torch.Generator().manual_seed(0))
             film = F.interpolate(real, size, mode="bicubic", antialias=True).clamp(0, 1)
             for name, clip in (("noise", noise), ("film", film)):
                 if isinstance(net, Network) and options.channels:
                     apart = check_channels(net, sharpener, options.scale, *files.values(), clip)
                 else:
-                    apart = check(net, files, precision, clip)
+                    apart = check(net, files, precision, clip, least)
                 print(
                     f"{size[1]}x{size[0]} {name}: from torch at most {apart.max():.1e}, mean {apart.mean():.1e}, "
                     f"{(apart > 4e-3).float().mean():.3%} over 4e-3"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from export.to_onnx import picture_size
 from vs_remaster.engines.sessions import cache_folder
 from vs_remaster.errors import RemasterError
 from vs_remaster.references.reference import Reference
@@ -27,12 +28,6 @@ from vs_remaster.remaster.restorer import Restorer
 def megabytes(folder: Path) -> float:
     """What the files in a folder take, in MB."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
-
-
-def picture_size(text: str) -> tuple[int, int]:
-    """`528x400` to (400, 528): lines, columns."""
-    width, height = (int(side) for side in text.split("x"))
-    return height, width
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

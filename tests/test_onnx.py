@@ -22,7 +22,9 @@ from vs_remaster.color.samples import decode_luma
 from vs_remaster.engines import ENGINES, Engine, make_engine, sessions
 from vs_remaster.engines.graphs import LISTS, channels, fingerprint, graphs, to_onnx
 from vs_remaster.engines.onnx import onnx_engine
+from vs_remaster.engines.ort import runtime
 from vs_remaster.engines.pytorch import TorchEngine
+from vs_remaster.engines.sizes import film_sizes, folded
 from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.models import build
 from vs_remaster.models.fill import Fill
@@ -266,6 +268,66 @@ def test_rtn_is_refused_by_name():
         graphs(build("rtn-colorizer"))
 
 
+# ---- one size of film
+
+
+def nodes(file: bytes) -> list[str]:
+    import onnx
+
+    return [node.op_type for node in onnx.load_from_string(file).graph.node]
+
+
+def test_a_graph_for_one_size_has_a_third_of_the_operators(film):
+    net = load_model("restorer", "fast")
+    whole = sessions.load_graphs(net, "fp32")["restore"]
+    file = folded(whole, film_sizes(net, 96, 128, 4))
+    assert len(nodes(file)) <= 600 and len(nodes(whole)) > 2 * len(nodes(file))
+    assert set(nodes(file)) <= PLAIN - {"Shape"} and nodes(file).count("Conv") == nodes(whole).count("Conv")
+    engines = onnx_engine(copy.deepcopy(net), "cpu", "fp32", "cpu", {"restore": file}), TorchEngine(net, "cpu", "fp32")
+    engines[0].least = 4
+    for count, halo in ((6, Halo(1, 1)), (2, NOTHING)):
+        assert restored(engines, film[:count], halo).max() < 1e-4
+    with pytest.raises(Exception, match="Expected: 96"):
+        restored(engines, film[:4, :, :48])
+
+
+@pytest.mark.parametrize("part, most", [("look", 300), ("decode", 250), ("encode", 190)])
+def test_colorizers_have_graphs_for_one_size_too(part, most):
+    net = load_model("colorizer", "fast")
+    assert len(nodes(folded(sessions.load_graphs(net, "fp32")[part], film_sizes(net, 48, 64, 4)))) < most
+
+
+def fixed(engine: Engine) -> Engine:
+    """An engine whose sessions are for one size of film, as on a GPU."""
+    for name, session in engine.sessions.items():
+        if name != "encode":
+            engine.sessions[name] = sessions.Session(session.file, "cpu", "cpu", name, fixed=True)
+    engine.least = 4
+    return engine
+
+
+def test_sessions_for_one_size_make_the_same_pictures(restorers, sharpeners, colorizers, film):
+    """Whatever came before: one of another size, or of a window that a cut made shorter."""
+    nets = [(copy.deepcopy(engine.net), engine) for _, engine in (restorers, sharpeners, colorizers)]
+    restorer, sharpener, colorizer = ((fixed(onnx_engine(net, "cpu", "fp32", "cpu")), engine) for net, engine in nets)
+    first = restorer[0].restore(film[:3], thumbnails(film[None, :3])[0], NOTHING)[0]
+    for clip in (film[:6], film[:2], film[:4, :, :48, :64]):
+        assert restored(restorer, clip, Halo(1, 0)).max() < 1e-4
+        assert sharpened(sharpener, clip, NOTHING, 2).max() < 1e-4
+        assert all(colored(colorizer, clip, PICTURES[:n], Halo(0, 1)).max() < 1e-4 for n in (1, 3))
+    assert len(restorer[0].sessions["restore"]._made) == 3 and len(colorizer[0].sessions["look"]._made) == 2
+    assert torch.equal(restorer[0].restore(film[:3], thumbnails(film[None, :3])[0], NOTHING)[0], first)
+
+
+def test_the_last_few_sessions_are_kept(restorers, film, monkeypatch):
+    monkeypatch.setattr(sessions, "_KEPT", 2)
+    engine = fixed(onnx_engine(copy.deepcopy(restorers[1].net), "cpu", "fp32", "cpu"))
+    made = engine.sessions["restore"]._made
+    for width in (64, 72, 64, 80):
+        assert restored((engine, restorers[1]), film[:2, :, :48, :width]).max() < 1e-4
+    assert [f"'width': {width}" in key for key, width in zip(made, (64, 80))] == [True, True] and len(made) == 2
+
+
 # ---- frame n is always the same frame
 
 
@@ -363,6 +425,25 @@ def test_channels_are_sharpened(scale, restorers, film):
         assert change.abs().mean() > 0.02 and (made - wanted).abs().max() < 1e-4
 
 
+def test_graphs_for_one_size_from_the_command_line(tmp_path, capsys):
+    import onnx
+
+    paths = export(["colorizer", "--out", str(tmp_path), "--size", "64x48", "--frames", "3"])
+    assert [path.name for path in paths] == [
+        f"colorizer-fast-fp32-{name}.onnx" for name in ("encode", "look-64x48", "decode-64x48")
+    ]
+    sizes = {x.name: [d.dim_param or d.dim_value for d in x.type.tensor_type.shape.dim] for path in paths[1:]
+             for x in onnx.load(path).graph.input}  # fmt: skip
+    assert sizes["luma"] == [9, 1, 48, 64] and sizes["features4"][2:] == [12, 16] and sizes["keys"][0] == "keys"
+    said = {entry.key: entry.value for entry in onnx.load(paths[1]).metadata_props}
+    assert said["network"] == "colorizer" and said["graph"] == "look"
+    (path,) = export(["restorer", "--out", str(tmp_path), "--channels", "--size", "70x42"])
+    model = onnx.load(path)
+    assert path.name.endswith("-channels-70x42.onnx") and len(model.graph.node) < 660
+    assert [x.dim_value for x in model.graph.output[0].type.tensor_type.shape.dim] == [1, 1, 42, 70]
+    assert "21 frames before" in model.doc_string
+
+
 def test_channels_of_the_command_line_hold_a_sharpener(tmp_path):
     import onnx
 
@@ -383,6 +464,15 @@ def test_channels_of_the_command_line_hold_a_sharpener(tmp_path):
         (["restorer", "--scale", "2"], "for --channels"),
         (["restorer", "--channels", "--sharpener", "none", "--scale", "2"], "with a sharpener 2"),
         (["sharpener", "--channels"], "only our restorer"),
+        (["restorer", "--frames", "4"], "for --size"),
+        (["restorer", "--size", "528"], "invalid picture_size value"),
+        (
+            ["restorer", "--size", "530x400"],
+            "530x400 pixels and 16 frames at once; both sides have to be",
+        ),
+        (["restorer", "--size", "528x400", "--frames", "0"], "at least 1"),
+        (["restorer", "--size", "528x400", "--channels", "--frames", "4"], "makes one frame"),
+        (["fill", "--size", "528x400"], "no graphs for one size"),
         (["fill", "--model", "fast"], "no weights"),
         (["fill", "--fp16"], "fp32 only"),
         (["fill", "--channels"], "only our restorer"),
@@ -493,7 +583,7 @@ def test_a_missing_provider_is_named(provider, name, monkeypatch):
 
 def test_a_provider_without_its_libraries_is_named(monkeypatch):
     """ONNX Runtime then goes on with another provider and says nothing."""
-    ort = sessions.runtime()
+    ort = runtime()
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(ort, "preload_dlls", lambda: None, raising=False)
     with pytest.raises(UnsupportedError, match=r"cannot load its CUDAExecutionProvider.*cuDNN"):

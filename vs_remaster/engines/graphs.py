@@ -32,6 +32,7 @@ from ..models.papers.deepremaster import FRAMES, MEAN_RGB, DeepColorizer, DeepMe
 from ..models.restorer import THUMBNAIL, Lines, RestorerNet
 from ..models.sharpener import FIGURES, SCALES, SharpenerNet, enlarged, softness
 from ..version import __version__
+from .ort import graph_package
 
 OPSET = 18  # what ONNX Runtime 1.14 and TensorRT 8.6 read; none of the operators needs more
 _ROWS = ("keys", "values", "fine_keys", "fine_chroma", "half_keys", "half_chroma", "place", "owner", "gains")
@@ -542,10 +543,7 @@ def to_onnx(graph: Graph, properties: dict[str, str], opset: int = OPSET) -> byt
     Raises:
         UnsupportedError: the package onnx is missing, or this version of torch cannot export.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise UnsupportedError("exporting needs the package 'onnx': pip install 'vs-remaster[onnx]'") from error
+    onnx = graph_package()
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # The exporter that traces: 50 times faster than the one by torch.export, and every size stays open that the

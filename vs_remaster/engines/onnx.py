@@ -25,7 +25,8 @@ from ..models.network import ComparableReferences, EncodedReferences, Network
 from ..models.papers.deepremaster import DeepColorizer, DeepMemory, DeepRestorer
 from ..models.restorer import Place, RestorerNet
 from ..models.sharpener import SharpenerNet
-from .sessions import Session, graph_folder, load_graphs, runtime
+from .ort import runtime
+from .sessions import Session, check_provider, graph_folder, load_graphs
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,13 @@ class _OnnxEngine[Net: Network]:
         self.device, self.precision = device, precision
         self.home = device if self.stays and torch.cuda.is_available() else "cpu"
         self.net = net.eval()
-        # Every other number of frames is another engine of TensorRT, made in minutes: what cuts leave is filled up.
-        self.least = net.block if provider == "tensorrt" else 1
+        # Every number of frames is another session, made in seconds or minutes: what cuts leave is filled up.
+        self.least = 1 if provider == "cpu" else net.block
         name, files = graph_folder(net, precision).name, files or load_graphs(net, precision)
         self.sessions = {
-            part: Session(file, provider, device, f"{name}-{part}", self.home) for part, file in files.items()
+            # every reference has its own size, and is encoded once
+            part: Session(file, provider, device, f"{name}-{part}", self.home, provider != "cpu" and part != "encode")
+            for part, file in files.items()
         }
 
     def restore(
@@ -359,5 +362,7 @@ def onnx_engine(
     if precision not in ("fp32", "fp16"):
         raise InputError(f"engine 'onnxruntime' computes in fp32 or fp16, not in {precision!r}")
     runtime()
+    if provider == "cuda":
+        check_provider(provider, device)
     make = next((make for kind, make in _ENGINES.items() if isinstance(net, kind)), _OnnxEngine)
     return make(net, device, precision, provider, files)

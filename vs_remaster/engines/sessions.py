@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 import sys
+import threading
 from contextlib import redirect_stdout
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -25,32 +25,18 @@ from ..system import folders
 from ..system.files import make_folder, write_whole
 from ..version import __version__
 from .graphs import LISTS, OPSET, facts, fingerprint, graphs, graphs_name, to_onnx
+from .ort import graph_package, runtime
+from .sizes import folded, sizes_of
 
 log = logging.getLogger(__name__)
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+_KEPT = 4  # sessions of one graph for films of different sizes
 _KINDS = {torch.float32: np.float32, torch.float16: np.float16, torch.int64: np.int64}
 _LIBRARIES = {
     "cuda": "the libraries of CUDA and cuDNN: pip install 'onnxruntime-gpu[cuda,cudnn]'",
     "tensorrt": "the libraries of TensorRT, CUDA and cuDNN: pip install 'tensorrt<11' 'onnxruntime-gpu[cuda,cudnn]'",
 }
-
-
-def runtime() -> Any:
-    """The package onnxruntime; unless the user's environment says otherwise, it is told to send nothing home.
-
-    Raises:
-        UnsupportedError: it is not installed.
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # on by default in its wheels, and read when it is imported
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UnsupportedError(
-            "engine 'onnxruntime' needs the package 'onnxruntime' (for a GPU 'onnxruntime-gpu'): "
-            "pip install 'vs-remaster[onnx]'"
-        ) from error
-    return onnxruntime
 
 
 def cache_folder() -> Path:
@@ -62,7 +48,7 @@ def _code() -> str:
     """Digest of the code that graphs are made from: another version of it makes other graphs."""
     digest = hashlib.sha256()
     models = (Path(__file__).parents[1] / "models").rglob("*.py")
-    for path in (*sorted(models), Path(__file__).with_name("graphs.py")):
+    for path in (*sorted(models), *(Path(__file__).with_name(name) for name in ("graphs.py", "sizes.py"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
 
@@ -84,7 +70,7 @@ def load_graphs(net: Network | Fill, precision: str) -> dict[str, bytes]:
     if kept:
         return kept
     parts = graphs(net, precision)
-    made = {name: to_onnx(part, facts(net, name, precision)) for name, part in parts.items()}
+    made = {name: folded(to_onnx(part, facts(net, name, precision))) for name, part in parts.items()}
     try:
         make_folder(folder)
         for name, file in made.items():
@@ -118,6 +104,8 @@ class Session:
         device: `cpu`, `cuda` or `cuda:n`.
         name: what TensorRT's engines of this graph are kept under.
         home: where tensors come out: `cpu` or the device.
+        fixed: a session is made for every size of film, in which no sizes are worked out, and the last few are kept;
+            else one takes all sizes, which on a CPU is as fast.
         planned: which outputs of operators share memory is worked out ahead: it takes time with the square of their
             number, 30 seconds for thousands, and saves none of it.
 
@@ -126,16 +114,24 @@ class Session:
     """
 
     def __init__(
-        self, file: bytes, provider: str, device: str, name: str, home: str = "cpu", planned: bool = True
+        self,
+        file: bytes,
+        provider: str,
+        device: str,
+        name: str,
+        home: str = "cpu",
+        fixed: bool = False,
+        planned: bool = True,
     ) -> None:
         self.file, self.provider, self.name, self.home, self.planned = file, provider, name, home, planned
         self.place = "cpu" if provider == "cpu" else "cuda"
         self.number = int(device.partition(":")[2] or 0)
         self._made: dict[str, Any] = {}
-        if provider != "tensorrt":  # which has to know the sizes
-            self._made[""] = self._create({})
+        self._lock = threading.Lock()
+        if not fixed and provider != "tensorrt":  # which has to know the sizes
+            self._made[""] = self._create({}, {})
 
-    def _create(self, settings: dict[str, str]) -> Any:
+    def _create(self, settings: dict[str, str], sizes: dict[str, int]) -> Any:
         ort, wanted = runtime(), _PROVIDERS[self.provider]
         if wanted not in ort.get_available_providers():
             raise UnsupportedError(
@@ -146,6 +142,8 @@ class Session:
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
         options.enable_mem_reuse = self.planned
+        for name, size in sizes.items():
+            options.add_free_dimension_override_by_name(name, size)
         chosen: list[Any] = [wanted]
         if self.provider != "cpu":
             gpu = {"device_id": str(self.number)}
@@ -165,12 +163,19 @@ class Session:
     def _for(self, shapes: dict[str, tuple[int, ...]]) -> Any:
         if "" in self._made:
             return self._made[""]
-        settings = tensorrt_settings(self.name, shapes, self.number)
-        key = settings["trt_profile_min_shapes"] + settings["trt_profile_max_shapes"]
-        if key not in self._made:
-            log.info("TensorRT prepares %s for %s; the first time this takes minutes", self.name, shapes)
-            self._made[key] = self._create(settings)
-        return self._made[key]
+        with self._lock:
+            sizes = sizes_of(self.file, shapes)
+            settings = tensorrt_settings(self.name, shapes, self.number) if self.provider == "tensorrt" else {}
+            key = f"{sizes} {[value for name, value in settings.items() if 'shapes' in name]}"
+            session = self._made.pop(key, None)
+            if session is None:
+                if settings:
+                    log.info("TensorRT prepares %s for %s; the first time this takes minutes", self.name, shapes)
+                session = self._create(settings, sizes)
+            while len(self._made) >= _KEPT:
+                del self._made[next(iter(self._made))]
+            self._made[key] = session  # the last one used is the last one here
+            return session
 
     def keep(self, value: Tensor) -> Any:
         """`value` as an OrtValue on the device, to be bound any number of times."""
@@ -210,6 +215,19 @@ class Session:
             torch.cuda.current_stream(self.number).synchronize()  # what PyTorch still does to the inputs
         session.run_with_iobinding(binding)  # which returns when all is done
         return {name: torch.from_dlpack(x) for name, x in zip(wanted, binding.get_outputs())}
+
+
+def check_provider(provider: str, device: str) -> None:
+    """Try a provider on a graph that does nothing, so that what is missing is said before the first frame.
+
+    Raises:
+        UnsupportedError: onnxruntime, its provider, or the provider's libraries are missing.
+    """
+    onnx = graph_package()
+    there, back = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "ab")
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Neg", ["a"], ["b"])], "nothing", [there], [back])
+    model = onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", OPSET)])
+    Session(model.SerializeToString(), provider, device, "nothing")
 
 
 def tensorrt_settings(name: str, shapes: dict[str, tuple[int, ...]], number: int) -> dict[str, str]:
