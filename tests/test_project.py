@@ -124,7 +124,7 @@ def test_the_wheel_names_what_it_needs(wheel: zipfile.ZipFile, root: Path) -> No
     assert needed == set(settings["dependencies"])
     assert not any("<" in line for line in needed), "no upper limits: they keep people from installing it at all"
     assert set(told.get_all("Provides-Extra")) == {
-        "vapoursynth", "onnx", "rtn", "models", "cluster", "train", "dev", "docs", "all"
+        "vapoursynth", "onnx", "tensorrt", "rtn", "models", "cluster", "train", "dev", "docs", "all"
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, UnsupportedError
 from ..models.fill import Fill
 from ..models.network import Network
 from .engine import PRECISIONS, Engine, choose_device, choose_precision
@@ -23,7 +23,7 @@ def make_engine(net: Network, engine: str, device: str, precision: str) -> Engin
     """An engine of the kind asked for that runs `net`.
 
     `torch` runs every network and is what `auto` takes; `compile` is the same through PyTorch's compiler. `onnxruntime`
-    runs exported graphs on the CPU or with CUDA, `tensorrt` the same graphs with ONNX Runtime's TensorRT provider.
+    runs exported graphs on the CPU or with CUDA, `tensorrt` the same graphs with TensorRT, see `usable_tensorrt`.
 
     Raises:
         InputError: an unknown name, or a device or precision that this engine has not. UnsupportedError: the device, a
@@ -52,7 +52,8 @@ def make_fill(engine: str, device: str) -> Callable[[Tensor, Tensor, Tensor], tu
     """What fills large damage, see `Fill.forward`, for an engine of the kind that restores.
 
     In ONNX Runtime where that restores; also with TensorRT it runs there, with CUDA: it has few operators that TensorRT
-    could make faster, and thousands for it to prepare. Nothing in it is compiled.
+    could make faster, and thousands for it to prepare. Where that has no CUDA, PyTorch does it. Nothing in it is
+    compiled.
 
     Raises:
         UnsupportedError: a package or a library is not there.
@@ -60,5 +61,13 @@ def make_fill(engine: str, device: str) -> Callable[[Tensor, Tensor, Tensor], tu
     if engine not in ("onnxruntime", "tensorrt"):
         return Fill().eval()
     from .onnx import OnnxFill
+    from .providers import check_provider
+
+    if engine == "tensorrt":
+        try:
+            check_provider("cuda", int(device.partition(":")[2] or 0))
+        except UnsupportedError as error:
+            log.info("large damage is filled by PyTorch: %s", error)
+            return Fill().eval()
 
     return OnnxFill(device)

@@ -26,7 +26,8 @@ from ..models.papers.deepremaster import DeepColorizer, DeepMemory, DeepRestorer
 from ..models.restorer import Place, RestorerNet
 from ..models.sharpener import SharpenerNet
 from .ort import runtime
-from .sessions import Session, check_provider, graph_folder, load_graphs
+from .providers import binds_on_gpu, check_provider, usable_tensorrt
+from .sessions import Session, graph_folder, load_graphs
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class _OnnxEngine[Net: Network]:
         self, net: Net, device: str, precision: str, provider: str, files: dict[str, bytes] | None = None
     ) -> None:
         self.device, self.precision = device, precision
-        self.home = device if self.stays and torch.cuda.is_available() else "cpu"
+        self.home = device if self.stays and torch.cuda.is_available() and binds_on_gpu(provider) else "cpu"
         self.net = net.eval()
         # Every number of frames is another session, made in seconds or minutes: what cuts leave is filled up.
         self.least = 1 if provider == "cpu" else net.block
@@ -362,7 +363,10 @@ def onnx_engine(
     if precision not in ("fp32", "fp16"):
         raise InputError(f"engine 'onnxruntime' computes in fp32 or fp16, not in {precision!r}")
     runtime()
+    number = int(device.partition(":")[2] or 0)
     if provider == "cuda":
-        check_provider(provider, device)
+        check_provider(provider, number)
+    elif provider == "tensorrt":
+        provider = usable_tensorrt(number)
     make = next((make for kind, make in _ENGINES.items() if isinstance(net, kind)), _OnnxEngine)
     return make(net, device, precision, provider, files)

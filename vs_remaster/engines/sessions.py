@@ -6,11 +6,8 @@ import hashlib
 import json
 import logging
 import re
-import sys
 import threading
-from contextlib import redirect_stdout
 from importlib import import_module, metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +22,14 @@ from ..system import folders
 from ..system.files import make_folder, write_whole
 from ..version import __version__
 from .graphs import LISTS, OPSET, facts, fingerprint, graphs, graphs_name, to_onnx
-from .ort import graph_package, runtime
+from .ort import runtime
+from .providers import PLUGIN, binds_on_gpu, open_session
 from .sizes import folded, sizes_of
 
 log = logging.getLogger(__name__)
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 _KEPT = 4  # sessions of one graph for films of different sizes
 _KINDS = {torch.float32: np.float32, torch.float16: np.float16, torch.int64: np.int64}
-_LIBRARIES = {
-    "cuda": "the libraries of CUDA and cuDNN: pip install 'onnxruntime-gpu[cuda,cudnn]'",
-    "tensorrt": "the libraries of TensorRT, CUDA and cuDNN: pip install 'tensorrt<11' 'onnxruntime-gpu[cuda,cudnn]'",
-}
 
 
 def cache_folder() -> Path:
@@ -100,7 +93,7 @@ class Session:
 
     Args:
         file: the graph.
-        provider: `cpu`, `cuda` or `tensorrt`.
+        provider: one of `PROVIDERS`.
         device: `cpu`, `cuda` or `cuda:n`.
         name: what TensorRT's engines of this graph are kept under.
         home: where tensors come out: `cpu` or the device.
@@ -124,48 +117,32 @@ class Session:
         planned: bool = True,
     ) -> None:
         self.file, self.provider, self.name, self.home, self.planned = file, provider, name, home, planned
-        self.place = "cpu" if provider == "cpu" else "cuda"
-        self.number = int(device.partition(":")[2] or 0)
+        self.place = "cuda" if binds_on_gpu(provider) else "cpu"
+        self.gpu = int(device.partition(":")[2] or 0)
+        self.number = self.gpu if self.place == "cuda" else 0
         self._made: dict[str, Any] = {}
         self._lock = threading.Lock()
-        if not fixed and provider != "tensorrt":  # which has to know the sizes
+        if not fixed and provider not in ("tensorrt", "rtx"):  # which have to know the sizes
             self._made[""] = self._create({}, {})
 
     def _create(self, settings: dict[str, str], sizes: dict[str, int]) -> Any:
-        ort, wanted = runtime(), _PROVIDERS[self.provider]
-        if wanted not in ort.get_available_providers():
-            raise UnsupportedError(
-                f"this onnxruntime has no {wanted}: pip uninstall onnxruntime, then pip install onnxruntime-gpu "
-                f"and {_LIBRARIES[self.provider]}"
-            )
-        options = ort.SessionOptions()
+        options = runtime().SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
         options.enable_mem_reuse = self.planned
         for name, size in sizes.items():
             options.add_free_dimension_override_by_name(name, size)
-        chosen: list[Any] = [wanted]
-        if self.provider != "cpu":
-            gpu = {"device_id": str(self.number)}
-            cuda = (_PROVIDERS["cuda"], gpu | {"use_tf32": "0"})  # what is float32 decides colour and tone
-            chosen = [cuda] if self.provider == "cuda" else [(wanted, gpu | settings), cuda]
-        with redirect_stdout(sys.stderr):  # it prints what it misses, and stdout may carry a film
-            if self.provider != "cpu":
-                ort.preload_dlls()  # those of CUDA that torch or the nvidia wheels brought
-            if self.provider == "tensorrt" and find_spec("tensorrt"):
-                import_module("tensorrt")  # which loads its libraries
-            session = ort.InferenceSession(self.file, options, providers=chosen)
-        if session.get_providers()[0] != wanted:  # it goes on with others without an error
-            raise UnsupportedError(f"onnxruntime cannot load its {wanted}; it needs {_LIBRARIES[self.provider]}")
-        session.disable_fallback()
-        return session
+        return open_session(self.file, self.provider, self.gpu, options, settings)
 
     def _for(self, shapes: dict[str, tuple[int, ...]]) -> Any:
         if "" in self._made:
             return self._made[""]
         with self._lock:
             sizes = sizes_of(self.file, shapes)
-            settings = tensorrt_settings(self.name, shapes, self.number) if self.provider == "tensorrt" else {}
+            settings = {}
+            if self.provider == "tensorrt":
+                settings = tensorrt_settings(self.name, shapes, self.gpu)
+            elif self.provider == "rtx":
+                settings = rtx_settings(self.name, self.gpu)
             key = f"{sizes} {[value for name, value in settings.items() if 'shapes' in name]}"
             session = self._made.pop(key, None)
             if session is None:
@@ -217,19 +194,6 @@ class Session:
         return {name: torch.from_dlpack(x) for name, x in zip(wanted, binding.get_outputs())}
 
 
-def check_provider(provider: str, device: str) -> None:
-    """Try a provider on a graph that does nothing, so that what is missing is said before the first frame.
-
-    Raises:
-        UnsupportedError: onnxruntime, its provider, or the provider's libraries are missing.
-    """
-    onnx = graph_package()
-    there, back = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "ab")
-    graph = onnx.helper.make_graph([onnx.helper.make_node("Neg", ["a"], ["b"])], "nothing", [there], [back])
-    model = onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", OPSET)])
-    Session(model.SerializeToString(), provider, device, "nothing")
-
-
 def tensorrt_settings(name: str, shapes: dict[str, tuple[int, ...]], number: int) -> dict[str, str]:
     """Options of ONNX Runtime's TensorRT provider for inputs of `shapes`: pictures of just this size, lists of what
     references hold up to the next power of two, so that most other references need no other engine.
@@ -249,22 +213,36 @@ def tensorrt_settings(name: str, shapes: dict[str, tuple[int, ...]], number: int
         kind: ",".join(f"{key}:{'x'.join(map(str, shape))}" for key, shape in sizes.items())
         for kind, sizes in ranges.items()
     }
-    gpu = re.sub(r"\W+", "-", torch.cuda.get_device_name(number)) if torch.cuda.is_available() else "gpu"
-    versions = f"ort{runtime().__version__}-trt{_version('tensorrt')}"
     profile = hashlib.sha256(f"{text['min']} {text['max']}".encode()).hexdigest()[:12]
-    folder = cache_folder() / "tensorrt" / f"{gpu}-{versions}"
-    kept = folder / f"{name}-{profile}"
-    try:
-        make_folder(kept)
-    except RemasterError as error:
-        raise UnsupportedError(f"cannot keep TensorRT's engines in {kept}: {error}; set XDG_CACHE_HOME") from error
+    kept = _kept(number, f"trt{_version('tensorrt')}", f"{name}-{profile}")
     return {
         "trt_engine_cache_enable": "True",
         "trt_engine_cache_path": str(kept),
         "trt_timing_cache_enable": "True",
-        "trt_timing_cache_path": str(folder),
+        "trt_timing_cache_path": str(kept.parent),
         **{f"trt_profile_{kind}_shapes": value for kind, value in text.items()},
     }
+
+
+def rtx_settings(name: str, number: int) -> dict[str, str]:
+    """Options of TensorRT for RTX: the folder in which it keeps what it compiled for a graph.
+
+    Raises:
+        UnsupportedError: the folder cannot be made.
+    """
+    version = import_module(PLUGIN).__version__
+    return {"nv_runtime_cache_path": str(_kept(number, f"rtx{version}", name))}
+
+
+def _kept(number: int, version: str, name: str) -> Path:
+    """A folder for what TensorRT makes, in one that is named by the GPU and all versions."""
+    gpu = re.sub(r"\W+", "-", torch.cuda.get_device_name(number)) if torch.cuda.is_available() else "gpu"
+    folder = cache_folder() / "tensorrt" / f"{gpu}-ort{runtime().__version__}-{version}" / name
+    try:
+        make_folder(folder)
+    except RemasterError as error:
+        raise UnsupportedError(f"cannot keep TensorRT's engines in {folder}: {error}; set XDG_CACHE_HOME") from error
+    return folder
 
 
 def _version(package: str) -> str:
