@@ -27,6 +27,7 @@ import pytest
 import torch
 
 import vs_remaster
+from export.to_onnx import main as export_onnx
 from tests.support.job_films import write_film, write_reference, write_references
 from vs_remaster import cli, pipe
 from vs_remaster.film.masks import Masks
@@ -52,14 +53,10 @@ NOT_RUN = {
     "weights import": "needs the authors' weights, which are not shipped: tests/test_weight_files.py makes some",
     "--model deepremaster": "needs the authors' weights, which are not shipped",
     "--model rtn": "needs the authors' weights, which are not shipped",
-    "--engine onnxruntime": "exporting takes long: tests/test_onnx.py does it",
-    "core.ort.": "needs the plugin vs-mlrt",
-    "core.vivtc.": "needs the plugin vivtc",
-    "core.bm3d.": "needs the plugin bm3d",
-    "core.zsmooth.": "needs the plugin zsmooth",
-    "core.znedi3.": "needs the plugin znedi3",
 }
 """What a line of shell or a block of Python has in it, and why it is parsed and not run."""
+PLUGINS = ("bm3d", "ort", "vivtc", "znedi3", "zsmooth")
+"""Of VapourSynth: blocks that use one run where it is installed."""
 PARSED = {
     "make": "sets up a virtual environment",
     "pip": "installs packages",
@@ -96,6 +93,11 @@ def prose(page: Path) -> str:
 def having(*languages: str) -> list[pytest.ParameterSet]:
     pages = [page for page in PAGES if any(block.language in languages for block in blocks(page))]
     return [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in pages]
+
+
+def plugin_of(block: Block) -> str | None:
+    """The plugin that a block of Python uses."""
+    return next((plugin for plugin in PLUGINS if f"core.{plugin}." in block.text), None)
 
 
 def reason(text: str) -> str | None:
@@ -137,7 +139,7 @@ def test_python_blocks(page, tmp_path, monkeypatch):
     for block in blocks(page):
         if block.language == "python":
             code = compile("\n" * block.line + block.text, str(page), "exec")
-            if reason(block.text) is None:
+            if plugin_of(block) is None:
                 exec(code, names)
     if page.name == "vapoursynth.md":
         frame = names["clip"].get_frame(5)
@@ -146,6 +148,40 @@ def test_python_blocks(page, tmp_path, monkeypatch):
     if page.name == "python.md":
         assert names["coloured"].shares.shape == (20, 2) and names["restored"].mask.shape == (20, 1, 64, 96)
         assert names["done"].frames == 20 and names["status"] == 0
+
+
+WITH_PLUGINS = [
+    pytest.param(page, block, id=f"{page.stem}-{plugin_of(block)}")
+    for page in PAGES
+    for block in blocks(page)
+    if block.language == "python" and plugin_of(block)
+]
+
+
+@pytest.mark.parametrize("page, block", WITH_PLUGINS)
+def test_python_blocks_with_a_plugin(page, block, tmp_path, monkeypatch):
+    vs = pytest.importorskip("vapoursynth")
+    package = {"ort": "vapoursynth-mlrt-ort"}.get(plugin_of(block), f"vapoursynth-{plugin_of(block)}")
+    assert f"`{package}`" in page.read_text() or package in block.text, "which package has it?"
+    if not hasattr(vs.core, plugin_of(block)):
+        pytest.skip(f"needs {package}: pip install {package}")
+    monkeypatch.chdir(tmp_path)
+    names = python_names(tmp_path) | {"vs": vs, "core": vs.core, "vs_remaster": vs_remaster}
+    for path in re.findall(r'"([\w-]+)-channels\.onnx"', block.text):
+        pytest.importorskip("onnxruntime")
+        model, precision = re.fullmatch(r"restorer-(\w+)-fp(\d+)", path).groups()
+        export_onnx(["restorer", "--model", model, "--channels", "--out", ".", *["--fp16"] * (precision == "16")])
+    exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
+    clips = [value for value in names.values() if isinstance(value, vs.VideoNode)]
+    assert all(clip.get_frame(min(3, len(clip) - 1)).width for clip in clips)
+    if plugin_of(block) == "ort":
+        luma, restored = names["luma"], names["restored"]
+        assert (restored.num_frames, restored.width, restored.height) == (luma.num_frames, luma.width, luma.height)
+        number, held = vs.core.std.BlankClip(luma, length=3), [0.2, 0.4, 0.6]
+        number = vs.core.std.Splice([number[0].std.BlankClip(color=value, length=1) for value in held])
+        for k, wanted in ((-21, 0.2), (-1, 0.2), (0, 0.4), (1, 0.6), (21, 0.6)):
+            moved = names["shifted"](number, k)
+            assert len(moved) == 3 and moved.get_frame(1)[0][0, 0] == pytest.approx(wanted)
 
 
 def python_names(folder: Path) -> dict[str, object]:
@@ -180,6 +216,7 @@ def lines_of(block: Block) -> list[str]:
 @pytest.mark.parametrize("page", having("sh", "bash", "console"))
 def test_shell_blocks(page, tmp_path, monkeypatch, capfd, ffmpeg):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for block in blocks(page):
         if block.language not in ("sh", "bash", "console"):
             continue
@@ -249,7 +286,9 @@ def stop_after_parsing(patch: pytest.MonkeyPatch) -> None:
 
 
 def run_program(arguments: list[str], folder: Path) -> None:
-    """Run the command line in this process on tiny films."""
+    """Run the command line in this process on tiny films; graphs for ONNX Runtime are exported, and kept here."""
+    if "onnxruntime" in arguments:
+        pytest.importorskip("onnxruntime")
     for before, word in pairwise(arguments):
         if before not in ("-o", "--output", "--job", "--report", "--shares", "--masks"):
             put(folder / word)
