@@ -106,7 +106,7 @@ def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any, *, auto:
         help="a weight file that sharpens and enlarges instead of the shipped one",
     )
     how.add_argument(
-        "--device", default=restore.device, metavar="auto|cpu|cuda[:n]", help="where (default: %(default)s)"
+        "--device", default=restore.device, metavar="auto|cpu|cuda[:n]|xpu[:n]|mps", help="where (default: %(default)s)"
     )
     how.add_argument("--precision", default=restore.precision, choices=("auto", "fp32", "bf16", "fp16"))
     how.add_argument("--engine", default=restore.engine, help="what runs the networks (default: %(default)s)")

@@ -107,7 +107,7 @@ def add_references(commands: Any, restore: Any, color: Any) -> None:
 
 def _add_how(parser: argparse.ArgumentParser, defaults: Any) -> None:
     parser.add_argument("--model", default=defaults.model, help="see run (default: %(default)s)")
-    parser.add_argument("--device", default=defaults.device, metavar="auto|cpu|cuda[:n]")
+    parser.add_argument("--device", default=defaults.device, metavar="auto|cpu|cuda[:n]|xpu[:n]|mps")
     parser.add_argument("--precision", default=defaults.precision, choices=("auto", "fp32", "bf16", "fp16"))
     parser.add_argument("--engine", default=defaults.engine, help="what runs the networks (default: %(default)s)")
     parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")

@@ -42,6 +42,8 @@ def make_engine(net: Network, engine: str, device: str, precision: str) -> Engin
 
     if precision == "auto":
         precision = "fp32" if device == "cpu" else "fp16"
+    if device.startswith(("xpu", "mps")):
+        raise InputError(f"engine {engine!r} runs on cpu and cuda, not on {device!r}; use engine torch")
     if engine == "tensorrt" and device == "cpu":
         raise InputError("engine 'tensorrt' is for GPUs; use engine onnxruntime on the CPU")
     provider = "tensorrt" if engine == "tensorrt" else device.partition(":")[0]

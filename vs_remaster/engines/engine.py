@@ -24,7 +24,7 @@ class Engine(Protocol):
     other methods a colorizer's.
 
     Attributes:
-        device: `cpu`, `cuda` or `cuda:n`.
+        device: `cpu`, `cuda`, `cuda:n`, `xpu`, `xpu:n` or `mps`.
         precision: one of `PRECISIONS`.
         home: where pictures come out, the device or `cpu`; those that go in may lie anywhere, and need not be copied
             if they lie there.
@@ -92,32 +92,44 @@ class Engine(Protocol):
 
 
 def choose_device(device: str) -> str:
-    """`auto`, `cpu`, `cuda` or `cuda:n` to the device that will be used.
+    """`auto` to `cuda` where there is such a GPU (PyTorch's builds for ROCm call AMD's so), else `cpu`; `cpu`, `cuda`,
+    `cuda:n`, `xpu`, `xpu:n` (Intel) and `mps` (Apple) to themselves.
 
     Raises:
         InputError: the name is none of these. UnsupportedError: that GPU is not there.
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:[0-9]+)?", str(device)):
-        raise InputError(f"unknown device {device!r}; use auto, cpu, cuda or cuda:0")
-    if device != "cpu":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if int(device.partition(":")[2] or 0) >= count:
-            raise UnsupportedError(f"device {device!r} is not there: {count} CUDA devices found; use --device cpu")
+    if not re.fullmatch(r"cpu|mps|(cuda|xpu)(:[0-9]+)?", str(device)):
+        raise InputError(f"unknown device {device!r}; use auto, cpu, cuda or cuda:0, xpu or xpu:0, or mps")
+    kind, _, number = device.partition(":")
+    count = 1 if kind == "cpu" else _count(kind)
+    if int(number or 0) >= count:
+        raise UnsupportedError(
+            f"device {device!r} is not there: {count} {kind.upper()} devices found; use --device cpu"
+        )
     return device
 
 
+def _count(kind: str) -> int:
+    """How many GPUs of a kind this PyTorch can use."""
+    if kind == "mps":
+        return int(torch.backends.mps.is_available())
+    backend = getattr(torch, kind)
+    return backend.device_count() if backend.is_available() else 0
+
+
 def choose_precision(precision: str, device: str) -> str:
-    """`auto` to fp16 on a GPU, bf16 on a CPU that computes in it, fp32 elsewhere (on a GPU its convolutions use TF32).
+    """`auto` to fp16 on a GPU (Apple's: fp32), bf16 on a CPU that computes in it, fp32 elsewhere (on a GPU its
+    convolutions use TF32).
 
     Raises:
         InputError: unknown name, or fp16 on a CPU, where it is slow.
     """
     if precision == "auto":
-        if device.startswith("cuda"):
+        if device.startswith(("cuda", "xpu")):
             return "fp16"
-        return "bf16" if has_fast_bf16() else "fp32"
+        return "bf16" if device == "cpu" and has_fast_bf16() else "fp32"
     if precision not in PRECISIONS:
         raise InputError(f"unknown precision {precision!r}; use auto, {', '.join(PRECISIONS)}")
     if precision == "fp16" and device == "cpu":

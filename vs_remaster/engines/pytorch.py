@@ -24,7 +24,7 @@ class TorchEngine:
 
     Args:
         net: a loaded network; it becomes the engine's.
-        device: `cpu`, `cuda` or `cuda:n`.
+        device: what `choose_device` gives. On `xpu` and `mps` pictures come out in this machine's memory.
         precision: `fp32`, `bf16` or `fp16`.
         compiled: compile it for every size and length of window that comes (on a GPU replayed as CUDA graphs), which
             takes a minute or so each and pays where many frames of one size follow; else operation by operation.
@@ -33,14 +33,15 @@ class TorchEngine:
     tells_places = takes_parts = True
 
     def __init__(self, net: Network, device: str, precision: str, compiled: bool = False) -> None:
-        self.device = self.home = device
+        self.device = device
+        self.home = "cpu" if device.startswith(("xpu", "mps")) else device  # `Transfer` has streams of CUDA's
         self.precision, self.compiled = precision, compiled
         net = net.to(device).eval()
         net.fuse()
         self.net = lay_out(net)
         # On a GPU, and compiled, all frames of a window are looked at together.
         self.looks = isinstance(net, ColorizerNet) and device == "cpu" and not compiled
-        self._run = _compile(self.net, graphs=device != "cpu") if compiled else self.net
+        self._run = _compile(self.net, graphs=device.startswith("cuda")) if compiled else self.net
 
     @property
     def _colorizer(self) -> ColorizerNetwork:
@@ -58,14 +59,14 @@ class TorchEngine:
         """See `Engine.restore`."""
         with self._mode():
             out = self._run(luma[None].to(self.device), thumbs[None].to(self.device), halo, place)
-        return out.luma[0], out.mask[0], out.toned[0]
+        return out.luma[0].to(self.home), out.mask[0].to(self.home), out.toned[0].to(self.home)
 
     @torch.inference_mode()
     def sharpen(self, luma: Tensor, figures: Tensor, halo: Halo, scale: int) -> Tensor:
         """See `Engine.sharpen`."""
         with self._mode():
             out = self._run(luma[None].to(self.device), figures[None].to(self.device), halo, scale)
-        return out.change[0]
+        return out.change[0].to(self.home)
 
     @torch.inference_mode()
     def encode(
@@ -90,7 +91,7 @@ class TorchEngine:
     def share_map(self, luma: Tensor, memory: EncodedReferences) -> Tensor:
         """See `Engine.share_map`."""
         with self._mode():
-            return self._colorizer.share_map(luma.to(self.device), memory.to(self.device))
+            return self._colorizer.share_map(luma.to(self.device), memory.to(self.device)).to(self.home)
 
     @torch.inference_mode()
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
@@ -99,7 +100,7 @@ class TorchEngine:
             return self.render(luma, [self.look(frame, memory) for frame in luma.split(1)], memory, halo)
         with self._mode():
             out = self._run(luma[None].to(self.device), [memory.to(self.device)], halo)
-        return out.chroma[0], out.shares[0]
+        return out.chroma[0].to(self.home), out.shares[0].to(self.home)
 
     @torch.inference_mode()
     def look(self, luma: Tensor, memory: EncodedReferences) -> Look:

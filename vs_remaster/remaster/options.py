@@ -161,7 +161,7 @@ class RestoreOptions:
         lines: height in lines at which the network sees the picture; 0: the source's, at most 1152.
         tile: largest side in pixels of the pieces a frame is cut into to save memory; 0: 1088 where the network sees
             more than 1.3 million pixels, else whole frames.
-        device: `auto`, `cpu`, `cuda`, `cuda:n`.
+        device: `auto`, `cpu`, `cuda`, `cuda:n`, `xpu`, `xpu:n`, `mps`.
         precision: `auto`, `fp32`, `bf16`, `fp16`.
         engine: `auto` (which is `torch`), `torch`, `onnxruntime`, `tensorrt`.
     """
