@@ -191,7 +191,8 @@ def output_options(arguments: argparse.Namespace) -> OutputOptions:
 def treatment_of(arguments: argparse.Namespace, levels: str | None) -> Treatment:
     """What `run` and `pipe` do to frames, but for the references: they may take long to load. `levels`: those of all
     shots, as a person writes them."""
-    from ..color.look import HueGain, Lut
+    from ..color.hues import HueGain
+    from ..color.look import Lut
     from ..film.request import NOT_ENLARGED, NOT_RESTORED, Treatment
     from ..remaster.options import ColorizeOptions, Levels, PrepareOptions, RestoreOptions
     from ..remaster.scenes import parse_cuts

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..color.look import HueGain, Lut
+from ..color.hues import HueGain
+from ..color.look import Lut
 from ..color.matrices import H273_MATRICES
 from ..color.samples import Samples, colorless, decode, decode_colors, decode_luma, decode_rgb, encode
 from ..errors import InputError

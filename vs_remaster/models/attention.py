@@ -258,7 +258,7 @@ def coarse_match(
     longest = max(*memory.counts, 1, *(len(keys) for keys in memory.clear))
     step = min(len(queries), max(16, at_once(queries) // longest))
     # Memory that is fresh for every product costs as much time as the product.
-    scratch = None if torch.is_grad_enabled() else queries.new_empty(step * longest)
+    scratch = queries.new_empty(step * longest) if torch.is_inference_mode_enabled() else None
     parts = []
     for part, q in enumerate((scale / math.log(2) * queries).split(step)):
         # A cosine is at most 1, so the exponentials need no search for the largest, and one reference after the other

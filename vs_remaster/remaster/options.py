@@ -7,10 +7,13 @@ import numbers
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Self, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypedDict, get_args
 
-from ..color.look import HueGain, Lut
+from ..color.hues import HueGain
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..color.look import Lut
 
 AUTOMATIC = "automatic"
 """The shipped colorizer that takes no references."""
@@ -224,7 +227,10 @@ class ColorizeOptions:
     def __post_init__(self) -> None:
         _check(self, saturation=(0, math.inf))
         object.__setattr__(self, "saturation_hues", HueGain.all_of(self.saturation_hues))
-        object.__setattr__(self, "lut", Lut.of(self.lut))
+        if self.lut is not None:
+            from ..color.look import Lut  # loads PyTorch, which help and errors need not wait for
+
+            object.__setattr__(self, "lut", Lut.of(self.lut))
         _check(self, numbers.Integral, "color ", lines=(64, 2160))
 
 

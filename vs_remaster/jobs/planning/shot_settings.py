@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...color.look import HueGain
+from ...color.hues import HueGain
 from ...errors import InputError
 from ...remaster.options import Levels
 from ...system.texts import parse_toml
