@@ -136,9 +136,9 @@ def test_no_references_only_where_the_network_can(tmp_path: Path):
 
 def test_references_and_length_cost_time(here, capsys):
     same = "--precision fp32 --sizes 64x48 --color-lines 64 --repeats 1"
-    benchmark.main(["--cost", "references", "--values", "1", "64", "--frames", "8", *same.split()])
+    benchmark.main(["--cost", "references", "--values", "1", "256", "--frames", "8", *same.split()])
     few, many = tables(capsys.readouterr().out)[0]
-    assert (few["references"], many["references"]) == ("1", "64")
+    assert (few["references"], many["references"]) == ("1", "256")
     assert few["what"] == "torch fp32 colour"
     assert float(many["encoding references, s"]) > 4 * float(few["encoding references, s"])
     benchmark.main(["--cost", "length", "--values", "128", "16", "--tasks", "restore", *same.split()])
