@@ -232,8 +232,8 @@ class Colorizer(Worker[ColorizeOptions]):
         self._looked = encoded, low.shape[-2:], list(zip(frames, looks))[-context:] if context else []
         return looks
 
-    def _graded(self, luma: Tensor, chroma: Tensor) -> Tensor:
-        """Chroma `[T, 2, H, W]` of frames `[T, 1, H, W]` as it is wanted."""
+    def _graded(self, luma: Sequence[Tensor] | Tensor, chroma: Tensor) -> Tensor:
+        """Chroma `[T, 2, H, W]` of frames `[1, H, W]` as it is wanted."""
         options = self.options
         chroma = options.saturation * chroma
         if not options.saturation_hues and options.lut is None:
@@ -242,7 +242,7 @@ class Colorizer(Worker[ColorizeOptions]):
             if options.saturation_hues:
                 frame[:] = strengthened(frame, options.saturation_hues)
             if options.lut:
-                frame[:] = looked_up(light, frame, options.lut)
+                frame[:] = looked_up(light.to(frame), frame, options.lut)
         return chroma
 
     def _guessed(
@@ -251,9 +251,7 @@ class Colorizer(Worker[ColorizeOptions]):
         """A window by the network that guesses; none of the references in `memory` has a share in it."""
         guess = guesser._colored(frames, guesser.encode_references(()), halo, (), first)
         none = guess[0][0].new_zeros(len(memory.rules))
-        chroma = self._graded(
-            torch.stack(list(frames[halo.kept(len(frames))])).float(), torch.stack([one for one, _ in guess])
-        )
+        chroma = self._graded(frames[halo.kept(len(frames))], torch.stack([one for one, _ in guess]))
         return [(one, none) for one in chroma]
 
 

@@ -158,7 +158,7 @@ def film_references(
     """
     if not any(is_film(path) for path in paths):
         return load_references(paths, lines=lines)
-    with _place(keep) as place:
+    with kept_in(keep) as place:
         given = []
         for path in paths:
             given.append(path)
@@ -173,7 +173,8 @@ def is_film(path: Path) -> bool:
 
 
 @contextmanager
-def _place(keep: Path | None) -> Generator[Path]:
+def kept_in(keep: Path | None) -> Generator[Path]:
+    """A folder for what is made on the way: `keep`, or one that is gone at the end."""
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="vs-remaster-") as place:
             yield Path(place)

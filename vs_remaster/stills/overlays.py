@@ -77,8 +77,8 @@ def reference_row(references: Sequence[Reference], shares: Sequence[float], widt
     for i in shown:
         inside = max(1, side - 2 * _FRAME), max(1, height - 2 * _FRAME)
         rgb, known = references[i].rgb, references[i].known
-        shown = rgb if known is None else rgb * known
-        small = cv2.resize(shown.permute(1, 2, 0).numpy(), inside, interpolation=cv2.INTER_AREA)
+        rgb = rgb if known is None else rgb * known
+        small = cv2.resize(rgb.permute(1, 2, 0).numpy(), inside, interpolation=cv2.INTER_AREA)
         opacity = _FAINTEST + (1 - _FAINTEST) * shares[i] / most
         tile = np.empty((height, side, 3), np.float32)
         tile[:] = hue(i)

@@ -6,8 +6,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,11 +22,11 @@ from ..references.reference import GRAY, Reference, load_references, pictures_in
 from ..references.stamping import set_origin
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import ColorizeOptions, RestoreOptions
-from ..system.files import give_name, make_folder, write_whole
+from ..system.files import give_name, write_whole
 from ..system.texts import parse_json, read_bytes
 from ..weights import sha256
 from .contact_sheet import SHEET, put
-from .copies import stamp_of
+from .copies import kept_in, stamp_of
 from .image_models import Paint, load_image_model
 from .picking import pick_references
 
@@ -120,7 +119,7 @@ def painted_references(
     options = colorize if isinstance(colorize, ColorizeOptions) else colorize.options
     load_image_model(image_model, options.device)  # what is wrong with it is said before the film is read
     told = [*stamp_of(source), sha256(image_model), repr(restore), options.model, options.device]
-    with _place(keep) as place:
+    with kept_in(keep) as place:
         number = 0
         while (folder := place / f"image-model-{number}").exists():
             if _is_of(folder, told):
@@ -138,16 +137,6 @@ def painted_references(
             give_name(begun, folder)
         made = load_references(folder, lines=lines)
         return made if keep else [replace(one, path=None) for one in made]
-
-
-@contextmanager
-def _place(keep: Path | None) -> Generator[Path]:
-    if keep is None:
-        with tempfile.TemporaryDirectory(prefix="vs-remaster-") as place:
-            yield Path(place)
-    else:
-        make_folder(keep)
-        yield keep
 
 
 def _is_of(folder: Path, told: Sequence[object]) -> bool:
