@@ -89,7 +89,6 @@ def test_what_is_made_comes_home():
         TorchEngine(build(name), "cpu", "fp32") for name in ("restorer", "sharpener", "colorizer")
     )
     restorer.home = sharpener.home = colorizer.home = "meta"
-    colorizer.looks = False  # only a CPU looks at frames one by one
     made = restorer.restore(luma, thumbnails(luma[None])[0], Halo(1, 1))
     changed = sharpener.sharpen(luma, softness(luma[None])[0], Halo(1, 1), 2)
     colored = colorizer.colorize(luma, colorizer.encode([(luma[:1], chroma)]), Halo(1, 1))

@@ -12,12 +12,12 @@ from export.publish import publish
 from vs_remaster import weights
 from vs_remaster.engines.pytorch import lay_out
 from vs_remaster.errors import InputError
-from vs_remaster.models import NETWORKS, build, config_json, info
+from vs_remaster.models import NETWORKS, build, config_json, info, layers
 from vs_remaster.models.attention import coarse_match, fine_match, join, likeness, places
 from vs_remaster.models.colorizer import ColorizerNet, working_size
 from vs_remaster.models.gate import paint_over
-from vs_remaster.models.layers import Edges, Halo, nearby_mean
-from vs_remaster.models.restorer import apply_tone, thumbnails
+from vs_remaster.models.layers import Edges, Halo, nearby_mean, shift
+from vs_remaster.models.restorer import Tone, apply_tone, curve_of, thumbnails
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -107,10 +107,10 @@ def test_a_damaged_shipped_file_is_refused(tmp_path, monkeypatch):
 def test_tone_leaves_a_neutral_setting_alone_and_black_and_white_in_place():
     x = torch.rand(2, 1, 20, 30)
     grid, curve = torch.zeros(2, 1, 5, 6), torch.zeros(2, 4, 1, 1)
-    assert torch.equal(apply_tone(x, grid, curve), x)
+    assert torch.equal(apply_tone(x, grid, curve_of(curve)), x)
     curve[:, 2:] = 0.5  # the two bends alone
     ends = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2).expand(2, 1, 1, 2)
-    assert torch.allclose(apply_tone(ends, grid, curve), ends, atol=1e-6)
+    assert torch.allclose(apply_tone(ends, grid, curve_of(curve)), ends, atol=1e-6)
 
 
 def unit(x: torch.Tensor) -> torch.Tensor:
@@ -306,8 +306,29 @@ def test_tone_is_bent_as_it_says():
     offset, gain, bend, twist = curve.split(1, 1)
     field = torch.nn.functional.interpolate(grid, (20, 30), mode="bilinear") + gain
     wanted = x + offset + x * field + x * (1 - x) * (bend + twist * (1 - 2 * x))
-    assert torch.allclose(apply_tone(x, grid, curve), wanted, atol=1e-6)
-    assert torch.equal(apply_tone(x, 0 * grid, 0 * curve), x)
+    assert torch.allclose(apply_tone(x, grid, curve_of(curve)), wanted, atol=1e-6)
+    assert torch.equal(apply_tone(x, 0 * grid, curve_of(0 * curve)), x)
+
+
+def test_a_tone_part_folded_for_use_says_the_same():
+    tone = Tone(16).eval()
+    for layer in (tone.grid, tone.curve):
+        torch.nn.init.normal_(layer.weight, std=0.05)
+        torch.nn.init.normal_(layer.bias, std=0.05)
+    thumbs = torch.rand(1, 12, 1, 36, 48)
+    grid, curve = tone(thumbs)
+    for _ in range(2):
+        tone.fuse()
+        assert all(torch.allclose(x, y, atol=1e-6) for x, y in zip(tone(thumbs), (grid, curve)))
+
+
+def test_channels_are_taken_from_other_frames_in_one_step_as_in_three(monkeypatch):
+    clip = torch.rand(2, 5, 16, 6, 4)
+    wanted = shift(clip, 4)
+    monkeypatch.setattr(layers, "in_large_steps", lambda device: True)
+    with torch.inference_mode():
+        assert torch.equal(shift(clip, 4), wanted)
+        assert torch.equal(shift(clip[:, :1], 4), clip[:, :1])
 
 
 def test_a_restorer_from_before_it_knew_what_is_to_be_done_still_loads(tmp_path):

@@ -79,9 +79,9 @@ class Engine(Protocol):
         `memory`: what `encode` of this engine gave."""
         ...
 
-    def look(self, luma: Tensor, memory: EncodedReferences) -> Any:
-        """The part of `colorize` that a frame `[1, 1, H, W]` needs by itself, for `render`; only where the engine
-        `looks`."""
+    def look(self, luma: Tensor, memory: EncodedReferences) -> list[Any]:
+        """The part of `colorize` that each of the frames `[F, 1, H, W]` needs by itself, for `render`; only where the
+        engine `looks`."""
         ...
 
     def render(

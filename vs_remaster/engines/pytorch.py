@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import UnsupportedError
 from ..models.attention import Known, Memory
-from ..models.colorizer import ColorizerNet, Look, together
-from ..models.layers import Halo
+from ..models.colorizer import ColorizerNet, Look, apart, together
+from ..models.layers import Halo, in_large_steps
 from ..models.network import ColorizerNetwork, EncodedReferences, Network
 from ..models.restorer import Place
 from ..system.torch_private import compiler_error, map_tensors
@@ -38,9 +38,10 @@ class TorchEngine:
         self.precision, self.compiled = precision, compiled
         net = net.to(device).eval()
         net.fuse()
+        if precision != "fp32":
+            cast_once(net, PRECISIONS[precision])
         self.net = lay_out(net)
-        # On a GPU, and compiled, all frames of a window are looked at together.
-        self.looks = isinstance(net, ColorizerNet) and device == "cpu" and not compiled
+        self.looks = isinstance(net, ColorizerNet) and not compiled
         self._run = _compile(self.net, graphs=device.startswith("cuda")) if compiled else self.net
 
     @property
@@ -97,17 +98,19 @@ class TorchEngine:
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
         """See `Engine.colorize`."""
         if self.looks:  # a frame is the same whether or not it has been looked at before
-            return self.render(luma, [self.look(frame, memory) for frame in luma.split(1)], memory, halo)
+            return self.render(luma, self.look(luma, memory), memory, halo)
         with self._mode():
             out = self._run(luma[None].to(self.device), [memory.to(self.device)], halo)
         return out.chroma[0].to(self.home), out.shares[0].to(self.home)
 
     @torch.inference_mode()
-    def look(self, luma: Tensor, memory: EncodedReferences) -> Look:
+    def look(self, luma: Tensor, memory: EncodedReferences) -> list[Look]:
         """See `Engine.look`."""
         assert isinstance(self.net, ColorizerNet) and isinstance(memory, Memory)
+        luma, memory = luma.to(self.device), memory.to(self.device)
+        parts = [luma] if in_large_steps(luma.device) else luma.split(1)
         with self._mode():
-            return self.net.look(luma[None], [memory])
+            return [look for part in parts for look in apart(self.net.look(part[None], [memory]))]
 
     @torch.inference_mode()
     def render(
@@ -116,8 +119,8 @@ class TorchEngine:
         """See `Engine.render`."""
         assert isinstance(self.net, ColorizerNet) and isinstance(memory, Memory)
         with self._mode():
-            out = self.net.render(luma[None], together(looks), [memory], halo)
-        return out.chroma[0], out.shares[0]
+            out = self.net.render(luma[None].to(self.device), together(looks), [memory.to(self.device)], halo)
+        return out.chroma[0].to(self.home), out.shares[0].to(self.home)
 
 
 def _compile(net: Network, graphs: bool) -> Any:
@@ -139,6 +142,16 @@ def _compile(net: Network, graphs: bool) -> Any:
         return map_tensors(torch.clone, made) if graphs else made
 
     return run
+
+
+def cast_once(net: Network, dtype: torch.dtype) -> None:
+    """Bring the weights that autocast would cast in every block to `dtype`; what comes out is the same."""
+    if net.exact is None:
+        return
+    exact = {layer for name in net.exact if (part := getattr(net, name)) is not None for layer in part.modules()}
+    for layer in net.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)) and layer not in exact:
+            layer.to(dtype)
 
 
 def lay_out(net: Network) -> Network:

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .layers import rows
+from .layers import in_large_steps, rows
 
 CHUNK_SCORES = 500_000  # scores held at once on a CPU (2 MB in float32, which stay in a core's cache)
-GPU_SCORES = 64_000_000  # and elsewhere (256 MB), where many small steps would take longer
+GPU_SCORES = 128_000_000  # and elsewhere (512 MB), where many small steps would take longer
 _FOLDS = 16  # parts of a row of scores in which its highest is sought
 
 
@@ -189,7 +189,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 def at_once(x: Tensor) -> int:
     """How many numbers are held at once where `x` is."""
-    return CHUNK_SCORES if x.device.type == "cpu" else GPU_SCORES
+    return GPU_SCORES if in_large_steps(x.device) else CHUNK_SCORES
 
 
 def places(height: int, width: int, device: torch.device) -> Tensor:
@@ -309,7 +309,7 @@ def highest(score: Tensor) -> tuple[Tensor, Tensor]:
     """`score.max(1)` of `[Q, K]`, which on a CPU takes several times as long: the highest of each column of a folded
     row first, which is quick, then of these. Of equal ones it may be another."""
     width = score.shape[1] // _FOLDS
-    if score.device.type != "cpu" or width < _FOLDS:
+    if in_large_steps(score.device) or width < _FOLDS:
         return tuple(score.max(1))
     folded = score[:, : _FOLDS * width].unflatten(1, (_FOLDS, width))
     column = folded.amax(1).argmax(1, keepdim=True)

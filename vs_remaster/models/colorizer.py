@@ -29,6 +29,7 @@ from .layers import (
     Stage,
     bias_of,
     fold,
+    in_large_steps,
     rows,
     trim,
     twice,
@@ -101,6 +102,7 @@ class ColorizerNet(ColorizerNetwork):
     output are ours.
     """
 
+    exact = ()
     before = after = 3
     block = 16
     multiple_of = 16
@@ -300,7 +302,7 @@ class ColorizerNet(ColorizerNetwork):
     def together(self) -> bool:
         """Whether all frames are matched at once: a GPU would wait for many small steps, and crops in training are
         small. On a CPU one frame after the other is quicker, and does not depend on the others by a single bit."""
-        return self.training or self.null_bias.device.type != "cpu"
+        return self.training or in_large_steps(self.null_bias.device)
 
     def share_map(self, luma: Tensor, memory: Memory) -> Tensor:
         """Each reference's share in the colour of each place of frames `luma` `[N, 1, H, W]`: `[N, R, H/8, W/8]`."""
@@ -326,6 +328,14 @@ class ColorizerNet(ColorizerNetwork):
         gate = torch.sigmoid(gate)
         refined, coarse = (trim(y, batch, halo, NO_HALO) for y in (look.refined, coarse[:, :2]))
         return gate * refined + (1 - gate) * coarse + delta, x
+
+
+def apart(look: Look) -> list[Look]:
+    """A look at the frames of one clip as one look at each."""
+    planes = [name for name, x in look._asdict().items() if isinstance(x, Tensor)]
+    frames = zip(*(getattr(look, name).split(1) for name in planes), strict=True)
+    shares = look.shares[0].split(1)
+    return [look._replace(shares=[share], **dict(zip(planes, one))) for share, one in zip(shares, frames, strict=True)]
 
 
 def together(looks: Sequence[Look]) -> Look:

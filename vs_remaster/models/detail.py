@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention import doubled, fine_match
-from .layers import MIDDLE, Lift, ResBlock, bias_of, rows, wide
+from .layers import MIDDLE, Lift, ResBlock, bias_of, in_large_steps, rows, wide
 
 _RADIUS = 1
 
@@ -50,8 +50,9 @@ class Detail(nn.Module):
         `found` `[N, H/4, W/4, 5]`: what the matching at 1/4 found; `keys` `[M, key]` and `chroma` `[M, 2]` of the
         references. Returns `[N, 3, H/2, W/2]`: chroma and the best cosine.
         """
+        large = self.training or in_large_steps(queries.device)
         with torch.autocast(queries.device.type, enabled=False):
-            local = fine_match(rows(queries), doubled(found), keys, chroma, self.scale, _RADIUS, self.training)
+            local = fine_match(rows(queries), doubled(found), keys, chroma, self.scale, _RADIUS, large)
             carried = torch.cat([local.chroma, local.similarity], 2)
             return carried.transpose(1, 2).unflatten(2, queries.shape[-2:])
 

@@ -3,6 +3,7 @@ exporter knows."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -28,6 +29,12 @@ class Halo(NamedTuple):
 
 
 NO_HALO = Halo(0, 0)
+
+
+def in_large_steps(device: torch.device | str) -> bool:
+    """Whether work goes in few large steps: a GPU would wait for many small ones. On a CPU small ones are quicker, as
+    what they hold fits its caches."""
+    return torch.device(device).type != "cpu"
 
 
 def wide(x: Tensor) -> Tensor:
@@ -96,6 +103,23 @@ def neighbours(x: Tensor, offset: int, edges: Edges | None = None) -> Tensor:
     return torch.cat([pad, x[:, : x.shape[1] - count]] if offset < 0 else [x[:, count:], pad], 1)
 
 
+def around(x: Tensor, offsets: range, edges: Edges | None = None) -> Tensor:
+    """The clip `x` `[B, T, C, ...]` seen from the frames at `offsets`, one after the other along the channels, see
+    `neighbours`."""
+    if edges is not None or torch.jit.is_tracing():
+        return torch.cat([neighbours(x, offset, edges) for offset in offsets], 2)
+    near = x.index_select(1, _around(x.shape[1], offsets, x.device))
+    return near.view(x.shape[0], x.shape[1], len(offsets) * x.shape[2], *x.shape[3:])
+
+
+@lru_cache(64)
+@torch.inference_mode(False)
+def _around(count: int, offsets: range, device: torch.device) -> Tensor:
+    """Of each of `count` frames, those at `offsets`, where the clip has any."""
+    at = torch.arange(count)[:, None] + torch.tensor(offsets)
+    return at.clamp(0, count - 1).flatten().to(device)
+
+
 def nearby_mean(clip: Tensor, radius: int, kept: slice | Tensor = slice(None), edges: Edges | None = None) -> Tensor:
     """The mean of each of the `kept` frames of `clip` `[B, T, ...]` and of the scene's frames up to `radius` from it:
     one matrix product, whatever the radius. `edges`: where the scene ends inside the window."""
@@ -115,7 +139,20 @@ def shift(x: Tensor, channels: int, edges: Edges | None = None) -> Tensor:
     if torch.jit.is_tracing():  # an exported graph knows no memory formats
         return _shifted(x, channels, 2, edges)
     # Joined along the channels where they lie together, as in channels_last: no change of layout to and fro.
-    return _shifted(x.permute(0, 1, 3, 4, 2), channels, 4, edges).permute(0, 1, 4, 2, 3)
+    clip = x.permute(0, 1, 3, 4, 2)
+    if in_large_steps(x.device) and not torch.is_grad_enabled() and edges is None:  # one step, much slower on a CPU
+        frames = _sources(x.shape[1], channels, x.shape[2], x.device)
+        return clip.gather(1, frames[None, :, None, None].expand_as(clip)).permute(0, 1, 4, 2, 3)
+    return _shifted(clip, channels, 4, edges).permute(0, 1, 4, 2, 3)
+
+
+@lru_cache(64)
+@torch.inference_mode(False)
+def _sources(count: int, channels: int, width: int, device: torch.device) -> Tensor:
+    """Of each of `count` frames, the frame that each of its channels is taken from in `shift`: `[T, C]`."""
+    offset = torch.zeros(width, dtype=torch.int64)
+    offset[:channels], offset[channels : 2 * channels] = -1, 1
+    return (torch.arange(count)[:, None] + offset).clamp(0, count - 1).to(device)
 
 
 def _shifted(x: Tensor, channels: int, dim: int, edges: Edges | None) -> Tensor:
@@ -208,8 +245,7 @@ class Lift(nn.Sequential):
         chroma `[N, 2, H, W]`."""
         pixels = F.pixel_unshuffle(luma - MIDDLE, self.factor).to(hidden.dtype)
         logits = super().forward(torch.cat([hidden, pixels], 1))
-        one_by_one = chroma.device.type == "cpu" and not (torch.is_grad_enabled() or torch.jit.is_tracing())
-        if not one_by_one:
+        if in_large_steps(chroma.device) or torch.is_grad_enabled() or torch.jit.is_tracing():
             return self._mixed(logits, chroma)
         return torch.cat([self._mixed(*frame) for frame in zip(logits.split(1), chroma.split(1))])  # fits a cache
 

@@ -14,9 +14,11 @@ class Network(nn.Module):
 
     Attributes:
         config: its hyper-parameters, a frozen dataclass.
+        exact: its parts that compute in float32 in every precision; None: nothing is known of that.
     """
 
     config: Any
+    exact: tuple[str, ...] | None = None
     before: int
     after: int
     block: int

@@ -11,6 +11,7 @@ pixel by pixel, so no rim of it stays.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -25,9 +26,9 @@ from .layers import (
     Halo,
     Pointwise,
     Stage,
+    around,
     bias_of,
     fold,
-    neighbours,
     pad_to_multiple,
     trim,
     unfold,
@@ -92,12 +93,14 @@ class Tone(nn.Module):
         self.mix2 = Pointwise(10 * width, 2 * width, always=True)
         self.grid = nn.Conv2d(2 * width, 1, 3, padding=1)
         self.curve = nn.Linear(2 * width, 4)
+        self.fused = False
         for layer in (self.grid, self.curve):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(bias_of(layer))
 
     def forward(self, thumbs: Tensor, edges: Edges | None = None) -> tuple[Tensor, Tensor]:
-        """`thumbs` `[B, T, 1, 36, 48]` to a gain grid `[B*T, 1, 5, 6]` and curve coefficients `[B*T, 4, 1, 1]`.
+        """`thumbs` `[B, T, 1, 36, 48]` to a gain grid `[B*T, 1, 5, 6]` and the curve's coefficients `[B*T, 4, 1, 1]`,
+        both for `apply_tone`.
 
         `edges`: see `neighbours`.
         """
@@ -105,12 +108,28 @@ class Tone(nn.Module):
         # Means of the whole frame and contrast-stretched values make a change of gain visible to the small
         # convolutions.
         mean = thumbs.mean((-2, -1), keepdim=True).expand_as(thumbs)
-        x = self.encode(fold(torch.cat([thumbs, 4 * (thumbs - mean), mean], 2)))
+        given = [thumbs, mean] if self.fused else [thumbs, 4 * (thumbs - mean), mean]
+        x = self.encode(fold(torch.cat(given, 2)))
         for mix in (self.mix1, self.mix2):
-            clip = unfold(x, batch)
-            near = [neighbours(clip, k * self.step, edges) for k in range(-2, 3)]
-            x = F.leaky_relu(mix(fold(torch.cat(near, 2))), 0.1)
-        return self.grid(x), self.curve(x.mean((-2, -1)))[..., None, None]
+            near = around(unfold(x, batch), range(-2 * self.step, 3 * self.step, self.step), edges)
+            x = F.leaky_relu(mix(fold(near)), 0.1)
+        curve = self.curve(x.mean((-2, -1)))[..., None, None]
+        return self.grid(x), curve if self.fused else curve_of(curve)
+
+    @torch.no_grad()
+    def fuse(self) -> None:
+        """Fold what is linear before the first convolution and behind the last layer into these."""
+        if self.fused:
+            return
+        first, last = self.encode[0], self.curve
+        assert isinstance(first, nn.Conv2d)
+        plain, stretched, mean = first.weight.split(1, 1)
+        first.weight = nn.Parameter(torch.cat([plain + 4 * stretched, mean - 4 * stretched], 1))
+        told = torch.cat([last.weight, bias_of(last)[:, None]], 1).double()
+        powers = curve_of(told.t()[..., None, None])[..., 0, 0]  # an affine map of each column
+        powers[:-1] -= curve_of(torch.zeros_like(told[:, :1]).t()[..., None, None])[..., 0, 0]
+        last.weight, last.bias = (nn.Parameter(x.to(last.weight)) for x in (powers[:-1].t(), powers[-1]))
+        self.fused = True
 
 
 class Need(nn.Sequential):
@@ -138,9 +157,9 @@ class Need(nn.Sequential):
     def over(self, picture: Tensor, logits: Tensor) -> Tensor:
         """What `logits` `[N, 1, h, w]` say for every pixel of `picture` `[N, 1, H, W]`, 0..1."""
         sides = zip(picture.shape[-2:], logits.shape[-2:])  # the last cells may reach over the edge
-        at = ((torch.arange(side, device=logits.device) + 0.5) / (self.cell * count) for side, count in sides)
+        down, across = (bilinear(side, self.cell * count, count, logits.device) for side, count in sides)
         with torch.autocast(picture.device.type, enabled=False):
-            return Lines(*at).spread(torch.sigmoid(wide(logits)))
+            return down @ torch.sigmoid(wide(logits)) @ across.t()
 
 
 class Place(NamedTuple):
@@ -165,12 +184,34 @@ class Lines(NamedTuple):
 
     def spread(self, grid: Tensor) -> Tensor:
         """`grid` `[N, 1, h, w]`, over the whole frame, at these lines and columns `[N, 1, H, W]`, bilinear."""
+        down, across = (mixtures(at.to(grid.dtype), count) for at, count in zip(self, grid.shape[-2:]))
+        return down @ grid @ across.t()
 
-        def weights(at: Tensor, count: int) -> Tensor:
-            position = (at.to(grid.dtype) * count - 0.5).clamp(0, count - 1)
-            return (1 - (position[:, None] - torch.arange(count, device=at.device)).abs()).clamp_min(0)
 
-        return weights(self.rows, grid.shape[-2]) @ grid @ weights(self.columns, grid.shape[-1]).t()
+def mixtures(at: Tensor, count: int) -> Tensor:
+    """What is at places `at` `[S]`, 0..1, as a mixture of `count` cells beside each other, bilinear: `[S, count]`."""
+    position = (at * count - 0.5).clamp(0, count - 1)
+    return (1 - (position[:, None] - torch.arange(count, device=at.device)).abs()).clamp_min(0)
+
+
+def bilinear(side: int, whole: int, count: int, device: torch.device) -> Tensor:
+    """`mixtures` for the middles of the first `side` pixels of `whole`; made once for each size."""
+    made = _bilinear.__wrapped__ if torch.jit.is_tracing() else _bilinear
+    return made(side, whole, count, device)
+
+
+@lru_cache(64)
+@torch.inference_mode(False)
+def _bilinear(side: int, whole: int, count: int, device: torch.device) -> Tensor:
+    return mixtures((torch.arange(side, device=device) + 0.5) / whole, count)
+
+
+def curve_of(told: Tensor) -> Tensor:
+    """Curve coefficients `[N, 4, 1, 1]` as the tone part tells them (offset, gain, and two terms that leave black and
+    white in place) to those of the powers of luma: of `apply_tone`."""
+    offset, gain, bend, twist = told.split(1, 1)
+    # x + offset + x * (field + gain) + x * (1 - x) * (bend + twist * (1 - 2 * x)), by its powers of x
+    return torch.cat([offset, gain + bend + twist + 1, -3 * twist - bend, 2 * twist], 1)
 
 
 def apply_tone(
@@ -180,30 +221,29 @@ def apply_tone(
     place: Place | Lines | None = None,
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Bend `x` `[N, 1, H, W]` by offset, gain (a smooth field over the whole frame), and two curve terms that leave
-    black and white in place; `place` tells which part of the frame `x` is, `size` how many of its lines and columns:
-    what lies beyond repeats the last ones."""
-    offset, gain, bend, twist = curve.split(1, 1)
+    """Bend `x` `[N, 1, H, W]` by a curve, see `curve_of`, and a gain that is a smooth field over the whole frame;
+    `place` tells which part of the frame `x` is, `size` how many of its lines and columns: what lies beyond repeats the
+    last ones."""
+    offset, linear, square, cube = curve.split(1, 1)
     if isinstance(place, Lines):
-        field = place.spread(grid) + gain
+        field = place.spread(grid)
     else:
         height, width = size or x.shape[-2:]
         whole = (place.height, place.width) if place else (height, width)
-        field = F.interpolate(grid, whole, mode="bilinear", align_corners=False) + gain
+        field = F.interpolate(grid, whole, mode="bilinear", align_corners=False)
         if place:
             field = field[..., place.top : place.top + height, place.left : place.left + width]
         if field.shape[-2:] != x.shape[-2:]:
             field = F.pad(field, (0, x.shape[-1] - width, 0, x.shape[-2] - height), mode="replicate")
-    # x + offset + x * field + x * (1 - x) * (bend + twist * (1 - 2 * x)), by its powers of x: a third of the time
-    y = torch.addcmul(-3 * twist - bend, 2 * twist, x)
-    y = torch.addcmul(field + (1 + bend + twist), y, x)
+    y = torch.addcmul(square, cube, x)
+    y = torch.addcmul(field + linear, y, x)
     return torch.addcmul(offset, y, x)
 
 
 def visible(change: Tensor) -> Tensor:
     """How much a change of tone `[N, 1, H, W]` is to be seen, 0..1 `[N, 1, 1, 1]`: half at `JUST_SEEN`."""
-    power = change.square().mean((1, 2, 3), keepdim=True) / JUST_SEEN**2
-    return power * power / (power * power + 1)
+    power = (change.square().mean((1, 2, 3), keepdim=True) / JUST_SEEN**2).square()
+    return power / (power + 1)
 
 
 class RestorerNet(Network):
@@ -215,6 +255,7 @@ class RestorerNet(Network):
     shift-only video denoisers.
     """
 
+    exact = ("tone", "far")
     spatial_radius = 4
     block = 16
     multiple_of = 8
@@ -249,6 +290,11 @@ class RestorerNet(Network):
             self.head.weight.mul_(0.1)
             bias_of(self.head).zero_()
             bias_of(self.head)[8:] = -3.0  # a fresh network calls nothing damage
+
+    def fuse(self) -> None:
+        """See `Network.fuse`."""
+        for tone in self.tones:
+            tone.fuse()
 
     @property
     def tones(self) -> list[Tone]:
@@ -302,9 +348,11 @@ class RestorerNet(Network):
                 whole = (torch.rand(batch) < ALL_DONE).to(weight).repeat_interleave(len(weight) // batch)
                 weight = torch.maximum(weight, whole.view(-1, 1, 1, 1))
             toned = torch.lerp(x, toned, torch.maximum(weight, trim(seen, batch, inner, NO_HALO)))
-            photo = photo * weight
+            repaired = torch.addcmul(toned, photo, weight)
             need = unfold(wide(need), batch)
-        restored = torch.lerp(toned + photo, fill, mask) if self.config.skip else fill
+        else:
+            repaired = toned + photo
+        restored = torch.lerp(repaired, fill, mask) if self.config.skip else fill
         return RestorerOutput(*(unfold(x, batch) for x in (restored, mask, toned, logits, fill)), need)
 
     def without_hairs(self, luma: Tensor, halo: Halo, inner: Halo, edges: Edges | None) -> tuple[Tensor, Tensor | None]:
@@ -328,9 +376,8 @@ class RestorerNet(Network):
         skip2 = trim(skip2, batch, halo2, halo3)
         need = None
         if self.need:
-            found = unfold(self.need(x), batch)
-            around = neighbours(found, -1, edges) + found + neighbours(found, 1, edges)
-            steady = around / 3  # what comes and goes would be seen as flicker
+            found = around(unfold(self.need(x), batch), range(-1, 2), edges)
+            steady = found.mean(2, keepdim=True)  # what comes and goes would be seen as flicker
             need = trim(fold(steady), batch, halo3, NO_HALO)
         x, halo4 = self.dec2(F.pixel_shuffle(self.up2(x), 2) + skip2, batch, halo3, 0, edges)
         skip1 = trim(skip1, batch, halo1, halo4)

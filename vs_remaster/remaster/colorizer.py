@@ -21,12 +21,11 @@ from ..errors import InputError, UnsupportedError
 from ..models.attention import Known
 from ..models.colorizer import working_size
 from ..models.layers import Halo
-from ..models.network import EncodedReferences
 from ..references.reference import OPAQUE, Reference
 from .memory import ReferenceSet, named, reference_set
 from .merging import fit_size
 from .options import AUTOMATIC, ColorizeOptions, frame_numbers
-from .worker import Worker, check_luma, guesses_beside, resize, stack, window_of
+from .worker import Overlap, Worker, check_luma, guesses_beside, resize, stack, window_of
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ class Colorizer(Worker[ColorizeOptions]):
     def __init__(self, options: ColorizeOptions = ColorizeOptions(), *, block: int | None = None) -> None:
         super().__init__("colorizer", options, block)
         self.guesser: Colorizer | None = None
-        self._looked: tuple[EncodedReferences | None, Sequence[int], list[tuple[Tensor, Any]]] = None, (), []
+        self._looks: Overlap[Any] = Overlap(self.info.before + self.info.after)
         if guesses_beside(self.info, options):
             self.guesser = Colorizer(_guessing(options), block=block)
             self.window = window_of(self.info, self.guesser.info, block=block)
@@ -64,6 +63,7 @@ class Colorizer(Worker[ColorizeOptions]):
     def like(self, options: ColorizeOptions) -> Self:
         """This network with other options of the kind that need no other network; `automatic` stays as it is."""
         other = super().like(options)
+        other._looks = Overlap(self.info.before + self.info.after)
         other.guesser = self.guesser and self.guesser.like(_guessing(options))
         return other
 
@@ -210,27 +210,14 @@ class Colorizer(Worker[ColorizeOptions]):
             return memory.gray(made, first + halo.before)
         encoded = memory.memory(chosen)
         if self.engine.looks:
-            chroma, shares = self.engine.render(low, self._looks(frames[inner], low, encoded), encoded, own)
+            looks = self._looks.of(frames[inner], lambda new: self.engine.look(low[new], encoded), encoded)
+            chroma, shares = self.engine.render(low, looks, encoded, own)
         else:
             chroma, shares = self.engine.colorize(low, encoded, own)
         shares = memory.spread(shares, chosen)
         luma = stack(made, self.engine.home)
         full = self._graded(luma, fit_size(chroma, low[kept], luma))
         return list(zip(full.to(frames[0].device), shares.to(frames[0].device)))
-
-    def _looks(self, frames: Sequence[Tensor], low: Tensor, encoded: EncodedReferences) -> list[Any]:
-        """What the engine sees in each of the frames `low` of a window; in those that the last window had too it has
-        looked already. `frames`: what they were made of, by which they are known again."""
-        before, size, kept = self._looked
-        same = before is encoded and size == low.shape[-2:]
-        known = {id(frame): look for frame, look in kept} if same else {}
-        looks = [
-            known[id(frame)] if id(frame) in known else self.engine.look(small, encoded)
-            for frame, small in zip(frames, low.split(1))
-        ]
-        context = self.info.before + self.info.after
-        self._looked = encoded, low.shape[-2:], list(zip(frames, looks))[-context:] if context else []
-        return looks
 
     def _graded(self, luma: Sequence[Tensor] | Tensor, chroma: Tensor) -> Tensor:
         """Chroma `[T, 2, H, W]` of frames `[1, H, W]` as it is wanted."""

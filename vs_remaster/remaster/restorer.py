@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import weights
 from ..errors import InputError
 from ..models import ModelInfo, info
-from ..models.layers import Halo
+from ..models.layers import Halo, in_large_steps
 from ..models.restorer import Place, thumbnails
 from ..models.sharpener import enlarged
 from .filling import Filler
@@ -22,7 +22,7 @@ from .options import Levels, RestoreOptions, frame_numbers
 from .sharpening import Sharpener, sharpener_file
 from .tiling import tiles
 from .window import Window
-from .worker import Worker, check_luma, chosen_model, finite, resize, stack, window_of
+from .worker import Overlap, Worker, check_luma, chosen_model, finite, resize, stack, window_of
 
 # Taller sources are restored at this height unless asked otherwise: grain and dirt have then a known size.
 FULL_LINES = 1152
@@ -112,6 +112,7 @@ class Restorer(Worker[RestoreOptions]):
         super().__init__("restorer", options, block)
         _check_scale(self.model, self.info, options)
         self._block = block
+        self._thumbs: Overlap[Tensor] = Overlap(self.window.before + self.window.after)
         self.filler = None
         if self.info.marks_damage:
             self.filler = Filler(Filler.window_beside(self.window), options.engine, self.engine.device)
@@ -239,7 +240,7 @@ class Restorer(Worker[RestoreOptions]):
         if luma.shape[-2:] != size:
             luma = enlarged(luma[None])[0]
         if isinstance(weight, Tensor) or weight < 1:
-            source = finite(source, str(luma.device))[0]
+            source = finite(source.to(luma.device))
             source = enlarged(source[None])[0] if scale > 1 else source
             weight = resize(weight[None], size)[0] if isinstance(weight, Tensor) else torch.full_like(luma, weight)
             luma = torch.lerp(source, luma, weight)
@@ -254,7 +255,7 @@ class Restorer(Worker[RestoreOptions]):
         device that the frames lie on."""
         kept = halo.kept(len(frames))
         size = self.size(*frames[0].shape[-2:])
-        thumbs = torch.cat([thumbnails(finite(frame, self.engine.home)[None])[0] for frame in frames])
+        thumbs = torch.stack(self._thumbs.of(frames, lambda new: self._thumbnails([frames[i] for i in new])))
         own = halo.within(self.window.before if self.info.sees is None else self.info.sees)
         low = stack(frames[halo.before - own.before : len(frames) - (halo.after - own.after)], self.engine.home, size)
         low_kept = low[own.kept(len(low))]
@@ -265,6 +266,12 @@ class Restorer(Worker[RestoreOptions]):
         if size != source.shape[-2:]:
             restored, mask = self._enlarge(source, low_kept, restored, mask)
         return list(zip(restored.to(frames[0].device), mask.to(frames[0].device)))
+
+    def _thumbnails(self, frames: Sequence[Tensor]) -> list[Tensor]:
+        """Those of frames `[1, H, W]`, on a GPU of all at once."""
+        home = self.engine.home
+        parts = [frames] if in_large_steps(home) else [[frame] for frame in frames]
+        return [small for part in parts for small in thumbnails(stack(part, home)[None])[0]]
 
     def _enlarge(self, source: Tensor, low: Tensor, restored: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Bring a restoration made at a lower size back: the source's finest detail returns where nothing was

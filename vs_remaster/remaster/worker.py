@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import torch
@@ -14,6 +14,7 @@ from .. import weights
 from ..engines import Engine, choose_device, make_engine
 from ..errors import InputError
 from ..models import ModelInfo, info
+from ..models.layers import in_large_steps
 from .options import AUTOMATIC, ColorizeOptions, RestoreOptions
 from .window import Window
 
@@ -65,16 +66,51 @@ def check_luma(luma: Tensor) -> None:
         )
 
 
+class Overlap[Made]:
+    """What was made of single frames of the last window: those that the next window has too are not worked on twice.
+
+    Args:
+        most: how many frames two windows have in common.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._last: tuple[object, list[tuple[Tensor, Made]]] = None, []
+
+    def of(
+        self, frames: Sequence[Tensor], make: Callable[[Sequence[int]], Sequence[Made]], given: object = None
+    ) -> list[Made]:
+        """What there is of each frame, in order; a frame is known again as the same tensor.
+
+        Args:
+            frames: those of a window.
+            make: makes it of those by their numbers, where it is not there yet.
+            given: what it depends on beside the frame: what was made with something else is forgotten.
+        """
+        before, last = self._last
+        known = {id(frame): made for frame, made in last} if before is given else {}
+        new = [number for number, frame in enumerate(frames) if id(frame) not in known]
+        if new:
+            known.update(zip((id(frames[number]) for number in new), make(new), strict=True))
+        found = [known[id(frame)] for frame in frames]
+        self._last = given, list(zip(frames, found))[-self._most :] if self._most else []
+        return found
+
+
 def stack(frames: Sequence[Tensor], device: str, size: tuple[int, int] | None = None) -> Tensor:
-    """Frames `[1, H, W]` as one float32 tensor `[T, 1, H, W]` on a device, resized one by one."""
-    sound = (finite(frame, device) for frame in frames)
-    return torch.cat([frame if size is None else resize(frame, size) for frame in sound])
+    """Frames `[1, H, W]` as one float32 tensor `[T, 1, H, W]` on a device, of one size if none is given."""
+    if not in_large_steps(device):
+        sound = (
+            finite(frame[None].to(device)) for frame in frames
+        )  # large ones one by one, so that few are held at full size
+        return torch.cat([frame if size is None else resize(frame, size) for frame in sound])
+    whole = finite(torch.stack([frame.to(device) for frame in frames]))
+    return whole if size is None else resize(whole, size)
 
 
-def finite(frame: Tensor, device: str) -> Tensor:
-    """A frame `[1, H, W]` as float32 `[1, 1, H, W]` on a device; what is not a number becomes black, so that it cannot
-    spread."""
-    return frame[None].to(device).float().nan_to_num(0.0, 1.0, 0.0)
+def finite(frames: Tensor) -> Tensor:
+    """Frames as float32; what is not a number becomes black, so that it cannot spread."""
+    return frames.float().nan_to_num(0.0, 1.0, 0.0)
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -1,0 +1,65 @@
+"""How many kernels a GPU would be asked for: counted on a CPU, made to work in the large steps of a GPU."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vs_remaster.engines import pytorch
+from vs_remaster.models import attention, colorizer, detail, layers
+from vs_remaster.models.layers import Halo
+from vs_remaster.references.reference import Reference
+from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, restorer, worker
+
+HEIGHT, WIDTH = 400, 528
+BLOCK = 16
+
+
+class Kernels(TorchDispatchMode):
+    """Counts the operations that compute or copy: those that only look at memory in another way do not count."""
+
+    def __init__(self):
+        super().__init__()
+        self.counted = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        name = function._schema.name.removeprefix("aten::")
+        given = {x.untyped_storage().data_ptr() for x in (*args, *(kwargs or {}).values()) if torch.is_tensor(x)}
+        first = made[0] if isinstance(made, (tuple, list)) and made else made
+        alias = torch.is_tensor(first) and first.untyped_storage().data_ptr() in given
+        in_place = name.endswith("_") or "out" in (kwargs or {})
+        if not name.startswith(("empty", "new_empty")) and (in_place or not alias):
+            self.counted[name] += 1
+        return made
+
+
+@pytest.fixture(autouse=True)
+def as_on_a_gpu(monkeypatch):
+    for module in (attention, colorizer, detail, layers, pytorch, restorer, worker):
+        monkeypatch.setattr(module, "in_large_steps", lambda device: True)
+
+
+def kernels_of_a_block(window, process):
+    """Those of the second of two blocks, with its halo, which the first one has seen a part of."""
+    frames = [torch.rand(1, HEIGHT, WIDTH) for _ in range(2 * BLOCK + window.before + window.after)]
+    halo = Halo(window.before, window.after)
+    process(frames[:-BLOCK], halo)
+    with Kernels() as kernels:
+        process(frames[BLOCK:], halo)
+    return kernels.counted
+
+
+def test_restoring_a_block():
+    restore = Restorer(RestoreOptions(model="fast", precision="bf16", device="cpu"))
+    counted = kernels_of_a_block(restore.window, restore.process)
+    assert counted.total() <= 160, counted.most_common()
+
+
+@pytest.mark.parametrize("model, most", [("fast", 500), ("quality", 500)])
+def test_colouring_a_block(model, most):
+    colorize = Colorizer(ColorizeOptions(model=model, precision="bf16", device="cpu"))
+    memory = colorize.encode_references([Reference(str(i), torch.rand(3, HEIGHT, WIDTH)) for i in range(2)])
+    counted = kernels_of_a_block(colorize.window, lambda frames, halo: colorize.process(frames, memory, halo))
+    assert counted.total() <= most, counted.most_common()
