@@ -25,6 +25,7 @@ from ..errors import InputError, UnsupportedError
 from ..models import config_json, info, network_name
 from ..models.attention import fine_match
 from ..models.colorizer import ColorizerNet, Look
+from ..models.evenness import doubt, even
 from ..models.fill import CELL, FINE, RADIUS, Fill, Seen
 from ..models.layers import Edges, Halo, rows, wide
 from ..models.network import Network
@@ -207,6 +208,7 @@ class _FrameFeatures(_Part[ColorizerNet]):
         if not net.detail:
             return made
         half_keys, half = net.detail.features(luma, f.fine)
+        assert fine.found is not None  # it is told where the best ones are
         return *made, half, net.detail.carry(half_keys, fine.found, *halves)
 
 
@@ -230,8 +232,9 @@ class _Decode(_Part[ColorizerNet]):
         edges = Edges(luma.shape[0], scene[0], scene[1])
         chroma4, hidden = net.decode(look, 1, halo, edges)
         kept = halo.kept(luma.shape[0])
-        chroma = net.convex(chroma4, hidden, luma[kept])
-        return net.detail(chroma, hidden, luma[kept], *(x[kept] for x in halves)) if net.detail else chroma
+        luma, doubtful = luma[kept], doubt(similarity[kept], known[kept])
+        chroma = net.convex(even(chroma4, luma, doubtful), hidden, luma)
+        return net.detail(chroma, hidden, luma, *(x[kept] for x in halves), doubtful) if net.detail else chroma
 
 
 def _overview(keys: Tensor) -> Tensor:

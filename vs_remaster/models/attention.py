@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -294,7 +295,7 @@ def coarse_match(
         shares = torch.stack(masses, 1)
         total = shares.sum(1, keepdim=True) + none.sum(1, keepdim=True)
         parts.append(Match(value / total, shares / total, best, similarity))
-    return Match(*(torch.cat(x) for x in zip(*parts)))
+    return Match(*(joined(x) for x in zip(*parts)))
 
 
 def products(queries: Tensor, keys: Tensor, scratch: Tensor | None) -> Tensor:
@@ -327,7 +328,7 @@ class Local(NamedTuple):
 
     chroma: Tensor  # [F, H*W, 2]
     similarity: Tensor  # [F, H*W, 1] the best cosine
-    found: Tensor  # [F, H, W, 5] int64: where that is, as in `Memory.place`
+    found: Tensor | None  # [F, H, W, 5] int64: where that is, as in `Memory.place`
 
 
 def fine_match(
@@ -338,12 +339,14 @@ def fine_match(
     scale: Tensor,
     radius: int,
     together: bool = False,
+    follow: bool = True,
 ) -> Local:
     """Match in a window of `2 * radius + 1` squared round what was found at half the size.
 
     `queries` `[F, 2*h*2*w, d]` unit vectors of F frames; `found` `[F, h, w, 5]`: rows of `Memory.place`, in positions
     of this size; `keys` `[N, d]` and `chroma` `[N, 2]` of the references at this size; `together`: not one frame after
-    the other, but as many as memory is kept for elsewhere than on a CPU.
+    the other, but as many as memory is kept for elsewhere than on a CPU; `follow`: whether it is told where the best
+    ones are.
     """
     frames, height, width, _ = found.shape
     first, y, x, lines, columns = found.flatten(1, 2)[..., None].unbind(-2)  # [F, P, 1], P = h*w
@@ -353,7 +356,7 @@ def fine_match(
     rows = (first + ys * columns)[..., :, None] + xs[..., None, :]  # [F, P, side, side]
     # The four positions that share what was found look into windows that overlap: their union is fetched once.
     quads = queries.unflatten(1, (height, 2, width, 2)).transpose(2, 3).flatten(3, 4).flatten(1, 2)  # [F, P, 4, d]
-    outside = _outside(radius, queries.device)
+    outside = (_outside.__wrapped__ if torch.jit.is_tracing() else _outside)(radius, queries.device)
     rows = rows.flatten(-2)
     portion = max(1, GPU_SCORES // (rows[0].numel() * keys.shape[1])) if together else 1
     parts = []
@@ -365,8 +368,10 @@ def fine_match(
         weights = weights / weights.sum(-1, keepdim=True)
         parts.append((torch.bmm(weights, F.embedding(row, chroma)), similarity, best))
     carried, similarity, best = (
-        torch.cat(x).view(frames, height, width, 2, 2, -1).transpose(2, 3).flatten(1, 4) for x in zip(*parts)
+        joined(x).view(frames, height, width, 2, 2, -1).transpose(2, 3).flatten(1, 4) for x in zip(*parts)
     )
+    if not follow:
+        return Local(carried, similarity, None)
     best = best.view(frames, 2 * height, 2 * width)
     side = len(reach)
     first, y, x, lines, columns = found.repeat_interleave(2, 1).repeat_interleave(2, 2).unbind(-1)
@@ -377,6 +382,13 @@ def fine_match(
     return Local(carried, similarity, torch.stack([first, y, x, lines, columns], -1))
 
 
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """All parts in one list; a single one needs no copy."""
+    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
+
+
+@lru_cache(8)
+@torch.inference_mode(False)
 def _outside(radius: int, device: torch.device) -> Tensor:
     """What is added to the cosines of four positions so that each has a window of its own: `[4, side * side]`, 0 inside
     and far below any cosine outside."""

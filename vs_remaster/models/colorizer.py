@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from .attention import Match, Memory, areas, coarse_match, fine_match, join, likeness, places
 from .backbone import CHANNELS, GrayEfficientNet
 from .detail import Detail
+from .evenness import doubt, even
 from .layers import (
     MIDDLE,
     NO_HALO,
@@ -219,14 +220,18 @@ class ColorizerNet(ColorizerNetwork):
         batch = luma.shape[0]
         shares = [share[halo.kept(len(share))] for share in look.shares]
         chroma4, hidden = self.decode(look, batch, halo)
-        luma, value, known, refined = (
-            trim(x, batch, halo, NO_HALO) for x in (fold(luma), look.value, look.known, look.refined)
+        luma, value, known, refined, similarity = (
+            trim(x, batch, halo, NO_HALO) for x in (fold(luma), look.value, look.known, look.refined, look.similarity)
         )
+        doubtful = None
+        if not self.training:
+            doubtful = doubt(similarity, known)
+            chroma4 = even(chroma4, luma, doubtful)
         chroma, detail = self.convex(chroma4, hidden, luma), None
         if self.detail:
             assert look.found is not None
             fine, found = (trim(x, batch, halo, NO_HALO) for x in (look.fine, look.found))
-            chroma, detail = self.add_detail(chroma, hidden, luma, fine, found, memories)
+            chroma, detail = self.add_detail(chroma, hidden, luma, fine, found, memories, doubtful)
         planes = (unfold(x, batch) for x in (chroma, chroma4, value[:, :2], refined, known))
         return ColorizerOutput(*planes, shares, None if detail is None else unfold(detail, batch))
 
@@ -250,17 +255,29 @@ class ColorizerNet(ColorizerNetwork):
         with torch.autocast(f.keys.device.type, enabled=False):
             found = memory.place[match.best].view(count, height, width, 5)
             scale, search = self.fine_scale, self.config.search
-            local = fine_match(
-                rows(f.fine_keys), found, memory.fine_keys, memory.fine_chroma, scale, search, self.together
-            )
+            given = rows(f.fine_keys), found, memory.fine_keys, memory.fine_chroma
+            local = fine_match(*given, scale, search, self.together, follow=self.detail is not None)
         planes = (plane(local.chroma, 2), plane(local.similarity, 2))
-        return coarse, shares, *planes, *([local.found] if self.detail else [])
+        return coarse, shares, *planes, *([] if local.found is None else [local.found])
 
     def add_detail(
-        self, chroma: Tensor, hidden: Tensor, luma: Tensor, fine: Tensor, found: Tensor, memories: list[Memory]
+        self,
+        chroma: Tensor,
+        hidden: Tensor,
+        luma: Tensor,
+        fine: Tensor,
+        found: Tensor,
+        memories: list[Memory],
+        doubtful: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Match at 1/2 too: the corrected chroma of the frames, `[N, 2, H, W]`, and the carried one at 1/2."""
+        """Match at 1/2 too: the corrected chroma of the frames, `[N, 2, H, W]`, and the carried one at 1/2.
+        `doubtful`: see `doubt`; None: nothing is."""
         assert self.detail is not None
+        if not (self.together or torch.is_grad_enabled() or len(luma) == 1):  # what a frame needs fits a cache
+            given = (x.split(1) for x in (chroma, hidden, luma, fine, found))
+            doubts = [None] * len(luma) if doubtful is None else doubtful.split(1)
+            parts = [self.add_detail(*one, memories, part) for *one, part in zip(*given, doubts, strict=True)]
+            return torch.cat([made for made, _ in parts]), torch.cat([carried for _, carried in parts])
         keys, half = self.detail.features(luma, fine)
         half_keys, half_chroma = memories[0].halves
         if len(memories) > 1:  # all in one list: what a clip found lies behind what the clips before it know
@@ -271,7 +288,7 @@ class ColorizerNet(ColorizerNetwork):
             found = torch.cat(parts)
             half_keys, half_chroma = (torch.cat(x) for x in zip(*(memory.halves for memory in memories)))
         carried = self.detail.carry(keys, found, half_keys, half_chroma)
-        return self.detail(chroma, hidden, luma, half, carried), carried[:, :2]
+        return self.detail(chroma, hidden, luma, half, carried, doubtful), carried[:, :2]
 
     def carry_together(self, own: list[Features], memories: list[Memory]) -> Iterable[tuple]:
         """`carry` of clips whose references are alike in number and size, all at once: for training on a GPU, which

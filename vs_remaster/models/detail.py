@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention import doubled, fine_match
-from .layers import MIDDLE, Lift, ResBlock, bias_of, in_large_steps, rows, wide
+from .layers import MIDDLE, Lift, ResBlock, bias_of, in_large_steps, rows, twice, wide
 
 _RADIUS = 1
 
@@ -52,17 +52,28 @@ class Detail(nn.Module):
         """
         large = self.training or in_large_steps(queries.device)
         with torch.autocast(queries.device.type, enabled=False):
-            local = fine_match(rows(queries), doubled(found), keys, chroma, self.scale, _RADIUS, large)
+            local = fine_match(rows(queries), doubled(found), keys, chroma, self.scale, _RADIUS, large, follow=False)
             carried = torch.cat([local.chroma, local.similarity], 2)
             return carried.transpose(1, 2).unflatten(2, queries.shape[-2:])
 
-    def forward(self, chroma: Tensor, hidden: Tensor, luma: Tensor, half: Tensor, carried: Tensor) -> Tensor:
+    def forward(
+        self,
+        chroma: Tensor,
+        hidden: Tensor,
+        luma: Tensor,
+        half: Tensor,
+        carried: Tensor,
+        doubtful: Tensor | None = None,
+    ) -> Tensor:
         """Correct `chroma` `[N, 2, H, W]` made from the features `hidden` `[N, width4, H/4, W/4]` of `luma` `[N, 1, H,
-        W]`; `half`: its features at 1/2, `carried`: what was matched there."""
+        W]`; `half`: its features at 1/2, `carried`: what was matched there, `doubtful` `[N, 1, H/8, W/8]`: where it is
+        not made, None for nowhere."""
         before = F.avg_pool2d(chroma, 2)
         refined, nearness = carried.split([2, 1], 1)
         given = torch.cat([4 * (refined - before), nearness, 4 * before], 1).to(hidden.dtype)
         x = self.blocks(self.mix(torch.cat([given, half, F.pixel_shuffle(self.up_hidden(hidden), 2)], 1)))
         trust, delta = wide(self.head(x)).split([1, 2], 1)
         change = torch.tanh(trust) * (refined - before) + delta
+        if doubtful is not None:
+            change = change * (1 - twice(twice(doubtful)))
         return chroma + self.lift(change, x, luma)

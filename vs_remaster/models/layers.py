@@ -254,10 +254,10 @@ class Lift(nn.Sequential):
         weights = wide(logits).contiguous().view(count, 9, self.factor**2, height, width)
         weights = (weights - weights.detach().amax(1, keepdim=True)).exp()
         padded = F.pad(chroma, (1, 1, 1, 1), mode="replicate")
-        mixed = chroma.new_zeros(count, 2, *weights.shape[2:])
-        for k in range(9):
-            near = padded[:, :, None, k // 3 : k // 3 + height, k % 3 : k % 3 + width]
-            mixed = torch.addcmul(mixed, near, weights[:, None, k])
+        near = [padded[:, :, None, y : y + height, x : x + width] for y in range(3) for x in range(3)]
+        mixed = near[0] * weights[:, None, 0]
+        for k in range(1, 9):
+            mixed = torch.addcmul(mixed, near[k], weights[:, None, k])
         return F.pixel_shuffle((mixed / weights.sum(1)[:, None]).flatten(1, 2), self.factor)
 
 
