@@ -17,6 +17,7 @@ from vs_remaster.jobs.planning.options import JobOptions
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.models import build
 from vs_remaster.models.layers import Halo
+from vs_remaster.models.palette import PaletteColorizer, PaletteConfig
 from vs_remaster.output.options import OutputOptions
 from vs_remaster.references.rules import settle
 from vs_remaster.remaster.colorizer import Colorizer
@@ -114,3 +115,14 @@ def test_a_job_guesses_as_the_direct_way_does(tmp_path):
     remaster_job(movie, tmp_path / "job.mkv", options=JobOptions(folder=tmp_path / "job", chunk_frames=16), **how)
     assert len(list((tmp_path / "job/chunks").glob("*.json"))) == 3
     assert heard_and_seen(tmp_path / "job.mkv") == heard_and_seen(tmp_path / "direct.mkv")
+
+
+def test_where_colours_far_from_each_other_are_likely_it_stays_calm():
+    net = PaletteColorizer(PaletteConfig(colors=3)).eval()
+    net.palette.copy_(torch.tensor([[0.2, -0.1], [-0.2, 0.3], [0.0, 0.0]]))
+    scores = torch.tensor([[1.0, 0.8, -1.0], [9.0, -1.0, -1.0]]).t().reshape(1, 3, 1, 2)  # torn, then sure
+    torn, sure = net.mixed(scores)[0, :, 0].t()
+    share = torch.softmax(scores[0, :, 0, 0], 0)
+    assert torch.allclose(torn, 0.75 * share @ net.palette, atol=1e-4) and torch.allclose(
+        sure, net.palette[0], atol=2e-3
+    )
