@@ -10,14 +10,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .layers import in_large_steps, rows
+from .layers import constant, in_large_steps, rows
 
 CHUNK_SCORES = 500_000  # scores held at once on a CPU (2 MB in float32, which stay in a core's cache)
 GPU_SCORES = 128_000_000  # and elsewhere (512 MB), where many small steps would take longer
@@ -356,7 +355,7 @@ def fine_match(
     rows = (first + ys * columns)[..., :, None] + xs[..., None, :]  # [F, P, side, side]
     # The four positions that share what was found look into windows that overlap: their union is fetched once.
     quads = queries.unflatten(1, (height, 2, width, 2)).transpose(2, 3).flatten(3, 4).flatten(1, 2)  # [F, P, 4, d]
-    outside = (_outside.__wrapped__ if torch.jit.is_tracing() else _outside)(radius, queries.device)
+    outside = _outside(radius, queries.device)
     rows = rows.flatten(-2)
     portion = max(1, GPU_SCORES // (rows[0].numel() * keys.shape[1])) if together else 1
     parts = []
@@ -387,8 +386,7 @@ def joined(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
 
 
-@lru_cache(8)
-@torch.inference_mode(False)
+@constant
 def _outside(radius: int, device: torch.device) -> Tensor:
     """What is added to the cosines of four positions so that each has a window of its own: `[4, side * side]`, 0 inside
     and far below any cosine outside."""

@@ -3,7 +3,8 @@ exporter knows."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable, Hashable
+from functools import lru_cache, wraps
 from typing import NamedTuple
 
 import torch
@@ -35,6 +36,17 @@ def in_large_steps(device: torch.device | str) -> bool:
     """Whether work goes in few large steps: a GPU would wait for many small ones. On a CPU small ones are quicker, as
     what they hold fits its caches."""
     return torch.device(device).type != "cpu"
+
+
+def constant(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """What `make` gives, made once for the same arguments; in an exported or compiled graph it is part of the graph."""
+    cached = lru_cache(64)(torch.inference_mode(False)(make))
+
+    @wraps(make)
+    def made(*given: Hashable) -> Tensor:
+        return (make if torch.jit.is_tracing() or torch.compiler.is_compiling() else cached)(*given)
+
+    return made
 
 
 def wide(x: Tensor) -> Tensor:
@@ -112,8 +124,7 @@ def around(x: Tensor, offsets: range, edges: Edges | None = None) -> Tensor:
     return near.view(x.shape[0], x.shape[1], len(offsets) * x.shape[2], *x.shape[3:])
 
 
-@lru_cache(64)
-@torch.inference_mode(False)
+@constant
 def _around(count: int, offsets: range, device: torch.device) -> Tensor:
     """Of each of `count` frames, those at `offsets`, where the clip has any."""
     at = torch.arange(count)[:, None] + torch.tensor(offsets)
@@ -146,8 +157,7 @@ def shift(x: Tensor, channels: int, edges: Edges | None = None) -> Tensor:
     return _shifted(clip, channels, 4, edges).permute(0, 1, 4, 2, 3)
 
 
-@lru_cache(64)
-@torch.inference_mode(False)
+@constant
 def _sources(count: int, channels: int, width: int, device: torch.device) -> Tensor:
     """Of each of `count` frames, the frame that each of its channels is taken from in `shift`: `[T, C]`."""
     offset = torch.zeros(width, dtype=torch.int64)

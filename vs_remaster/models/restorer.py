@@ -11,7 +11,6 @@ pixel by pixel, so no rim of it stays.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -28,6 +27,7 @@ from .layers import (
     Stage,
     around,
     bias_of,
+    constant,
     fold,
     pad_to_multiple,
     trim,
@@ -194,15 +194,9 @@ def mixtures(at: Tensor, count: int) -> Tensor:
     return (1 - (position[:, None] - torch.arange(count, device=at.device)).abs()).clamp_min(0)
 
 
+@constant
 def bilinear(side: int, whole: int, count: int, device: torch.device) -> Tensor:
-    """`mixtures` for the middles of the first `side` pixels of `whole`; made once for each size."""
-    made = _bilinear.__wrapped__ if torch.jit.is_tracing() else _bilinear
-    return made(side, whole, count, device)
-
-
-@lru_cache(64)
-@torch.inference_mode(False)
-def _bilinear(side: int, whole: int, count: int, device: torch.device) -> Tensor:
+    """`mixtures` for the middles of the first `side` pixels of `whole`."""
     return mixtures((torch.arange(side, device=device) + 0.5) / whole, count)
 
 
