@@ -371,6 +371,15 @@ def test_a_film_that_is_damaged_in_the_middle(tmp_path, lost):
 # --- shots ---
 
 
+def test_a_job_that_was_begun_says_that_it_keeps_its_chunks(tmp_path, movie, caplog):
+    how = {"restore": RESTORE, "colorize": None, "write": LOSSLESS}
+    for chunk, said in ((64, False), (64, False), (32, True)):
+        caplog.clear()
+        options = JobOptions(folder=tmp_path / "job", chunk_frames=chunk, plan=True)
+        remaster_job(movie, tmp_path / "out.mkv", options=options, **how)
+        assert ("keeps the chunks that it was begun with: chunk 32 is for a job in another folder" in caplog.text) == said
+
+
 def test_only_what_a_shot_touches_is_done_again(tmp_path, movie, references, lossless, caplog):
     output, folder = tmp_path / "out.mkv", tmp_path / "job"
     job(movie, output, references, options={"plan": True})

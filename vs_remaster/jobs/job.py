@@ -47,7 +47,7 @@ from .planning.chunking import (
 )
 from .planning.folder import DamagedPlan, JobFolder
 from .planning.identity import compare, computation, fingerprint, samples_of
-from .planning.options import JobOptions
+from .planning.options import CHUNK_FRAMES, JobOptions
 from .planning.shot_masks import find_masks, refuse_masks
 from .planning.shot_settings import parse_shots, shots_toml
 from .planning.survey import Survey, survey_film
@@ -129,6 +129,14 @@ class JobRequest:
         else:
             compare({**_LOSSLESS, **plan["job"]}, {**_LOSSLESS, **self.identity}, self.folder.path)
         survey = Survey.from_json(plan["survey"])
+        wanted = options.chunk_frames
+        if wanted != CHUNK_FRAMES:
+            table = chunk_table(survey.shots, chunk_length(self.out, wanted), windows)
+            if [list(part) for part in table] != [list(part) for part in plan["chunks"]]:
+                log.warning(
+                    "%s keeps the chunks that it was begun with: chunk %d is for a job in another folder",
+                    self.folder.path, wanted,
+                )  # fmt: skip
         proposed = shots_toml(survey.shots, self.request.source.name)
         if not self.folder.shots.exists():
             write_whole(self.folder.shots, proposed.encode())
