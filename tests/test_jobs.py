@@ -377,7 +377,8 @@ def test_a_job_that_was_begun_says_that_it_keeps_its_chunks(tmp_path, movie, cap
         caplog.clear()
         options = JobOptions(folder=tmp_path / "job", chunk_frames=chunk, plan=True)
         remaster_job(movie, tmp_path / "out.mkv", options=options, **how)
-        assert ("keeps the chunks that it was begun with: chunk 32 is for a job in another folder" in caplog.text) == said
+        told = "keeps the chunks that it was begun with: chunk 32 is for a job in another folder" in caplog.text
+        assert told == said
 
 
 def test_only_what_a_shot_touches_is_done_again(tmp_path, movie, references, lossless, caplog):

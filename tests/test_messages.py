@@ -39,3 +39,10 @@ def test_every_message_of_the_command_line_is_one_line(name, shown, monkeypatch)
     told = out.buffer.getvalue().decode().splitlines()
     assert told[0] == f"made of {shown}" and json.loads(told[1]) == {"message": f"made of {name}"} and len(told) == 2
     assert err.buffer.getvalue().decode().splitlines() == [f"vs-remaster: warning: made of {shown}"] * 2
+
+
+def test_a_warning_is_said_once(capsys):
+    lines = MessageHandler(sys.stdout)
+    for text in ("one", "two", "one"):
+        lines.emit(logging.LogRecord("vs_remaster", logging.WARNING, "", 0, text, (), None))
+    assert capsys.readouterr().err.splitlines() == ["vs-remaster: warning: one", "vs-remaster: warning: two"]

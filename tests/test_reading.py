@@ -22,6 +22,7 @@ from vs_remaster.errors import InputError, UnsupportedError
 from vs_remaster.film.frames import decode_frame
 from vs_remaster.film.shots import find_shots
 from vs_remaster.video import reader as video
+from vs_remaster.video.folder import gaps
 from vs_remaster.video.planes import frame_of
 from vs_remaster.video.reader import VideoReader
 from vs_remaster.video.rotation import turn_of
@@ -484,3 +485,25 @@ def test_what_is_lost_of_interlaced_linear_and_hdr_film_is_said(tmp_path, ffmpeg
     (record,) = caplog.records
     assert "mastering display and content light level of" in record.getMessage()
     assert "hdr.mp4" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "names, found",
+    [
+        (["a_1", "a_2", "a_4", "a_5", "a_9", "a_10"], [("a_2", "a_4", 1), ("a_5", "a_9", 3)]),
+        (["0998", "0999", "1000"], []),
+        (["a_10", "a_20", "a_30", "a_31"], []),  # numbered by something else
+        (["a_1", "a_2", "b_7", "b_8"], []),
+        (["one", "two"], []),
+        (["only_7"], []),
+    ],
+)
+def test_numbers_that_are_missing_in_a_folder_of_pictures_are_told(names, found, tmp_path):
+    assert [(before.stem, after.stem, n) for before, after, n in gaps([tmp_path / f"{x}.png" for x in names])] == found
+
+
+def test_a_folder_with_a_gap_is_read_with_a_warning(tmp_path, caplog):
+    for number in (1, 2, 3, 6):
+        Image.fromarray(np.full((48, 64), 100, np.uint8)).save(tmp_path / f"f_{number:04}.png")
+    assert VideoReader(tmp_path).info.frames == 4
+    assert "after f_0003.png comes f_0006.png, 2 missing" in caplog.text

@@ -30,7 +30,8 @@ _VERBS = {
 
 
 class MessageHandler(logging.Handler):
-    """Messages as lines, one each, above the progress bar if there is one; as JSON, information is an object a line.
+    """Messages as lines, one each, above the progress bar if there is one; as JSON, information is an object a line. A
+    warning that was said is not said again: films are opened more than once.
 
     Args:
         out: takes information; warnings go to stderr.
@@ -40,6 +41,7 @@ class MessageHandler(logging.Handler):
     def __init__(self, out: TextIO, as_json: bool = False) -> None:
         super().__init__()
         self._out, self._json = out, as_json
+        self._warned: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a message."""
@@ -47,7 +49,9 @@ class MessageHandler(logging.Handler):
 
         text = record.getMessage()
         if record.levelno >= logging.WARNING:
-            tqdm.write(f"vs-remaster: warning: {printable(text)}", file=sys.stderr)
+            if text not in self._warned:
+                self._warned.add(text)
+                tqdm.write(f"vs-remaster: warning: {printable(text)}", file=sys.stderr)
             return
         tqdm.write(json.dumps({"message": text}) if self._json else printable(text), file=self._out)
         self._out.flush()

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -34,6 +35,20 @@ def files_of(folder: Path) -> list[Path]:
     """The pictures of a folder that is a film, in their order; what else lies there is none of its frames."""
     found = (f for f in folder.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES and not f.name.startswith("."))
     return sorted(found, key=_natural)
+
+
+def gaps(files: Sequence[Path]) -> list[tuple[Path, Path, int]]:
+    """Where numbers in the names of pictures leave some out: the picture before, the one after, and how many are
+    missing. None where most names are not numbered one by one, as with numbers of seconds."""
+    parts = [re.fullmatch(r"(.*?)(\d+)", file.stem) for file in files]
+    steps = [
+        int(after[2]) - int(before[2])
+        for before, after in pairwise(parts)
+        if before and after and before[1] == after[1]
+    ]
+    if len(steps) != len(files) - 1 or 2 * steps.count(1) <= len(steps):
+        return []
+    return [(*pair, step - 1) for pair, step in zip(pairwise(files), steps) if step > 1]
 
 
 class PictureFolder:
@@ -117,6 +132,11 @@ class PictureFolder:
             log.warning(
                 "%s is linear by its header; its code values are taken as they are, and the film that is made says "
                 "linear too: convert it to video first if the result looks dark", self.files[0],
+            )  # fmt: skip
+        for before, after, count in gaps(self.files):
+            log.warning(
+                "%s: after %s comes %s, %d missing; what is there is taken as one frame after the other, so sound and "
+                "numbers of later frames may not fit", self.path, before.name, after.name, count,
             )  # fmt: skip
         rate = fps or rate or PICTURE_RATE
         info = VideoInfo(
