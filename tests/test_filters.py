@@ -24,6 +24,7 @@ vs = pytest.importorskip("vapoursynth", reason="needs VapourSynth: pip install '
 import vs_remaster  # noqa: E402
 from vs_remaster.color.matrices import fit_gamut, rgb_to_ycbcr  # noqa: E402
 from vs_remaster.color.samples import decode  # noqa: E402
+from vs_remaster.engines.pytorch import TorchEngine  # noqa: E402
 from vs_remaster.film.merging import merge_films  # noqa: E402
 from vs_remaster.film.remastering import remaster_film  # noqa: E402
 from vs_remaster.filters import definitions as filters  # noqa: E402
@@ -524,6 +525,20 @@ def test_calls_do_not_know_of_each_other(stills):
     first, second = digest(a.get_frame(2)), digest(b.get_frame(2))
     assert first == alone != second
     assert digest(a.get_frame(3)) == digest(vs_remaster.colorize(clip, one, **SMALL).get_frame(3))
+
+
+def test_a_frame_that_two_blocks_need_is_looked_at_once_and_is_the_same(monkeypatch, stills):
+    looked = []
+    plain = TorchEngine.look
+    monkeypatch.setattr(TorchEngine, "look", lambda self, luma, *x: looked.append(len(luma)) or plain(self, luma, *x))
+    clip = film(40)
+    coloured = filters.colorize(clip, stills, **SMALL)
+    in_order = [digest(frame) for frame in coloured.frames()]
+    assert sum(looked) == 40
+    looked.clear()
+    fresh = filters.colorize(clip, stills, **SMALL)
+    assert [digest(fresh.get_frame(n)) for n in (20, 3)] == [in_order[n] for n in (20, 3)]
+    assert sum(looked) == 22 + 19  # only what comes after a block is known again
 
 
 def test_nothing_is_left_of_a_clip_that_is_gone(monkeypatch, stills):

@@ -31,6 +31,7 @@ from ..remaster.options import ColorizeOptions, Edges, Levels, PrepareOptions, R
 from ..remaster.restorer import Passing, Restorer
 from .blocks import blocks
 from .clips import (
+    Lumas,
     check_clip,
     describe,
     errors_of,
@@ -324,11 +325,13 @@ def colorize(
             clip, references, references_at, colorizer, name, lambda known: settle(known, cuts, clip.fps or None)
         )
 
+        lumas = Lumas(colorizer.window.before + colorizer.window.after)
+
         def process(
             frames: Sequence[vs.VideoFrame], halo: Halo, blank: vs.VideoFrame, first: int
         ) -> list[vs.VideoFrame]:
             kept = frames[halo.kept(len(frames))]
-            made = colorizer.process([luma_of(frame) for frame in frames], memory[0], halo, first)
+            made = colorizer.process(lumas.of(frames, first), memory[0], halo, first)
             return [_colored(frame, blank, chroma, shares) for frame, (chroma, shares) in zip(kept, made)]
 
         return blocks(clip, fmt, colorizer.window, scenes, process, name, first=ready)
