@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from vs_remaster.cli import progress
 from vs_remaster.cli.progress import MessageHandler
 from vs_remaster.errors import printable
 
@@ -46,3 +47,16 @@ def test_a_warning_is_said_once(capsys):
     for text in ("one", "two", "one"):
         lines.emit(logging.LogRecord("vs_remaster", logging.WARNING, "", 0, text, (), None))
     assert capsys.readouterr().err.splitlines() == ["vs-remaster: warning: one", "vs-remaster: warning: two"]
+
+
+def test_time_left_is_told_when_the_pace_is_known(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(progress.log, "propagate", True)
+    shown = progress.ProgressDisplay(quiet=False)
+    for done in (0, 1, 32):
+        shown.report("frames", done, 160)
+        clock[0] += 16
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["frame 1 of 160", "frame 32 of 160, 1.0 frames/s, 0:02:08 left"]

@@ -19,6 +19,8 @@ EVERY = 10.0
 EVERY_JSON = 1.0
 """Seconds between two objects of `--json`."""
 
+_FEW = 16  # frames after which time left is told
+
 _VERBS = {
     "align": "aligned frame",
     "pick": "looked at frame",
@@ -122,6 +124,14 @@ class ProgressDisplay:
         """Frames a second in this run; 0 before the first."""
         return (done - self._first) / (now - self._began) if now > self._began else 0.0
 
+    def _tells(self, done: int) -> bool:
+        """Whether the rate says something: frames come in blocks, and the first ones wait for the networks to load."""
+        return done - self._first >= _FEW
+
+    def _left(self, done: int, total: int | None, rate: float) -> float | None:
+        """Seconds that are left, where that is known."""
+        return round((total - done) / rate, 1) if total and rate and self._tells(done) else None
+
     def _show_bar(self, done: int, total: int | None, needed: int | None, free: int | None) -> None:
         if self._bar is None:
             from tqdm import tqdm
@@ -142,10 +152,12 @@ class ProgressDisplay:
             return
         self._last = now
         rate = self._rate(done, now)
-        left = f", {_clock((total - done) / rate)} left" if total and total > done and rate else ""
+        left = self._left(done, total, rate)
+        pace = f", {rate:.1f} frames/s" if self._tells(done) else ""
+        pace += f", {_clock(left)} left" if left else ""
         of = f" of {total}" if total else ""
         disk = f", {_disk(needed, free)}" if needed and free is not None else ""
-        log.info("%s %d%s, %.1f frames/s%s%s", _VERBS.get(self._stage, "frame"), done, of, rate, left, disk)
+        log.info("%s %d%s%s%s", _VERBS.get(self._stage, "frame"), done, of, pace, disk)
 
     def _object(self, done: int, total: int | None, needed: int | None, free: int | None) -> None:
         now = time.monotonic()
@@ -159,7 +171,7 @@ class ProgressDisplay:
                 "done": done,
                 "total": total,
                 "frames_per_second": round(rate, 3),
-                "seconds_left": round((total - done) / rate, 1) if total and rate else None,
+                "seconds_left": self._left(done, total, rate),
                 "disk_needed": needed,
                 "disk_free": free,
             }
