@@ -209,7 +209,8 @@ def passage(
     def hand_in() -> Iterator[Picture]:
         for index in range(frames):
             given.append(time.perf_counter())
-            yield Picture(reel[order[index % len(order)]], None, index)
+            # A copy: what was seen of a tensor is not worked out again where it comes twice in a window.
+            yield Picture(reel[order[index % len(order)]].clone(), None, index)
 
     for _ in pipeline.process(hand_in()):
         came.append(time.perf_counter())
