@@ -124,13 +124,13 @@ class ProgressDisplay:
         """Frames a second in this run; 0 before the first."""
         return (done - self._first) / (now - self._began) if now > self._began else 0.0
 
-    def _tells(self, done: int) -> bool:
+    def _tells(self, done: int, total: int | None) -> bool:
         """Whether the rate says something: frames come in blocks, and the first ones wait for the networks to load."""
-        return done - self._first >= _FEW
+        return done - self._first >= _FEW or done == total
 
     def _left(self, done: int, total: int | None, rate: float) -> float | None:
         """Seconds that are left, where that is known."""
-        return round((total - done) / rate, 1) if total and rate and self._tells(done) else None
+        return round((total - done) / rate, 1) if total and rate and self._tells(done, total) else None
 
     def _show_bar(self, done: int, total: int | None, needed: int | None, free: int | None) -> None:
         if self._bar is None:
@@ -153,7 +153,7 @@ class ProgressDisplay:
         self._last = now
         rate = self._rate(done, now)
         left = self._left(done, total, rate)
-        pace = f", {rate:.1f} frames/s" if self._tells(done) else ""
+        pace = f", {rate:.1f} frames/s" if self._tells(done, total) else ""
         pace += f", {_clock(left)} left" if left else ""
         of = f" of {total}" if total else ""
         disk = f", {_disk(needed, free)}" if needed and free is not None else ""

@@ -159,7 +159,8 @@ class Need(nn.Sequential):
         sides = zip(picture.shape[-2:], logits.shape[-2:])  # the last cells may reach over the edge
         down, across = (bilinear(side, self.cell * count, count, logits.device) for side, count in sides)
         with torch.autocast(picture.device.type, enabled=False):
-            return down @ torch.sigmoid(wide(logits)) @ across.t()
+            cells = torch.sigmoid(wide(logits))
+            return down.to(cells) @ cells @ across.t().to(cells)
 
 
 class Place(NamedTuple):
