@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from dataclasses import replace
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from vs_remaster.remaster import memory as attending
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions
 from vs_remaster.remaster.pipeline import Picture, RemasterPipeline
+from vs_remaster.remaster.worker import Overlap
 
 
 @pytest.fixture(scope="module")
@@ -306,3 +308,19 @@ def test_a_frame_that_lies_in_two_windows_is_looked_at_once_and_is_the_same(colo
     fresh = colorizer.process([frame.clone() for frame in frames[13:35]], memory, Halo(3, 3), 13)  # the second block
     assert sum(looked) == 22
     assert torch.equal(torch.stack([one for one, _ in fresh]), chroma[16:32])
+
+
+def test_what_was_seen_is_kept_and_not_the_frames():
+    overlap, made = Overlap(2), []
+
+    def make(new):
+        made.extend(new)
+        return list(new)
+
+    frames = [torch.zeros(1) for _ in range(4)]
+    assert overlap.of(frames, make) == [0, 1, 2, 3]
+    gone = weakref.ref(frames[2])
+    frames = [frames[3], torch.zeros(1)]
+    assert gone() is None
+    assert overlap.of(frames, make) == [3, 1] and made == [0, 1, 2, 3, 1]
+    assert overlap.of(frames, make, given="other") == [0, 1]

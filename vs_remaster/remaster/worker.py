@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from typing import Self
+from weakref import ref
 
 import torch
 from torch import Tensor
@@ -69,13 +70,15 @@ def check_luma(luma: Tensor) -> None:
 class Overlap[Made]:
     """What was made of single frames of the last window: those that the next window has too are not worked on twice.
 
+    The frames themselves are not kept: whoever hands them in again has them.
+
     Args:
         most: how many frames two windows have in common.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._last: tuple[object, list[tuple[Tensor, Made]]] = None, []
+        self._last: tuple[object, list[tuple[ref[Tensor], Made]]] = None, []
 
     def of(
         self, frames: Sequence[Tensor], make: Callable[[Sequence[int]], Sequence[Made]], given: object = None
@@ -88,21 +91,20 @@ class Overlap[Made]:
             given: what it depends on beside the frame: what was made with something else is forgotten.
         """
         before, last = self._last
-        known = {id(frame): made for frame, made in last} if before is given else {}
+        known = {id(frame()): made for frame, made in last} if before is given else {}
         new = [number for number, frame in enumerate(frames) if id(frame) not in known]
         if new:
             known.update(zip((id(frames[number]) for number in new), make(new), strict=True))
         found = [known[id(frame)] for frame in frames]
-        self._last = given, list(zip(frames, found))[-self._most :] if self._most else []
+        self._last = given, list(zip(map(ref, frames), found))[-self._most :] if self._most else []
         return found
 
 
 def stack(frames: Sequence[Tensor], device: str, size: tuple[int, int] | None = None) -> Tensor:
     """Frames `[1, H, W]` as one float32 tensor `[T, 1, H, W]` on a device, of one size if none is given."""
     if not in_large_steps(device):
-        sound = (
-            finite(frame[None].to(device)) for frame in frames
-        )  # large ones one by one, so that few are held at full size
+        # One by one, so that few are held at full size.
+        sound = (finite(frame[None].to(device)) for frame in frames)
         return torch.cat([frame if size is None else resize(frame, size) for frame in sound])
     whole = finite(torch.stack([frame.to(device) for frame in frames]))
     return whole if size is None else resize(whole, size)
