@@ -7,7 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vs_remaster.engines import pytorch
-from vs_remaster.models import attention, colorizer, detail, layers
+from vs_remaster.models import attention, colorizer, detail, layers, registration
 from vs_remaster.models.layers import Halo
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster import ColorizeOptions, Colorizer, RestoreOptions, Restorer, restorer, worker
@@ -37,7 +37,7 @@ class Kernels(TorchDispatchMode):
 
 @pytest.fixture(autouse=True)
 def as_on_a_gpu(monkeypatch):
-    for module in (attention, colorizer, detail, layers, pytorch, restorer, worker):
+    for module in (attention, colorizer, detail, layers, registration, pytorch, restorer, worker):
         monkeypatch.setattr(module, "in_large_steps", lambda device: True)
 
 

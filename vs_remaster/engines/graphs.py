@@ -30,6 +30,7 @@ from ..models.fill import CELL, FINE, RADIUS, Fill, Seen
 from ..models.layers import Edges, Halo, rows, wide
 from ..models.network import Network
 from ..models.papers.deepremaster import FRAMES, MEAN_RGB, DeepColorizer, DeepMemory, DeepRestorer
+from ..models.registration import register
 from ..models.restorer import THUMBNAIL, Lines, RestorerNet
 from ..models.sharpener import FIGURES, SCALES, SharpenerNet, enlarged, softness
 from ..version import __version__
@@ -37,7 +38,7 @@ from .ort import graph_package
 
 OPSET = 18  # what ONNX Runtime 1.14 and TensorRT 8.6 read; none of the operators needs more
 _ROWS = ("keys", "values", "fine_keys", "fine_chroma", "half_keys", "half_chroma", "place", "owner", "gains")
-LISTS = dict.fromkeys((*_ROWS, *DeepMemory._fields), 0) | {"overview": 1}
+LISTS = dict.fromkeys((*_ROWS, *DeepMemory._fields), 0) | {"overview": 1, "pictures": 1}
 """Which dimension of an input grows with the references."""
 _CHUNKS = 4  # parts of a frame's queries: the graph holds a quarter of its scores at once
 
@@ -154,8 +155,8 @@ class _Encode(_Part[ColorizerNet]):
     def make(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, ...]:
         memory = self.net.encode(luma, chroma)
         keys = memory.keys.t().reshape(1, -1, luma.shape[2] // 8, luma.shape[3] // 8)
-        halves = memory.halves if self.net.detail else ()
-        return memory.keys, memory.values, memory.fine_keys, memory.fine_chroma, _overview(keys), *halves
+        more = [x for x in (memory.pictures, memory.half_keys, memory.half_chroma) if x is not None]
+        return memory.keys, memory.values, memory.fine_keys, memory.fine_chroma, _overview(keys), *more
 
 
 class _FrameFeatures(_Part[ColorizerNet]):
@@ -172,7 +173,7 @@ class _FrameFeatures(_Part[ColorizerNet]):
         owner: Tensor,
         overview: Tensor,
         gains: Tensor,
-        *halves: Tensor,
+        *more: Tensor,
     ) -> tuple[Tensor, ...]:
         net = self.net
         f = net.features(luma)
@@ -197,18 +198,22 @@ class _FrameFeatures(_Part[ColorizerNet]):
             carried = torch.cat([value, shares.sum(1, keepdim=True), similarity], 1)
             coarse = carried.view(1, height, width, -1).permute(0, 3, 1, 2)
             if net.config.local:
-                found = place[best].view(1, height, width, 5)
+                found = place[best].view(1, height, width, 6)
                 fine = fine_match(rows(f.fine_keys), found, fine_keys, fine_chroma, net.fine_scale, net.config.search)
                 local = torch.cat([fine.chroma, fine.similarity], 2)
                 local = local.view(1, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
+                assert fine.found is not None  # it is told where the best ones are
+                pictures, *halves = more
+                registered = [register(luma, fine.found, pictures)]
             else:
                 local = torch.cat([coarse[:, :2], coarse[:, -1:]], 1)
                 local = F.interpolate(local, scale_factor=2, mode="bilinear", align_corners=False)
-        made = (f.coarse, f.fine, coarse, local, shares.mean(0, keepdim=True))
+                registered = []
+        made = (f.coarse, f.fine, coarse, local, shares.mean(0, keepdim=True), *registered)
         if not net.detail:
             return made
         half_keys, half = net.detail.features(luma, f.fine)
-        assert fine.found is not None  # it is told where the best ones are
+        assert fine.found is not None
         return *made, half, net.detail.carry(half_keys, fine.found, *halves)
 
 
@@ -223,7 +228,7 @@ class _Decode(_Part[ColorizerNet]):
         carried8: Tensor,
         carried4: Tensor,
         scene: Tensor,
-        *halves: Tensor,
+        *more: Tensor,
     ) -> Tensor:
         net, halo = self.net, Halo(self.net.before, self.net.after)
         value, known, similarity = carried8.split([2 + net.config.value, 1, 1], 1)
@@ -232,9 +237,15 @@ class _Decode(_Part[ColorizerNet]):
         edges = Edges(luma.shape[0], scene[0], scene[1])
         chroma4, hidden = net.decode(look, 1, halo, edges)
         kept = halo.kept(luma.shape[0])
-        luma, doubtful = luma[kept], doubt(similarity[kept], known[kept])
+        luma, similarity, known = (x[kept] for x in (luma, similarity, known))
+        doubtful = doubt(similarity, known)
         chroma = net.convex(even(chroma4, luma, doubtful), hidden, luma)
-        return net.detail(chroma, hidden, luma, *(x[kept] for x in halves), doubtful) if net.detail else chroma
+        if not net.config.local:
+            return chroma
+        registered, *halves = (x[kept] for x in more)
+        if net.detail:
+            chroma = net.detail(chroma, hidden, luma, *halves, doubtful)
+        return net.finer(chroma, registered, known, doubtful)
 
 
 def _overview(keys: Tensor) -> Tensor:
@@ -437,24 +448,34 @@ def _colorizer(net: ColorizerNet) -> dict[str, Graph]:
         "fine_chroma": torch.rand(fine, 2),
     }
     halves = {"half_keys": torch.rand(half, config.half_key), "half_chroma": torch.rand(half, 2)} if net.detail else {}
+    whole = {"pictures": torch.rand(4, height, width)} if config.local else {}
     lists = {"keys": {0: "keys"}, "values": {0: "keys"}, "fine_keys": {0: "fine"}, "fine_chroma": {0: "fine"}}
     lists |= {name: {0: "half"} for name in halves}
-    dims = {"luma": picture, "chroma": picture, **lists, "overview": {0: "areas"}}
-    encode = Graph(_Encode(net), pair, (*remembered, "overview", *halves), dims)
+    dims = {
+        "luma": picture,
+        "chroma": picture,
+        **lists,
+        "overview": {0: "areas"},
+        "pictures": {1: "height", 2: "width"},
+    }
+    encode = Graph(_Encode(net), pair, (*remembered, "overview", *whole, *halves), dims)
 
     memory = {
         "luma": torch.rand(1, 1, height, width),
         **remembered,
-        "place": torch.tensor([0, 0, 0, *at4]).expand(keys, 5).contiguous(),
+        "place": torch.tensor([0, 0, 0, *at4, 0]).expand(keys, 6).contiguous(),
         "owner": torch.ones(keys, 2) / 2,
         "overview": torch.rand(2, 4, config.key),
         "gains": torch.rand(2),
+        **whole,
         **halves,
     }
     dims = {"luma": picture, **lists, "place": {0: "keys"}, "owner": {0: "keys", 1: "references"}}
+    dims |= {"pictures": {1: "lines", 2: "columns"}}
     dims |= {"overview": {0: "references", 1: "areas"}, "gains": {0: "references"}, "shares": {1: "references"}}
     planes = dict(zip(("features8", "features4", "carried8", "carried4"), (_AT8, _AT4, _AT8, _AT4)))
-    finer = dict.fromkeys(("features2", "carried2"), _AT2) if net.detail else {}
+    finer = dict.fromkeys(whole and ("registered",), _CLIP)
+    finer |= dict.fromkeys(("features2", "carried2"), _AT2) if net.detail else {}
     one = {name: {k: v for k, v in axes.items() if k} for name, axes in (planes | finer).items()}
     look = Graph(_FrameFeatures(net), memory, (*planes, "shares", *finer), dims | one)
 
@@ -467,6 +488,8 @@ def _colorizer(net: ColorizerNet) -> dict[str, Graph]:
         "carried4": torch.rand(count, 3, *at4),
         "scene": torch.tensor([1, count - 2]),
     }
+    if config.local:
+        window["registered"] = torch.rand(count, 3, height, width)
     if net.detail:
         window["features2"] = torch.rand(count, config.half, *at2).to(of_convolutions)
         window["carried2"] = torch.rand(count, 3, *at2)

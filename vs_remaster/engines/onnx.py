@@ -271,6 +271,8 @@ class _ColorizerEngine(_OnnxEngine[ColorizerNet]):
             "carried8": (config.value + 4, 8, torch.float32),
             "carried4": (3, 4, torch.float32),
         }
+        if config.local:
+            shapes["registered"] = (3, 1, torch.float32)
         if config.half:
             shapes |= {"features2": (config.half, 2, half), "carried2": (3, 2, torch.float32)}
         wanted = {name: ((count, n, height // s, width // s), kind) for name, (n, s, kind) in shapes.items()}

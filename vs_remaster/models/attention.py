@@ -31,7 +31,7 @@ class Memory(NamedTuple):
     values: Tensor  # [K, V]; the first two channels are Cb, Cr
     fine_keys: Tensor  # [N, d] unit vectors
     fine_chroma: Tensor  # [N, 2]
-    place: Tensor  # [K, 5] int64: first fine row of the reference, fine line, fine column, fine lines, fine columns
+    place: Tensor  # [K, 6] int64: first fine row of the reference, fine line, column, lines, columns, lines above it
     owner: Tensor  # [K] int64: which reference a coarse position belongs to
     counts: list[int]  # how many coarse positions each reference has
     overview: Tensor  # [A, D] unit vectors: the keys averaged over areas of 4 x 4, for all references
@@ -39,6 +39,7 @@ class Memory(NamedTuple):
     gains: Tensor | None = None  # [R] logarithms of the references' weights; None: all weigh the same
     half_keys: Tensor | None = None  # [M, k] unit vectors at 1/2, M = 4N; None: nothing is matched there
     half_chroma: Tensor | None = None  # [M, 2]
+    pictures: Tensor | None = None  # [4, L, C] see `registration.picture`; None: nothing is registered
     partial: tuple[int, ...] = ()  # the references of which only some coarse positions are here, see `known_only`
     clear: tuple[Tensor, ...] = ()  # of each of those, the keys of the others, `[C, D]`; none where they are not known
 
@@ -52,6 +53,12 @@ class Memory(NamedTuple):
         """`half_keys` and `half_chroma`; only where the network matches at 1/2."""
         assert self.half_keys is not None and self.half_chroma is not None
         return self.half_keys, self.half_chroma
+
+    @property
+    def whole(self) -> Tensor:
+        """`pictures`; only where chroma is registered."""
+        assert self.pictures is not None
+        return self.pictures
 
     def likeness(self, described: Tensor) -> Tensor:
         """How much described frames `[F, P, D]` resemble each reference: `[F, R]`, see `likeness`."""
@@ -72,11 +79,14 @@ class Memory(NamedTuple):
             for name in (*_LISTED, "place", "owner")
             if (x := getattr(self, name)) is not None
         }
-        first = [sum(fine[:i]) for i in range(len(fine))]
+        starts = [place[0].tolist() for place in self.place.split(self.counts)]
+        shapes = [(4 * lines, 4 * columns) for _, _, _, lines, columns, _ in starts]
+        pictures = None if self.pictures is None else self.pictures.split([lines for lines, _ in shapes], 1)
         parts = []
         for i in chosen:
             one: dict[str, Any] = {name: x[i] for name, x in lists.items()}
-            one["place"] = one["place"] - one["place"].new_tensor([first[i], 0, 0, 0, 0])
+            one["place"] = one["place"] - one["place"].new_tensor([starts[i][0], 0, 0, 0, 0, starts[i][5]])
+            one["pictures"] = pictures and pictures[i][..., : shapes[i][1]]
             one["clear"] = tuple(keys for number, keys in zip(self.partial, self.clear) if number == i)
             partial = tuple(0 for _ in one["clear"])
             parts.append(Memory(**one, counts=[self.counts[i]], areas=[self.areas[i]], partial=partial))
@@ -91,16 +101,21 @@ _LISTED = ("keys", "values", "fine_keys", "fine_chroma", "overview", "half_keys"
 
 def join(memories: list[Memory]) -> Memory:
     """Put several references into one memory."""
-    rows, places, owners = 0, [], []
+    rows, lines, places, owners = 0, 0, [], []
     for i, memory in enumerate(memories):
         place = memory.place.clone()
         place[:, 0] += rows
+        place[:, 5] += lines
         rows += memory.fine_keys.shape[0]
+        lines += int(place[0, 3])
         places.append(place)
         owners.append(torch.full_like(memory.owner, i))
 
     known = [name for name in _LISTED if getattr(memories[0], name) is not None]
     listed: dict[str, Any] = {name: torch.cat([getattr(m, name) for m in memories]) for name in known}
+    if all(m.pictures is not None for m in memories):
+        widest = max(m.whole.shape[2] for m in memories)
+        listed["pictures"] = torch.cat([F.pad(m.whole, (0, widest - m.whole.shape[2])) for m in memories], 1)
     counts, areas = ([n for m in memories for n in getattr(m, name)] for name in ("counts", "areas"))
     partial = tuple(i for i, memory in enumerate(memories) if memory.partial)
     clear = tuple(keys for memory in memories for keys in memory.clear)
@@ -140,6 +155,8 @@ def known_only(memory: Memory, known: Known) -> Memory:
     fine, half, coarse = (F.avg_pool2d(mask, n)[0, 0] >= 0.5 for n in (4, 2, 8))
     near = {"fine_keys": fine, "fine_chroma": fine, "half_keys": half, "half_chroma": half}
     made = {name: x[nearest(part)] for name, part in near.items() if (x := getattr(memory, name)) is not None}
+    if memory.pictures is not None:
+        made["pictures"] = torch.cat([memory.pictures[:3], mask[0].to(memory.pictures)])
     if bool(coarse.all()):
         return memory._replace(**made)
     kept = coarse.flatten()
@@ -196,7 +213,8 @@ def places(height: int, width: int, device: torch.device) -> Tensor:
     """`Memory.place` of one reference of `height` x `width` coarse positions."""
     y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
     y, x = 2 * y.flatten(), 2 * x.flatten()
-    return torch.stack([torch.zeros_like(y), y, x, torch.full_like(y, 2 * height), torch.full_like(y, 2 * width)], 1)
+    none, lines, columns = (torch.full_like(y, n) for n in (0, 2 * height, 2 * width))
+    return torch.stack([none, y, x, lines, columns, none], 1)
 
 
 class Match(NamedTuple):
@@ -327,7 +345,7 @@ class Local(NamedTuple):
 
     chroma: Tensor  # [F, H*W, 2]
     similarity: Tensor  # [F, H*W, 1] the best cosine
-    found: Tensor | None  # [F, H, W, 5] int64: where that is, as in `Memory.place`
+    found: Tensor | None  # [F, H, W, 6] int64: where that is, as in `Memory.place`
 
 
 def fine_match(
@@ -342,13 +360,13 @@ def fine_match(
 ) -> Local:
     """Match in a window of `2 * radius + 1` squared round what was found at half the size.
 
-    `queries` `[F, 2*h*2*w, d]` unit vectors of F frames; `found` `[F, h, w, 5]`: rows of `Memory.place`, in positions
+    `queries` `[F, 2*h*2*w, d]` unit vectors of F frames; `found` `[F, h, w, 6]`: rows of `Memory.place`, in positions
     of this size; `keys` `[N, d]` and `chroma` `[N, 2]` of the references at this size; `together`: not one frame after
     the other, but as many as memory is kept for elsewhere than on a CPU; `follow`: whether it is told where the best
     ones are.
     """
     frames, height, width, _ = found.shape
-    first, y, x, lines, columns = found.flatten(1, 2)[..., None].unbind(-2)  # [F, P, 1], P = h*w
+    first, y, x, lines, columns, _ = found.flatten(1, 2)[..., None].unbind(-2)  # [F, P, 1], P = h*w
     reach = torch.arange(-radius, radius + 2, device=queries.device)
     ys = torch.minimum((y + reach).clamp_min(0), lines - 1)
     xs = torch.minimum((x + reach).clamp_min(0), columns - 1)
@@ -372,13 +390,11 @@ def fine_match(
     if not follow:
         return Local(carried, similarity, None)
     best = best.view(frames, 2 * height, 2 * width)
-    side = len(reach)
-    first, y, x, lines, columns = found.repeat_interleave(2, 1).repeat_interleave(2, 2).unbind(-1)
-    y, x = (
-        torch.minimum((at + step - radius).clamp_min(0), count - 1)
-        for at, step, count in ((y, best // side, lines), (x, best % side, columns))
-    )
-    return Local(carried, similarity, torch.stack([first, y, x, lines, columns], -1))
+    twofold = found[:, :, None, :, None].expand(-1, -1, 2, -1, 2, -1).reshape(frames, 2 * height, 2 * width, -1)
+    first, at, size, top = twofold.split([1, 2, 2, 1], -1)
+    step = torch.stack([best // len(reach), best % len(reach)], -1) - radius
+    place = torch.minimum((at + step).clamp_min(0), size - 1)
+    return Local(carried, similarity, torch.cat([first, place, size, top], -1))
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
@@ -397,5 +413,5 @@ def _outside(radius: int, device: torch.device) -> Tensor:
 
 
 def doubled(found: Tensor) -> Tensor:
-    """Places `[..., 5]` in positions of twice the size."""
+    """Places `[..., 6]` in positions of twice the size."""
     return torch.cat([4 * found[..., :1], 2 * found[..., 1:]], -1)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import Match, Memory, areas, coarse_match, fine_match, join, likeness, places
+from .attention import Match, Memory, areas, coarse_match, fine_match, join, joined, likeness, places
 from .backbone import CHANNELS, GrayEfficientNet
 from .detail import Detail
 from .evenness import doubt, even
@@ -38,6 +38,7 @@ from .layers import (
     wide,
 )
 from .network import ColorizerNetwork
+from .registration import finer, picture, register
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class Look(NamedTuple):
     refined: Tensor  # [N, 2, H/4, W/4] carried by local matching
     nearness: Tensor  # [N, 1, H/4, W/4]
     shares: list[Tensor]  # for each clip [T, R]
-    found: Tensor | None = None  # [N, H/4, W/4, 5] for a network that goes on at 1/2
+    found: Tensor | None = None  # [N, H/4, W/4, 6] for a network that goes on at 1/2
+    registered: Tensor | None = None  # [N, 3, H, W] see `register`; None where nothing is matched locally
 
 
 class ColorizerOutput(NamedTuple):
@@ -182,6 +184,8 @@ class ColorizerNet(ColorizerNetwork):
         if self.detail:
             half_keys, _ = self.detail.features(luma, f.fine)
             lists |= {"half_keys": rows(half_keys), "half_chroma": rows(F.avg_pool2d(wide(chroma), 2))}
+        if self.registers:
+            lists["pictures"] = [picture(*one) for one in zip(luma.split(1), chroma.split(1))]
         counts, sizes = [height * width], [overviews.shape[1]]
         return [
             Memory(**dict(zip(lists, parts)), place=place, owner=owner, counts=counts, areas=sizes)
@@ -210,10 +214,26 @@ class ColorizerNet(ColorizerNetwork):
         own = [Features(*x) for x in zip(*(unfold(x, luma.shape[0]) for x in f))]
         carry = self.carry_together if self.training and alike(memories) else lambda *x: map(self.carry, *x)
         parts, shares, *local = zip(*carry(own, memories))
-        value, known, similarity = (torch.cat(x) for x in zip(*parts))
-        refined, nearness, *found = (torch.cat(x) for x in local)
+        value, known, similarity = (joined(x) for x in zip(*parts))
+        refined, nearness, *found = (joined(x) for x in local)
         carried = value, known, similarity, refined, nearness
-        return Look(f.coarse, f.fine, *carried, list(shares), found[0] if found else None)
+        registered = self.register(fold(luma), found[0], memories) if self.registers else None
+        at_half = found[0] if self.detail else None
+        return Look(f.coarse, f.fine, *carried, list(shares), at_half, registered)
+
+    @property
+    def registers(self) -> bool:
+        """Whether chroma is made as fine as the references', see `register`. In training the network has to do without
+        it."""
+        return self.config.local and not self.training
+
+    def register(self, luma: Tensor, found: Tensor, memories: list[Memory]) -> Tensor:
+        """`register` for the frames `luma` `[N, 1, H, W]` of all clips, each with its memory."""
+        made = []
+        for light, place, memory in zip(luma.chunk(len(memories)), found.chunk(len(memories)), memories, strict=True):
+            parts = 1 if self.together else len(light)
+            made += [register(*one, memory.whole) for one in zip(light.chunk(parts), place.chunk(parts))]
+        return joined(made)
 
     def render(self, luma: Tensor, look: Look, memories: list[Memory], halo: Halo = NO_HALO) -> ColorizerOutput:
         """Colour a window whose frames have been looked at; see `forward`."""
@@ -232,14 +252,23 @@ class ColorizerNet(ColorizerNetwork):
             assert look.found is not None
             fine, found = (trim(x, batch, halo, NO_HALO) for x in (look.fine, look.found))
             chroma, detail = self.add_detail(chroma, hidden, luma, fine, found, memories, doubtful)
+        if look.registered is not None and doubtful is not None:
+            chroma = self.finer(chroma, trim(look.registered, batch, halo, NO_HALO), known, doubtful)
         planes = (unfold(x, batch) for x in (chroma, chroma4, value[:, :2], refined, known))
         return ColorizerOutput(*planes, shares, None if detail is None else unfold(detail, batch))
+
+    def finer(self, chroma: Tensor, registered: Tensor, known: Tensor, doubtful: Tensor) -> Tensor:
+        """`finer` where a reference is `known` to show it beyond `doubt`."""
+        trust = F.interpolate(known - doubtful, scale_factor=8.0, mode="bilinear", align_corners=False)
+        if self.together or torch.jit.is_tracing():
+            return finer(chroma, registered, trust)
+        return torch.cat([finer(*one) for one in zip(chroma.split(1), registered.split(1), trust.split(1))])
 
     def carry(self, f: Features, memory: Memory) -> tuple[tuple[Tensor, Tensor, Tensor], *tuple[Tensor, ...]]:
         """Carry the references' colour to the frames `f` (N of them) of one clip.
 
         Returns the coarse planes (value, known, similarity), each reference's share `[N, R]`, chroma and cosine of the
-        fine matching, and for a network that goes on at 1/2 what it found, `[N, H/4, W/4, 5]`.
+        fine matching, and for a network that goes on at 1/2 what it found, `[N, H/4, W/4, 6]`.
         """
         count, _, height, width = f.keys.shape
         match = self.match(f, memory)
@@ -253,10 +282,11 @@ class ColorizerNet(ColorizerNetwork):
         if not self.config.local:
             return coarse, shares, *(twice(x) for x in (coarse[0][:, :2], coarse[2]))
         with torch.autocast(f.keys.device.type, enabled=False):
-            found = memory.place[match.best].view(count, height, width, 5)
+            found = memory.place[match.best].view(count, height, width, 6)
             scale, search = self.fine_scale, self.config.search
             given = rows(f.fine_keys), found, memory.fine_keys, memory.fine_chroma
-            local = fine_match(*given, scale, search, self.together, follow=self.detail is not None)
+            follow = self.registers or self.detail is not None
+            local = fine_match(*given, scale, search, self.together, follow)
         planes = (plane(local.chroma, 2), plane(local.similarity, 2))
         return coarse, shares, *planes, *([] if local.found is None else [local.found])
 

@@ -1,0 +1,153 @@
+"""Colour as fine as the reference's own: where a frame shows what a reference shows, both are registered to a fraction
+of a pixel, and the fine part of the reference's chroma is taken over.
+
+Matching at 1/4 or 1/2 says where something is to within a few pixels, and what it carries is blurred by as much. Here
+only the luma decides how pictures lie on each other, so nothing is trained, and every network that matches gains.
+
+Source: dense inverse search (Kroeger, Timofte, Dai & Van Gool, ECCV 2016) begins with a search, too, and ends with the
+step of Lucas & Kanade (1981).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .layers import constant, in_large_steps, twice, wide
+
+_WINDOW = 7  # pixels at 1/2 whose shift is sought together, and at full size those that must agree
+_SURROUNDINGS = 15  # pixels over which brightness may differ between frame and reference
+_COARSE = 17  # pixels: chroma averaged over as many is left as it was
+_GRAIN = 4e-4  # squared difference of luma that means nothing,
+_TEXTURE = 0.1  # and what more means nothing, as a share of the variance of luma
+_FLAT = 1e-4  # squared slope of luma from which a shift can be told
+_FARTHEST = 1.5  # pixels that it may be
+
+
+def picture(luma: Tensor, chroma: Tensor) -> Tensor:
+    """A reference as `register` takes it: luma `[1, 1, H, W]` and chroma `[1, 2, H, W]` to `[4, H, W]`: smoothed luma,
+    Cb, Cr, and 1 for a place that is known."""
+    luma, chroma = wide(luma), wide(chroma)
+    return torch.cat([_smooth(luma), chroma, torch.ones_like(luma)], 1)[0]
+
+
+def register(luma: Tensor, found: Tensor, pictures: Tensor) -> Tensor:
+    """What the references show of frames, pixel by pixel.
+
+    Args:
+        luma: `[N, 1, H, W]` 0..1.
+        found: `[N, H/4, W/4, 6]`: where the matching at 1/4 found each place, as `Memory.place`.
+        pictures: `[4, L, C]`: all references, one below the other, see `picture`.
+
+    Returns:
+        `[N, 3, H, W]`: chroma, and how far it is to be trusted, 0..1.
+    """
+    with torch.autocast(luma.device.type, enabled=False):
+        smooth = _smooth(wide(luma))
+        moved, bounds = _steadied(found)
+        moved, bounds = _enlarged(moved, bounds)
+        half = F.avg_pool2d(smooth, 2)
+        wrong = half - _sampled(pictures[:1], moved, bounds, 2)
+        wrong = wrong - _mean(wrong, _SURROUNDINGS)
+        near = F.pad(half, (1, 1, 1, 1), mode="replicate")
+        across, down = near[..., 1:-1, 2:] - near[..., 1:-1, :-2], near[..., 2:, 1:-1] - near[..., :-2, 1:-1]
+        slope = torch.cat([across, down], 1) / 4  # for a pixel of the full size
+        products = torch.cat([slope.square(), slope * wrong, slope[:, :1] * slope[:, 1:]], 1)
+        squares, both, mixed = _mean(products, _WINDOW).split(2, 1)
+        squares = squares + _FLAT
+        change = torch.addcmul(squares * both.flip(1), mixed, both, value=-1)  # down and across, by Cramer's rule
+        change = change / torch.addcmul(squares[:, :1] * squares[:, 1:], mixed, mixed, value=-1)
+        moved, bounds = _enlarged(moved + change.clamp(-_FARTHEST, _FARTHEST), bounds)
+        light, chroma, known = _sampled(pictures, moved, bounds, 1).split([1, 2, 1], 1)
+        pair = torch.cat([smooth - light, smooth], 1)
+        wrong, texture = _mean((pair - _mean(pair, _SURROUNDINGS)).square(), _WINDOW).split(1, 1)
+        trust = torch.exp(wrong / (-_TEXTURE * texture - _GRAIN)) * (known > 0.999)
+        return torch.cat([chroma, trust], 1)
+
+
+def finer(chroma: Tensor, registered: Tensor, trust: Tensor) -> Tensor:
+    """`chroma` `[N, 2, H, W]` with the fine part of what `register` gave, as far as its trust and `trust` `[N, 1, H,
+    W]` say. What is wider than some pixels stays, so that colours go on to change slowly between references and over
+    time."""
+    carried, agreed = registered.split([2, 1], 1)
+    trust = trust * agreed
+    change = trust * (carried - chroma)
+    coarse, total = _mean(torch.cat([change, trust], 1), _COARSE).split([2, 1], 1)
+    return chroma + torch.addcmul(change, trust, coarse / (total + 1e-3), value=-1)
+
+
+def _steadied(found: Tensor) -> tuple[Tensor, Tensor]:
+    """How far each position of `found` lies from its own, in pixels down and across, `[N, 2, h, w]`: the median of
+    the medians of five in a line, of which those in another reference do not count. And where its reference lies, `[N,
+    5, h, w]`: its first line and column, its last ones counted from there, and 1 where all round it lie in the same."""
+    height, width = found.shape[1:3]
+    _, place, size, top = found.float().permute(0, 3, 1, 2).split([1, 2, 2, 1], 1)
+    moved = 4 * (place - _grid(height, width, 1.0, found.device))
+    line = F.pad(torch.cat([moved, top], 1), (2, 2, 0, 0), mode="replicate")
+    near = torch.stack([line[..., i : i + width] for i in range(5)])
+    moved = _median(torch.where(near[:, :, 2:] == top, near[:, :, :2], moved))
+    line = F.pad(torch.cat([moved, top], 1), (0, 0, 2, 2), mode="replicate")
+    near = torch.stack([line[..., i : i + height, :] for i in range(5)])
+    moved = _median(torch.where(near[:, :, 2:] == top, near[:, :, :2], moved))
+    alike = (F.avg_pool2d(top, 3, 1, 1, count_include_pad=False) - top).abs() < 1e-3
+    return moved, torch.cat([4 * top, torch.zeros_like(top), 4 * size - 1, alike.to(top)], 1)
+
+
+def _median(x: Tensor) -> Tensor:
+    """Of five, along the first dimension."""
+    if in_large_steps(x.device):
+        return x.median(0).values
+    a, b, c, d, e = x.unbind()
+    low = torch.maximum(torch.minimum(a, b), torch.minimum(c, d))
+    high = torch.minimum(torch.maximum(a, b), torch.maximum(c, d))
+    return torch.maximum(torch.minimum(low, high), torch.minimum(torch.maximum(low, high), e))
+
+
+def _enlarged(moved: Tensor, bounds: Tensor) -> tuple[Tensor, Tensor]:
+    """Both at twice the size; `moved` `[N, 2, h, w]` is bilinear, but not between places in different references."""
+    both = F.interpolate(torch.cat([moved, bounds], 1), scale_factor=2.0, mode="nearest")
+    near, bounds = both.split([2, 5], 1)
+    return torch.where(bounds[:, 4:] > 0, twice(moved), near), bounds
+
+
+def _sampled(pictures: Tensor, moved: Tensor, bounds: Tensor, step: int) -> Tensor:
+    """What of `pictures` `[C, L, K]` frames show, `[N, C, h, w]`, bilinear: `moved` `[N, 2, h, w]` pixels from their
+    own places, which are `step` pixels apart, in the references that `bounds` tells of."""
+    count, _, height, width = moved.shape
+    first, last, _ = bounds.split([2, 2, 1], 1)
+    place = torch.minimum((moved + _grid(height, width, float(step), moved.device)).clamp_min(0), last) + first
+    down, across = place.split(1, 1)
+    where = torch.cat([across * (2 / (pictures.shape[2] - 1)), down * (2 / (pictures.shape[1] - 1))], 1) - 1
+    where = where.permute(0, 2, 3, 1).to(pictures)
+    return F.grid_sample(pictures.expand(count, *pictures.shape), where, align_corners=True)
+
+
+@constant
+def _grid(height: int, width: int, step: float, device: torch.device) -> Tensor:
+    """Where positions `step` pixels apart lie, down and across, `[2, h, w]`; the first stands for `step` pixels, of
+    1 its own."""
+    y, x = (step * torch.arange(n, device=device) + (step - 1) / 2 for n in (height, width))
+    return torch.stack(torch.meshgrid(y, x, indexing="ij"))
+
+
+def _smooth(x: Tensor) -> Tensor:
+    """Without grain, by the weights 1, 2, 1 both ways."""
+    return _filtered(x, (0.25, 0.5, 0.25))
+
+
+def _mean(x: Tensor, side: int) -> Tensor:
+    return _filtered(x, (1 / side,) * side)
+
+
+def _filtered(x: Tensor, weights: tuple[float, ...]) -> Tensor:
+    """`x` `[N, C, H, W]` convolved with `weights` both ways, its edges repeated."""
+    radius, channels = len(weights) // 2, int(x.shape[1])
+    kernel = _kernel(weights, channels, x.dtype, x.device)
+    x = F.pad(x, (radius, radius, radius, radius), mode="replicate")
+    return F.conv2d(F.conv2d(x, kernel, groups=channels), kernel.transpose(2, 3), groups=channels)
+
+
+@constant
+def _kernel(weights: tuple[float, ...], channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(weights, dtype=dtype, device=device).repeat(channels, 1, 1, 1)
