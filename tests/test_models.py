@@ -170,7 +170,7 @@ def test_local_matching_finds_the_very_pixel_of_the_right_reference():
     memory = join(memories)
     keys = memories[1].fine_keys.view(12, 8, 8)
     queries = keys.roll(1, 1).reshape(1, -1, 8)
-    found = memory.place[35:].view(1, 6, 4, 6)  # the same place in the second reference
+    found = memory.place[35:].view(1, 6, 4, 7)  # the same place in the second reference
     scale = torch.tensor(400.0)
     chroma, cosine, found = fine_match(queries, found, memory.fine_keys, memory.fine_chroma, scale, 2)
     want = memories[1].fine_chroma.view(12, 8, 2).roll(1, 1)

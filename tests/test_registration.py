@@ -33,7 +33,7 @@ def painting(across: float = 0.0, down: float = 0.0, seed: int = 0) -> tuple[tor
 
 def at(found_for: torch.Tensor, across: int = 0, down: int = 0, top: int = 0) -> torch.Tensor:
     """What a matching at 1/4 finds that is right to within its own positions."""
-    place = places(HEIGHT // 8, WIDTH // 8, found_for.device).view(1, HEIGHT // 8, WIDTH // 8, 6)
+    place = places(HEIGHT // 8, WIDTH // 8, found_for.device).view(1, HEIGHT // 8, WIDTH // 8, 7)
     place = place.repeat_interleave(2, 1).repeat_interleave(2, 2)
     lines, columns = torch.arange(HEIGHT // 4), torch.arange(WIDTH // 4)
     place[..., 1] = (lines[:, None] - down).clamp(0, HEIGHT // 4 - 1)
@@ -79,7 +79,7 @@ def test_the_right_one_of_several_references_is_taken():
     found = at(luma, top=8)
     made = register(luma, found, both)
     assert off(made[:, :2], chroma) < 0.002
-    found[:, :, :8] = torch.tensor([0, 0, 0, 8, 12, 0])  # the first columns are said to be in the other one
+    found[:, :, :8] = torch.tensor([0, 0, 0, 8, 12, 0, 0])  # the first columns are said to be in the other one
     mixed = register(luma, found, both)
     assert torch.allclose(mixed[..., 72:], made[..., 72:], atol=1e-5)
     assert mixed[:, 2:, :, :24].mean() < 0.2

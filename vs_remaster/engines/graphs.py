@@ -198,7 +198,7 @@ class _FrameFeatures(_Part[ColorizerNet]):
             carried = torch.cat([value, shares.sum(1, keepdim=True), similarity], 1)
             coarse = carried.view(1, height, width, -1).permute(0, 3, 1, 2)
             if net.config.local:
-                found = place[best].view(1, height, width, 6)
+                found = place[best].view(1, height, width, 7)
                 fine = fine_match(rows(f.fine_keys), found, fine_keys, fine_chroma, net.fine_scale, net.config.search)
                 local = torch.cat([fine.chroma, fine.similarity], 2)
                 local = local.view(1, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
@@ -463,7 +463,7 @@ def _colorizer(net: ColorizerNet) -> dict[str, Graph]:
     memory = {
         "luma": torch.rand(1, 1, height, width),
         **remembered,
-        "place": torch.tensor([0, 0, 0, *at4, 0]).expand(keys, 6).contiguous(),
+        "place": torch.tensor([0, 0, 0, *at4, 0, 0]).expand(keys, 7).contiguous(),
         "owner": torch.ones(keys, 2) / 2,
         "overview": torch.rand(2, 4, config.key),
         "gains": torch.rand(2),

@@ -31,7 +31,7 @@ class Memory(NamedTuple):
     values: Tensor  # [K, V]; the first two channels are Cb, Cr
     fine_keys: Tensor  # [N, d] unit vectors
     fine_chroma: Tensor  # [N, 2]
-    place: Tensor  # [K, 6] int64: first fine row of the reference, fine line, column, lines, columns, lines above it
+    place: Tensor  # [K, 7] int64, see `places`
     owner: Tensor  # [K] int64: which reference a coarse position belongs to
     counts: list[int]  # how many coarse positions each reference has
     overview: Tensor  # [A, D] unit vectors: the keys averaged over areas of 4 x 4, for all references
@@ -80,12 +80,12 @@ class Memory(NamedTuple):
             if (x := getattr(self, name)) is not None
         }
         starts = [place[0].tolist() for place in self.place.split(self.counts)]
-        shapes = [(4 * lines, 4 * columns) for _, _, _, lines, columns, _ in starts]
+        shapes = [(4 * lines, 4 * columns) for _, _, _, lines, columns, *_ in starts]
         pictures = None if self.pictures is None else self.pictures.split([lines for lines, _ in shapes], 1)
         parts = []
         for i in chosen:
             one: dict[str, Any] = {name: x[i] for name, x in lists.items()}
-            one["place"] = one["place"] - one["place"].new_tensor([starts[i][0], 0, 0, 0, 0, starts[i][5]])
+            one["place"] = one["place"] - one["place"].new_tensor([starts[i][0], 0, 0, 0, 0, starts[i][5], 0])
             one["pictures"] = pictures and pictures[i][..., : shapes[i][1]]
             one["clear"] = tuple(keys for number, keys in zip(self.partial, self.clear) if number == i)
             partial = tuple(0 for _ in one["clear"])
@@ -210,11 +210,12 @@ def at_once(x: Tensor) -> int:
 
 
 def places(height: int, width: int, device: torch.device) -> Tensor:
-    """`Memory.place` of one reference of `height` x `width` coarse positions."""
+    """`Memory.place` of one reference of `height` x `width` coarse positions, in fine positions: the first row of the
+    reference, line and column in it, its lines and columns, and where it begins in `Memory.pictures`."""
     y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
     y, x = 2 * y.flatten(), 2 * x.flatten()
     none, lines, columns = (torch.full_like(y, n) for n in (0, 2 * height, 2 * width))
-    return torch.stack([none, y, x, lines, columns, none], 1)
+    return torch.stack([none, y, x, lines, columns, none, none], 1)
 
 
 class Match(NamedTuple):
@@ -345,7 +346,7 @@ class Local(NamedTuple):
 
     chroma: Tensor  # [F, H*W, 2]
     similarity: Tensor  # [F, H*W, 1] the best cosine
-    found: Tensor | None  # [F, H, W, 6] int64: where that is, as in `Memory.place`
+    found: Tensor | None  # [F, H, W, 7] int64: where that is, as in `Memory.place`
 
 
 def fine_match(
@@ -360,13 +361,13 @@ def fine_match(
 ) -> Local:
     """Match in a window of `2 * radius + 1` squared round what was found at half the size.
 
-    `queries` `[F, 2*h*2*w, d]` unit vectors of F frames; `found` `[F, h, w, 6]`: rows of `Memory.place`, in positions
+    `queries` `[F, 2*h*2*w, d]` unit vectors of F frames; `found` `[F, h, w, 7]`: rows of `Memory.place`, in positions
     of this size; `keys` `[N, d]` and `chroma` `[N, 2]` of the references at this size; `together`: not one frame after
     the other, but as many as memory is kept for elsewhere than on a CPU; `follow`: whether it is told where the best
     ones are.
     """
     frames, height, width, _ = found.shape
-    first, y, x, lines, columns, _ = found.flatten(1, 2)[..., None].unbind(-2)  # [F, P, 1], P = h*w
+    first, y, x, lines, columns, *_ = found.flatten(1, 2)[..., None].unbind(-2)  # [F, P, 1], P = h*w
     reach = torch.arange(-radius, radius + 2, device=queries.device)
     ys = torch.minimum((y + reach).clamp_min(0), lines - 1)
     xs = torch.minimum((x + reach).clamp_min(0), columns - 1)
@@ -391,10 +392,10 @@ def fine_match(
         return Local(carried, similarity, None)
     best = best.view(frames, 2 * height, 2 * width)
     twofold = found[:, :, None, :, None].expand(-1, -1, 2, -1, 2, -1).reshape(frames, 2 * height, 2 * width, -1)
-    first, at, size, top = twofold.split([1, 2, 2, 1], -1)
+    first, at, size, above = twofold.split([1, 2, 2, 2], -1)
     step = torch.stack([best // len(reach), best % len(reach)], -1) - radius
     place = torch.minimum((at + step).clamp_min(0), size - 1)
-    return Local(carried, similarity, torch.cat([first, place, size, top], -1))
+    return Local(carried, similarity, torch.cat([first, place, size, above], -1))
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
@@ -413,5 +414,5 @@ def _outside(radius: int, device: torch.device) -> Tensor:
 
 
 def doubled(found: Tensor) -> Tensor:
-    """Places `[..., 6]` in positions of twice the size."""
+    """Places `[..., 7]` in positions of twice the size."""
     return torch.cat([4 * found[..., :1], 2 * found[..., 1:]], -1)

@@ -82,7 +82,7 @@ class Look(NamedTuple):
     refined: Tensor  # [N, 2, H/4, W/4] carried by local matching
     nearness: Tensor  # [N, 1, H/4, W/4]
     shares: list[Tensor]  # for each clip [T, R]
-    found: Tensor | None = None  # [N, H/4, W/4, 6] for a network that goes on at 1/2
+    found: Tensor | None = None  # [N, H/4, W/4, 7] for a network that goes on at 1/2
     registered: Tensor | None = None  # [N, 3, H, W] see `register`; None where nothing is matched locally
 
 
@@ -268,7 +268,7 @@ class ColorizerNet(ColorizerNetwork):
         """Carry the references' colour to the frames `f` (N of them) of one clip.
 
         Returns the coarse planes (value, known, similarity), each reference's share `[N, R]`, chroma and cosine of the
-        fine matching, and for a network that goes on at 1/2 what it found, `[N, H/4, W/4, 6]`.
+        fine matching, and for a network that goes on at 1/2 what it found, `[N, H/4, W/4, 7]`.
         """
         count, _, height, width = f.keys.shape
         match = self.match(f, memory)
@@ -282,7 +282,7 @@ class ColorizerNet(ColorizerNetwork):
         if not self.config.local:
             return coarse, shares, *(twice(x) for x in (coarse[0][:, :2], coarse[2]))
         with torch.autocast(f.keys.device.type, enabled=False):
-            found = memory.place[match.best].view(count, height, width, 6)
+            found = memory.place[match.best].view(count, height, width, 7)
             scale, search = self.fine_scale, self.config.search
             given = rows(f.fine_keys), found, memory.fine_keys, memory.fine_chroma
             follow = self.registers or self.detail is not None

@@ -47,7 +47,7 @@ class Detail(nn.Module):
     def carry(self, queries: Tensor, found: Tensor, keys: Tensor, chroma: Tensor) -> Tensor:
         """Match frames' unit vectors `queries` `[N, key, H/2, W/2]`.
 
-        `found` `[N, H/4, W/4, 6]`: what the matching at 1/4 found; `keys` `[M, key]` and `chroma` `[M, 2]` of the
+        `found` `[N, H/4, W/4, 7]`: what the matching at 1/4 found; `keys` `[M, key]` and `chroma` `[M, 2]` of the
         references. Returns `[N, 3, H/2, W/2]`: chroma and the best cosine.
         """
         large = self.training or in_large_steps(queries.device)

@@ -16,12 +16,15 @@ from torch.nn import functional as F
 
 from .layers import constant, in_large_steps, twice, wide
 
-_WINDOW = 7  # pixels at 1/2 whose shift is sought together, and at full size those that must agree
-_SURROUNDINGS = 15  # pixels over which brightness may differ between frame and reference
-_COARSE = 17  # pixels: chroma averaged over as many is left as it was
+# In positions at 1/2:
+_WINDOW = 7  # whose shift is sought together,
+_AGREEING = 3  # and which must agree after it
+_SURROUNDINGS = 15  # over which brightness may differ between frame and reference
+_COARSE = 9  # chroma averaged over as many is left as it was
 _GRAIN = 4e-4  # squared difference of luma that means nothing,
 _TEXTURE = 0.1  # and what more means nothing, as a share of the variance of luma
-_FLAT = 1e-4  # squared slope of luma from which a shift can be told
+_TORN = 1.0  # variance of the shift, in pixels squared, from which what lies side by side moves apart
+_FLAT = 1.6e-3  # squared slope of luma over four pixels from which a shift can be told
 _FARTHEST = 1.5  # pixels that it may be
 
 
@@ -37,7 +40,7 @@ def register(luma: Tensor, found: Tensor, pictures: Tensor) -> Tensor:
 
     Args:
         luma: `[N, 1, H, W]` 0..1.
-        found: `[N, H/4, W/4, 6]`: where the matching at 1/4 found each place, as `Memory.place`.
+        found: `[N, H/4, W/4, 7]`: where the matching at 1/4 found each place, as `Memory.place`.
         pictures: `[4, L, C]`: all references, one below the other, see `picture`.
 
     Returns:
@@ -52,18 +55,20 @@ def register(luma: Tensor, found: Tensor, pictures: Tensor) -> Tensor:
         wrong = wrong - _mean(wrong, _SURROUNDINGS)
         near = F.pad(half, (1, 1, 1, 1), mode="replicate")
         across, down = near[..., 1:-1, 2:] - near[..., 1:-1, :-2], near[..., 2:, 1:-1] - near[..., :-2, 1:-1]
-        slope = torch.cat([across, down], 1) / 4  # for a pixel of the full size
-        products = torch.cat([slope.square(), slope * wrong, slope[:, :1] * slope[:, 1:]], 1)
-        squares, both, mixed = _mean(products, _WINDOW).split(2, 1)
+        own = torch.cat([across, down, moved], 1)  # its slope over four pixels of the full size, and its shift
+        products = torch.cat([own.square(), own[:, :2] * wrong, moved, across * down], 1)
+        squares, spread, both, middle, mixed = _mean(products, _WINDOW).split(2, 1)
+        torn = torch.addcmul(spread, middle, middle, value=-1).sum(1, keepdim=True)
         squares = squares + _FLAT
         change = torch.addcmul(squares * both.flip(1), mixed, both, value=-1)  # down and across, by Cramer's rule
         change = change / torch.addcmul(squares[:, :1] * squares[:, 1:], mixed, mixed, value=-1)
-        moved, bounds = _enlarged(moved + change.clamp(-_FARTHEST, _FARTHEST), bounds)
+        change = change.clamp(-_FARTHEST / 4, _FARTHEST / 4)
+        moved, bounds = _enlarged(torch.add(moved, change, alpha=4), bounds)
         light, chroma, known = _sampled(pictures, moved, bounds, 1).split([1, 2, 1], 1)
-        pair = torch.cat([smooth - light, smooth], 1)
-        wrong, texture = _mean((pair - _mean(pair, _SURROUNDINGS)).square(), _WINDOW).split(1, 1)
-        trust = torch.exp(wrong / (-_TEXTURE * texture - _GRAIN)) * (known > 0.999)
-        return torch.cat([chroma, trust], 1)
+        pair = torch.cat([half - F.avg_pool2d(light, 2), half], 1)
+        wrong, texture = _mean((pair - _mean(pair, _SURROUNDINGS)).square(), _AGREEING).split(1, 1)
+        agreed = torch.add(wrong / (-_TEXTURE * texture - _GRAIN), torn, alpha=-1 / _TORN).clamp_min(-30).exp()
+        return torch.cat([chroma, twice(agreed) * (known > 0.999)], 1)
 
 
 def finer(chroma: Tensor, registered: Tensor, trust: Tensor) -> Tensor:
@@ -73,25 +78,25 @@ def finer(chroma: Tensor, registered: Tensor, trust: Tensor) -> Tensor:
     carried, agreed = registered.split([2, 1], 1)
     trust = trust * agreed
     change = trust * (carried - chroma)
-    coarse, total = _mean(torch.cat([change, trust], 1), _COARSE).split([2, 1], 1)
-    return chroma + torch.addcmul(change, trust, coarse / (total + 1e-3), value=-1)
+    coarse, total = _mean(F.avg_pool2d(torch.cat([change, trust], 1), 2), _COARSE).split([2, 1], 1)
+    return chroma + torch.addcmul(change, trust, twice(coarse / (total + 1e-3)), value=-1)
 
 
 def _steadied(found: Tensor) -> tuple[Tensor, Tensor]:
     """How far each position of `found` lies from its own, in pixels down and across, `[N, 2, h, w]`: the median of
     the medians of five in a line, of which those in another reference do not count. And where its reference lies, `[N,
-    5, h, w]`: its first line and column, its last ones counted from there, and 1 where all round it lie in the same."""
+    5, h, w]`: its lines and columns, those before it among all, and 0 where none round it lies in one farther below."""
     height, width = found.shape[1:3]
-    _, place, size, top = found.float().permute(0, 3, 1, 2).split([1, 2, 2, 1], 1)
-    moved = 4 * (place - _grid(height, width, 1.0, found.device))
+    _, place, bounds = found.float().permute(0, 3, 1, 2).split([1, 2, 4], 1)
+    top = bounds[:, 2:3]
+    moved = 4 * place - _grid(height, width, 4, 0.0, found.device)
     line = F.pad(torch.cat([moved, top], 1), (2, 2, 0, 0), mode="replicate")
     near = torch.stack([line[..., i : i + width] for i in range(5)])
     moved = _median(torch.where(near[:, :, 2:] == top, near[:, :, :2], moved))
     line = F.pad(torch.cat([moved, top], 1), (0, 0, 2, 2), mode="replicate")
     near = torch.stack([line[..., i : i + height, :] for i in range(5)])
     moved = _median(torch.where(near[:, :, 2:] == top, near[:, :, :2], moved))
-    alike = (F.avg_pool2d(top, 3, 1, 1, count_include_pad=False) - top).abs() < 1e-3
-    return moved, torch.cat([4 * top, torch.zeros_like(top), 4 * size - 1, alike.to(top)], 1)
+    return moved, torch.cat([4 * bounds - _ends(found.device), F.max_pool2d(top, 3, 1, 1) - top], 1)
 
 
 def _median(x: Tensor) -> Tensor:
@@ -104,31 +109,36 @@ def _median(x: Tensor) -> Tensor:
     return torch.maximum(torch.minimum(low, high), torch.minimum(torch.maximum(low, high), e))
 
 
-def _enlarged(moved: Tensor, bounds: Tensor) -> tuple[Tensor, Tensor]:
-    """Both at twice the size; `moved` `[N, 2, h, w]` is bilinear, but not between places in different references."""
-    both = F.interpolate(torch.cat([moved, bounds], 1), scale_factor=2.0, mode="nearest")
-    near, bounds = both.split([2, 5], 1)
-    return torch.where(bounds[:, 4:] > 0, twice(moved), near), bounds
+def _enlarged(moved: Tensor, *bounds: Tensor) -> tuple[Tensor, Tensor]:
+    """All at twice the size; `moved` `[N, 2, h, w]` is bilinear, but not between places in different references."""
+    near = F.interpolate(torch.cat([moved, *bounds], 1), scale_factor=2.0, mode="nearest")
+    return torch.where(near[:, 6:7] == 0, twice(moved), near[:, :2]), near[:, 2:]
 
 
 def _sampled(pictures: Tensor, moved: Tensor, bounds: Tensor, step: int) -> Tensor:
     """What of `pictures` `[C, L, K]` frames show, `[N, C, h, w]`, bilinear: `moved` `[N, 2, h, w]` pixels from their
     own places, which are `step` pixels apart, in the references that `bounds` tells of."""
     count, _, height, width = moved.shape
-    first, last, _ = bounds.split([2, 2, 1], 1)
-    place = torch.minimum((moved + _grid(height, width, float(step), moved.device)).clamp_min(0), last) + first
+    size, first = bounds[:, :4].split(2, 1)
+    place = torch.minimum((moved + _grid(height, width, step, 0.5, moved.device)).clamp_min(0.5), size) + first
     down, across = place.split(1, 1)
-    where = torch.cat([across * (2 / (pictures.shape[2] - 1)), down * (2 / (pictures.shape[1] - 1))], 1) - 1
+    where = torch.cat([across * (2 / pictures.shape[2]), down * (2 / pictures.shape[1])], 1) - 1
     where = where.permute(0, 2, 3, 1).to(pictures)
-    return F.grid_sample(pictures.expand(count, *pictures.shape), where, align_corners=True)
+    return F.grid_sample(pictures.expand(count, *pictures.shape), where, align_corners=False)
 
 
 @constant
-def _grid(height: int, width: int, step: float, device: torch.device) -> Tensor:
-    """Where positions `step` pixels apart lie, down and across, `[2, h, w]`; the first stands for `step` pixels, of
-    1 its own."""
-    y, x = (step * torch.arange(n, device=device) + (step - 1) / 2 for n in (height, width))
+def _grid(height: int, width: int, step: int, middle: float, device: torch.device) -> Tensor:
+    """Where positions of `step` x `step` pixels lie, down and across, `[2, h, w]`: their corners (`middle` 0) or
+    their centres (0.5), in a frame whose first pixel reaches from 0 to 1."""
+    y, x = (step * (torch.arange(n, device=device) + middle) for n in (height, width))
     return torch.stack(torch.meshgrid(y, x, indexing="ij"))
+
+
+@constant
+def _ends(device: torch.device) -> Tensor:
+    """What the last pixel's centre is short of the lines and columns of a picture, see `_steadied`."""
+    return torch.tensor([0.5, 0.5, 0, 0], device=device).view(4, 1, 1)
 
 
 def _smooth(x: Tensor) -> Tensor:
