@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from vs_remaster.models.attention import join, places
 from vs_remaster.models.colorizer import ColorizerNet
-from vs_remaster.models.registration import finer, picture, register
+from vs_remaster.models.registration import finer, register
+from vs_remaster.models.registration import picture as half_precision
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster import ColorizeOptions, Colorizer
 
@@ -29,6 +30,10 @@ def painting(across: float = 0.0, down: float = 0.0, seed: int = 0) -> tuple[tor
             plane += torch.sin((a - 0.5) * x + (b - 0.5) * y + 6.3 * phase)
     planes = planes / 24
     return (0.5 + planes[:1])[None], (0.5 * planes[1:])[None]
+
+
+def picture(luma: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
+    return half_precision(luma, chroma).float()
 
 
 def at(found_for: torch.Tensor, across: int = 0, down: int = 0, top: int = 0) -> torch.Tensor:

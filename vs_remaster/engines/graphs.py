@@ -155,7 +155,7 @@ class _Encode(_Part[ColorizerNet]):
     def make(self, luma: Tensor, chroma: Tensor) -> tuple[Tensor, ...]:
         memory = self.net.encode(luma, chroma)
         keys = memory.keys.t().reshape(1, -1, luma.shape[2] // 8, luma.shape[3] // 8)
-        more = [x for x in (memory.pictures, memory.half_keys, memory.half_chroma) if x is not None]
+        more = [wide(x) for x in (memory.pictures, memory.half_keys, memory.half_chroma) if x is not None]
         return memory.keys, memory.values, memory.fine_keys, memory.fine_chroma, _overview(keys), *more
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import UnsupportedError
 from ..models.attention import Known, Memory
 from ..models.colorizer import ColorizerNet, Look, apart, together
-from ..models.layers import Halo, in_large_steps
+from ..models.layers import Halo, in_large_steps, wide
 from ..models.network import ColorizerNetwork, EncodedReferences, Network
 from ..models.restorer import Place
 from ..system.torch_private import compiler_error, map_tensors
@@ -108,6 +108,8 @@ class TorchEngine:
         """See `Engine.look`."""
         assert isinstance(self.net, ColorizerNet) and isinstance(memory, Memory)
         luma, memory = luma.to(self.device), memory.to(self.device)
+        if memory.pictures is not None:
+            memory = memory._replace(pictures=wide(memory.pictures))  # once for all frames
         parts = [luma] if in_large_steps(luma.device) else luma.split(1)
         with self._mode():
             return [look for part in parts for look in apart(self.net.look(part[None], [memory]))]

@@ -115,7 +115,8 @@ def join(memories: list[Memory]) -> Memory:
     listed: dict[str, Any] = {name: torch.cat([getattr(m, name) for m in memories]) for name in known}
     if all(m.pictures is not None for m in memories):
         widest = max(m.whole.shape[2] for m in memories)
-        listed["pictures"] = torch.cat([F.pad(m.whole, (0, widest - m.whole.shape[2])) for m in memories], 1)
+        with torch.autocast(memories[0].keys.device.type, enabled=False):  # which joins no half precision to bfloat16
+            listed["pictures"] = torch.cat([F.pad(m.whole, (0, widest - m.whole.shape[2])) for m in memories], 1)
     counts, areas = ([n for m in memories for n in getattr(m, name)] for name in ("counts", "areas"))
     partial = tuple(i for i, memory in enumerate(memories) if memory.partial)
     clear = tuple(keys for memory in memories for keys in memory.clear)

@@ -231,8 +231,8 @@ class ColorizerNet(ColorizerNetwork):
         """`register` for the frames `luma` `[N, 1, H, W]` of all clips, each with its memory."""
         made = []
         for light, place, memory in zip(luma.chunk(len(memories)), found.chunk(len(memories)), memories, strict=True):
-            parts = 1 if self.together else len(light)
-            made += [register(*one, memory.whole) for one in zip(light.chunk(parts), place.chunk(parts))]
+            parts, whole = 1 if self.together else len(light), wide(memory.whole)
+            made += [register(*one, whole) for one in zip(light.chunk(parts), place.chunk(parts))]
         return joined(made)
 
     def render(self, luma: Tensor, look: Look, memories: list[Memory], halo: Halo = NO_HALO) -> ColorizerOutput:

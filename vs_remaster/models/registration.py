@@ -30,9 +30,9 @@ _FARTHEST = 1.5  # pixels that it may be
 
 def picture(luma: Tensor, chroma: Tensor) -> Tensor:
     """A reference as `register` takes it: luma `[1, 1, H, W]` and chroma `[1, 2, H, W]` to `[4, H, W]`: smoothed luma,
-    Cb, Cr, and 1 for a place that is known."""
+    Cb, Cr, and 1 for a place that is known. In half precision, as there may be hundreds of references."""
     luma, chroma = wide(luma), wide(chroma)
-    return torch.cat([_smooth(luma), chroma, torch.ones_like(luma)], 1)[0]
+    return torch.cat([_smooth(luma), chroma, torch.ones_like(luma)], 1)[0].half()
 
 
 def register(luma: Tensor, found: Tensor, pictures: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def register(luma: Tensor, found: Tensor, pictures: Tensor) -> Tensor:
     Args:
         luma: `[N, 1, H, W]` 0..1.
         found: `[N, H/4, W/4, 7]`: where the matching at 1/4 found each place, as `Memory.place`.
-        pictures: `[4, L, C]`: all references, one below the other, see `picture`.
+        pictures: `[4, L, C]`: all references, one below the other, see `picture`, in single precision.
 
     Returns:
         `[N, 3, H, W]`: chroma, and how far it is to be trusted, 0..1.
@@ -89,7 +89,7 @@ def _steadied(found: Tensor) -> tuple[Tensor, Tensor]:
     height, width = found.shape[1:3]
     _, place, bounds = found.float().permute(0, 3, 1, 2).split([1, 2, 4], 1)
     top = bounds[:, 2:3]
-    moved = 4 * place - _grid(height, width, 4, 0.0, found.device)
+    moved = torch.add(_grid(height, width, -4, 0.0, found.device), place, alpha=4)
     line = F.pad(torch.cat([moved, top], 1), (2, 2, 0, 0), mode="replicate")
     near = torch.stack([line[..., i : i + width] for i in range(5)])
     moved = _median(torch.where(near[:, :, 2:] == top, near[:, :, :2], moved))
