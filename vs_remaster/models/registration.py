@@ -67,7 +67,7 @@ def register(luma: Tensor, found: Tensor, pictures: Tensor) -> Tensor:
         light, chroma, known = _sampled(pictures, moved, bounds, 1).split([1, 2, 1], 1)
         pair = torch.cat([half - F.avg_pool2d(light, 2), half], 1)
         wrong, texture = _mean((pair - _mean(pair, _SURROUNDINGS)).square(), _AGREEING).split(1, 1)
-        agreed = torch.add(wrong / (-_TEXTURE * texture - _GRAIN), torn, alpha=-1 / _TORN).clamp_min(-30).exp()
+        agreed = torch.add(wrong / (-_TEXTURE * texture - _GRAIN), torn, alpha=-1 / _TORN).clamp(-30, 0).exp()
         return torch.cat([chroma, twice(agreed) * (known > 0.999)], 1)
 
 
