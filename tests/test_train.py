@@ -34,7 +34,7 @@ from tests.support.training import NARROW, arguments, command, curve, refused, t
 from vs_remaster.color.matrices import rgb_to_ycbcr
 from vs_remaster.errors import InputError
 from vs_remaster.models import build
-from vs_remaster.models.colorizer import ColorizerOutput
+from vs_remaster.models.colorizer import ColorizerNet, ColorizerOutput
 from vs_remaster.models.layers import Halo
 from vs_remaster.models.restorer import RestorerOutput
 from vs_remaster.models.sharpener import SharpenerConfig, SharpenerNet
@@ -337,8 +337,9 @@ def test_a_pool_shows_clips_as_often_as_asked_on_average(monkeypatch):
 
 
 @pytest.mark.parametrize("config", ["", '{"half": 24}'])
-def test_a_batch_of_clips_to_colour_is_worked_on_at_once(data, config):
-    """All clips have as many references; what training makes of them is what the network makes of each."""
+def test_a_batch_of_clips_to_colour_is_worked_on_at_once(data, config, monkeypatch):
+    """All clips have as many references; what training makes of them is what the network makes of each, by itself."""
+    monkeypatch.setattr(ColorizerNet, "registers", property(lambda net: False))
     s = Settings(
         config=config,
         data=str(data),
