@@ -109,9 +109,9 @@ def _median(x: Tensor) -> Tensor:
     return torch.maximum(torch.minimum(low, high), torch.minimum(torch.maximum(low, high), e))
 
 
-def _enlarged(moved: Tensor, *bounds: Tensor) -> tuple[Tensor, Tensor]:
-    """All at twice the size; `moved` `[N, 2, h, w]` is bilinear, but not between places in different references."""
-    near = F.interpolate(torch.cat([moved, *bounds], 1), scale_factor=2.0, mode="nearest")
+def _enlarged(moved: Tensor, bounds: Tensor) -> tuple[Tensor, Tensor]:
+    """Both at twice the size; `moved` `[N, 2, h, w]` is bilinear, but not between places in different references."""
+    near = F.interpolate(torch.cat([moved, bounds], 1), scale_factor=2.0, mode="nearest")
     return torch.where(near[:, 6:7] == 0, twice(moved), near[:, :2]), near[:, 2:]
 
 
