@@ -122,7 +122,7 @@ def measure_clip(
 def evaluate(options: argparse.Namespace) -> None:
     """Measure all methods on all clips of a task and print the tables."""
     chosen = NetworkOptions(
-        options.device, options.precision, _of(options, "shown_at"),
+        options.device, options.precision, _of(options, "shown_at"), carried=_of(options, "carried", False),
         **{name: _of(options, name, default) for name, default in HOW_MUCH.items()},
     )  # fmt: skip
     networks = {} if options.rivals_only else networks_of(options.task, options.model or ["fast"], chosen)
@@ -369,6 +369,10 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument(
                 "--shown-at", type=int, metavar="LINES",
                 help="networks see clips and references enlarged to so many lines; their colours are brought back",
+            )  # fmt: skip
+            one.add_argument(
+                "--carried", action="store_true",
+                help="colorize once more from colours that are carried from frame to frame round the references",
             )  # fmt: skip
         one.add_argument("--seed", type=int, help="other damage, another order of joined clips")
         if task not in ("restore", "enlarge"):

@@ -28,10 +28,11 @@ from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions, Running
 from vs_remaster.remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.remaster.restorer import Restorer
+from vs_remaster.stills.carrying import carry_in_clip
 
 Method = Callable[[Case], torch.Tensor]
-DIRT_KNOWN = ", dirt known"
-"""What the labels of networks end in that are told where the dirt is."""
+DIRT_KNOWN, CARRIED = ", dirt known", ", carried"
+"""What the labels of networks end in that are told where the dirt is, and of those that carry colours on."""
 
 
 class Peer(NamedTuple):
@@ -127,7 +128,8 @@ class NetworkOptions:
     """Where and how networks run; see `RestoreOptions`. To restore, `strength`, `sharpness` and `sharpener` are theirs.
     To colorize, `shown_at` enlarges what they see to so many lines and brings their colours back to the size of the
     clip: what a larger source would lose. With `dirt_known`, networks also restore with the mask of the dirt as what is
-    to be repaired, in rows of their own: what an infrared scan is worth."""
+    to be repaired, in rows of their own: what an infrared scan is worth. With `carried`, networks also colorize from
+    frames that colours were carried to, see `carry_in_clip`, in rows of their own, too."""
 
     device: str = "auto"
     precision: str = "fp32"
@@ -136,6 +138,7 @@ class NetworkOptions:
     sharpness: float = 1.0
     sharpener: str = "auto"
     dirt_known: bool = False
+    carried: bool = False
 
 
 def networks_of(task: str, models: Sequence[str], options: NetworkOptions = NetworkOptions()) -> dict[str, Method]:
@@ -160,6 +163,8 @@ def networks_of(task: str, models: Sequence[str], options: NetworkOptions = Netw
             made[label] = _network(task, model, options)
         if options.dirt_known:
             made[label + DIRT_KNOWN] = _restoring(model, options, dirt_known=True)
+        if options.carried:
+            made[label + CARRIED] = _network(task, model, options, carried=True)
     return made
 
 
@@ -195,7 +200,7 @@ def _labelled(given: str) -> tuple[str, str]:
     return (label, rest) if equals and rest and not re.search(r"[\\/{}]", label) else ("", given)
 
 
-def _network(task: str, model: str, options: NetworkOptions) -> Method:
+def _network(task: str, model: str, options: NetworkOptions, carried: bool = False) -> Method:
     settings: Running = {"device": options.device, "precision": options.precision}
     if task in ("restore", "film"):
         return _restoring(model, options)
@@ -204,7 +209,10 @@ def _network(task: str, model: str, options: NetworkOptions) -> Method:
 
         def colorize(case: Case) -> torch.Tensor:
             shown = _enlarged(case, options.shown_at) if options.shown_at else case
-            memory = colorizer.encode_references(_usable(colorizer, shown))
+            references = _usable(colorizer, shown)
+            if carried:
+                references = carry_in_clip(colorizer, shown.luma, references, shown.cuts)
+            memory = colorizer.encode_references(references)
             chroma = colorizer.colorize(shown.luma, memory, shown.cuts).chroma.float().cpu()
             return to_rgb(case.luma, _scaled(chroma, case.luma.shape[-2:]))
 

@@ -124,7 +124,7 @@ def _fail(message: str, status: int) -> int:
 def make_parser() -> argparse.ArgumentParser:
     from ..output.codecs import CODECS
     from ..output.options import OutputOptions
-    from ..remaster.options import ColorizeOptions, RestoreOptions
+    from ..remaster.options import CARRY_REACH, ColorizeOptions, RestoreOptions
     from ..usage import PIPE_EXAMPLE
     from .jobs import add_commands, add_job
     from .references import add_references
@@ -153,6 +153,15 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="with --automatic: frames are picked, coloured by this image model, and the film from them; see "
         "references colorize",
+    )
+    what.add_argument(
+        "--carry",
+        type=int,
+        nargs="?",
+        const=CARRY_REACH,
+        metavar="FRAMES",
+        help="first carry colour frame by frame to so many frames before and behind each reference (default: "
+        "%(const)s), for what moves fast or comes nearer; see references carry",
     )
     what.add_argument(
         "--masks",
@@ -218,6 +227,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
     if arguments.image_model and (arguments.no_color or not arguments.automatic):
         raise InputError(f"--image-model {arguments.image_model} is of --automatic: give that, and leave colour on")
+    if arguments.carry is not None and (arguments.no_color or not (arguments.references or arguments.image_model)):
+        raise InputError("--carry carries the colours of references: give --references, and leave colour on")
     options = job_options(arguments)
     auto = arguments.levels == "auto"
     request = FilmRequest(
@@ -243,7 +254,8 @@ def _run(arguments: argparse.Namespace) -> None:
     by_job = bool(arguments.report) or needs_job(request, options, colored=colored)
     with ProgressDisplay(arguments.quiet, arguments.json) as progress:
         painted = arguments.image_model is not None
-        aligns = by_job and (painted or any(is_film(path) for path in arguments.references or ()))
+        makes = painted or arguments.carry is not None or any(is_film(path) for path in arguments.references or ())
+        aligns = by_job and makes
         with folder.at_work() if aligns else contextlib.nullcontext():
             keep = folder.aligned if by_job else None
             told = functools.partial(progress.report, "align")
@@ -251,6 +263,9 @@ def _run(arguments: argparse.Namespace) -> None:
             if painted:
                 told = functools.partial(progress.report, "pick")
                 references = [*references, *_painted(request, arguments, keep, told)]
+            if arguments.carry is not None:
+                told = functools.partial(progress.report, "carry")
+                references = _carried(request, references, arguments, keep, told)
             request = replace(request, references=references)
     with ProgressDisplay(arguments.quiet, arguments.json) as progress:
 
@@ -282,6 +297,33 @@ def _painted(
         arguments.image_model,
         restore=request.restore_options,
         colorize=ColorizeOptions(model=model_for(arguments.model, "colorizer"), **how),
+        lines=arguments.color_lines,
+        keep=keep,
+        progress=progress,
+    )
+
+
+def _carried(
+    request: FilmRequest,
+    references: Sequence[Reference],
+    arguments: argparse.Namespace,
+    keep: Path | None,
+    progress: ProgressCallback,
+) -> list[Reference]:
+    """References and those that their colours are carried to."""
+    from ..remaster.options import ColorizeOptions
+    from ..stills.carrying import carried_references
+
+    how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
+    model = model_for(arguments.model, "colorizer")
+    return carried_references(
+        request.source,
+        references,
+        reach=arguments.carry,
+        restore=request.restore_options,
+        colorize=ColorizeOptions(model=model, lines=arguments.color_lines, **how),
+        scenes=request.scenes,
+        fps=request.fps,
         lines=arguments.color_lines,
         keep=keep,
         progress=progress,

@@ -24,6 +24,7 @@ _FEW = 16  # frames after which time left is told
 _VERBS = {
     "align": "aligned frame",
     "pick": "looked at frame",
+    "carry": "carried colour to frame",
     "survey": "looked at frame",
     "frames": "frame",
     "encode": "encoded frame",

@@ -15,8 +15,10 @@ _COUNT = 8
 
 def add_references(commands: Any, restore: Any, color: Any) -> None:
     """Add the command to the others; `restore` and `color` hold the defaults."""
+    from ..remaster.options import CARRY_REACH, CARRY_WEIGHT
+
     group = commands.add_parser("references", help="frames worth colouring, and the manifest of references")
-    group = group.add_subparsers(required=True, metavar="pick|align|colorize|show|stamp")
+    group = group.add_subparsers(required=True, metavar="pick|align|colorize|carry|show|stamp")
 
     pick = group.add_parser(
         "pick",
@@ -81,6 +83,31 @@ def add_references(commands: Any, restore: Any, color: Any) -> None:
     paint.add_argument("--device", default=restore.device, metavar="auto|cpu|cuda[:n]")
     paint.add_argument("--overwrite", action="store_true", help="also colour pictures anew that have colours")
     paint.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+
+    carry = group.add_parser(
+        "carry",
+        help="carry colour from references to the frames round them, and write these as references",
+        description="Colour frames before and behind each reference, 8 frames from one to the next, and write every "
+        "second of them as a picture, with a contact sheet and a references.toml that gives them a very low weight. "
+        "Give both folders to run: what moves fast, turns or comes nearer keeps its colour longer.",
+    )
+    carry.set_defaults(command=_carry)
+    carry.add_argument("input", type=named_path, metavar="INPUT", help="a video, or a folder of pictures")
+    carry.add_argument("--references", type=named_path, nargs="+", required=True, metavar="DIR|FILE", help="see run")
+    carry.add_argument(
+        "-o", "--output", type=named_path, required=True, metavar="DIR", help="a folder without references"
+    )
+    carry.add_argument(
+        "--reach", type=int, default=CARRY_REACH, metavar="FRAMES", help="before and behind (default: %(default)s)"
+    )
+    carry.add_argument(
+        "--weight", type=float, default=CARRY_WEIGHT, metavar="N", help="of all of them (default: %(default)g)"
+    )
+    carry.add_argument("--no-restore", action="store_true", help="colour the frames as they are")
+    carry.add_argument("--strength", type=float, default=restore.strength, metavar="N", help="of the restoration, 0..1")
+    add_fps(carry, "INPUT")
+    carry.add_argument("--color-lines", type=int, default=color.lines, metavar="N", help="see run")
+    _add_how(carry, restore)
 
     show = group.add_parser(
         "show",
@@ -185,6 +212,36 @@ def _colorize(arguments: argparse.Namespace) -> None:
             progress=progress,
         )
     log.info("%d pictures in %s coloured: look at them, and correct what is wrong", len(made), arguments.folder)
+
+
+def _carry(arguments: argparse.Namespace) -> None:
+    from ..remaster.options import ColorizeOptions, RestoreOptions
+    from ..stills.carrying import carry_references
+    from ..stills.contact_sheet import SHEET
+    from ..stills.copies import film_references
+    from .arguments import model_for
+    from .progress import ProgressDisplay
+
+    how = {name: getattr(arguments, name) for name in ("device", "precision", "engine")}
+    restore = RestoreOptions(model=model_for(arguments.model, "restorer"), strength=arguments.strength, **how)
+    lines = arguments.color_lines
+    options = ColorizeOptions(model=model_for(arguments.model, "colorizer"), lines=lines, **how)
+    with ProgressDisplay(arguments.quiet) as progress:
+        made = carry_references(
+            arguments.input,
+            film_references(arguments.references, arguments.input, lines=lines, colorize=options),
+            arguments.output,
+            reach=arguments.reach,
+            weight=arguments.weight,
+            restore=None if arguments.no_restore else restore,
+            colorize=options,
+            fps=arguments.fps,
+            progress=progress,
+        )
+    log.info(
+        "colour carried to %d frames, written to %s, an overview to %s: look at them, and correct what is wrong",
+        len(made), arguments.output, arguments.output / SHEET,
+    )  # fmt: skip
 
 
 def _show(arguments: argparse.Namespace) -> None:

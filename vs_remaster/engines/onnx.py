@@ -49,6 +49,11 @@ class BoundMemory:
         assert isinstance(self.whole, ComparableReferences)
         return self.whole.likeness(described)
 
+    def plus(self, more: BoundMemory) -> BoundMemory:
+        """See `ComparableReferences.plus`."""
+        assert isinstance(self.whole, ComparableReferences) and isinstance(more.whole, ComparableReferences)
+        return self.bind(self.whole.plus(more.whole))
+
     def subset(self, chosen: Sequence[int], weights: Sequence[float]) -> BoundMemory:
         """Some of the references, see `Memory.subset`."""
         return self.bind(self.whole.subset(chosen, weights))

@@ -64,6 +64,10 @@ class Memory(NamedTuple):
         """How much described frames `[F, P, D]` resemble each reference: `[F, R]`, see `likeness`."""
         return likeness(described.to(self.overview), self)
 
+    def plus(self, more: Memory) -> Memory:
+        """See `ComparableReferences.plus`."""
+        return join([self, more])
+
     def showing(self, known: Sequence[Known | None]) -> Memory:
         """The same where each reference is known, see `known_only`; None for all of it."""
         parts = [self.subset([i], [1.0]) for i in range(len(self.counts))]

@@ -61,6 +61,10 @@ class ComparableReferences(EncodedReferences, Protocol):
         """How much described frames `[F, P, D]` resemble each of R references: `[F, R]`."""
         ...
 
+    def plus(self, more: Self) -> Self:
+        """These references and, behind them, others that the same network encoded; none of them may have weights."""
+        ...
+
 
 class ColorizerNetwork(Network):
     """A network that makes chroma."""

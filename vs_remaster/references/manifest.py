@@ -4,6 +4,10 @@
     weight = 0.3
     likeness = 0.7
 
+    [origin.carried]
+    weight = 0.01
+    nearest = 1
+
     [[reference]]
     picture = "0000120.png"
     frame = 120
@@ -47,10 +51,13 @@ class Origin:
         weight: 0..1000, multiplied with the weight of each of them.
         likeness: 0..1; where a frame resembles a picture less than that, the picture is not used. 0: always used;
             None: as `references.Reference` says.
+        nearest: 1 or more; at most so many of its pictures act at once, those whose frames are nearest. None: all that
+            are in scope.
     """
 
     weight: float = 1.0
     likeness: float | None = None
+    nearest: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +234,10 @@ def _origin(values: Any, what: str) -> Origin:
     if "likeness" in values:
         text = "0: pictures are always used, 1: only where they are the frame itself"
         values["likeness"] = _number(values["likeness"], 0, 1, f"{what}: likeness", text)
+    if "nearest" in values and (not _whole(values["nearest"]) or values["nearest"] == 0):
+        raise InputError(
+            f"{what}: nearest must be a number of pictures (1, 2 ...) that act at once, got {values['nearest']!r}"
+        )
     return Origin(**values)
 
 

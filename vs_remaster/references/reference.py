@@ -50,6 +50,8 @@ class Reference:
         origin: where it comes from.
         likeness: 0..1; it is left out where a frame resembles it less than that. None: `remaster.memory.STRANGE`
             where it shows no frame of the film and others do, else 0.
+        nearest: 1 or more; of the pictures with its origin at most so many act at once, those whose frames are nearest.
+            None: all that are in scope.
         known: `[H, W]` float32, 0..1; where it is below 0.5 nothing is known, no frame takes its colour from there, and
             `rgb` has the colours that are nearest. None: all of it is known.
         in_film: `rgb` has the luma of its frame where nothing is known, see `over`.
@@ -66,6 +68,7 @@ class Reference:
     shot: tuple[int, int] | None = None
     origin: str = ""
     likeness: float | None = None
+    nearest: int | None = None
     known: torch.Tensor | None = None
     in_film: bool = False
     path: Path | None = field(default=None, compare=False)
@@ -198,8 +201,8 @@ def rules_text(references: Sequence[Reference]) -> str:
                 origin=one.origin,
             )
         )
-        if one.likeness is not None:
-            origins[one.origin] = Origin(likeness=one.likeness)
+        if one.likeness is not None or one.nearest is not None:
+            origins[one.origin] = Origin(likeness=one.likeness, nearest=one.nearest)
     mixed = len({one.frame is None and one.time is None for one in references}) > 1  # only some show frames of the film
     if not origins and not mixed and all(entry == Entry(picture=entry.picture) for entry in entries):
         return ""
@@ -234,6 +237,7 @@ def with_rules(references: Sequence[Reference], text: str, source: str) -> list[
                 shot=entry.shot,
                 origin=entry.origin,
                 likeness=origin.likeness,
+                nearest=origin.nearest,
             )
         )
     return out
@@ -247,6 +251,7 @@ class _ReferenceFile:
     entry: Entry | None = None
     weight: float = 1.0
     likeness: float | None = None
+    nearest: int | None = None
 
     @property
     def frame(self) -> int | None:
@@ -312,7 +317,8 @@ def _listed_file(toml: Path, entry: Entry, held: Manifest) -> _ReferenceFile:
             str(path), toml.name,
         )  # fmt: skip
     origin = held.origin(entry.origin)
-    return _ReferenceFile(path, entry, min(entry.weight * origin.weight, manifest.MOST_WEIGHT), origin.likeness)
+    weight = min(entry.weight * origin.weight, manifest.MOST_WEIGHT)
+    return _ReferenceFile(path, entry, weight, origin.likeness, origin.nearest)
 
 
 def pictures_in(path: Path, required: bool = True) -> list[Path]:
@@ -364,6 +370,7 @@ def _load(file: _ReferenceFile, lines: int | None) -> Reference:
         shot=about.shot,
         origin=about.origin,
         likeness=file.likeness,
+        nearest=file.nearest,
         known=known,
         path=path.absolute(),
         whole=still.whole,

@@ -75,7 +75,8 @@ def beyond(references: Sequence[Reference], frames: int | None) -> str:
 
 class Rule(NamedTuple):
     """When one reference acts: on frames `first` to `stop` (None: the film's end), of those it resembles by `likeness`
-    or more (None: see `STRANGE`), with this weight; `known`: it shows a frame of the film."""
+    or more (None: see `STRANGE`), with this weight; `known`: it shows a frame of the film, `frame` (None: only its time
+    is known); `nearest`: at most so many with its `origin` act at once (None: all)."""
 
     name: str
     weight: float
@@ -83,6 +84,9 @@ class Rule(NamedTuple):
     stop: int | None
     likeness: float | None
     known: bool
+    frame: int | None = None
+    origin: str = ""
+    nearest: int | None = None
 
     def acts(self, frame: int) -> bool:
         """Whether it may act on the frame of a number."""
@@ -93,11 +97,18 @@ def rules_of(references: Sequence[Reference]) -> tuple[Rule, ...]:
     """When each of the settled references acts.
 
     Raises:
-        InputError: the scope of one is still `shot`.
+        InputError: the scope of one is still `shot`, or it acts where it is among the nearest, and nothing says which
+            frame it shows.
     """
     rules = []
     for one in settle(references, None):
         first, stop = one.scope if isinstance(one.scope, tuple) else (0, None)
+        if one.nearest is not None and one.frame is None:
+            raise InputError(
+                f"reference {one.name!r} acts where it is among the {one.nearest} nearest with the origin "
+                f"{one.origin!r}, but nothing says which frame it shows: give its frame, or remove nearest"
+            )
         known = one.frame is not None or one.time is not None
-        rules.append(Rule(one.name, float(one.weight), first, stop, one.likeness, known))
+        about = one.likeness, known, one.frame, one.origin, one.nearest
+        rules.append(Rule(one.name, float(one.weight), first, stop, *about))
     return tuple(rules)

@@ -159,7 +159,7 @@ class Colorizer(Worker[ColorizeOptions]):
             )
         low = stack([luma], self.engine.home, self.size(*luma.shape[-2:]))
         (run,) = memory.runs(number, 1)
-        chosen = memory.chosen(run.acting, low, self.engine.describe)
+        chosen = memory.chosen(run.acting, low, self.engine.describe, number)
         out = torch.zeros(len(memory.rules), low.shape[-2] // 8, low.shape[-1] // 8)
         if chosen:
             out[list(chosen)] = self.engine.share_map(low, memory.memory(chosen))[0].float().cpu()
@@ -202,7 +202,7 @@ class Colorizer(Worker[ColorizeOptions]):
         inner = slice(halo.before - own.before, len(frames) - (halo.after - own.after))
         low = stack(frames[inner], self.engine.home, self.size(*frames[0].shape[-2:]))
         kept = own.kept(len(low))
-        chosen = memory.chosen(acting, low[kept], self.engine.describe)
+        chosen = memory.chosen(acting, low[kept], self.engine.describe, first + halo.before)
         if not chosen and self.guesser:
             return self._guessed(self.guesser, frames, memory, halo, first)
         made = frames[halo.kept(len(frames))]

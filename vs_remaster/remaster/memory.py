@@ -73,14 +73,18 @@ class ReferenceSet:
                 found.append(Run(start, stop, acting))
         return found
 
-    def chosen(self, acting: tuple[int, ...], kept: Tensor, describe: Callable[[Tensor], Tensor]) -> tuple[int, ...]:
+    def chosen(
+        self, acting: tuple[int, ...], kept: Tensor, describe: Callable[[Tensor], Tensor], first: int
+    ) -> tuple[int, ...]:
         """Those of the acting references that are attended.
 
         Args:
             acting: numbers of the references in scope.
             kept: the frames that will be made, `[T, 1, h, w]`.
             describe: what frames look like as wholes, see `Engine.describe`.
+            first: number of the first of these frames.
         """
+        acting = self._nearest(acting, first + (len(kept) - 1) / 2)
         own = any(self.rules[i].known for i in acting)
         foreign = {i for i in acting if own and not self.rules[i].known and self.rules[i].likeness is None}
         if not self.weighs or (len(acting) <= MOST and not foreign and not any(self.rules[i].likeness for i in acting)):
@@ -95,6 +99,21 @@ class ReferenceSet:
             return tuple(close)
         rank = {i: nearness[i] + math.log(self.rules[i].weight) / _SHARPNESS for i in close}
         return tuple(sorted(sorted(close, key=lambda i: (-rank[i], i))[:MOST]))
+
+    def _nearest(self, acting: tuple[int, ...], middle: float) -> tuple[int, ...]:
+        """The acting references without those of which others of their origin are nearer to the frame `middle`."""
+        groups: dict[str, list[tuple[float, int]]] = {}
+        for i in acting:
+            rule = self.rules[i]
+            if rule.nearest is not None and rule.frame is not None:
+                groups.setdefault(rule.origin, []).append((abs(rule.frame - middle), i))
+        left = {i for group in groups.values() for _, i in sorted(group)[self.rules[group[0][1]].nearest :]}
+        return tuple(i for i in acting if i not in left)
+
+    def plus(self, reference: Reference, encoded: EncodedReferences) -> ReferenceSet:
+        """These references and another one, behind them; only for a network that weighs."""
+        assert isinstance(self.whole, ComparableReferences) and isinstance(encoded, ComparableReferences)
+        return ReferenceSet(self.whole.plus(encoded), (*self.rules, *rules_of([reference])), self.weighs)
 
     def memory(self, chosen: tuple[int, ...]) -> EncodedReferences:
         """What the engine remembers of some of them, with their weights."""

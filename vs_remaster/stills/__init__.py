@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..system.lazy import face
 
 if TYPE_CHECKING:
+    from .carrying import carried_references, carry_in_clip, carry_references
     from .copies import align_references, film_references
     from .coverage import cover, describe, sharpest
     from .focus import choose, survey_sharpness
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "align_references",
+    "carried_references",
+    "carry_in_clip",
+    "carry_references",
     "choose",
     "color_references",
     "cover",
@@ -31,6 +35,7 @@ __all__ = [
 __getattr__, __dir__ = face(
     __name__,
     {
+        "carrying": "carried_references carry_in_clip carry_references",
         "copies": "align_references film_references",
         "coverage": "cover describe sharpest",
         "focus": "choose survey_sharpness",

@@ -216,6 +216,14 @@ def stamp_of(path: Path) -> list[int | str]:
     return [str(path.absolute()), len(files), sum(stat.st_size for stat in stats), newest]
 
 
+def record_is(record: Path, told: Sequence[object]) -> bool:
+    """Whether what lies beside `record` was made of what is `told` in it, a list as JSON."""
+    try:
+        return parse_json(read_bytes(record)) == list(told)
+    except (OSError, InputError, ValueError):
+        return False
+
+
 # Looking at the films -------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +23,9 @@ from ..references.stamping import set_origin
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import ColorizeOptions, RestoreOptions
 from ..system.files import give_name, write_whole
-from ..system.texts import parse_json, read_bytes
 from ..weights import sha256
 from .contact_sheet import SHEET, put
-from .copies import kept_in, stamp_of
+from .copies import kept_in, record_is, stamp_of
 from .image_models import Paint, load_image_model
 from .picking import pick_references
 
@@ -122,7 +121,7 @@ def painted_references(
     with kept_in(keep) as place:
         number = 0
         while (folder := place / f"image-model-{number}").exists():
-            if _is_of(folder, told):
+            if record_is(folder / RECORD, told):
                 log.info("pictures from %s are used again", folder)
                 return load_references(folder, lines=lines)
             number += 1
@@ -137,13 +136,6 @@ def painted_references(
             give_name(begun, folder)
         made = load_references(folder, lines=lines)
         return made if keep else [replace(one, path=None) for one in made]
-
-
-def _is_of(folder: Path, told: Sequence[object]) -> bool:
-    try:
-        return parse_json(read_bytes(folder / RECORD)) == list(told)
-    except (OSError, InputError, ValueError):
-        return False
 
 
 def _is_gray(still: Still) -> bool:

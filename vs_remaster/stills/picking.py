@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 from ..color.samples import decode_luma
-from ..film.frames import to_picture
 from ..film.writing import ProgressCallback
 from ..references.manifest import NAME, Entry, Manifest, write_manifest
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import ColorizeOptions, RestoreOptions
-from ..remaster.pipeline import Picture, RemasterPipeline
+from ..remaster.pipeline import RemasterPipeline
 from ..system.files import make_folder
 from ..video.reader import VideoReader
 from .contact_sheet import SHEET, check_new, filled, put, sheet, tile
 from .coverage import AROUND, Cover, Described, check_amount, cover, describe
 from .focus import steady
+from .parts import needed_parts, restored_parts
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,8 @@ def _best(
         first, stop = film.shot(frame)
         places[frame] = _Place(max(first, frame - AROUND), min(stop, frame + AROUND + 1))
     pipeline = RemasterPipeline(replace(restore, scale=1), None, (), cuts) if restore else None
-    for picture in _frames(source, _parts(list(places.values()), pipeline, length), pipeline):
+    parts = needed_parts([(place.first, place.stop) for place in places.values()], pipeline, length)
+    for picture in restored_parts(source, parts, pipeline):
         damage = 0.0 if picture.mask is None else float(picture.mask.mean())
         for place in places.values():
             if place.first <= picture.index < place.stop:
@@ -136,40 +137,6 @@ def _best(
         assert place.luma is not None  # all its frames have gone by
         best[frame] = place.frame, place.luma
     return best
-
-
-def _parts(places: Sequence[_Place], pipeline: RemasterPipeline | None, length: int) -> list[tuple[int, int]]:
-    """Parts of the film that have to be read, with all frames that those wanted depend on, ascending."""
-    reach = []
-    for place in places:
-        first, stop = place.first, place.stop
-        if pipeline and pipeline.restorer:
-            for window in reversed(pipeline.restorer.windows):
-                first = max(0, first // window.block * window.block - window.before)
-                stop = min(length, -(-stop // window.block) * window.block + window.after)
-        reach.append((first, stop))
-    merged: list[tuple[int, int]] = []
-    for first, stop in sorted(reach):
-        if merged and first <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
-        else:
-            merged.append((first, stop))
-    return merged
-
-
-def _frames(source: Path, parts: Sequence[tuple[int, int]], pipeline: RemasterPipeline | None) -> Iterator[Picture]:
-    with VideoReader(source, end=parts[-1][1]) as reader:
-        film = iter(reader)
-
-        def part(first: int, stop: int) -> Iterator[Picture]:
-            for frame in film:
-                if frame.index >= first:
-                    yield to_picture(frame, reader.info, chroma=False)
-                if frame.index == stop - 1:
-                    return
-
-        for edges in parts:
-            yield from pipeline.process(part(*edges)) if pipeline else part(*edges)
 
 
 def _write(folder: Path, film: Described, chosen: Cover, pictures: dict[int, tuple[int, Tensor]]) -> list[Picked]:

@@ -87,7 +87,10 @@ def fingerprint(path: Path) -> str:
 def digest(reference: Reference) -> str:
     """SHA-256 of a reference's pixels at their full size and of the size they have now, whatever its file or name, and
     of when and how much it acts; and whether it shows a frame of the film."""
-    told = tuple(reference.rgb.shape), float(reference.weight), reference.scope, float(reference.likeness or 0)
+    shape, likeness = tuple(reference.rgb.shape), float(reference.likeness or 0)
+    told: tuple[object, ...] = (shape, float(reference.weight), reference.scope, likeness)
+    if reference.nearest is not None:  # where it acts depends on its frame
+        told = (*told, reference.frame, reference.origin, reference.nearest)
     shows = _FILM if reference.frame is not None or reference.time is not None else ""
     if not shows and reference.likeness is None:
         shows = _NOTHING

@@ -1,0 +1,202 @@
+"""Colour carried along: frames round each reference become references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.support.job_films import FAST, write_film
+from vs_remaster import cli
+from vs_remaster.errors import InputError
+from vs_remaster.references.manifest import NAME, Origin, read_manifest
+from vs_remaster.references.reference import Reference, load_references, rules_text, with_rules
+from vs_remaster.references.rules import rules_of
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import CARRY_WEIGHT, ColorizeOptions
+from vs_remaster.stills.carrying import carried_references, carry_in_clip, carry_references, spans_of
+from vs_remaster.video.reader import VideoReader
+
+HOW = ColorizeOptions(model="fast", device="cpu", precision="fp32", lines=64)
+
+
+def picture(frame: int, shade: float = 0.5) -> np.ndarray:
+    """A frame in two colours, `[64, 96, 3]` uint8."""
+    y, x = np.mgrid[:64, :96]
+    wave = 0.5 + 0.35 * np.sin((x + 3 * frame) / 9) * np.cos((y + frame) / 11)
+    tint = np.where((x < 48)[..., None], (1.2, shade, 0.6), (0.6, shade, 1.2))
+    return (np.clip(wave[..., None] * tint, 0, 1) * 255).astype(np.uint8)
+
+
+def reference(frame: int | None, **about) -> Reference:
+    rgb = torch.from_numpy(picture(frame or 0).transpose(2, 0, 1) / np.float32(255))
+    return Reference(f"{frame}.png", rgb, frame, **about)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """Three shots of 40 frames, and a folder with a reference that shows frame 50."""
+    (tmp_path / "colours").mkdir()
+    Image.fromarray(picture(50)).save(tmp_path / "colours/50.png")
+    return write_film(tmp_path / "film.mkv", (40, 40, 40), sound=False)
+
+
+def planes(path: Path, start: int = 0, end: int | None = None) -> list[np.ndarray]:
+    with VideoReader(path, start, end) as reader:
+        return [np.concatenate([plane.ravel() for plane in frame.planes]) for frame in reader]
+
+
+# Which frames --------------------------------------------------------------------------------------------------------
+
+
+def test_colour_is_carried_within_a_shot_and_no_farther_than_asked_for():
+    one, two = spans_of([30, 100], [(0, 90), (90, 200)], 48)
+    assert one == (30, 0, 79, (0, 90)) and two == (100, 90, 149, (90, 200))
+    assert one.chain(1) == [40, 48, 56, 64, 72] and one.chain(-1) == [24, 16, 8, 0]
+    assert two.chain(-1) == [] and two.chain(1)[0] == 112 and two.chain(1)[-1] == 144
+
+
+def test_a_frame_belongs_to_the_nearest_reference():
+    one, two = spans_of([10, 41], [(0, 100)], 48)
+    assert (one.first, one.stop) == (0, 26) and (two.first, two.stop) == (26, 90)
+    assert spans_of([10, 500], [(0, 100)], 48) == [(10, 0, 59, (0, 100))]  # no such frame
+
+
+# Of many the nearest --------------------------------------------------------------------------------------------------
+
+
+def test_of_an_origin_the_nearest_pictures_act():
+    colorizer = Colorizer(HOW)
+    about = {"origin": "carried", "nearest": 1, "weight": 0.01}
+    given = [reference(0), *(reference(frame, **about) for frame in (8, 24, 40))]
+    memory, kept = colorizer.encode_references(given), torch.zeros(16, 1, 64, 96)
+    chosen = [memory.chosen((0, 1, 2, 3), kept, colorizer.engine.describe, first) for first in (0, 16, 32, 200)]
+    assert chosen == [(0, 1), (0, 2), (0, 3), (0, 3)]
+    assert memory.chosen((0,), kept, colorizer.engine.describe, 0) == (0,)
+
+
+def test_what_is_far_makes_no_difference():
+    colorizer, luma = Colorizer(HOW), torch.rand(4, 1, 64, 96, generator=torch.Generator().manual_seed(1))
+    near, far = (reference(frame, origin="carried", nearest=1) for frame in (2, 90))
+    both, alone = (colorizer.encode_references(given) for given in ([near, far], [near]))
+    found = [colorizer.colorize(luma, memory) for memory in (both, alone)]
+    assert torch.equal(found[0].chroma, found[1].chroma) and not found[0].shares[:, 1].any()
+
+
+def test_nearest_is_said_in_a_manifest_and_to_hosts_without_files(tmp_path):
+    Image.fromarray(picture(8)).save(tmp_path / "8.png")
+    toml = tmp_path / NAME
+    toml.write_text('[origin.mine]\nnearest = 2\n[[reference]]\npicture = "8.png"\norigin = "mine"\n')
+    assert read_manifest(toml).origins == {"mine": Origin(nearest=2)}
+    (loaded,) = load_references(tmp_path)
+    assert loaded.nearest == 2 and with_rules([loaded], rules_text([loaded]), "rules")[0].nearest == 2
+    for wrong in ("0", "-1", "1.5", '"all"', "true"):
+        toml.write_text(f"[origin.mine]\nnearest = {wrong}\n")
+        with pytest.raises(InputError, match=r"origin 'mine': nearest must be a number of pictures \(1, 2 \.\.\.\)"):
+            read_manifest(toml)
+
+
+def test_a_picture_of_no_frame_is_near_to_none():
+    with pytest.raises(InputError, match=r"'None\.png' acts where it is among the 1 nearest .* give its frame"):
+        rules_of([reference(None, origin="mine", nearest=1)])
+
+
+# Carrying ------------------------------------------------------------------------------------------------------------
+
+
+def test_pictures_are_written_with_what_makes_them_act_last(film):
+    folder = film.parent / "carried"
+    told: list[tuple[int, int]] = []
+    given = load_references(film.parent / "colours")
+    paths = carry_references(film, given, folder, restore=None, colorize=HOW, progress=lambda *now: told.append(now))
+    assert [path.name for path in paths] == ["0000040.png", "0000056.png", "0000072.png"]
+    held = read_manifest(folder / NAME)
+    assert held.origins == {"carried": Origin(weight=CARRY_WEIGHT, nearest=1)}
+    assert all(entry.scope == "shot" and entry.shot == (40, 80) for entry in held.entries)
+    assert (folder / "sheet/contact-sheet.png").is_file() and told[-1] == (40, 40) and told == sorted(told)
+    for one in load_references(folder):
+        assert one.weight == CARRY_WEIGHT and one.rgb.shape == (3, 64, 96) and not one.is_gray
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_clip_in_memory_is_carried_as_a_film_is(cut):
+    colorizer = Colorizer(HOW)
+    luma = torch.stack([torch.from_numpy(picture(n)[..., 1:2].transpose(2, 0, 1) / np.float32(255)) for n in range(40)])
+    made = carry_in_clip(colorizer, luma, [reference(9)], [20] if cut else [])
+    assert [one.frame for one in made] == ([9] if cut else [9, 24])
+    assert all(one.scope == (0, 40) for one in made[1:])
+
+
+def test_colours_that_are_made_richer_afterwards_are_carried_as_they_are():
+    from dataclasses import replace
+
+    luma = torch.rand(24, 1, 64, 96, generator=torch.Generator().manual_seed(2))
+    plain, rich = (
+        carry_in_clip(Colorizer(replace(HOW, saturation=saturation)), luma, [reference(4)])[-1]
+        for saturation in (1.0, 1.6)
+    )
+    assert torch.equal(plain.rgb, rich.rgb)
+
+
+def test_what_cannot_be_carried_is_one_line(film, tmp_path):
+    given = load_references(film.parent / "colours")
+    with pytest.raises(InputError, match="no reference shows a frame of the film"):
+        carry_references(film, [reference(None)], tmp_path / "a", restore=None, colorize=HOW)
+    with pytest.raises(InputError, match="shows frame 500, and there are 120"):
+        carry_references(film, [reference(500)], tmp_path / "a", restore=None, colorize=HOW)
+    with pytest.raises(InputError, match="reach must be 12 to 1000 frames, got 5"):
+        carry_references(film, given, tmp_path / "a", reach=5, restore=None, colorize=HOW)
+    with pytest.raises(InputError, match="holds references already"):
+        carry_references(film, given, film.parent / "colours", restore=None, colorize=HOW)
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_was_carried_is_used_again_while_nothing_changed(film, tmp_path, caplog):
+    caplog.set_level("INFO")
+    given = load_references(film.parent / "colours", lines=64)
+
+    def made(references: list[Reference], reach: int = 48) -> list[Reference]:
+        return carried_references(
+            film, references, restore=None, colorize=HOW, lines=64, keep=tmp_path / "kept", reach=reach
+        )
+
+    first = made(given)
+    assert [one.frame for one in first] == [50, 40, 56, 72] and "are used again" not in caplog.text
+    again = made(given)
+    assert "carried-0 are used again" in caplog.text
+    assert all(torch.equal(a.rgb, b.rgb) for a, b in zip(first, again, strict=True))
+    made(given, reach=20)
+    made([reference(50, weight=2.0)])
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["carried-0", "carried-1", "carried-2"]
+
+
+# The command line ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("job", [False, True])
+def test_run_carries_as_the_command_does(film, tmp_path, capsys, job):
+    colours, carried = str(film.parent / "colours"), str(tmp_path / "carried")
+    by = ["--codec", "ffv1", "--no-restore", "--precision", "fp32", *FAST]
+    assert cli.main(["references", "carry", str(film), "--references", colours, "-o", carried, "--no-restore",
+                     "--precision", "fp32", *FAST]) == 0, capsys.readouterr().err  # fmt: skip
+    assert "colour carried to 3 frames" in capsys.readouterr().out
+    outputs = [tmp_path / f"{name}.mkv" for name in "abc"]
+    whole = ["run", str(film), "-o", str(outputs[0]), "--references", colours, carried, *by]
+    assert cli.main(whole) == 0, capsys.readouterr().err
+    at_once = ["run", str(film), "-o", str(outputs[1]), "--references", colours, "--carry", *by]
+    at_once += ["--job", str(tmp_path / "b.job")] if job else []
+    assert cli.main(at_once) == 0, capsys.readouterr().err
+    frames = [planes(output) for output in outputs[:2]]
+    assert len(frames[0]) == 120 and all(map(np.array_equal, *frames))
+    part = ["--start", "59", "--end", "75"]
+    assert cli.main(["run", str(film), "-o", str(outputs[2]), "--references", colours, "--carry", *by, *part]) == 0
+    assert all(map(np.array_equal, planes(outputs[2]), frames[0][59:75]))
+
+
+def test_there_must_be_something_to_carry(film, capsys):
+    run = ["run", str(film), "-o", str(film.parent / "out.mkv"), "--carry"]
+    assert cli.main(run) == 2
+    assert "--carry carries the colours of references: give --references" in capsys.readouterr().err

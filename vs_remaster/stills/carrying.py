@@ -1,0 +1,377 @@
+"""Colour carried along: frames near each reference are coloured outward from it, and become references themselves.
+
+A match is then sought a few frames away, not forty: what turns, comes nearer or moves fast changes little from one step
+to the next. Such a picture has a very low weight, so that it acts where the given references show nothing alike, and of
+all of them only the nearest acts.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..color.matrices import fit_gamut, ycbcr_to_rgb
+from ..errors import InputError, UnsupportedError
+from ..film.shots import seen_shots, settle_for_film
+from ..film.writing import ProgressCallback
+from ..models.layers import Halo
+from ..references.manifest import NAME, Entry, Manifest, Origin, check_weight, write_manifest
+from ..references.reference import Reference, load_references
+from ..references.rules import beyond, settle
+from ..remaster.colorizer import Colorizer
+from ..remaster.memory import ReferenceSet
+from ..remaster.merging import fit_size
+from ..remaster.options import CARRY_REACH, CARRY_WEIGHT, ColorizeOptions, RestoreOptions
+from ..remaster.picture import Picture
+from ..remaster.pipeline import RemasterPipeline
+from ..remaster.scenes import Scenes
+from ..remaster.worker import resize
+from ..system.files import give_name, make_folder, write_whole
+from ..video.reader import VideoReader
+from .contact_sheet import SHEET, check_new, filled, put, sheet, tile
+from .copies import kept_in, record_is, stamp_of
+from .parts import needed_parts, restored_parts
+
+log = logging.getLogger(__name__)
+
+ORIGIN = "carried"
+STEP = 8
+"""Frames from one picture of a chain to the next. With 16 next to nothing is gained."""
+RECORD = SHEET.with_name("carried.json")
+
+
+class Span(NamedTuple):
+    """Frames `first` to `stop` to which colour is carried from `frame`, in the shot `within`."""
+
+    frame: int
+    first: int
+    stop: int
+    within: tuple[int, int]
+
+    def chain(self, way: int) -> list[int]:
+        """The frames that are coloured one after the other, before (-1) or behind (1) the reference."""
+        grid = [n for n in range(-(-self.first // STEP) * STEP, self.stop, STEP) if abs(n - self.frame) > STEP // 2]
+        return [n for n in grid if n > self.frame] if way > 0 else [n for n in grid[::-1] if n < self.frame]
+
+
+def carry_references(
+    source: Path,
+    references: Sequence[Reference],
+    folder: Path,
+    *,
+    reach: int = CARRY_REACH,
+    weight: float = CARRY_WEIGHT,
+    restore: RestoreOptions | None = RestoreOptions(),
+    colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
+    scenes: Scenes = "auto",
+    fps: Fraction | None = None,
+    progress: ProgressCallback = lambda done, total: None,
+) -> list[Path]:
+    """Colour frames before and behind each reference, a few frames from one to the next, and write them as references.
+
+    The film is read twice, the second time round the references only. One in two frames of a chain is written: one for
+    each block of frames that a colorizer makes at once.
+
+    Args:
+        source: a video or a folder of pictures.
+        references: to colour from. Colour is carried from those that show a frame of the film and are in use.
+        folder: gets PNG files whose names are frame numbers, a contact sheet and `references.toml`.
+        reach: frames each way, 12 to 1000, within the shot; where another reference is nearer, that one is carried on.
+        weight: 0..1000, of all pictures that are made.
+        restore: how frames are restored first; None: they are coloured as they are.
+        colorize: what colours them; saturation and look-up table are left out.
+        scenes: see `RemasterPipeline`.
+        fps: see `VideoReader`.
+        progress: called with the frames done in the second pass and how many there will be.
+
+    Returns:
+        The pictures, in the order of their frames.
+
+    Raises:
+        RemasterError: anything wrong with what was given; no reference shows a frame; a network that cannot weigh
+            references; a folder that holds references already.
+    """
+    check_new(folder)
+    check_weight(weight, "references carry")
+    if not STEP + STEP // 2 <= reach <= 1000:
+        raise InputError(f"reach must be 12 to 1000 frames, got {reach}")
+    colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
+    colorizer = colorizer.like(_plain(colorizer.options))
+    if not colorizer.info.weighs_references:
+        raise UnsupportedError(f"colour cannot be carried by model {colorizer.model}, which weighs no references")
+    with VideoReader(source, fps=fps) as reader:
+        rate, frames = reader.info.fps, reader.info.frames
+    if text := beyond(settle([replace(one, scope="film") for one in references], None, rate), frames):
+        raise InputError(text)
+    settled = settle_for_film(references, scenes, source, rate)
+    known = _known(settled)
+    if not known:
+        raise InputError(
+            "no reference shows a frame of the film, so there is nothing to carry colour from: give its frame in "
+            "references.toml or as the last number of its name"
+        )
+    shots = _shots(source, known[-1], scenes, fps)
+    spans = spans_of(known, shots, reach)
+    cuts = [first for first, _ in shots[1:]]
+    with torch.inference_mode():
+        pipeline = RemasterPipeline(replace(restore, scale=1), None, (), cuts) if restore else None
+        parts = needed_parts([seen_along(span, colorizer) for span in spans], pipeline, shots[-1][1])
+        film = restored_parts(source, parts, pipeline, fps)
+        memory = colorizer.encode_references(settled)
+        with filled(folder) as place:
+            names = _write(place, carry(film, spans, colorizer, memory, weight, progress), weight)
+    return [folder / name for name in names]
+
+
+def carried_references(
+    source: Path,
+    references: Sequence[Reference],
+    *,
+    reach: int = CARRY_REACH,
+    lines: int | None = None,
+    keep: Path | None = None,
+    restore: RestoreOptions | None = RestoreOptions(),
+    colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
+    scenes: Scenes = "auto",
+    fps: Fraction | None = None,
+    progress: ProgressCallback = lambda done, total: None,
+) -> list[Reference]:
+    """The references, and behind them those that `carry_references` makes of them.
+
+    Args:
+        lines: see `load_references`.
+        keep: a folder for the pictures, which are used again while neither film nor references nor options have
+            changed; None: nothing is kept.
+        source, references, reach, restore, colorize, scenes, fps, progress: see `carry_references`.
+    """
+    options = colorize if isinstance(colorize, ColorizeOptions) else colorize.options
+    told = [*stamp_of(source), reach, repr(restore), repr(replace(_plain(options), device="")), repr(scenes), str(fps)]
+    told += [
+        json.dumps([one.digest, one.frame, one.time, one.weight, one.scope, one.shot, one.likeness, one.nearest])
+        for one in references
+    ]
+    with kept_in(keep) as place:
+        number = 0
+        while (folder := place / f"carried-{number}").exists():
+            if record_is(folder / RECORD, told):
+                log.info("pictures from %s are used again", folder)
+                return [*references, *load_references(folder, lines=lines)]
+            number += 1
+        with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=place) as part:
+            begun = Path(part, "made")
+            paths = carry_references(
+                source, references, begun, reach=reach,
+                restore=restore, colorize=colorize, scenes=scenes, fps=fps, progress=progress,
+            )  # fmt: skip
+            log.info("colour carried to %d frames", len(paths))
+            if not paths:
+                return list(references)
+            write_whole(begun / RECORD, json.dumps(told).encode())
+            give_name(begun, folder)
+        made = load_references(folder, lines=lines)
+        return [*references, *(made if keep else [replace(one, path=None) for one in made])]
+
+
+def carry_in_clip(
+    colorizer: Colorizer,
+    luma: Tensor,
+    references: Sequence[Reference],
+    cuts: Sequence[int] = (),
+    *,
+    reach: int = CARRY_REACH,
+    weight: float = CARRY_WEIGHT,
+) -> list[Reference]:
+    """As `carried_references`, for a whole clip that lies in memory.
+
+    Args:
+        luma: `[T, 1, H, W]`, 0..1, as it will be coloured.
+        references: some of which show frames of the clip.
+        cuts: frames that start a scene.
+        colorizer, reach, weight: see `carry_references`.
+    """
+    settled = settle(references, cuts)
+    shots = list(pairwise([0, *sorted({*cuts} - {0}), len(luma)]))
+    spans = spans_of(_known(settled), shots, reach)
+    pictures = (Picture(luma=frame, chroma=None, index=number) for number, frame in enumerate(luma))
+    made = []
+    for one in carry(
+        pictures, spans, colorizer.like(_plain(colorizer.options)), colorizer.encode_references(settled), weight
+    ):
+        rgb = torch.from_numpy(one.pixels[..., ::-1].transpose(2, 0, 1).astype(np.float32) / 255)
+        name = f"{one.frame:07}.png"
+        made.append(Reference(name, rgb, one.frame, weight, one.span.within, origin=ORIGIN, nearest=1))
+    return [*settled, *made]
+
+
+def _plain(options: ColorizeOptions) -> ColorizeOptions:
+    """The same, with colours as they are carried: what is done to them afterwards would be done twice."""
+    return replace(options, saturation=1.0, saturation_hues=(), lut=None)
+
+
+def _known(references: Iterable[Reference]) -> list[int]:
+    """The frames that references show from which colour is carried, ascending."""
+    given = (one for one in references if one.weight > 0 and one.nearest is None)
+    return sorted({one.frame for one in given if one.frame is not None})
+
+
+def _shots(source: Path, last: int, scenes: Scenes, fps: Fraction | None) -> list[tuple[int, int]]:
+    """First frames and ends of the shots up to the one that the frame `last` lies in."""
+    shots = []
+    for shot in seen_shots(source, lambda luma: None, scenes, fps=fps):
+        shots.append((shot.first, shot.last))
+        if shot.last > last:
+            break
+    return shots
+
+
+def spans_of(frames: Sequence[int], shots: Sequence[tuple[int, int]], reach: int) -> list[Span]:
+    """Where colour is carried to from references that show `frames`, ascending: every frame to which it is carried
+    belongs to the nearest of them in its shot."""
+    starts = [first for first, _ in shots]
+    placed = [(frame, shots[bisect_right(starts, frame) - 1]) for frame in frames if frame < shots[-1][1]]
+    # half way to the neighbours, if they lie in the same shot
+    between = [(a + b + 1) // 2 if shot == other else None for (a, shot), (b, other) in pairwise(placed)]
+    spans = []
+    for (frame, shot), before, behind in zip(placed, [None, *between], [*between, None]):
+        first, stop = max(shot[0], frame - reach), min(shot[1], frame + reach + 1)
+        first = first if before is None else max(first, before)
+        stop = stop if behind is None else min(stop, behind)
+        spans.append(Span(frame, first, stop, shot))
+    return spans
+
+
+class Carried(NamedTuple):
+    """A frame that colour was carried to along `span`: `pixels` `[H, W, 3]`, BGR, 8 bits."""
+
+    frame: int
+    span: Span
+    pixels: np.ndarray
+
+
+def carry(
+    pictures: Iterable[Picture],
+    spans: Sequence[Span],
+    colorizer: Colorizer,
+    memory: ReferenceSet,
+    weight: float = CARRY_WEIGHT,
+    progress: ProgressCallback = lambda done, total: None,
+) -> Iterator[Carried]:
+    """Carry colour along spans.
+
+    Args:
+        pictures: the frames of the film in their order; gaps may be where none is seen, see `seen_along`.
+        spans: in the order of their frames, see `spans_of`.
+        colorizer: what colours.
+        memory: the given references.
+        weight: 0..1000, of what is made.
+        progress: see `carry_references`.
+    """
+    film, total, done = _Film(pictures, colorizer), sum(span.stop - span.first for span in spans), 0
+    for span in spans:
+        for number in film.read(*seen_along(span, colorizer)):
+            progress(done + min(max(number - span.first, 0), span.stop - span.first), total)
+        before, behind = (_chain(span, way, film, colorizer, memory, weight) for way in (-1, 1))
+        yield from before[::-1]
+        yield from behind
+        done += span.stop - span.first
+        progress(done, total)
+
+
+def seen_along(span: Span, colorizer: Colorizer) -> tuple[int, int]:
+    """First and end of the frames that colouring a span depends on."""
+    first, stop = span.within
+    return max(first, span.first - colorizer.info.before), min(stop, span.stop + colorizer.info.after)
+
+
+def _chain(
+    span: Span, way: int, film: _Film, colorizer: Colorizer, memory: ReferenceSet, weight: float
+) -> list[Carried]:
+    """Colour frames one after the other away from the reference, each from the given references and from the one
+    before it; of these every second is kept."""
+    made, known = [], memory
+    for frame in span.chain(way):
+        if not any(rule.acts(frame) for rule in memory.rules):
+            break
+        first = max(span.within[0], frame - colorizer.info.before)
+        stop = min(span.within[1], frame + colorizer.info.after + 1)
+        low = film.window(first, stop)
+        ((chroma, _),) = colorizer.process(low, known, Halo(frame - first, stop - 1 - frame), first)
+        light, chroma = low[frame - first], chroma.float().cpu()
+        last = Reference(f"frame {frame}", to_rgb(light, chroma), frame, weight, origin=ORIGIN, nearest=1)
+        known = memory.plus(last, colorizer.encode_references([last]).whole)
+        if is_kept(frame):
+            luma = film.full(frame)
+            rgb = to_rgb(luma, fit_size(chroma[None], light[None], luma[None])[0])
+            pixels = (rgb * 255).round().byte().permute(1, 2, 0).numpy()
+            made.append(Carried(frame, span, np.ascontiguousarray(pixels[..., ::-1])))
+    return made
+
+
+def to_rgb(luma: Tensor, chroma: Tensor) -> Tensor:
+    """`[3, H, W]`, 0..1, of luma `[1, H, W]` and chroma `[2, H, W]` as far as colours of that brightness go."""
+    return ycbcr_to_rgb(torch.cat([luma, fit_gamut(luma, chroma)])).clamp(0, 1)
+
+
+def is_kept(frame: int) -> bool:
+    """Whether a frame of a chain becomes a reference: the middle one of a block."""
+    return frame % (2 * STEP) == STEP
+
+
+class _Film:
+    """Frames, of which those are held that are still wanted: luma at the size at which it is coloured, and of those
+    that become references at full size, in 8 bits."""
+
+    def __init__(self, pictures: Iterable[Picture], colorizer: Colorizer) -> None:
+        self._pictures, self._colorizer = iter(pictures), colorizer
+        self._low: dict[int, Tensor] = {}
+        self._full: dict[int, Tensor] = {}
+
+    def read(self, first: int, stop: int) -> Iterator[int]:
+        """Go on to the frame before `stop` and forget those before `first`. Gives the number of each that comes."""
+        for held in (self._low, self._full):
+            for number in [number for number in held if number < first]:
+                del held[number]
+        while stop - 1 not in self._low:
+            picture = next(self._pictures)
+            if picture.index < first:
+                continue
+            luma = picture.luma[None].float().cpu()
+            self._low[picture.index] = resize(luma, self._colorizer.size(*luma.shape[-2:]))[0]
+            if is_kept(picture.index):
+                self._full[picture.index] = (luma[0].clamp(0, 1) * 255).round().byte()
+            yield picture.index
+
+    def window(self, first: int, stop: int) -> list[Tensor]:
+        """Luma `[1, h, w]` of some frames."""
+        return [self._low[number] for number in range(first, stop)]
+
+    def full(self, number: int) -> Tensor:
+        """Luma `[1, H, W]` of one that becomes a reference."""
+        return self._full[number].float() / 255
+
+
+def _write(folder: Path, made: Iterable[Carried], weight: float) -> list[str]:
+    """Write what colour was carried to: the names of the pictures."""
+    tiles, entries = [], []
+    for frame, span, pixels in made:
+        name = f"{frame:07}.png"
+        put(folder / name, pixels)
+        entries.append(Entry(picture=name, frame=frame, scope="shot", shot=span.within, origin=ORIGIN))
+        tiles.append(tile(pixels, f"{frame}  (from {span.frame})"))
+    if tiles:
+        make_folder((folder / SHEET).parent)
+        put(folder / SHEET, sheet(tiles))
+    write_manifest(folder / NAME, Manifest(tuple(entries), {ORIGIN: Origin(weight=weight, nearest=1)}))
+    return [entry.picture for entry in entries]
