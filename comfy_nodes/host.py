@@ -155,7 +155,7 @@ def _thumbnail(picture: remaster.Picture) -> Any:
         return F.interpolate(planes[None].float(), size, mode="bilinear", antialias=True, align_corners=False)[0]
 
     rgb = to_rgb(small(picture.luma), None if picture.chroma is None else small(picture.chroma))
-    return Image.fromarray((rgb * 255).round().to(torch.uint8).contiguous().numpy())
+    return Image.fromarray((rgb * 255).round().to(torch.uint8).contiguous().cpu().numpy())
 
 
 def say(text: str, node: str | None) -> None:

@@ -23,7 +23,10 @@ PLACES = dict(zip(SITINGS, ((-1, 0), (0, 0), (-1, -1), (0, -1), (-1, 1), (0, 1))
 
 
 @functools.lru_cache(maxsize=64)
-def _taps(source: int, target: int, ratio: float, offset: float) -> tuple[torch.Tensor, torch.Tensor]:
+@torch.inference_mode(False)
+def _taps(
+    source: int, target: int, ratio: float, offset: float, device: torch.device, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Where each sample of a resized axis comes from: indices and weights `[K, target]` of a triangle filter.
 
     Sample i lies at `(i + 0.5) * ratio - 0.5 + offset` of the source; the triangle widens with the ratio when shrinking
@@ -37,15 +40,14 @@ def _taps(source: int, target: int, ratio: float, offset: float) -> tuple[torch.
     weight = weight * ((index >= 0) & (index < source))
     weight = weight / weight.sum(0)
     used = (weight > 0).any(1)
-    return index[used].clamp(0, source - 1).long(), weight[used]
+    return index[used].clamp(0, source - 1).long().to(device), weight[used].to(device, dtype)
 
 
 def _resample(x: torch.Tensor, dim: int, target: int, ratio: float, offset: float) -> torch.Tensor:
     source = x.shape[dim]
     if source == target and ratio == 1 and offset == 0:
         return x
-    index, weight = _taps(source, target, ratio, offset)
-    index, weight = index.to(x.device), weight.to(x.device, x.dtype)
+    index, weight = _taps(source, target, ratio, offset, x.device, x.dtype)
     if dim == -2:
         weight = weight[..., None]
     out = x.index_select(dim, index[0]) * weight[0]
@@ -136,8 +138,8 @@ def guided_upsample(
             f"got {tuple(chroma.shape)}, {tuple(luma_low.shape)}, {tuple(luma.shape)}"
         )
     height, width = luma.shape[-2:]
-    top, bottom, y_weight = _neighbours(chroma.shape[-2], height, chroma)
-    left, right, x_weight = _neighbours(chroma.shape[-1], width, chroma)
+    top, bottom, y_weight = _neighbours(chroma.shape[-2], height, chroma.device, chroma.dtype)
+    left, right, x_weight = _neighbours(chroma.shape[-1], width, chroma.device, chroma.dtype)
     out = chroma.new_empty((frames, chroma.shape[1], height, width))
     # What fits in a core's cache, or keeps a GPU busy; the result does not depend on it.
     strip = max(1, (1 << (16 if chroma.device.type == "cpu" else 22)) // width)
@@ -160,9 +162,13 @@ def guided_upsample(
     return out
 
 
-def _neighbours(source: int, target: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+@functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _neighbours(
+    source: int, target: int, device: torch.device, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Indices of the two samples around each of `target` positions and the weight of the second."""
     centre = ((torch.arange(target, dtype=torch.float64) + 0.5) * (source / target) - 0.5).clamp(0, source - 1)
     first = centre.floor().long()
-    weight = (centre - first).to(like.device, like.dtype)
-    return first.to(like.device), (first + 1).clamp_max(source - 1).to(like.device), weight
+    weight = (centre - first).to(device, dtype)
+    return first.to(device), (first + 1).clamp_max(source - 1).to(device), weight

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..color.samples import Samples, colorless, decode, encode
+from ..color.samples import Lifted, Samples, colorless, decode, encode
 from ..remaster.picture import Picture
 from ..video.planes import Frame
 
@@ -51,11 +51,13 @@ def cropped(frame: Frame, info: Samples, cut: int) -> Frame:
     """A frame without `cut` pixels of luma at each border, a multiple of 4."""
     if not cut:
         return frame
-    planes = []
+    parts = []
     for number, plane in enumerate(frame.planes):
         across, down = info.subsampling if number and info.kind == "yuv" else (0, 0)
         rows, columns = cut >> down, cut >> across
-        planes.append(plane[rows : plane.shape[0] - rows, columns : plane.shape[1] - columns])
+        parts.append((slice(rows, plane.shape[0] - rows), slice(columns, plane.shape[1] - columns)))
+    held = frame.planes
+    planes = held.cut(parts) if isinstance(held, Lifted) else [plane[part] for plane, part in zip(held, parts)]
     return Frame(frame.index, frame.pts, planes, frame.duration)
 
 

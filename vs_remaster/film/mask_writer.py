@@ -9,6 +9,8 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..errors import InputError
 from ..output.formats import picture_stranger
@@ -71,8 +73,7 @@ class MaskWriter(Atomic):
         """Write the mask of one picture."""
         if self._output is None:
             return
-        mask = None if picture.mask is None else picture.mask[0].float().cpu().numpy()
-        self.write(picture.index, picture.payload.pts, mask_codes(mask, self.size))
+        self.write(picture.index, picture.payload.pts, mask_codes(picture.mask, self.size))
 
     def write(self, number: int, time: int | None, codes: np.ndarray) -> None:
         """Write the mask of the frame of a number, in code values `[H, W]` uint8; `time`: in ticks of the film."""
@@ -136,6 +137,8 @@ def check_masks(path: Path | None, overwrite: bool) -> None:
         raise InputError(f"{path} {told}")
 
 
-def mask_codes(mask: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
-    """A mask `[H, W]`, 0..1, as code values; black where there is none."""
-    return np.zeros(size, np.uint8) if mask is None else np.rint(mask.clip(0, 1) * 255).astype(np.uint8)
+def mask_codes(mask: Tensor | None, size: tuple[int, int]) -> np.ndarray:
+    """A mask `[1, H, W]`, 0..1, as code values `[H, W]`; black where there is none."""
+    if mask is None:
+        return np.zeros(size, np.uint8)
+    return (mask[0].float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..color.samples import Samples
+from ..color.samples import Lifted, Samples
 from ..remaster.colorizer import Colorizer
 from ..remaster.lost_frames import MOST
 from ..remaster.pipeline import Picture, RemasterPipeline
 from ..remaster.preparing import margins
 from ..remaster.restorer import Restorer
-from ..remaster.scenes import AFTER, BEFORE
+from ..remaster.scenes import AFTER, BEFORE, thumbnail
 from ..remaster.window import Window
 from ..system.threads import overlap
 from ..video.info import VideoInfo
@@ -128,8 +129,21 @@ def remaster_frames(
     cut = margins(pipeline.preparer.options, info.height, info.width)
     luma_kept = pipeline.scale == 1 and (pipeline.restorer is None or pipeline.restorer.options.strength == 0)
 
+    bus, seen = pipeline.transfer, pipeline.scenes == "auto"
+
     def pictures() -> Iterator[Picture]:
-        return (given.lay_on(to_picture(frame, info, chroma=not colored)) for frame in frames)
+        return map(picture_of, frames)
+
+    def picture_of(frame: Frame) -> Picture:
+        if bus.idle:
+            return given.lay_on(to_picture(frame, info, chroma=not colored))
+        with bus.lifting():
+            frame = replace(frame, planes=Lifted(frame.planes, bus))
+            picture = given.lay_on(to_picture(frame, info, chroma=not colored))
+            picture.repair, picture.protect = bus.there(picture.repair), bus.there(picture.protect)
+            picture.thumbnail = thumbnail(picture.luma) if seen else None
+            bus.lifted()
+        return picture
 
     def checked(film: Iterator[Picture]) -> Iterator[Picture]:
         for picture in film:
@@ -138,14 +152,17 @@ def remaster_frames(
 
     def transform(film: Iterator[Picture]) -> Iterable[Picture]:
         first, end = wanted
-        made = pipeline.process(checked(film), first, end)
+        made = pipeline.process(checked(film), first, end, lifted=True)
         return (picture for picture in made if picture.index >= first and (end is None or picture.index < end))
 
     def put(picture: Picture) -> None:
         kept = luma_kept and picture.levels is None and picture.repair is None and not picture.altered
-        frame = cropped(picture.payload, info, cut)
-        write(from_picture(picture, frame, info, out, colored=colored, luma_kept=kept))
-        look(picture)
+        with bus.lowering(picture.made):
+            frame = cropped(picture.payload, info, cut)
+            frame = from_picture(picture, frame, info, out, colored=colored, luma_kept=kept)
+        write(frame)
+        with bus.lowering(picture.made):
+            look(picture)
 
     overlap(pictures(), transform, put, _capacity(info, pipeline.scale), patience=patience)
 

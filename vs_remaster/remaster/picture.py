@@ -12,6 +12,9 @@ from ..models.layers import Halo
 from .options import Levels
 from .shifts import NO_SHIFT, Shift
 
+PLANES = ("luma", "chroma", "repair", "protect")
+"""Of a picture, as it comes."""
+
 
 @dataclass
 class Picture:
@@ -31,6 +34,8 @@ class Picture:
         lost: it was made anew from the frames around it.
         shift: how far it moved since the frame before, see `Steadier`.
         weave: what was taken out of it.
+        thumbnail: what cuts are told by, `[48, 64]`, see `scenes.thumbnail`; None: it is made of `luma`.
+        made: a mark for `Transfer.lowering` of what made it on a device where it stays.
     """
 
     luma: Tensor
@@ -46,6 +51,8 @@ class Picture:
     lost: bool = False
     shift: Shift = NO_SHIFT
     weave: Shift = NO_SHIFT
+    thumbnail: Tensor | None = None
+    made: Any = None
 
     @property
     def altered(self) -> bool:

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import chain
 
 import torch
+from torch import Tensor
 
 from ..engines.transfer import Transfer
 from ..errors import InputError
@@ -20,7 +21,7 @@ from .levels import ShotLevels, levels_at
 from .lost_frames import check_lost
 from .memory import ReferenceSet
 from .options import ColorizeOptions, PrepareOptions, RestoreOptions, frame_numbers
-from .picture import Picture, only
+from .picture import PLANES, Picture, only
 from .preparing import Preparer
 from .restorer import Passing, Restorer, Step
 from .scenes import CutDetector, Scenes
@@ -38,6 +39,9 @@ class RemasterPipeline:
         scenes: `auto` finds cuts, `none` treats the film as one scene, a list gives the frames that start a scene.
         levels: of single shots, where `restore` has none for the whole film.
         prepare: what is done to whole frames before all else.
+
+    Attributes:
+        transfer: the way to the device and back.
 
     Raises:
         InputError: with what does not fit.
@@ -68,21 +72,25 @@ class RemasterPipeline:
         self.preparer = Preparer(prepare)
         self.memory = self.colorizer.encode_references(settle(references, known)) if self.colorizer else None
         workers = [worker for worker in (self.restorer, self.colorizer) if worker]
-        self._transfer = Transfer(workers[0].engine.home if workers else "cpu")
-        self._behind = 0 if self._transfer.idle else workers[-1].window.block
+        self.transfer = Transfer(workers[0].engine.home if workers else "cpu")
+        self._behind = 0 if self.transfer.idle else workers[-1].window.block
 
     @property
     def scale(self) -> int:
         """How many times as wide and high pictures become."""
         return self.restorer.options.scale if self.restorer else 1
 
-    def process(self, frames: Iterable[Picture], start: int = 0, end: int | None = None) -> Iterator[Picture]:
+    def process(
+        self, frames: Iterable[Picture], start: int = 0, end: int | None = None, *, lifted: bool = False
+    ) -> Iterator[Picture]:
         """Remaster frames in order; what comes out has the same numbers and payloads, with new luma and chroma.
 
         Args:
             frames: see above.
             start: first frame that is wanted. Those before it come out too, but half-made or not at all.
             end: first frame that is not wanted any more, likewise; None: all are.
+            lifted: the host has brought pictures to the device, `Transfer.lifting`, and takes them there: they are
+                ready where work is `Transfer.lowering` with their mark `made`.
         """
         frames = iter(frames)
         opening = next(frames, None)
@@ -91,8 +99,9 @@ class RemasterPipeline:
         needs = iter(needed(self.windows, start, end))
         preparing = [next(needs) for _ in self.preparer.windows]
         film = self._with_cuts(chain([opening], frames), opening.index)
+        film = self._used(film) if lifted else film
         film = self.preparer.process(film, opening.index, preparing)
-        film = self._there(film)
+        film = film if lifted else self._there(film)
         if self.restorer:
             film = ((replace(picture, source=picture.luma), flag) for picture, flag in film)
             for step in self.restorer.steps:
@@ -101,14 +110,29 @@ class RemasterPipeline:
         if self.colorizer and self.memory is not None:
             process = partial(self._colorize, self.colorizer, self.memory)
             film = stage(film, self.colorizer.window, only(next(needs), process), opening.index)
-        return self._back(film)
+        return self._left(film) if lifted else self._back(film)
 
     def _there(self, film: Iterator[tuple[Picture, bool]]) -> Iterator[tuple[Picture, bool]]:
         """Bring pictures to the device, where they stay from one network to the next."""
-        there = self._transfer.there
+        there = self.transfer.there
         for picture, flag in film:
-            planes = ("luma", "chroma", "repair", "protect")
-            yield replace(picture, **{name: there(getattr(picture, name)) for name in planes}), flag
+            yield replace(picture, **{name: there(getattr(picture, name)) for name in PLANES}), flag
+
+    def _used(self, film: Iterator[tuple[Picture, bool]]) -> Iterator[tuple[Picture, bool]]:
+        """Pictures that another thread has brought to the device."""
+        for picture, flag in film:
+            self.transfer.used([getattr(picture, name) for name in PLANES])
+            yield picture, flag
+
+    def _left(self, film: Iterator[tuple[Picture, bool]]) -> Iterator[Picture]:
+        """Leave pictures on the device; a block later, so that it works on the next one while another thread takes
+        them."""
+        waiting: deque[Picture] = deque()
+        for picture, _ in film:
+            waiting.append(replace(picture, made=self.transfer.made()))
+            while len(waiting) > self._behind:
+                yield waiting.popleft()
+        yield from waiting
 
     def _back(self, film: Iterator[tuple[Picture, bool]]) -> Iterator[Picture]:
         """Bring pictures back; from a GPU a block later, while it works on the next one."""
@@ -121,7 +145,7 @@ class RemasterPipeline:
 
         for picture, _ in film:
             values = picture.luma, picture.chroma, picture.mask, picture.shares
-            coming.append((picture, self._transfer.back(values)))
+            coming.append((picture, self.transfer.back(values)))
             while len(coming) > self._behind:
                 yield landed()
         while coming:
@@ -154,7 +178,7 @@ class RemasterPipeline:
         found: set[int] = set()
         for picture in frames:
             waiting.append(picture)
-            found = {cut for cut in found if cut >= waiting[0].index} | set(detector.push(picture.luma))
+            found = {cut for cut in found if cut >= waiting[0].index} | set(detector.push(_look(picture)))
             yield from decided()
         found |= set(detector.finish())
         yield from decided()
@@ -183,3 +207,8 @@ class RemasterPipeline:
         kept = pictures[halo.kept(len(pictures))]
         made = colorizer.process([p.luma for p in pictures], memory, halo, pictures[0].index)
         return [replace(picture, chroma=chroma, shares=shares) for picture, (chroma, shares) in zip(kept, made)]
+
+
+def _look(picture: Picture) -> Tensor:
+    """What cuts are told by."""
+    return picture.luma if picture.thumbnail is None else picture.thumbnail

@@ -13,12 +13,10 @@ from ..errors import InputError
 from ..models.layers import Halo
 from .lost_frames import FrameMaker
 from .options import PrepareOptions
-from .picture import Picture, only
+from .picture import PLANES, Picture, only
 from .shifts import Shift
 from .steadiness import Steadier, Woven, margin
 from .window import Window, stage
-
-_PLANES = ("luma", "chroma", "repair", "protect")  # of a picture, which move together
 
 
 class Preparer:
@@ -85,7 +83,7 @@ def _cropped(picture: Picture) -> Picture:
     height, width = picture.luma.shape[-2:]
     cut = margins(PrepareOptions(steady_edges="crop"), height, width)
     inner = (slice(None), slice(cut, height - cut), slice(cut, width - cut))
-    held = {name: getattr(picture, name) for name in _PLANES}
+    held = {name: getattr(picture, name) for name in PLANES}
     return replace(picture, **{name: plane[inner] for name, plane in held.items() if plane is not None})
 
 
@@ -132,7 +130,7 @@ def _weighed(steadier: Steadier, film: Iterator[tuple[Picture, bool]], first: in
 def _moved(steadier: Steadier, pictures: Sequence[Picture], halo: Halo) -> list[Picture]:
     """Masks are moved with the film that they were drawn on; a frame without one has it black."""
     kept = pictures[halo.kept(len(pictures))]
-    names = [name for name in _PLANES if any(getattr(picture, name) is not None for picture in pictures)]
+    names = [name for name in PLANES if any(getattr(picture, name) is not None for picture in pictures)]
 
     def woven(picture: Picture) -> Woven:
         held = [getattr(picture, name) for name in names]

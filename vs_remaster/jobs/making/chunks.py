@@ -157,7 +157,7 @@ class _MasksFile:
 
     def write(self, mask: Tensor | None) -> None:
         """Add the mask of a frame, `[1, H, W]`, 0..1; None: black."""
-        codes = mask_codes(None if mask is None else mask[0].float().cpu().numpy(), self.size)
+        codes = mask_codes(mask, self.size)
         self.checks.append(checksum([codes]))
         picture = frame_of([codes], "gray")
         picture.pts, picture.time_base = len(self.checks) - 1, 1 / _RATE
