@@ -116,26 +116,6 @@ def luma_of(frame: vs.VideoFrame, what: str = "clip") -> torch.Tensor:
     return decode_luma(planes_of(frame), samples_of(frame, what=what))
 
 
-class Lumas:
-    """Luma of the frames of a clip, window by window: a frame that the last window had too gives the same tensor, by
-    which those who work on it know it again.
-
-    Args:
-        most: how many frames two windows have in common.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._last: dict[int, torch.Tensor] = {}
-
-    def of(self, frames: Sequence[vs.VideoFrame], first: int) -> list[torch.Tensor]:
-        """Luma `[1, H, W]` of each frame; `first`: number of the first one."""
-        last = self._last
-        found = {n: last[n] if n in last else luma_of(frame) for n, frame in enumerate(frames, first)}
-        self._last = {n: found[n] for n in list(found)[len(found) - self._most :]}
-        return list(found.values())
-
-
 def frame_with(source: vs.VideoFrame, template: vs.VideoFrame, planes: Sequence[np.ndarray]) -> vs.VideoFrame:
     """A frame of the template's format and size with these planes and the properties of `source`.
 

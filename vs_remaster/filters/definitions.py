@@ -19,7 +19,8 @@ import torch
 from ..color.hues import HueGain
 from ..color.look import Lut
 from ..color.matrices import H273_MATRICES
-from ..color.samples import Samples, colorless, decode, decode_colors, decode_luma, decode_rgb, encode
+from ..color.samples import Samples, decode, decode_luma, decode_rgb, encode
+from ..engines.transfer import Transfer
 from ..errors import InputError
 from ..models.layers import Halo
 from ..references.reference import Reference, load_references
@@ -31,7 +32,6 @@ from ..remaster.options import ColorizeOptions, Edges, Levels, PrepareOptions, R
 from ..remaster.restorer import Passing, Restorer
 from .blocks import blocks
 from .clips import (
-    Lumas,
     check_clip,
     describe,
     errors_of,
@@ -48,6 +48,7 @@ from .clips import (
 )
 from .preparing import PROTECT, REPAIR, finish_props, is_lost, luma_in, mask_in, planes_in, prepared, with_mask
 from .scene_marks import Scenes
+from .sources import Source, Sources, Steps
 
 _RESTORE, _COLORIZE, _PREPARE = RestoreOptions(), ColorizeOptions(), PrepareOptions()
 _MOST_REFERENCES = 1000  # of a clip: more is a film, not a choice of frames
@@ -139,15 +140,40 @@ def restore(
         size = (
             clip if scale == 1 else clip.std.BlankClip(width=scale * clip.width, height=scale * clip.height, keep=True)
         )
+        transfer = Transfer(restorer.engine.home)
+        if not transfer.idle:
+            steps = Steps(restorer.steps, transfer)
+            made = blocks(
+                clip, clip.format.id, steps.window, scenes, partial(_lifted, restorer, steps, masks), name, like=size
+            )
+            return _apart(made, masks)
         made, last = clip, len(restorer.steps) - 1
         for number, (window, make) in enumerate(restorer.steps):
-            finish = partial(_restored, restorer, masks) if number == last else None
+            finish = partial(_finished, restorer, masks) if number == last else None
             process = partial(_step, make, finish=finish, first=number == 0)
             fmt = clip.format.id if number == last else vs.GRAYS
             made = blocks(made, fmt, window, scenes, process, name, like=size if number == last else clip)
-        if not masks:
-            return made
-        return made.std.RemoveFrameProps([_SHOWN]), made.std.PropToClip(_SHOWN).std.RemoveFrameProps([_SHOWN])
+        return _apart(made, masks)
+
+
+def _apart(made: vs.VideoNode, masks: bool) -> vs.VideoNode | tuple[vs.VideoNode, vs.VideoNode]:
+    """The result; with `masks` that, and what it carries."""
+    if not masks:
+        return made
+    return made.std.RemoveFrameProps([_SHOWN]), made.std.PropToClip(_SHOWN).std.RemoveFrameProps([_SHOWN])
+
+
+def _lifted(
+    restorer: Restorer,
+    steps: Steps,
+    masks: bool,
+    frames: Frames,
+    halo: Halo,
+    blank: vs.VideoFrame,
+    start: int,
+) -> list[vs.VideoFrame]:
+    """All steps of restoring on a device."""
+    return [_restored(restorer, masks, source, blank, made) for source, made in steps.process(frames, halo, start)]
 
 
 def _step(
@@ -183,20 +209,21 @@ def _passing(frame: vs.VideoFrame) -> Passing:
     return Passing(luma, mask, mask_in(frame.props[_SOURCE], REPAIR))
 
 
-def _restored(
+def _finished(
     restorer: Restorer, masks: bool, frame: vs.VideoFrame, blank: vs.VideoFrame, made: Passing
 ) -> vs.VideoFrame:
-    planes, samples, options = planes_of(frame), samples_of(frame), restorer.options
-    protect = mask_in(frame, PROTECT)
-    prepared = planes_in(frame)
+    return _restored(restorer, masks, Source(frame, Transfer("cpu")), blank, made)
+
+
+def _restored(restorer: Restorer, masks: bool, shot: Source, blank: vs.VideoFrame, made: Passing) -> vs.VideoFrame:
+    frame, planes, samples, options = shot.frame, shot.planes, shot.samples, restorer.options
+    protect, prepared = shot.protect, shot.prepared
     changes = prepared or options.strength > 0 or made.repair is not None or options.levels or options.scale > 1
-    source = made.luma if options.strength == 1 and protect is None else luma_in(frame)
+    source = made.luma if options.strength == 1 and protect is None else shot.luma
     shown = restorer.finish(source, made, protect=protect)[1] if masks or protect is not None else made.found
     if changes:
         own = samples.kind == "rgb" or (samples.kind == "yuv" and (options.levels or options.scale > 1))
-        chroma = prepared[1] if prepared else None
-        if not prepared and own and not colorless(planes, samples):
-            chroma = decode_colors(planes, samples)
+        chroma = shot.chroma() if prepared or own else None
         if samples.kind != "rgb":  # of YUV the chroma is left alone
             made = made._replace(mask=torch.zeros_like(made.found))
         luma, _, chroma = restorer.finish(source, made, chroma, options.levels, protect)
@@ -208,7 +235,7 @@ def _restored(
     out.props["RemasterDamage"] = float(shown.mean())
     if masks:
         picture = vs.core.create_video_frame(vs.GRAYS, out.width, out.height)
-        np.copyto(np.asarray(picture[0]), shown[0].numpy())
+        np.copyto(np.asarray(picture[0]), shown[0].cpu().numpy())
         out.props[_SHOWN] = picture
     return out
 
@@ -325,23 +352,28 @@ def colorize(
             clip, references, references_at, colorizer, name, lambda known: settle(known, cuts, clip.fps or None)
         )
 
-        lumas = Lumas(colorizer.window.before + colorizer.window.after)
+        window, transfer = colorizer.window, Transfer(colorizer.engine.home)
+        # on a device frames are kept a little longer: two blocks may be asked for in any order
+        kept = window.before + window.after + (0 if transfer.idle else 2 * window.block)
+        sources = Sources(transfer, kept)
 
         def process(
             frames: Sequence[vs.VideoFrame], halo: Halo, blank: vs.VideoFrame, first: int
         ) -> list[vs.VideoFrame]:
-            kept = frames[halo.kept(len(frames))]
-            made = colorizer.process(lumas.of(frames, first), memory[0], halo, first)
-            return [_colored(frame, blank, chroma, shares) for frame, (chroma, shares) in zip(kept, made)]
+            shown = sources.of(frames, first)
+            made = colorizer.process([source.luma for source in shown], memory[0], halo, first)
+            kept = shown[halo.kept(len(frames))]
+            return [_colored(source, blank, chroma, shares) for source, (chroma, shares) in zip(kept, made)]
 
         return blocks(clip, fmt, colorizer.window, scenes, process, name, first=ready)
 
 
-def _colored(frame: vs.VideoFrame, blank: vs.VideoFrame, chroma: torch.Tensor, shares: torch.Tensor) -> vs.VideoFrame:
-    samples = samples_of(frame)
+def _colored(source: Source, blank: vs.VideoFrame, chroma: torch.Tensor, shares: torch.Tensor) -> vs.VideoFrame:
+    frame, samples = source.frame, source.samples
     wanted = _output_samples(samples, samples_of_format(blank.format), blank.format.id == frame.format.id)
-    out = frame_with(frame, blank, encode(None, chroma, planes_of(frame), samples, wanted, colored=True))
+    out = frame_with(frame, blank, encode(None, chroma, source.planes, samples, wanted, colored=True))
     describe(out, wanted)
+    shares = shares.cpu()
     if len(shares):
         if shares.any():
             out.props["RemasterReference"] = int(shares.argmax())
