@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,11 +15,14 @@ from vs_remaster.color.samples import decode_luma
 from vs_remaster.engines.providers import check_provider, usable_tensorrt
 from vs_remaster.engines.transfer import Transfer
 from vs_remaster.errors import UnsupportedError
+from vs_remaster.film.remastering import remaster_frames
+from vs_remaster.output.formats import output_format
 from vs_remaster.references.reference import Reference, load_references
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions
 from vs_remaster.remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.remaster.restorer import Restorer
+from vs_remaster.video.planes import Frame
 from vs_remaster.video.reader import VideoReader
 
 pytestmark = pytest.mark.gpu
@@ -103,6 +108,39 @@ def test_a_film_is_as_its_parts_and_comes_back_in_order(film, references, engine
     chroma = colorizer.colorize(luma, colorizer.encode_references(references), [25]).chroma
     assert torch.equal(torch.stack([p.luma for p in out]), luma)
     assert torch.equal(torch.stack([p.chroma for p in out]), chroma)
+
+
+@pytest.mark.parametrize("precision", NEAR)
+def test_replayed_blocks_are_as_those_done_step_by_step(film, references, precision):
+    long = torch.cat([film, film.flip(0)] * 2)
+    made = []
+    for replays in (True, False):
+        restorer = Restorer(RestoreOptions(**how("cuda", precision), sharpness=1))
+        colorizer = Colorizer(ColorizeOptions(**how("cuda", precision), lines=160))
+        engines = [restorer.engine, restorer.sharpener.engine, colorizer.engine]
+        if not replays:
+            for engine in engines:
+                engine._replays = None
+        luma = restorer.restore(long).luma
+        chroma = colorizer.colorize(long, colorizer.encode_references(references)).chroma
+        made.append((luma, chroma))
+        assert not replays or all(engine._replays._made and not engine._replays._failed for engine in engines)
+    assert all((a - b).abs().max() < 1e-3 for a, b in zip(*made))
+
+
+def test_film_planes_made_on_the_device_are_those_of_the_cpu(references):
+    made: list[list[Frame]] = [[], []]
+    for device, frames in zip(("cuda", "cpu"), made):
+        restorer = Restorer(RestoreOptions(**how(device)))
+        colorizer = Colorizer(ColorizeOptions(**how(device), lines=160))
+        with VideoReader(SAMPLE / "sample.mkv", 0, 40) as reader:
+            out = replace(output_format(reader.info, "ffv1", True), bits=8)
+            pipeline = RemasterPipeline(restorer, colorizer, references, "auto")
+            remaster_frames(reader, frames.append, pipeline, reader.info, out)
+    assert [frame.index for frame in made[0]] == [frame.index for frame in made[1]] == list(range(40))
+    for there, here in zip(*made):
+        for a, b in zip(there.planes, here.planes, strict=True):
+            assert a.dtype == b.dtype and np.abs(a.astype(int) - b).mean() < 1
 
 
 def test_tensorrt_is_no_slower_than_cuda(film, capsys):

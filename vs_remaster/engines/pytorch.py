@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -14,9 +14,11 @@ from ..models.attention import Known, Memory
 from ..models.colorizer import ColorizerNet, Look, apart, together
 from ..models.layers import Halo, in_large_steps, wide
 from ..models.network import ColorizerNetwork, EncodedReferences, Network
-from ..models.restorer import Place
+from ..models.restorer import Place, RestorerNet
+from ..models.sharpener import SharpenerNet
 from ..system.torch_private import compiler_error, map_tensors
 from .engine import PRECISIONS
+from .replay import Capture, CudaCapture, Replays
 
 
 class TorchEngine:
@@ -28,11 +30,15 @@ class TorchEngine:
         precision: `fp32`, `bf16` or `fp16`.
         compiled: compile it for every size and length of window that comes (on a GPU replayed as CUDA graphs), which
             takes a minute or so each and pays where many frames of one size follow; else operation by operation.
+        capture: how blocks are recorded to be replayed, see `Replays`; None: on `cuda` as CUDA graphs, elsewhere not at
+            all. Those of the papers' networks, and what is compiled, are not.
     """
 
     tells_places = takes_parts = True
 
-    def __init__(self, net: Network, device: str, precision: str, compiled: bool = False) -> None:
+    def __init__(
+        self, net: Network, device: str, precision: str, compiled: bool = False, capture: Capture | None = None
+    ) -> None:
         self.device = device
         self.home = "cpu" if device.startswith(("xpu", "mps")) else device  # `Transfer` has streams of CUDA's
         self.precision, self.compiled = precision, compiled
@@ -42,6 +48,9 @@ class TorchEngine:
             cast_once(net, PRECISIONS[precision])
         self.net = lay_out(net)
         self.looks = isinstance(net, ColorizerNet) and not compiled
+        capture = CudaCapture(device) if capture is None and device.startswith("cuda") else capture
+        repeats = isinstance(net, (RestorerNet, SharpenerNet, ColorizerNet)) and not compiled
+        self._replays = Replays(capture) if capture and repeats else None
         self._run = _compile(self.net, graphs=device.startswith("cuda")) if compiled else self.net
 
     @property
@@ -58,16 +67,25 @@ class TorchEngine:
         self, luma: Tensor, thumbs: Tensor, halo: Halo, place: Place | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `Engine.restore`."""
-        with self._mode():
-            out = self._run(luma[None].to(self.device), thumbs[None].to(self.device), halo, place)
-        return out.luma[0].to(self.home), out.mask[0].to(self.home), out.toned[0].to(self.home)
+
+        def run(luma: Tensor, thumbs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            with self._mode():
+                out = self._run(luma[None], thumbs[None], halo, place)
+            return out.luma[0], out.mask[0], out.toned[0]
+
+        made = self._repeated(("restore", halo, place), run, [luma, thumbs])
+        restored, mask, toned = (x.to(self.home) for x in made)
+        return restored, mask, toned
 
     @torch.inference_mode()
     def sharpen(self, luma: Tensor, figures: Tensor, halo: Halo, scale: int) -> Tensor:
         """See `Engine.sharpen`."""
-        with self._mode():
-            out = self._run(luma[None].to(self.device), figures[None].to(self.device), halo, scale)
-        return out.change[0].to(self.home)
+
+        def run(luma: Tensor, figures: Tensor) -> Tensor:
+            with self._mode():
+                return self._run(luma[None], figures[None], halo, scale).change[0]
+
+        return self._repeated(("sharpen", halo, scale), run, [luma, figures]).to(self.home)
 
     @torch.inference_mode()
     def encode(
@@ -106,23 +124,55 @@ class TorchEngine:
     @torch.inference_mode()
     def look(self, luma: Tensor, memory: EncodedReferences) -> list[Look]:
         """See `Engine.look`."""
-        assert isinstance(self.net, ColorizerNet) and isinstance(memory, Memory)
-        luma, memory = luma.to(self.device), memory.to(self.device)
-        if memory.pictures is not None:
-            memory = memory._replace(pictures=wide(memory.pictures))  # once for all frames
-        parts = [luma] if in_large_steps(luma.device) else luma.split(1)
-        with self._mode():
-            return [look for part in parts for look in apart(self.net.look(part[None], [memory]))]
+        net = self.net
+        assert isinstance(net, ColorizerNet) and isinstance(memory, Memory)
+        luma, there = luma.to(self.device), memory.to(self.device)
+        large = in_large_steps(luma.device)
+        known = there if large else _widened(there)  # once for all frames
+
+        def run(part: Tensor) -> Look:
+            with self._mode():
+                return net.look(part[None], [_widened(known)])
+
+        parts = [luma] if large else luma.split(1)
+        return [look for part in parts for look in apart(self._repeated("look", run, [part], _tensors(there)))]
 
     @torch.inference_mode()
     def render(
         self, luma: Tensor, looks: Sequence[Look], memory: EncodedReferences, halo: Halo
     ) -> tuple[Tensor, Tensor]:
         """See `Engine.render`."""
-        assert isinstance(self.net, ColorizerNet) and isinstance(memory, Memory)
-        with self._mode():
-            out = self.net.render(luma[None].to(self.device), together(looks), [memory.to(self.device)], halo)
-        return out.chroma[0].to(self.home), out.shares[0].to(self.home)
+        net = self.net
+        assert isinstance(net, ColorizerNet) and isinstance(memory, Memory)
+        whole, there = together(looks), memory.to(self.device)
+        names = [name for name, x in whole._asdict().items() if isinstance(x, Tensor)]
+
+        def run(luma: Tensor, shares: Tensor, *planes: Tensor) -> tuple[Tensor, Tensor]:
+            given = whole._replace(shares=[shares], **dict(zip(names, planes, strict=True)))
+            with self._mode():
+                out = net.render(luma[None], given, [there], halo)
+            return out.chroma[0], out.shares[0]
+
+        inputs = [luma, whole.shares[0], *(getattr(whole, name) for name in names)]
+        chroma, shares = self._repeated(("render", halo, *names), run, inputs, _tensors(there))
+        return chroma.to(self.home), shares.to(self.home)
+
+    def _repeated(
+        self, kind: Hashable, run: Callable[..., Any], inputs: Sequence[Tensor], held: Sequence[Tensor] = ()
+    ) -> Any:
+        """See `Replays`."""
+        there = [x.to(self.device) for x in inputs]
+        return run(*there) if self._replays is None else self._replays(kind, run, there, held)
+
+
+def _widened(memory: Memory) -> Memory:
+    """References whose pictures are kept in half precision, in full."""
+    return memory if memory.pictures is None else memory._replace(pictures=wide(memory.pictures))
+
+
+def _tensors(memory: Memory) -> list[Tensor]:
+    """All tensors in it, which tell it from others."""
+    return [*(x for x in memory if isinstance(x, Tensor)), *memory.clear]
 
 
 def _compile(net: Network, graphs: bool) -> Any:
