@@ -377,6 +377,18 @@ def test_colorizer_windows_equal_the_whole_film(film):
     assert (whole - wanted).abs().max() < 1e-4
 
 
+def test_a_frame_that_lies_in_two_windows_is_looked_at_once(film, monkeypatch):
+    options = {"model": "fast", "device": "cpu", "lines": 64, "engine": "onnxruntime"}
+    colorizer = Colorizer(ColorizeOptions(**options), block=4)
+    memory = colorizer.encode_references([Reference("a", noise(3, 64, 80), None)])
+    session, counted = colorizer.engine.sessions["look"], []
+    run = session.run
+    monkeypatch.setattr(session, "run", lambda inputs: counted.append(1) or run(inputs))
+    frames = ((frame, False) for frame in list(film))
+    list(colorizer.window.run(frames, lambda part, halo: colorizer.process(part, memory, halo)))
+    assert len(counted) == len(film)
+
+
 # ---- files
 
 

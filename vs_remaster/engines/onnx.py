@@ -7,7 +7,6 @@ conversions of DeepRemaster, whose own code is given the graphs to run in place 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -206,10 +205,7 @@ class OnnxFill:
 class _ColorizerEngine(_OnnxEngine[ColorizerNet]):
     stays = True
 
-    def __init__(self, *settings: Any) -> None:
-        super().__init__(*settings)
-        self._planes: dict[str, Any] = {}
-        self._lock = threading.Lock()  # of the planes: a window at a time
+    looks = True
 
     @torch.inference_mode()
     def encode(
@@ -250,41 +246,25 @@ class _ColorizerEngine(_OnnxEngine[ColorizerNet]):
     @torch.inference_mode()
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:
         """See `Engine.colorize`."""
+        return self.render(luma, self.look(luma, memory), memory, halo)
+
+    @torch.inference_mode()
+    def look(self, luma: Tensor, memory: EncodedReferences) -> list[dict[str, Tensor]]:
+        """See `Engine.look`: by name what the graph makes of each frame."""
         assert isinstance(memory, BoundMemory)
-        with self._lock:
-            return self._colorize(luma.float(), memory, halo)
+        return [self.sessions["look"].run({"luma": frame, **memory.inputs}) for frame in luma.float().split(1)]
 
-    def _colorize(self, luma: Tensor, memory: BoundMemory, halo: Halo) -> tuple[Tensor, Tensor]:
+    @torch.inference_mode()
+    def render(
+        self, luma: Tensor, looks: Sequence[dict[str, Tensor]], memory: EncodedReferences, halo: Halo
+    ) -> tuple[Tensor, Tensor]:
+        """See `Engine.render`."""
         frames, scene = self.fill(len(luma), halo)
-        planes = self._window(len(frames), *luma.shape[-2:])
-        shares = []
-        for at in range(int(scene[0]), int(scene[1]) + 1):
-            into = {name: (plane, at) for name, plane in planes.items()}
-            frame = luma[frames[at]][None]
-            shares.append(self.sessions["look"].run({"luma": frame, **memory.inputs}, into)["shares"])
-        out = self.sessions["decode"].run({"luma": luma[frames], **planes, "scene": scene})
-        start, kept = self.net.before - int(scene[0]), len(luma[halo.kept(len(luma))])
-        return out["chroma"][:kept], torch.cat(shares)[start : start + kept]
-
-    def _window(self, count: int, height: int, width: int) -> dict[str, Any]:
-        """Room on the device for what the frames of a window look like to the network."""
-        config = self.net.config
-        half = torch.float16 if self.precision == "fp16" else torch.float32
-        shapes = {
-            "features8": (config.width8, 8, half),
-            "features4": (config.width4, 4, half),
-            "carried8": (config.value + 4, 8, torch.float32),
-            "carried4": (3, 4, torch.float32),
-        }
-        if config.local:
-            shapes["registered"] = (3, 1, torch.float32)
-        if config.half:
-            shapes |= {"features2": (config.half, 2, half), "carried2": (3, 2, torch.float32)}
-        wanted = {name: ((count, n, height // s, width // s), kind) for name, (n, s, kind) in shapes.items()}
-        if {name: tuple(x.shape()) for name, x in self._planes.items()} != {name: x for name, (x, _) in wanted.items()}:
-            keep = self.sessions["decode"].keep
-            self._planes = {name: keep(torch.zeros(shape, dtype=kind)) for name, (shape, kind) in wanted.items()}
-        return self._planes
+        window = [looks[number] for number in frames.tolist()]
+        planes = {name: torch.cat([look[name] for look in window]) for name in window[0] if name != "shares"}
+        out = self.sessions["decode"].run({"luma": luma.float()[frames], **planes, "scene": scene})
+        kept = halo.kept(len(looks))
+        return out["chroma"][: len(looks[kept])], torch.cat([look["shares"] for look in looks[kept]])
 
 
 class _DeepRestorerEngine(_OnnxEngine[DeepRestorer]):

@@ -158,18 +158,15 @@ class Session:
         """`value` as an OrtValue on the device, to be bound any number of times."""
         return runtime().OrtValue.ortvalue_from_numpy(value.contiguous().cpu().numpy(), self.place, self.number)
 
-    def run(self, inputs: dict[str, Any], into: dict[str, tuple[Any, int]] | None = None) -> dict[str, Tensor]:
+    def run(self, inputs: dict[str, Any]) -> dict[str, Tensor]:
         """Run the graph.
 
         Args:
             inputs: by name, a tensor on the CPU or the device, or an OrtValue on the device.
-            into: outputs that stay on the device: by name, an OrtValue and which of its frames (entries along the
-                first dimension) the output becomes.
 
         Returns:
-            All other outputs by name, at home.
+            All outputs by name, at home.
         """
-        into = into or {}
         tensors = {name: x.contiguous() for name, x in inputs.items() if isinstance(x, Tensor)}
         session = self._for({name: tuple(x.shape() if callable(x.shape) else x.shape) for name, x in inputs.items()})
         binding = session.io_binding()
@@ -180,14 +177,9 @@ class Session:
                 binding.bind_input(name, x.device.type, number, kind, tuple(x.shape), x.data_ptr())
             else:
                 binding.bind_ortvalue_input(name, inputs[name])
-        wanted = [x.name for x in session.get_outputs() if x.name not in into]
+        wanted = [x.name for x in session.get_outputs()]
         for name in wanted:
             binding.bind_output(name, self.home.partition(":")[0], 0 if self.home == "cpu" else self.number)
-        for name, (value, index) in into.items():
-            frame = (1, *value.shape()[1:])
-            size = value.tensor_size_in_bytes() // value.shape()[0]
-            kind = np.float16 if "float16" in value.data_type() else np.float32
-            binding.bind_output(name, self.place, self.number, kind, frame, value.data_ptr() + index * size)
         if any(x.is_cuda for x in tensors.values()):
             torch.cuda.current_stream(self.number).synchronize()  # what PyTorch still does to the inputs
         session.run_with_iobinding(binding)  # which returns when all is done
