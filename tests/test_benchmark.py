@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from export import benchmark
 from export.performance import cost, measurement
 from export.performance.measurement import Job, Measured, in_child, latency, passage, resident_megabytes, run
+from export.performance.stages import STAGES, Stages
 from vs_remaster.errors import InputError, RemasterError
 from vs_remaster.models import build
 from vs_remaster.remaster.options import RestoreOptions
@@ -64,6 +66,39 @@ def test_speed_table_has_a_row_for_each_size_and_task(here, capsys):
     work = {(row["size"], row["task"]): float(row["GMAC a frame"]) for row in rows}
     assert work["128x96", "restore"] > 2 * work["64x48", "restore"]
     assert work["128x96", "film"] == work["128x96", "both"] > work["128x96", "restore"]
+
+
+def test_everything_is_measured_in_one_call(here, capsys, monkeypatch, tmp_path):
+    def in_this_process(job: Job) -> Measured:
+        source = tmp_path / "film.mkv"
+        measurement.write_film(source, job.frames, job.size)
+        return run(replace(job, source=str(source)))
+
+    monkeypatch.setattr(benchmark, "in_child", in_this_process)
+    arguments = "--everything --device cpu --engine torch tensorrt --precision fp32 --sizes 64x48 --frames 6"
+    benchmark.main([*arguments.split(), "--references", "1", "--color-lines", "64"])
+    text = capsys.readouterr().out
+    fast, fast_stages, quality, quality_stages = tables(text)
+    for speeds, stages in ((fast, fast_stages), (quality, quality_stages)):
+        *rows, _ = speeds
+        assert [row["task"] for row in rows] == ["restore", "colour", "both", "film"]
+        assert all(float(row["frames/s"]) > 0 and (row["latency, ms"] == "") != (row["task"] == "film") for row in rows)
+        (row,) = stages
+        took = {stage: float(row[stage].split()[0]) for stage in STAGES}
+        assert all(took[stage] > 0 for stage in ("decode", "convert", "scenes", "restore", "colour", "encode"))
+        assert took["up"] == took["down"] == 0, "on a CPU there is no bus"
+        assert took["restore"] == max(took.values()) or took["colour"] == max(took.values())
+        assert float(row["all at once"]) > took["restore"]
+    assert text.count("Not measured: tensorrt fp32 64x48") == 8 and "engine 'tensorrt' is for GPUs" in text
+
+
+def test_time_that_one_stage_asks_another_for_is_the_other_s():
+    stages = Stages()
+    with stages.of("convert"):
+        time.sleep(0.02)
+        with stages.of("up"):
+            time.sleep(0.05)
+    assert 0.02 <= stages.seconds["convert"] < 0.04 and 0.05 <= stages.seconds["up"] < 0.07
 
 
 def test_memory_is_that_of_a_fresh_process():
@@ -176,6 +211,7 @@ def test_cost_of_size_with_a_plot(tmp_path: Path, capsys):
         ("--cost length --sizes 64x48 96x64", "is measured at one size, got 2"),
         ("--cost references --tasks restore", "restoring has no references"),
         ("--cost references --values 0 1", "needs 1 references or more, got 0"),
+        ("--everything --memory", "--everything is a measurement of its own"),
         ("--cost size --memory", "--cost is a measurement of its own"),
         ("--engine onnxruntime --precision bf16", "engine 'onnxruntime' has no bf16"),
         ("--device cuda:99", "device 'cuda:99' is not there"),

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import av
@@ -19,16 +19,19 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from export.performance.stages import Stages
 from export.scores.flow import to_gray8
 from vs_remaster.engines import PRECISIONS
 from vs_remaster.errors import RemasterError
-from vs_remaster.film.remastering import remaster_film
+from vs_remaster.film.remastering import remaster_film, remaster_frames
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions, RestoreOptions, Running
 from vs_remaster.remaster.pipeline import Picture, RemasterPipeline
 from vs_remaster.remaster.restorer import Restorer
 from vs_remaster.system.process import take_over
+from vs_remaster.video.planes import Frame
+from vs_remaster.video.rawvideo import raw_format
 
 TASKS = ("restore", "colour", "both")
 FILM = "film"  # both, from file to file
@@ -56,6 +59,8 @@ class Job:
         threads: of PyTorch on the CPU; None: its own choice.
         source: the video to read, for task `film` only; `in_child` writes one.
         count: count multiply-accumulates too, in one more run.
+        planes: frames are handed in, and taken, as 8-bit planes in main memory, as a film's are; else luma in floats.
+        stages: with task `film`, take the time of each stage too, in one more run.
     """
 
     task: str
@@ -73,6 +78,8 @@ class Job:
     threads: int | None = None
     source: str = ""
     count: bool = False
+    planes: bool = False
+    stages: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -93,6 +100,7 @@ class Measured:
             allocated there; nan where it cannot be known (other engines on a GPU, systems without /proc).
         idle: the same in MB with the networks and a few frames loaded and nothing else done.
         macs: multiply-accumulates a frame, of convolutions and matrix products; nan where not counted.
+        stages: seconds of each stage, see `Stages`, in a run that took `watched` seconds; empty where not asked for.
     """
 
     seconds: float
@@ -101,6 +109,8 @@ class Measured:
     peak: float
     idle: float
     macs: float
+    stages: dict[str, float] = field(default_factory=dict)
+    watched: float = float("nan")
 
     @property
     def working(self) -> float:
@@ -175,13 +185,14 @@ def references(count: int, size: tuple[int, int]) -> list[Reference]:
 
 
 def write_film(path: Path, frames: int, size: tuple[int, int]) -> None:
-    """Write the synthetic film as a video; `size`: height, width."""
+    """Write the synthetic film as a video, a few of its frames over and over; `size`: height, width."""
+    shown = [to_gray8(picture.luma[0].numpy()) for picture in film(min(frames, 4 * _REEL), size)]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "23"})
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
-        for picture in film(frames, size):
-            frame = av.VideoFrame.from_ndarray(to_gray8(picture.luma[0].numpy()), format="gray")
+        for index in range(frames):
+            frame = av.VideoFrame.from_ndarray(shown[_order(index, len(shown))], format="gray")
             container.mux(stream.encode(frame.reformat(format="yuv420p")))
         container.mux(stream.encode())
 
@@ -204,18 +215,33 @@ def passage(
         when each came out.
     """
     needed, given, came = [], [], []
-    order = [*range(len(reel)), *range(len(reel) - 2, 0, -1)]
 
     def hand_in() -> Iterator[Picture]:
         for index in range(frames):
             given.append(time.perf_counter())
             # A copy: what was seen of a tensor is not worked out again where it comes twice in a window.
-            yield Picture(reel[order[index % len(order)]].clone(), None, index)
+            yield Picture(reel[_order(index, len(reel))].clone(), None, index)
 
     for _ in pipeline.process(hand_in()):
         came.append(time.perf_counter())
         needed.append(len(given))
     return needed, given, came
+
+
+def _order(index: int, count: int) -> int:
+    """Which of `count` pictures frame `index` shows, forwards and backwards."""
+    place = index % max(1, 2 * count - 2)
+    return min(place, 2 * count - 2 - place) if count > 1 else 0
+
+
+def plane_passage(pipeline: RemasterPipeline, reel: Sequence[torch.Tensor], frames: int) -> None:
+    """`passage` of 8-bit planes in 4:2:0, which become such planes again; nothing is read or written."""
+    height, width = reel[0].shape[-2:]
+    info = raw_format("yuv420p", width, height, matrix="bt709", full_range=False)
+    gray = [np.full((height // 2, width // 2), 128, np.uint8) for _ in range(2)]
+    shown = [[(219 * luma[0].numpy() + 16).astype(np.uint8), *gray] for luma in reel]
+    film = (Frame(index, index, shown[_order(index, len(shown))]) for index in range(frames))
+    remaster_frames(film, lambda frame: None, pipeline, info, info)
 
 
 def latency(needed: Sequence[int], given: Sequence[float], came: Sequence[float]) -> float:
@@ -263,7 +289,11 @@ def run(job: Job) -> Measured:
     synchronize(job.device)
     encoding = time.perf_counter() - started if colorizer else 0.0
     warm = min(job.frames, _WARM)
-    needed, *_ = passage(pipeline, reel, warm)
+    needed: list[int] = []
+    if job.planes:
+        plane_passage(pipeline, reel, warm)
+    else:
+        needed, *_ = passage(pipeline, reel, warm)
     if job.task == FILM:
         del pipeline  # which remembers the references once more
     else:
@@ -273,17 +303,35 @@ def run(job: Job) -> Measured:
         started = time.perf_counter()
         if job.task == FILM:
             given, came = _file_to_file(job, restorer, colorizer, pictures)
+        elif job.planes:
+            plane_passage(pipeline, reel, job.frames)
         else:
             needed, given, came = passage(pipeline, reel, job.frames)
-        runs.append((time.perf_counter() - started, latency(needed, given, came)))
+        took = time.perf_counter() - started
+        runs.append((took, float("nan") if job.planes else latency(needed, given, came)))
     seconds, waits = (statistics.median(values) for values in zip(*runs))
     peak = memory("VmHWM")
+    stages, watched = Stages(job.device), float("nan")
+    if job.task == FILM and job.stages:
+        started = time.perf_counter()
+        with stages.watching():
+            _file_to_file(job, restorer, colorizer, pictures)
+        watched = time.perf_counter() - started
     work = float("nan")
     if job.count:
         shown = references(job.references, job.size) if colorizer else []
         pipeline = RemasterPipeline(*_workers(job, "torch"), shown)  # only torch can count
         work = macs(lambda: passage(pipeline, reel, warm)) / warm
-    return Measured(seconds=seconds, latency=waits, encoding=encoding, peak=peak, idle=idle, macs=work)
+    return Measured(
+        seconds=seconds,
+        latency=waits,
+        encoding=encoding,
+        peak=peak,
+        idle=idle,
+        macs=work,
+        stages=dict(stages.seconds),
+        watched=watched,
+    )
 
 
 def _file_to_file(
