@@ -55,7 +55,8 @@ def test_importing_the_package_does_nothing(tmp_path: Path) -> None:
 
 
 OF_VAPOURSYNTH = {
-    f"vs_remaster.filters{part}" for part in ("", ".blocks", ".clips", ".definitions", ".preparing", ".scene_marks")
+    f"vs_remaster.filters{part}"
+    for part in ("", ".blocks", ".clips", ".definitions", ".preparing", ".scene_marks", ".sources")
 }
 
 
