@@ -29,7 +29,7 @@ class CountingTransfer(Transfer):
         return pinned.clone()
 
     def up(self, plane: np.ndarray) -> Tensor:
-        return self._sent(torch.from_numpy(np.array(plane)))
+        return self._sent(torch.from_numpy(np.array(plane, plane.dtype.newbyteorder("="))))
 
     def there(self, value: Tensor | None) -> Tensor | None:
         return None if value is None else self._sent(value)

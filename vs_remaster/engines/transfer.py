@@ -30,7 +30,8 @@ class Transfer:
 
     def up(self, plane: np.ndarray) -> Tensor:
         """A plane `[h, w]` on the device, in its own samples; see `there`."""
-        pinned = torch.from_numpy(np.empty(0, plane.dtype)).new_empty(plane.shape, pin_memory=True)
+        kind = torch.from_numpy(np.empty(0, plane.dtype.newbyteorder("="))).dtype
+        pinned = torch.empty(plane.shape, dtype=kind, pin_memory=True)
         np.copyto(pinned.numpy(), plane)
         return self._sent(pinned)
 

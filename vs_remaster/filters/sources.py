@@ -122,13 +122,14 @@ class Steps:
         self._steps = steps
         grid = math.lcm(*(step.window.block for step in steps))
         first, last = 0, grid
-        for step in reversed(steps):
+        self._most: list[int] = []
+        for step in reversed(steps):  # as many blocks as the step after it looks at, and one more
+            self._most.insert(0, -((first - last) // step.window.block) + 1)
             first, end = step.window.fed(first, last)
             last = last if end is None else end
         self.window: Window = Window(before=-first, after=last - grid, block=grid)
         self._sources = Sources(transfer, last - first + grid)
         self._made: list[OrderedDict[Span, list[Passing]]] = [OrderedDict() for _ in steps]
-        self._most = [(last - first) // step.window.block + 2 for step in steps]
         self._lock = threading.Lock()  # nothing is made twice at once
 
     def process(self, frames: Sequence[vs.VideoFrame], halo: Halo, first: int) -> list[tuple[Source, Passing]]:
