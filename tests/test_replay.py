@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from tests.support.nowhere import NOWHERE, on_a_gpu, there, waits
 from vs_remaster.engines import pytorch, replay
 from vs_remaster.engines.pytorch import TorchEngine
 from vs_remaster.engines.replay import Replays
@@ -167,3 +169,47 @@ def test_nothing_is_recorded_on_a_cpu_or_where_it_is_compiled(monkeypatch):
     monkeypatch.setattr(pytorch, "_compile", lambda net, graphs: net)
     compiled = TorchEngine(load_model("restorer", "fast"), "cpu", "fp32", compiled=True, capture=Recorder())
     assert compiled._replays is None
+
+
+# ---- what can be recorded: the networks on a GPU of which there is only the name
+
+
+@pytest.mark.parametrize("model", ["fast", "quality", "hairs"])
+def test_restoring_can_be_recorded(model):
+    engine = TorchEngine(load_model("restorer", model), "cpu", "fp32")
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        on_a_gpu(engine)
+        luma, thumbs = torch.rand(24, 1, 96, 128, device=NOWHERE), torch.rand(56, 1, 36, 48, device=NOWHERE)
+        luma = luma if model != "hairs" else torch.rand(56, 1, 96, 128, device=NOWHERE)
+        assert not waits(lambda: engine.restore(luma, thumbs, Halo(20, 20)))
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_sharpening_can_be_recorded(scale):
+    engine = TorchEngine(load_weights(find("sharpener", "fast"), "sharpener"), "cpu", "fp32")
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        on_a_gpu(engine)
+        luma, figures = torch.rand(10, 1, 96, 128, device=NOWHERE), torch.rand(10, 7, device=NOWHERE)
+        assert not waits(lambda: engine.sharpen(luma, figures, Halo(1, 1), scale))
+
+
+@pytest.mark.parametrize("model", ["fast", "quality"])
+def test_colouring_can_be_recorded(model):
+    engine = TorchEngine(load_model("colorizer", model), "cpu", "fp32")
+    picture = torch.rand(1, 3, 96, 128)
+    known = engine.encode([(picture[:, :1], picture[:, 1:] - 0.5)] * 2)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        on_a_gpu(engine)
+        memory = map_tensors(there, known)
+        luma = torch.rand(22, 1, 96, 128, device=NOWHERE)
+        looks = engine.look(luma, memory)
+        assert not waits(lambda: engine.look(luma, memory))
+        assert not waits(lambda: engine.render(luma, looks, memory, Halo(3, 3)))
+
+
+def test_what_cannot_be_recorded_is_noticed():
+    with FakeTensorMode():
+        x = torch.rand(3, device=NOWHERE)
+        assert waits(lambda: torch.arange(3).to(NOWHERE)) == ["aten::_to_copy"]
+        assert waits(lambda: x.cpu()) == ["aten::_to_copy"]
+        assert waits(lambda: 2 * x + 1) == []

@@ -9,13 +9,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.support.counting import CountingTransfer
 from tests.support.films import moving, same
+from tests.support.nowhere import NOWHERE, on_a_gpu, there, waits
 from vs_remaster.color.samples import Kind, Lifted, Samples, decode, encode, plane_sizes
 from vs_remaster.engines.transfer import Transfer
 from vs_remaster.film.remastering import remaster_frames
 from vs_remaster.film.request import Treatment
+from vs_remaster.models.layers import Halo
 from vs_remaster.pipe import PipeOptions, remaster_pipe
 from vs_remaster.references.reference import Reference
 from vs_remaster.remaster import pipeline as pipelines
@@ -23,7 +26,8 @@ from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import ColorizeOptions, PrepareOptions, RestoreOptions
 from vs_remaster.remaster.picture import Picture
 from vs_remaster.remaster.pipeline import RemasterPipeline
-from vs_remaster.remaster.restorer import Restorer
+from vs_remaster.remaster.restorer import Passing, Restorer
+from vs_remaster.system.torch_private import map_tensors
 from vs_remaster.video.planes import Frame
 from vs_remaster.video.rawvideo import RawFormat, raw_format
 
@@ -190,3 +194,55 @@ def test_lifted_planes_become_the_same_floats_and_code_values(kind, bits, full, 
                     p.dtype == q.dtype and np.array_equal(p, q, equal_nan=floats) for p, q in zip(*made, strict=True)
                 )
     assert bus.went_up == sum(plane.nbytes for plane in planes), "each plane goes up once"
+
+
+class NameOfABus:
+    """To the device of which there is only the name."""
+
+    def up(self, plane: np.ndarray) -> torch.Tensor:
+        return torch.empty(plane.shape, dtype=torch.from_numpy(plane).dtype, device=NOWHERE)
+
+    def down(self, planes: list[torch.Tensor]) -> list[np.ndarray]:
+        assert all(plane.device == torch.device(NOWHERE) for plane in planes)
+        return [np.empty(plane.shape, str(plane.dtype).removeprefix("torch.")) for plane in planes]
+
+
+@pytest.mark.parametrize("lines", [0, 96])
+def test_no_block_waits_for_this_machine(lines):
+    """Nothing but the frames crosses the bus, when the constants are there: no sizes, no numbers of frames."""
+    restorer = Restorer(RestoreOptions(**CPU, lines=lines))
+    colorizer = Colorizer(ColorizeOptions(**CPU, lines=64))
+    memory = colorizer.encode_references([Reference(str(i), torch.rand(3, 96, 128)) for i in range(2)])
+    assert restorer.sharpener is not None
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        for engine in (restorer.engine, restorer.sharpener.engine, colorizer.engine):
+            on_a_gpu(engine)
+        memory.whole = map_tensors(there, memory.whole)
+        frames = [Passing(torch.rand(1, 192, 256, device=NOWHERE)) for _ in range(56)]
+        made = restorer.clean(frames, Halo(20, 20))
+        assert not waits(lambda: restorer.clean(frames, Halo(20, 20)))
+        assert not waits(lambda: restorer.sharpen(made, Halo(1, 1)))
+        assert not waits(lambda: restorer.finish(frames[0].luma, made[0]))
+        luma = [frame.luma for frame in frames[:22]]
+        colorizer.process(luma, memory, Halo(3, 3))
+        new = [frame.luma for frame in frames[16:38]]  # six of them lay in the block before
+        assert not waits(lambda: colorizer.process([*luma[16:], *(x.clone() for x in new[6:])], memory, Halo(3, 3)))
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("bits, full, floats", DEPTHS)
+def test_only_planes_cross_when_they_become_floats_and_code_values(kind, bits, full, floats):
+    samples = Samples(kind, bits, (0, 0), "bt601", full, floats=floats)
+    planes = [np.zeros(size, samples.dtype) for size in plane_sizes(kind, WIDTH, HEIGHT)]
+    with FakeTensorMode():
+        luma, chroma = (torch.rand(count, HEIGHT, WIDTH, device=NOWHERE) for count in (1, 2))
+
+        def there_and_back() -> None:
+            lifted = Lifted(planes, NameOfABus())
+            decode(lifted, samples)
+            out = Samples("yuv", 16) if kind == "gray" else samples
+            for given in (luma, None):
+                made = encode(given, chroma, lifted, samples, out, colored=True)
+                assert [plane.dtype for plane in made] == [out.dtype] * 3
+
+        assert not waits(there_and_back)

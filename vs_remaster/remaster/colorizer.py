@@ -210,7 +210,7 @@ class Colorizer(Worker[ColorizeOptions]):
             return memory.gray(made, first + halo.before)
         encoded = memory.memory(chosen)
         if self.engine.looks:
-            looks = self._looks.of(frames[inner], lambda new: self.engine.look(low[new], encoded), encoded)
+            looks = self._looks.of(frames[inner], lambda new: self.engine.look(_some(low, new), encoded), encoded)
             chroma, shares = self.engine.render(low, looks, encoded, own)
         else:
             chroma, shares = self.engine.colorize(low, encoded, own)
@@ -240,6 +240,12 @@ class Colorizer(Worker[ColorizeOptions]):
         none = guess[0][0].new_zeros(len(memory.rules))
         chroma = self._graded(frames[halo.kept(len(frames))], torch.stack([one for one, _ in guess]))
         return [(one, none) for one in chroma]
+
+
+def _some(frames: Tensor, numbers: Sequence[int]) -> Tensor:
+    """Frames by their ascending numbers; a list of these would have to be sent to a GPU."""
+    first, stop = numbers[0], numbers[-1] + 1
+    return frames[first:stop] if stop - first == len(numbers) else torch.stack([frames[n] for n in numbers])
 
 
 def _guessing(options: ColorizeOptions) -> ColorizeOptions:
