@@ -200,3 +200,32 @@ def test_there_must_be_something_to_carry(film, capsys):
     run = ["run", str(film), "-o", str(film.parent / "out.mkv"), "--carry"]
     assert cli.main(run) == 2
     assert "--carry carries the colours of references: give --references" in capsys.readouterr().err
+
+
+def test_vapoursynth_has_the_same_colours(film, tmp_path):
+    vs = pytest.importorskip("vapoursynth")
+    import vs_remaster
+
+    carry_references(film, load_references(film.parent / "colours"), tmp_path / "carried", restore=None, colorize=HOW)
+    folders = [str(film.parent / "colours"), str(tmp_path / "carried")]
+    by = ["--codec", "ffv1", "--no-restore", "--precision", "fp32", *FAST]
+    assert cli.main(["run", str(film), "-o", str(tmp_path / "a.mkv"), "--references", *folders, *by]) == 0
+    with VideoReader(film) as reader:
+        lumas = [frame.planes[0] for frame in reader]
+    blank = vs.core.std.BlankClip(width=96, height=64, format=vs.GRAY8, length=120, fpsnum=24)
+
+    def filled(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = f.copy()
+        np.asarray(out[0])[:] = lumas[n]
+        return out
+
+    clip = blank.std.ModifyFrame(blank, filled).std.SetFrameProps(_Matrix=6, _Range=0)
+    cuts = [40, 80]
+    made = vs_remaster.colorize(
+        clip, folders, model="fast", device="cpu", precision="fp32", color_lines=64, scenes=cuts, format=vs.YUV444P8
+    )
+    theirs = planes(tmp_path / "a.mkv")
+    for number in (79, 45, 60):  # in any order
+        frame = made.get_frame(number)
+        ours = np.concatenate([np.asarray(plane).ravel() for plane in frame])
+        assert np.abs(ours.astype(int) - theirs[number]).max() <= 1, number
