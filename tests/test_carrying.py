@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,16 +54,24 @@ def planes(path: Path, start: int = 0, end: int | None = None) -> list[np.ndarra
 
 
 def test_colour_is_carried_within_a_shot_and_no_farther_than_asked_for():
-    one, two = spans_of([30, 100], [(0, 90), (90, 200)], 48)
+    one, two = spans_of([reference(30), reference(100)], [(0, 90), (90, 200)], 48)
     assert one == (30, 0, 79, (0, 90)) and two == (100, 90, 149, (90, 200))
     assert one.chain(1) == [40, 48, 56, 64, 72] and one.chain(-1) == [24, 16, 8, 0]
     assert two.chain(-1) == [] and two.chain(1)[0] == 112 and two.chain(1)[-1] == 144
 
 
 def test_a_frame_belongs_to_the_nearest_reference():
-    one, two = spans_of([10, 41], [(0, 100)], 48)
+    one, two = spans_of([reference(10), reference(41)], [(0, 100)], 48)
     assert (one.first, one.stop) == (0, 26) and (two.first, two.stop) == (26, 90)
-    assert spans_of([10, 500], [(0, 100)], 48) == [(10, 0, 59, (0, 100))]  # no such frame
+    assert spans_of([reference(10), reference(500)], [(0, 100)], 48) == [(10, 0, 59, (0, 100))]  # no such frame
+
+
+def test_colour_stays_where_its_reference_acts():
+    narrow, wide = reference(10, scope=(4, 20)), reference(60)
+    one, two = spans_of([narrow, wide], [(0, 100)], 48)
+    assert one == (10, 4, 20, (4, 20)) and two == (60, 35, 100, (0, 100))
+    assert spans_of([replace(narrow, scope=(70, 80))], [(0, 100)], 48) == []
+    assert spans_of([narrow, replace(narrow, scope=(15, 24))], [(0, 100)], 48) == [(10, 4, 24, (4, 24))]
 
 
 # Of many the nearest --------------------------------------------------------------------------------------------------
@@ -115,8 +124,8 @@ def test_pictures_are_written_with_what_makes_them_act_last(film):
     assert [path.name for path in paths] == ["0000040.png", "0000056.png", "0000072.png"]
     held = read_manifest(folder / NAME)
     assert held.origins == {"carried": Origin(weight=CARRY_WEIGHT, nearest=1)}
-    assert all(entry.scope == "shot" and entry.shot == (40, 80) for entry in held.entries)
-    assert (folder / "sheet/contact-sheet.png").is_file() and told[-1] == (40, 40) and told == sorted(told)
+    assert all(entry.scope == (40, 80) for entry in held.entries)
+    assert (folder / "sheet/contact-sheet.png").is_file() and told == [(n, 4) for n in range(1, 5)]
     for one in load_references(folder):
         assert one.weight == CARRY_WEIGHT and one.rgb.shape == (3, 64, 96) and not one.is_gray
 
@@ -131,8 +140,6 @@ def test_a_clip_in_memory_is_carried_as_a_film_is(cut):
 
 
 def test_colours_that_are_made_richer_afterwards_are_carried_as_they_are():
-    from dataclasses import replace
-
     luma = torch.rand(24, 1, 64, 96, generator=torch.Generator().manual_seed(2))
     plain, rich = (
         carry_in_clip(Colorizer(replace(HOW, saturation=saturation)), luma, [reference(4)])[-1]
@@ -143,8 +150,11 @@ def test_colours_that_are_made_richer_afterwards_are_carried_as_they_are():
 
 def test_what_cannot_be_carried_is_one_line(film, tmp_path):
     given = load_references(film.parent / "colours")
-    with pytest.raises(InputError, match="no reference shows a frame of the film"):
-        carry_references(film, [reference(None)], tmp_path / "a", restore=None, colorize=HOW)
+    for none in (reference(None), reference(50, weight=0.0), reference(50, origin="carried", nearest=1)):
+        with pytest.raises(InputError, match="no reference is known to show a frame of the film"):
+            carry_references(film, [none], tmp_path / "a", restore=None, colorize=HOW)
+    with pytest.raises(InputError, match="weight 0 would never be used"):
+        carry_references(film, given, tmp_path / "a", weight=0, restore=None, colorize=HOW)
     with pytest.raises(InputError, match="shows frame 500, and there are 120"):
         carry_references(film, [reference(500)], tmp_path / "a", restore=None, colorize=HOW)
     with pytest.raises(InputError, match="reach must be 12 to 1000 frames, got 5"):
@@ -199,7 +209,38 @@ def test_run_carries_as_the_command_does(film, tmp_path, capsys, job):
 def test_there_must_be_something_to_carry(film, capsys):
     run = ["run", str(film), "-o", str(film.parent / "out.mkv"), "--carry"]
     assert cli.main(run) == 2
-    assert "--carry carries the colours of references: give --references" in capsys.readouterr().err
+    told = "--carry carries the colours of references: give --references or --image-model, and leave colour on"
+    assert told in capsys.readouterr().err
+    for wrong in ("11", "1001", "-5", "12.5", "all", str(film)):
+        with pytest.raises(SystemExit):
+            cli.main([*run[:-1], f"--carry={wrong}"])
+        assert f"argument --carry: must be a number of frames, 12 to 1000, got '{wrong}'" in capsys.readouterr().err
+
+
+def test_frames_that_references_show_leave_nothing_to_carry(tmp_path, capsys):
+    film = write_film(tmp_path / "film.mkv", (9,), sound=False)
+    (tmp_path / "colours").mkdir()
+    Image.fromarray(picture(4)).save(tmp_path / "colours/4.png")
+    colours, carried = str(tmp_path / "colours"), str(tmp_path / "carried")
+    by = ["--no-restore", "--precision", "fp32", *FAST]
+    assert cli.main(["references", "carry", str(film), "--references", colours, "-o", carried, *by]) == 0
+    assert "nothing to carry" in capsys.readouterr().out
+    run = ["run", str(film), "-o", str(tmp_path / "out.mkv"), *by, "--references"]
+    assert cli.main([*run, colours, carried]) == 0, capsys.readouterr().err
+    assert cli.main([*run, carried, "--overwrite"]) == 2 and "no pictures in" in capsys.readouterr().err
+
+
+def test_lost_frames_are_made_anew_before_colour_is_carried(film, tmp_path):
+    from vs_remaster.remaster.options import PrepareOptions
+
+    given, told = load_references(film.parent / "colours"), []
+    for number, lost in enumerate(((), (72,))):
+        folder = tmp_path / str(number)
+        prepare = PrepareOptions(bad_frames=lost)
+        carry_references(film, given, folder, restore=None, colorize=HOW, prepare=prepare)
+        told.append({path.name: path.read_bytes() for path in folder.glob("*.png")})
+    assert told[0].keys() == told[1].keys() and told[0]["0000056.png"] == told[1]["0000056.png"]
+    assert told[0]["0000072.png"] != told[1]["0000072.png"]
 
 
 def test_vapoursynth_has_the_same_colours(film, tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .values import named_path
+from .values import add_scenes, named_path, parse_scenes
 
 if TYPE_CHECKING:
     from ..film.request import Treatment
@@ -86,12 +86,7 @@ def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any, *, auto:
         metavar="FILE",
         help="a look-up table for the colours, .cube, 1D or 3D; luma stays what it is",
     )
-    what.add_argument(
-        "--scenes",
-        default="auto",
-        metavar="auto|none|FILE",
-        help="where the cuts are; a file holds the number of each scene's first frame, one a line (default: auto)",
-    )
+    add_scenes(what)
     how = parser.add_argument_group("how it is computed")
     how.add_argument(
         "--model",
@@ -195,7 +190,6 @@ def treatment_of(arguments: argparse.Namespace, levels: str | None) -> Treatment
     from ..color.look import Lut
     from ..film.request import NOT_ENLARGED, NOT_RESTORED, Treatment
     from ..remaster.options import ColorizeOptions, Levels, PrepareOptions, RestoreOptions
-    from ..remaster.scenes import parse_cuts
 
     where = _where(arguments)
     if levels is not None and not levels.strip():
@@ -230,7 +224,7 @@ def treatment_of(arguments: argparse.Namespace, levels: str | None) -> Treatment
     return Treatment(
         restore=None if arguments.no_restore else restore,
         colorize=None if arguments.no_color else colorize,
-        scenes=arguments.scenes if arguments.scenes in ("auto", "none") else parse_cuts(arguments.scenes),
+        scenes=parse_scenes(arguments.scenes),
         repair=arguments.repair,
         protect=arguments.protect,
         prepare=PrepareOptions(

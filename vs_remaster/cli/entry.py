@@ -28,7 +28,7 @@ from .arguments import (
     treatment_of,
 )
 from .progress import MessageHandler, ProgressDisplay
-from .values import named_path
+from .values import named_path, parse_reach
 
 if TYPE_CHECKING:
     from ..film.request import FilmRequest
@@ -156,12 +156,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     what.add_argument(
         "--carry",
-        type=int,
+        type=parse_reach,
         nargs="?",
         const=CARRY_REACH,
         metavar="FRAMES",
-        help="first carry colour frame by frame to so many frames before and behind each reference (default: "
-        "%(const)s), for what moves fast or comes nearer; see references carry",
+        help="first carry colour in small steps to up to so many frames before and after each reference (12 to 1000, "
+        "default: %(const)s), for what moves fast or comes nearer; see references carry",
     )
     what.add_argument(
         "--masks",
@@ -228,7 +228,9 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.image_model and (arguments.no_color or not arguments.automatic):
         raise InputError(f"--image-model {arguments.image_model} is of --automatic: give that, and leave colour on")
     if arguments.carry is not None and (arguments.no_color or not (arguments.references or arguments.image_model)):
-        raise InputError("--carry carries the colours of references: give --references, and leave colour on")
+        raise InputError(
+            "--carry carries the colours of references: give --references or --image-model, and leave colour on"
+        )
     options = job_options(arguments)
     auto = arguments.levels == "auto"
     request = FilmRequest(
@@ -322,6 +324,7 @@ def _carried(
         reach=arguments.carry,
         restore=request.restore_options,
         colorize=ColorizeOptions(model=model, lines=arguments.color_lines, **how),
+        prepare=request.prepare,
         scenes=request.scenes,
         fps=request.fps,
         lines=arguments.color_lines,

@@ -6,7 +6,7 @@ import argparse
 import logging
 from typing import Any
 
-from .values import add_fps, named_path
+from .values import add_fps, add_scenes, named_path, parse_reach, parse_scenes
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def add_references(commands: Any, restore: Any, color: Any) -> None:
     carry = group.add_parser(
         "carry",
         help="carry colour from references to the frames round them, and write these as references",
-        description="Colour frames before and behind each reference, 8 frames from one to the next, and write every "
+        description="Colour frames before and after each reference, 8 frames from one to the next, and write every "
         "second of them as a picture, with a contact sheet and a references.toml that gives them a very low weight. "
         "Give both folders to run: what moves fast, turns or comes nearer keeps its colour longer.",
     )
@@ -98,8 +98,13 @@ def add_references(commands: Any, restore: Any, color: Any) -> None:
         "-o", "--output", type=named_path, required=True, metavar="DIR", help="a folder without references"
     )
     carry.add_argument(
-        "--reach", type=int, default=CARRY_REACH, metavar="FRAMES", help="before and behind (default: %(default)s)"
+        "--reach",
+        type=parse_reach,
+        default=CARRY_REACH,
+        metavar="FRAMES",
+        help="before and after, 12 to 1000 (default: %(default)s)",
     )
+    add_scenes(carry)
     carry.add_argument(
         "--weight", type=float, default=CARRY_WEIGHT, metavar="N", help="of all of them (default: %(default)g)"
     )
@@ -235,9 +240,13 @@ def _carry(arguments: argparse.Namespace) -> None:
             weight=arguments.weight,
             restore=None if arguments.no_restore else restore,
             colorize=options,
+            scenes=parse_scenes(arguments.scenes),
             fps=arguments.fps,
             progress=progress,
         )
+    if not made:
+        log.info("nothing to carry: within the shots of the references no frame is far enough from one; no pictures")
+        return
     log.info(
         "colour carried to %d frames, written to %s, an overview to %s: look at them, and correct what is wrong",
         len(made), arguments.output, arguments.output / SHEET,

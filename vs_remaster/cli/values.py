@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..remaster.scenes import Scenes
 
 _LOWEST, _HIGHEST = Fraction(1, 1000), 1000
 _NEAR = Fraction(1, 10_000)  # 24 and 24000/1001 are ten times as far apart
@@ -38,6 +42,36 @@ def add_fps(parser: argparse.ArgumentParser, film: str) -> None:
         type=parse_fps,
         metavar="N|N/D",
         help=f"frames a second of {film}, where it has no times: a folder of pictures, a raw stream",
+    )
+
+
+def parse_reach(text: str) -> int:
+    """Frames to which colour is carried, 12 to 1000.
+
+    Raises:
+        ArgumentTypeError: it is none of these.
+    """
+    if not text.isdecimal() or not 12 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of frames, 12 to 1000, got {text!r}; put the film before the options"
+        )
+    return int(text)
+
+
+def parse_scenes(text: str) -> Scenes:
+    """Where the cuts are: `auto`, `none`, or a file that holds the number of each scene's first frame."""
+    from ..remaster.scenes import parse_cuts
+
+    return text if text in ("auto", "none") else parse_cuts(text)
+
+
+def add_scenes(parser: Any) -> None:
+    """Add the option `--scenes`."""
+    parser.add_argument(
+        "--scenes",
+        default="auto",
+        metavar="auto|none|FILE",
+        help="where the cuts are; a file holds the number of each scene's first frame, one a line (default: auto)",
     )
 
 

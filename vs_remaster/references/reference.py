@@ -181,6 +181,8 @@ def load_references(
     if not given:
         raise InputError("no reference pictures were given: name a folder or files")
     files = [file for path in given for file in _files(Path(path))]
+    if not files:  # manifests that name none
+        pictures_in(Path(given[0]))
     return [_load(file, lines) for file in sorted(files, key=_order)]
 
 
@@ -292,7 +294,7 @@ def _files(path: Path) -> list[_ReferenceFile]:
         raise InputError(f"reference {str(path)!r} does not exist: give a folder or a picture")
     toml = path / manifest.NAME
     listed = _listed(toml) if toml.is_file() else {}
-    found = pictures_in(path, required=not listed)
+    found = pictures_in(path, required=not toml.is_file())
     warn_of_unused(path)
     return [*listed.values(), *(_ReferenceFile(file) for file in found if os.path.normpath(file) not in listed)]
 

@@ -33,7 +33,7 @@ from ..references.rules import beyond, settle
 from ..remaster.colorizer import Colorizer
 from ..remaster.memory import ReferenceSet
 from ..remaster.merging import fit_size
-from ..remaster.options import CARRY_REACH, CARRY_WEIGHT, ColorizeOptions, RestoreOptions
+from ..remaster.options import CARRY_REACH, CARRY_WEIGHT, ColorizeOptions, PrepareOptions, RestoreOptions
 from ..remaster.picture import Picture
 from ..remaster.pipeline import RemasterPipeline
 from ..remaster.scenes import Scenes
@@ -53,7 +53,8 @@ RECORD = SHEET.with_name("carried.json")
 
 
 class Span(NamedTuple):
-    """Frames `first` to `stop` to which colour is carried from `frame`, in the shot `within`."""
+    """Frames `first` to `stop` to which colour is carried from `frame`; `within`: its shot, as far as the reference
+    acts."""
 
     frame: int
     first: int
@@ -75,11 +76,12 @@ def carry_references(
     weight: float = CARRY_WEIGHT,
     restore: RestoreOptions | None = RestoreOptions(),
     colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
+    prepare: PrepareOptions = PrepareOptions(),
     scenes: Scenes = "auto",
     fps: Fraction | None = None,
     progress: ProgressCallback = lambda done, total: None,
 ) -> list[Path]:
-    """Colour frames before and behind each reference, a few frames from one to the next, and write them as references.
+    """Colour frames before and after each reference, a few frames from one to the next, and write them as references.
 
     The film is read twice, the second time round the references only. One in two frames of a chain is written: one for
     each block of frames that a colorizer makes at once.
@@ -89,22 +91,24 @@ def carry_references(
         references: to colour from. Colour is carried from those that show a frame of the film and are in use.
         folder: gets PNG files whose names are frame numbers, a contact sheet and `references.toml`.
         reach: frames each way, 12 to 1000, within the shot; where another reference is nearer, that one is carried on.
-        weight: 0..1000, of all pictures that are made.
+        weight: above 0, up to 1000, of all pictures that are made.
         restore: how frames are restored first; None: they are coloured as they are.
+        prepare: what is done to them before that.
         colorize: what colours them; saturation and look-up table are left out.
         scenes: see `RemasterPipeline`.
         fps: see `VideoReader`.
-        progress: called with the frames done in the second pass and how many there will be.
+        progress: called with the frames coloured and how many there will be.
 
     Returns:
-        The pictures, in the order of their frames.
+        The pictures, in the order of their frames; none where no frame of a reference's shot is far enough from it.
 
     Raises:
         RemasterError: anything wrong with what was given; no reference shows a frame; a network that cannot weigh
             references; a folder that holds references already.
     """
     check_new(folder)
-    check_weight(weight, "references carry")
+    if not check_weight(weight, "references carry"):
+        raise InputError("references carry: weight 0 would never be used: give 0.01 or so")
     if not STEP + STEP // 2 <= reach <= 1000:
         raise InputError(f"reach must be 12 to 1000 frames, got {reach}")
     colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
@@ -119,14 +123,16 @@ def carry_references(
     known = _known(settled)
     if not known:
         raise InputError(
-            "no reference shows a frame of the film, so there is nothing to carry colour from: give its frame in "
-            "references.toml or as the last number of its name"
+            "no reference is known to show a frame of the film, so there is nothing to carry colour from (those of "
+            "weight 0 and those that were carried do not count): give its frame in references.toml or as the last "
+            "number of its name"
         )
-    shots = _shots(source, known[-1], scenes, fps)
-    spans = spans_of(known, shots, reach)
+    shots = _shots(source, known[-1], scenes, prepare.bad_frames, fps)
+    spans = spans_of(settled, shots, reach)
     cuts = [first for first, _ in shots[1:]]
     with torch.inference_mode():
-        pipeline = RemasterPipeline(replace(restore, scale=1), None, (), cuts) if restore else None
+        same = None if restore is None else replace(restore, scale=1)
+        pipeline = RemasterPipeline(same, None, (), cuts, prepare=prepare) if same or prepare else None
         parts = needed_parts([seen_along(span, colorizer) for span in spans], pipeline, shots[-1][1])
         film = restored_parts(source, parts, pipeline, fps)
         memory = colorizer.encode_references(settled)
@@ -144,6 +150,7 @@ def carried_references(
     keep: Path | None = None,
     restore: RestoreOptions | None = RestoreOptions(),
     colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
+    prepare: PrepareOptions = PrepareOptions(),
     scenes: Scenes = "auto",
     fps: Fraction | None = None,
     progress: ProgressCallback = lambda done, total: None,
@@ -154,10 +161,11 @@ def carried_references(
         lines: see `load_references`.
         keep: a folder for the pictures, which are used again while neither film nor references nor options have
             changed; None: nothing is kept.
-        source, references, reach, restore, colorize, scenes, fps, progress: see `carry_references`.
+        source, references, reach, restore, colorize, prepare, scenes, fps, progress: see `carry_references`.
     """
     options = colorize if isinstance(colorize, ColorizeOptions) else colorize.options
     told = [*stamp_of(source), reach, repr(restore), repr(replace(_plain(options), device="")), repr(scenes), str(fps)]
+    told.append(repr(prepare))
     told += [
         json.dumps([one.digest, one.frame, one.time, one.weight, one.scope, one.shot, one.likeness, one.nearest])
         for one in references
@@ -173,9 +181,9 @@ def carried_references(
             begun = Path(part, "made")
             paths = carry_references(
                 source, references, begun, reach=reach,
-                restore=restore, colorize=colorize, scenes=scenes, fps=fps, progress=progress,
+                restore=restore, colorize=colorize, prepare=prepare, scenes=scenes, fps=fps, progress=progress,
             )  # fmt: skip
-            log.info("colour carried to %d frames", len(paths))
+            log.info("pictures that colour was carried to: %d", len(paths))
             if not paths:
                 return list(references)
             write_whole(begun / RECORD, json.dumps(told).encode())
@@ -203,7 +211,7 @@ def carry_in_clip(
     """
     settled = settle(references, cuts)
     shots = list(pairwise([0, *sorted({*cuts} - {0}), len(luma)]))
-    spans = spans_of(_known(settled), shots, reach)
+    spans = spans_of(settled, shots, reach)
     pictures = (Picture(luma=frame, chroma=None, index=number) for number, frame in enumerate(luma))
     made = []
     for one in carry(
@@ -226,30 +234,41 @@ def _known(references: Iterable[Reference]) -> list[int]:
     return sorted({one.frame for one in given if one.frame is not None})
 
 
-def _shots(source: Path, last: int, scenes: Scenes, fps: Fraction | None) -> list[tuple[int, int]]:
+def _shots(source: Path, last: int, scenes: Scenes, lost: Sequence[int], fps: Fraction | None) -> list[tuple[int, int]]:
     """First frames and ends of the shots up to the one that the frame `last` lies in."""
     shots = []
-    for shot in seen_shots(source, lambda luma: None, scenes, fps=fps):
+    for shot in seen_shots(source, lambda luma: None, scenes, lost=lost, fps=fps):
         shots.append((shot.first, shot.last))
         if shot.last > last:
             break
     return shots
 
 
-def spans_of(frames: Sequence[int], shots: Sequence[tuple[int, int]], reach: int) -> list[Span]:
-    """Where colour is carried to from references that show `frames`, ascending: every frame to which it is carried
-    belongs to the nearest of them in its shot."""
+def spans_of(references: Sequence[Reference], shots: Sequence[tuple[int, int]], reach: int) -> list[Span]:
+    """Where colour is carried to from settled references, ascending: every frame to which it is carried belongs to the
+    nearest of them in its shot."""
     starts = [first for first, _ in shots]
-    placed = [(frame, shots[bisect_right(starts, frame) - 1]) for frame in frames if frame < shots[-1][1]]
+    frames = [frame for frame in _known(references) if frame < shots[-1][1]]
+    placed = [(frame, shots[bisect_right(starts, frame) - 1]) for frame in frames]
     # half way to the neighbours, if they lie in the same shot
     between = [(a + b + 1) // 2 if shot == other else None for (a, shot), (b, other) in pairwise(placed)]
     spans = []
     for (frame, shot), before, behind in zip(placed, [None, *between], [*between, None]):
-        first, stop = max(shot[0], frame - reach), min(shot[1], frame + reach + 1)
+        within = _acting(frame, references, shot)
+        first, stop = max(within[0], frame - reach), min(within[1], frame + reach + 1)
         first = first if before is None else max(first, before)
         stop = stop if behind is None else min(stop, behind)
-        spans.append(Span(frame, first, stop, shot))
+        if first < stop:
+            spans.append(Span(frame, first, stop, within))
     return spans
+
+
+def _acting(frame: int, references: Sequence[Reference], shot: tuple[int, int]) -> tuple[int, int]:
+    """The part of a shot in which the references that show a frame act."""
+    scopes = [one.scope for one in references if one.frame == frame and one.weight > 0 and one.nearest is None]
+    ranges = [scope if isinstance(scope, tuple) else (0, None) for scope in scopes]
+    stops = [shot[1] if stop is None else stop for _, stop in ranges]
+    return max(shot[0], min(first for first, _ in ranges)), min(shot[1], max(stops))
 
 
 class Carried(NamedTuple):
@@ -278,15 +297,17 @@ def carry(
         weight: 0..1000, of what is made.
         progress: see `carry_references`.
     """
-    film, total, done = _Film(pictures, colorizer), sum(span.stop - span.first for span in spans), 0
+    film, total, done = _Film(pictures, colorizer), sum(len(span.chain(way)) for span in spans for way in (-1, 1)), 0
     for span in spans:
-        for number in film.read(*seen_along(span, colorizer)):
-            progress(done + min(max(number - span.first, 0), span.stop - span.first), total)
-        before, behind = (_chain(span, way, film, colorizer, memory, weight) for way in (-1, 1))
-        yield from before[::-1]
-        yield from behind
-        done += span.stop - span.first
-        progress(done, total)
+        film.read(*seen_along(span, colorizer))
+        made: list[Carried] = []
+        for way in (-1, 1):
+            for one in _chain(span, way, film, colorizer, memory, weight):
+                done += 1
+                progress(done, total)
+                if one is not None:
+                    made.append(one)
+        yield from sorted(made, key=lambda one: one.frame)
 
 
 def seen_along(span: Span, colorizer: Colorizer) -> tuple[int, int]:
@@ -297,13 +318,11 @@ def seen_along(span: Span, colorizer: Colorizer) -> tuple[int, int]:
 
 def _chain(
     span: Span, way: int, film: _Film, colorizer: Colorizer, memory: ReferenceSet, weight: float
-) -> list[Carried]:
+) -> Iterator[Carried | None]:
     """Colour frames one after the other away from the reference, each from the given references and from the one
-    before it; of these every second is kept."""
-    made, known = [], memory
+    before it: every second one, and None for the others."""
+    known = memory
     for frame in span.chain(way):
-        if not any(rule.acts(frame) for rule in memory.rules):
-            break
         first = max(span.within[0], frame - colorizer.info.before)
         stop = min(span.within[1], frame + colorizer.info.after + 1)
         low = film.window(first, stop)
@@ -311,12 +330,13 @@ def _chain(
         light, chroma = low[frame - first], chroma.float().cpu()
         last = Reference(f"frame {frame}", to_rgb(light, chroma), frame, weight, origin=ORIGIN, nearest=1)
         known = memory.plus(last, colorizer.encode_references([last]).whole)
-        if is_kept(frame):
-            luma = film.full(frame)
-            rgb = to_rgb(luma, fit_size(chroma[None], light[None], luma[None])[0])
-            pixels = (rgb * 255).round().byte().permute(1, 2, 0).numpy()
-            made.append(Carried(frame, span, np.ascontiguousarray(pixels[..., ::-1])))
-    return made
+        if not is_kept(frame):
+            yield None
+            continue
+        luma = film.full(frame)
+        rgb = to_rgb(luma, fit_size(chroma[None], light[None], luma[None])[0])
+        pixels = (rgb * 255).round().byte().permute(1, 2, 0).numpy()
+        yield Carried(frame, span, np.ascontiguousarray(pixels[..., ::-1]))
 
 
 def to_rgb(luma: Tensor, chroma: Tensor) -> Tensor:
@@ -338,8 +358,8 @@ class _Film:
         self._low: dict[int, Tensor] = {}
         self._full: dict[int, Tensor] = {}
 
-    def read(self, first: int, stop: int) -> Iterator[int]:
-        """Go on to the frame before `stop` and forget those before `first`. Gives the number of each that comes."""
+    def read(self, first: int, stop: int) -> None:
+        """Go on to the frame before `stop` and forget those before `first`."""
         for held in (self._low, self._full):
             for number in [number for number in held if number < first]:
                 del held[number]
@@ -351,7 +371,6 @@ class _Film:
             self._low[picture.index] = resize(luma, self._colorizer.size(*luma.shape[-2:]))[0]
             if is_kept(picture.index):
                 self._full[picture.index] = (luma[0].clamp(0, 1) * 255).round().byte()
-            yield picture.index
 
     def window(self, first: int, stop: int) -> list[Tensor]:
         """Luma `[1, h, w]` of some frames."""
@@ -368,7 +387,7 @@ def _write(folder: Path, made: Iterable[Carried], weight: float) -> list[str]:
     for frame, span, pixels in made:
         name = f"{frame:07}.png"
         put(folder / name, pixels)
-        entries.append(Entry(picture=name, frame=frame, scope="shot", shot=span.within, origin=ORIGIN))
+        entries.append(Entry(picture=name, frame=frame, scope=span.within, origin=ORIGIN))
         tiles.append(tile(pixels, f"{frame}  (from {span.frame})"))
     if tiles:
         make_folder((folder / SHEET).parent)

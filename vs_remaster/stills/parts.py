@@ -19,10 +19,9 @@ def needed_parts(wanted: Sequence[Part], pipeline: RemasterPipeline | None, leng
     ascending."""
     reach = []
     for first, stop in wanted:
-        if pipeline and pipeline.restorer:
-            for window in reversed(pipeline.restorer.windows):
-                first = max(0, first // window.block * window.block - window.before)
-                stop = min(length, -(-stop // window.block) * window.block + window.after)
+        for window in reversed(pipeline.windows if pipeline else []):
+            first = max(0, first // window.block * window.block - window.before)
+            stop = min(length, -(-stop // window.block) * window.block + window.after)
         reach.append((first, stop))
     merged: list[Part] = []
     for first, stop in sorted(reach):
