@@ -10,7 +10,7 @@ import pytest
 vs = pytest.importorskip("vapoursynth", reason="needs VapourSynth: pip install 'vs-remaster[vapoursynth]'")
 
 import vs_remaster  # noqa: E402
-from tests.support.counting import CountingTransfer  # noqa: E402
+from tests.support.counting import CountingTransfer, counted  # noqa: E402
 from tests.support.films import moving  # noqa: E402
 from vs_remaster.filters import definitions  # noqa: E402
 
@@ -23,14 +23,7 @@ FORMATS = {vs.YUV420P8: "yuv420p", vs.YUV420P10: "yuv420p10le", vs.YUV420P16: "y
 @pytest.fixture
 def buses(monkeypatch) -> list[CountingTransfer]:
     """Those of the filters that are called from now on."""
-    made: list[CountingTransfer] = []
-
-    def counting(device: str) -> CountingTransfer:
-        made.append(CountingTransfer(device))
-        return made[-1]
-
-    monkeypatch.setattr(definitions, "Transfer", counting)
-    return made
+    return counted(monkeypatch, definitions)
 
 
 @pytest.fixture(scope="module")

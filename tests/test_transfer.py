@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tests.support.counting import CountingTransfer
+from tests.support.counting import CountingTransfer, counted
 from tests.support.films import moving, same
 from tests.support.nowhere import NOWHERE, on_a_gpu, there, waits
 from vs_remaster.color.samples import Kind, Lifted, Samples, decode, encode, plane_sizes
@@ -49,14 +49,7 @@ def colorizer() -> Colorizer:
 @pytest.fixture
 def buses(monkeypatch) -> list[CountingTransfer]:
     """Those of the pipelines that are made from now on."""
-    made: list[CountingTransfer] = []
-
-    def counting(device: str) -> CountingTransfer:
-        made.append(CountingTransfer(device))
-        return made[-1]
-
-    monkeypatch.setattr(pipelines, "Transfer", counting)
-    return made
+    return counted(monkeypatch, pipelines)
 
 
 def treated(task: str, restorer: Restorer, colorizer: Colorizer, **more) -> Treatment:

@@ -6,10 +6,23 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
 from vs_remaster.engines.transfer import Transfer
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, module: object) -> list[CountingTransfer]:
+    """Those that a module makes from now on."""
+    made: list[CountingTransfer] = []
+
+    def counting(device: str) -> CountingTransfer:
+        made.append(CountingTransfer(device))
+        return made[-1]
+
+    monkeypatch.setattr(module, "Transfer", counting)
+    return made
 
 
 class CountingTransfer(Transfer):

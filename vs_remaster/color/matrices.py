@@ -216,6 +216,12 @@ def fit_gamut(luma: torch.Tensor, chroma: torch.Tensor, matrix: Matrix = "bt709"
     return torch.cat([part * _gamut_scale(line, part, matrix).unsqueeze(-3) for line, part in parts], -2)
 
 
+def fitted_rgb(luma: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
+    """R'G'B' `[3, H, W]`, 0..1, of luma `[1, H, W]` and BT.709 chroma `[2, H, W]`, which goes toward gray where colours
+    of that brightness go no farther, see `fit_gamut`."""
+    return ycbcr_to_rgb(torch.cat((luma, fit_gamut(luma, chroma)))).clamp(0, 1)
+
+
 def _gamut_scale(y: torch.Tensor, chroma: torch.Tensor, matrix: str) -> torch.Tensor:
     y = y.clamp(0.0, 1.0)
     red, green, blue = _differences(chroma, matrix)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..color.matrices import fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
+from ..color.matrices import fitted_rgb, rgb_to_ycbcr
 from ..errors import InputError
 from ..system.files import LEFT_BY_SYSTEMS
 from ..system.inputs import check_input
@@ -138,8 +138,7 @@ class Reference:
         luma = luma[None].float().cpu().clamp(0, 1)
         smaller = luma.shape[-2] > self.rgb.shape[1] or luma.shape[-1] > self.rgb.shape[2]
         luma = F.interpolate(luma, self.rgb.shape[1:], mode="bilinear", antialias=smaller, align_corners=False)[0]
-        chroma = fit_gamut(luma, rgb_to_ycbcr(self.rgb)[1:])
-        below = ycbcr_to_rgb(torch.cat((luma, chroma))).clamp(0, 1)
+        below = fitted_rgb(luma, rgb_to_ycbcr(self.rgb)[1:])
         rgb = torch.where(self.known >= OPAQUE, self.rgb, below).contiguous()
         return replace(self, rgb=rgb, in_film=True, whole=self.digest)
 

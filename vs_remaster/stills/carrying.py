@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -22,12 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..color.matrices import fit_gamut, ycbcr_to_rgb
+from ..color.matrices import fitted_rgb
 from ..errors import InputError, UnsupportedError
 from ..film.shots import seen_shots, settle_for_film
 from ..film.writing import ProgressCallback
 from ..models.layers import Halo
-from ..references.manifest import NAME, Entry, Manifest, Origin, check_weight, write_manifest
+from ..references.manifest import NAME, Entry, Manifest, Origin, Scope, check_weight, write_manifest
 from ..references.reference import Reference, load_references
 from ..references.rules import beyond, settle
 from ..remaster.colorizer import Colorizer
@@ -38,10 +37,10 @@ from ..remaster.picture import Picture
 from ..remaster.pipeline import RemasterPipeline
 from ..remaster.scenes import Scenes
 from ..remaster.worker import resize
-from ..system.files import give_name, make_folder, write_whole
+from ..system.files import make_folder
 from ..video.reader import VideoReader
 from .contact_sheet import SHEET, check_new, filled, put, sheet, tile
-from .copies import kept_in, record_is, stamp_of
+from .copies import kept_in, made_once, stamp_of
 from .parts import needed_parts, restored_parts
 
 log = logging.getLogger(__name__)
@@ -120,14 +119,14 @@ def carry_references(
     if text := beyond(settle([replace(one, scope="film") for one in references], None, rate), frames):
         raise InputError(text)
     settled = settle_for_film(references, scenes, source, rate)
-    known = _known(settled)
+    known = _scopes(settled)
     if not known:
         raise InputError(
             "no reference is known to show a frame of the film, so there is nothing to carry colour from (those of "
             "weight 0 and those that were carried do not count): give its frame in references.toml or as the last "
             "number of its name"
         )
-    shots = _shots(source, known[-1], scenes, prepare.bad_frames, fps)
+    shots = _shots(source, max(known), scenes, prepare.bad_frames, fps)
     spans = spans_of(settled, shots, reach)
     cuts = [first for first, _ in shots[1:]]
     with torch.inference_mode():
@@ -170,25 +169,18 @@ def carried_references(
         json.dumps([one.digest, one.frame, one.time, one.weight, one.scope, one.shot, one.likeness, one.nearest])
         for one in references
     ]
+
+    def make(folder: Path) -> bool:
+        paths = carry_references(
+            source, references, folder, reach=reach,
+            restore=restore, colorize=colorize, prepare=prepare, scenes=scenes, fps=fps, progress=progress,
+        )  # fmt: skip
+        log.info("pictures that colour was carried to: %d", len(paths))
+        return bool(paths)
+
     with kept_in(keep) as place:
-        number = 0
-        while (folder := place / f"carried-{number}").exists():
-            if record_is(folder / RECORD, told):
-                log.info("pictures from %s are used again", folder)
-                return [*references, *load_references(folder, lines=lines)]
-            number += 1
-        with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=place) as part:
-            begun = Path(part, "made")
-            paths = carry_references(
-                source, references, begun, reach=reach,
-                restore=restore, colorize=colorize, prepare=prepare, scenes=scenes, fps=fps, progress=progress,
-            )  # fmt: skip
-            log.info("pictures that colour was carried to: %d", len(paths))
-            if not paths:
-                return list(references)
-            write_whole(begun / RECORD, json.dumps(told).encode())
-            give_name(begun, folder)
-        made = load_references(folder, lines=lines)
+        folder = made_once(place, "carried", RECORD, told, make)
+        made = load_references(folder, lines=lines) if folder else []
         return [*references, *(made if keep else [replace(one, path=None) for one in made])]
 
 
@@ -217,7 +209,7 @@ def carry_in_clip(
     for one in carry(
         pictures, spans, colorizer.like(_plain(colorizer.options)), colorizer.encode_references(settled), weight
     ):
-        rgb = torch.from_numpy(one.pixels[..., ::-1].transpose(2, 0, 1).astype(np.float32) / 255)
+        rgb = torch.from_numpy(one.pixels.transpose(2, 0, 1).astype(np.float32) / 255)
         name = f"{one.frame:07}.png"
         made.append(Reference(name, rgb, one.frame, weight, one.span.within, origin=ORIGIN, nearest=1))
     return [*settled, *made]
@@ -228,10 +220,13 @@ def _plain(options: ColorizeOptions) -> ColorizeOptions:
     return replace(options, saturation=1.0, saturation_hues=(), lut=None)
 
 
-def _known(references: Iterable[Reference]) -> list[int]:
-    """The frames that references show from which colour is carried, ascending."""
-    given = (one for one in references if one.weight > 0 and one.nearest is None)
-    return sorted({one.frame for one in given if one.frame is not None})
+def _scopes(references: Iterable[Reference]) -> dict[int, list[Scope]]:
+    """By the frames from which colour is carried, ascending, the scopes of the references that show each."""
+    found: dict[int, list[Scope]] = {}
+    for one in references:
+        if one.frame is not None and one.weight > 0 and one.nearest is None:
+            found.setdefault(one.frame, []).append(one.scope)
+    return dict(sorted(found.items()))
 
 
 def _shots(source: Path, last: int, scenes: Scenes, lost: Sequence[int], fps: Fraction | None) -> list[tuple[int, int]]:
@@ -248,13 +243,13 @@ def spans_of(references: Sequence[Reference], shots: Sequence[tuple[int, int]], 
     """Where colour is carried to from settled references, ascending: every frame to which it is carried belongs to the
     nearest of them in its shot."""
     starts = [first for first, _ in shots]
-    frames = [frame for frame in _known(references) if frame < shots[-1][1]]
-    placed = [(frame, shots[bisect_right(starts, frame) - 1]) for frame in frames]
+    scopes = _scopes(references)
+    placed = [(frame, shots[bisect_right(starts, frame) - 1]) for frame in scopes if frame < shots[-1][1]]
     # half way to the neighbours, if they lie in the same shot
     between = [(a + b + 1) // 2 if shot == other else None for (a, shot), (b, other) in pairwise(placed)]
     spans = []
     for (frame, shot), before, behind in zip(placed, [None, *between], [*between, None]):
-        within = _acting(frame, references, shot)
+        within = _acting(scopes[frame], shot)
         first, stop = max(within[0], frame - reach), min(within[1], frame + reach + 1)
         first = first if before is None else max(first, before)
         stop = stop if behind is None else min(stop, behind)
@@ -263,16 +258,15 @@ def spans_of(references: Sequence[Reference], shots: Sequence[tuple[int, int]], 
     return spans
 
 
-def _acting(frame: int, references: Sequence[Reference], shot: tuple[int, int]) -> tuple[int, int]:
-    """The part of a shot in which the references that show a frame act."""
-    scopes = [one.scope for one in references if one.frame == frame and one.weight > 0 and one.nearest is None]
+def _acting(scopes: Iterable[Scope], shot: tuple[int, int]) -> tuple[int, int]:
+    """The part of a shot in which references with these scopes act."""
     ranges = [scope if isinstance(scope, tuple) else (0, None) for scope in scopes]
     stops = [shot[1] if stop is None else stop for _, stop in ranges]
     return max(shot[0], min(first for first, _ in ranges)), min(shot[1], max(stops))
 
 
 class Carried(NamedTuple):
-    """A frame that colour was carried to along `span`: `pixels` `[H, W, 3]`, BGR, 8 bits."""
+    """A frame that colour was carried to along `span`: `pixels` `[H, W, 3]`, RGB, 8 bits."""
 
     frame: int
     span: Span
@@ -328,20 +322,15 @@ def _chain(
         low = film.window(first, stop)
         ((chroma, _),) = colorizer.process(low, known, Halo(frame - first, stop - 1 - frame), first)
         light, chroma = low[frame - first], chroma.float().cpu()
-        last = Reference(f"frame {frame}", to_rgb(light, chroma), frame, weight, origin=ORIGIN, nearest=1)
+        last = Reference(f"frame {frame}", fitted_rgb(light, chroma), frame, weight, origin=ORIGIN, nearest=1)
         known = memory.plus(last, colorizer.encode_references([last]).whole)
         if not is_kept(frame):
             yield None
             continue
         luma = film.full(frame)
-        rgb = to_rgb(luma, fit_size(chroma[None], light[None], luma[None])[0])
+        rgb = fitted_rgb(luma, fit_size(chroma[None], light[None], luma[None])[0])
         pixels = (rgb * 255).round().byte().permute(1, 2, 0).numpy()
-        yield Carried(frame, span, np.ascontiguousarray(pixels[..., ::-1]))
-
-
-def to_rgb(luma: Tensor, chroma: Tensor) -> Tensor:
-    """`[3, H, W]`, 0..1, of luma `[1, H, W]` and chroma `[2, H, W]` as far as colours of that brightness go."""
-    return ycbcr_to_rgb(torch.cat([luma, fit_gamut(luma, chroma)])).clamp(0, 1)
+        yield Carried(frame, span, pixels)
 
 
 def is_kept(frame: int) -> bool:
@@ -386,9 +375,10 @@ def _write(folder: Path, made: Iterable[Carried], weight: float) -> list[str]:
     tiles, entries = [], []
     for frame, span, pixels in made:
         name = f"{frame:07}.png"
-        put(folder / name, pixels)
+        bgr = np.ascontiguousarray(pixels[..., ::-1])
+        put(folder / name, bgr)
         entries.append(Entry(picture=name, frame=frame, scope=span.within, origin=ORIGIN))
-        tiles.append(tile(pixels, f"{frame}  (from {span.frame})"))
+        tiles.append(tile(bgr, f"{frame}  (from {span.frame})"))
     if tiles:
         make_folder((folder / SHEET).parent)
         put(folder / SHEET, sheet(tiles))

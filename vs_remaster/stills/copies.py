@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -216,12 +216,38 @@ def stamp_of(path: Path) -> list[int | str]:
     return [str(path.absolute()), len(files), sum(stat.st_size for stat in stats), newest]
 
 
-def record_is(record: Path, told: Sequence[object]) -> bool:
-    """Whether what lies beside `record` was made of what is `told` in it, a list as JSON."""
-    try:
-        return parse_json(read_bytes(record)) == list(told)
-    except (OSError, InputError, ValueError):
-        return False
+def made_once(
+    place: Path, name: str, record: Path, told: Sequence[object], make: Callable[[Path], bool]
+) -> Path | None:
+    """A folder of references in `place` that was made of what is `told`: one that is there already, or a new one, which
+    appears when it is complete.
+
+    Args:
+        place: where it lies.
+        name: what its name begins with.
+        record: where in it that is written.
+        told: what JSON can hold.
+        make: fills the folder that it gets; False: there is nothing to keep.
+
+    Returns:
+        The folder, or None where nothing was kept.
+    """
+    number = 0
+    while (folder := place / f"{name}-{number}").exists():
+        try:
+            if parse_json(read_bytes(folder / record)) == list(told):
+                log.info("pictures from %s are used again", folder)
+                return folder
+        except (OSError, InputError, ValueError):
+            pass
+        number += 1
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=place) as part:
+        begun = Path(part, "made")
+        if not make(begun):
+            return None
+        write_whole(begun / record, json.dumps(told).encode())
+        give_name(begun, folder)
+    return folder
 
 
 # Looking at the films -------------------------------------------------------------------------------------------------

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..color.matrices import fit_gamut, rgb_to_ycbcr, ycbcr_to_rgb
+from ..color.matrices import fitted_rgb, rgb_to_ycbcr
 from ..errors import InputError
 from ..film.writing import ProgressCallback
 from ..references.image_files import Still, load_still
@@ -22,10 +20,9 @@ from ..references.reference import GRAY, Reference, load_references, pictures_in
 from ..references.stamping import set_origin
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import ColorizeOptions, RestoreOptions
-from ..system.files import give_name, write_whole
 from ..weights import sha256
 from .contact_sheet import SHEET, put
-from .copies import kept_in, record_is, stamp_of
+from .copies import kept_in, made_once, stamp_of
 from .image_models import Paint, load_image_model
 from .picking import pick_references
 
@@ -118,22 +115,18 @@ def painted_references(
     options = colorize if isinstance(colorize, ColorizeOptions) else colorize.options
     load_image_model(image_model, options.device)  # what is wrong with it is said before the film is read
     told = [*stamp_of(source), sha256(image_model), repr(restore), options.model, options.device]
+
+    def make(folder: Path) -> bool:
+        picked, covered = pick_references(
+            source, folder, count=MOST, coverage=COVERAGE, restore=restore, colorize=colorize, progress=progress
+        )
+        color_references(folder, image_model, device=options.device)
+        log.info("%d frames picked (coverage %.2f) and coloured by %s", len(picked), covered, image_model.name)
+        return True
+
     with kept_in(keep) as place:
-        number = 0
-        while (folder := place / f"image-model-{number}").exists():
-            if record_is(folder / RECORD, told):
-                log.info("pictures from %s are used again", folder)
-                return load_references(folder, lines=lines)
-            number += 1
-        with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=place) as part:
-            begun = Path(part, "made")
-            picked, covered = pick_references(
-                source, begun, count=MOST, coverage=COVERAGE, restore=restore, colorize=colorize, progress=progress
-            )
-            color_references(begun, image_model, device=options.device)
-            log.info("%d frames picked (coverage %.2f) and coloured by %s", len(picked), covered, image_model.name)
-            write_whole(begun / RECORD, json.dumps(told).encode())
-            give_name(begun, folder)
+        folder = made_once(place, "image-model", RECORD, told, make)
+        assert folder is not None
         made = load_references(folder, lines=lines)
         return made if keep else [replace(one, path=None) for one in made]
 
@@ -145,8 +138,7 @@ def _is_gray(still: Still) -> bool:
 def _coloured(still: Still, paint: Paint) -> np.ndarray:
     """A picture `[H, W, 3]` uint8 with the luma of another and colours that are made."""
     luma = rgb_to_ycbcr(torch.from_numpy(np.ascontiguousarray(still.pixels.transpose(2, 0, 1))))[:1]
-    rgb = ycbcr_to_rgb(torch.cat((luma, fit_gamut(luma, paint(luma)))))
-    return (rgb.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    return (fitted_rgb(luma, paint(luma)) * 255).round().byte().permute(1, 2, 0).numpy()
 
 
 def _digest(path: Path) -> str:
