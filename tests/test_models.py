@@ -13,7 +13,7 @@ from vs_remaster import weights
 from vs_remaster.engines.pytorch import lay_out
 from vs_remaster.errors import InputError
 from vs_remaster.models import NETWORKS, build, config_json, info, layers
-from vs_remaster.models.attention import coarse_match, fine_match, join, likeness, places
+from vs_remaster.models.attention import Known, coarse_match, fine_match, join, known_only, likeness, places
 from vs_remaster.models.colorizer import ColorizerNet, working_size
 from vs_remaster.models.gate import paint_over
 from vs_remaster.models.layers import Edges, Halo, nearby_mean, shift
@@ -154,6 +154,50 @@ def test_attention_in_chunks_equals_plain_softmax(monkeypatch):
         for r in range(2):
             share = torch.softmax(scores, 1)[:, :59][:, memory.owner == r].sum(1)
             assert torch.allclose(got.shares[:, r], share, atol=1e-5)
+
+
+def test_references_are_joined_in_any_order_of_steps():
+    """Two and then a third is as all three at once: whose they are, where they begin, which are known in part."""
+    net = ColorizerNet().eval()
+    sizes = [(32, 48), (48, 32), (32, 32)]
+    with torch.inference_mode():
+        once = [net.encode(torch.rand(1, 1, *size), torch.rand(1, 2, *size) - 0.5) for size in sizes]
+        once[1] = known_only(once[1], Known((torch.arange(32) < 16).float().expand(1, 1, 48, 32), True))
+        want, got = join(once), join([join(once[:2]), once[2]])
+    assert got.counts == want.counts and got.areas == want.areas and got.partial == want.partial == (1,)
+    for name, x in want._asdict().items():
+        if isinstance(x, torch.Tensor):
+            assert torch.equal(getattr(got, name), x), name
+    for i in range(3):
+        alone, subset = once[i], got.subset([i], [1.0])
+        assert all(torch.equal(x, getattr(subset, name)) for name, x in alone._asdict().items() if torch.is_tensor(x))
+
+
+@pytest.mark.parametrize("weights", [None, [3.0, 0.01]])
+def test_attention_in_half_precision_finds_what_float32_finds(weights):
+    """The best place is one whose cosine is the highest to within what rounding unit vectors does, also among many that
+    differ by less than half precision can tell of numbers near 1."""
+    once = [memory_of(20, 30, seed=0), memory_of(15, 30, seed=1)]
+    memory = join(once)
+    g = torch.Generator().manual_seed(5)
+    near = unit(memory.keys[::3] + 0.02 * torch.randn(350, 16, generator=g))  # cosines of some 0.997
+    q = torch.cat([near, unit(near + 0.2 * torch.randn(350, 16, generator=g))])
+    memory = join(once + once)  # everything twice, and once more with a little difference
+    memory = memory._replace(keys=unit(memory.keys + 0.01 * torch.randn(memory.keys.shape, generator=g)))
+    if weights:
+        gains = torch.tensor(weights * 2).log()
+        memory = memory._replace(gains=gains)
+    null, values = unit(torch.randn(3, 16, generator=g)), torch.zeros(3, 4)
+    given = torch.tensor([0.0, -0.05, 0.0, -0.02]), null, values, torch.tensor(-0.1), torch.tensor(2.5)
+    want, got = (coarse_match(q, memory, *given, dtype) for dtype in (torch.float32, torch.bfloat16))
+    assert got.value.dtype == torch.float32
+    assert (got.value - want.value).abs().max() < 0.04 * want.value.std()
+    assert (got.shares - want.shares).abs().max() < 0.02
+    cosine = (q * memory.keys[got.best]).sum(1) - (q * memory.keys[want.best]).sum(1)
+    same = memory.owner[got.best] == memory.owner[want.best]
+    assert same.float().mean() > 0.8  # each is there twice, almost
+    assert cosine[same].abs().max() < 0.005  # of 16 numbers; of 64 rounding moves it by a quarter of that
+    assert (got.similarity - want.similarity)[same].abs().max() < 0.007
 
 
 def test_likeness_knows_which_reference_shows_the_scene():

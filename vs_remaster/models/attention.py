@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .layers import constant, in_large_steps, rows
+from .layers import constant, in_large_steps, rows, wide
 
 CHUNK_SCORES = 500_000  # scores held at once on a CPU (2 MB in float32, which stay in a core's cache)
 GPU_SCORES = 128_000_000  # and elsewhere (512 MB), where many small steps would take longer
@@ -90,6 +90,7 @@ class Memory(NamedTuple):
         for i in chosen:
             one: dict[str, Any] = {name: x[i] for name, x in lists.items()}
             one["place"] = one["place"] - one["place"].new_tensor([starts[i][0], 0, 0, 0, 0, starts[i][5], 0])
+            one["owner"] = torch.zeros_like(one["owner"])
             one["pictures"] = pictures and pictures[i][..., : shapes[i][1]]
             one["clear"] = tuple(keys for number, keys in zip(self.partial, self.clear) if number == i)
             partial = tuple(0 for _ in one["clear"])
@@ -104,16 +105,18 @@ _LISTED = ("keys", "values", "fine_keys", "fine_chroma", "overview", "half_keys"
 
 
 def join(memories: list[Memory]) -> Memory:
-    """Put several references into one memory."""
-    rows, lines, places, owners = 0, 0, [], []
-    for i, memory in enumerate(memories):
+    """Put the references of several memories into one."""
+    rows, lines, first, places, owners, partial = 0, 0, 0, [], [], []
+    for memory in memories:
         place = memory.place.clone()
         place[:, 0] += rows
         place[:, 5] += lines
         rows += memory.fine_keys.shape[0]
-        lines += int(place[0, 3])
+        lines += sum(int(one[0, 3]) for one in memory.place.split(memory.counts))
         places.append(place)
-        owners.append(torch.full_like(memory.owner, i))
+        owners.append(memory.owner + first)
+        partial += [first + number for number in memory.partial]
+        first += len(memory.counts)
 
     known = [name for name in _LISTED if getattr(memories[0], name) is not None]
     listed: dict[str, Any] = {name: torch.cat([getattr(m, name) for m in memories]) for name in known}
@@ -122,9 +125,8 @@ def join(memories: list[Memory]) -> Memory:
         with torch.autocast(memories[0].keys.device.type, enabled=False):  # which joins no half precision to bfloat16
             listed["pictures"] = torch.cat([F.pad(m.whole, (0, widest - m.whole.shape[2])) for m in memories], 1)
     counts, areas = ([n for m in memories for n in getattr(m, name)] for name in ("counts", "areas"))
-    partial = tuple(i for i, memory in enumerate(memories) if memory.partial)
     clear = tuple(keys for memory in memories for keys in memory.clear)
-    more: dict[str, Any] = {"counts": counts, "areas": areas, "partial": partial, "clear": clear}
+    more: dict[str, Any] = {"counts": counts, "areas": areas, "partial": tuple(partial), "clear": clear}
     return Memory(**listed, place=torch.cat(places), owner=torch.cat(owners), **more)
 
 
@@ -260,6 +262,7 @@ def coarse_match(
     null_values: Tensor,
     null_bias: Tensor,
     temperature: Tensor,
+    dtype: torch.dtype = torch.float32,
 ) -> Match:
     """Cosine attention of one frame's `queries` `[Q, D]` (unit vectors) over the memory and the null keys `[M, D]` ->
     values `[M, V]`.
@@ -271,54 +274,102 @@ def coarse_match(
 
     A reference that is known in part is asked as far as it shows what is sought: its positions are weighed with the
     square of their share in the attention to all of it, those that are clear included, or beside `DOUBT`.
+
+    `dtype`: of the scores and of what is multiplied by them, see `Scores`.
     """
-    scale = temperature * math.log(max(len(memory.keys), 2))
+    scores = Scores(temperature * math.log(max(len(memory.keys), 2)), dtype)
+    scale = scores.scale
     gains = None if memory.gains is None else memory.gains / scale
-    offset = torch.atleast_2d(bias if gains is None else bias + gains) - 1  # at most 0 but for what weights add
+    offset = torch.atleast_2d(bias if gains is None else bias + gains)  # at most 0 but for what weights add
     if len(offset) > 1:
         offset = offset.repeat_interleave(len(queries) // len(offset), 0)
-    references = list(zip(memory.keys.split(memory.counts), memory.values.split(memory.counts)))
-    clear = dict(zip(memory.partial, memory.clear))
+    known = scores.keys(memory.keys), scores.values(memory.values)
+    references = list(zip(*(x.split(memory.counts) for x in known)))
+    clear = {i: keys if not len(keys) else scores.keys(keys) for i, keys in zip(memory.partial, memory.clear)}
     longest = max(*memory.counts, 1, *(len(keys) for keys in memory.clear))
     step = min(len(queries), max(16, at_once(queries) // longest))
+    prepared = scores.queries(queries)
     # Memory that is fresh for every product costs as much time as the product.
-    scratch = queries.new_empty(step * longest) if torch.is_inference_mode_enabled() else None
+    scratch = prepared.new_empty(step * longest) if torch.is_inference_mode_enabled() else None
     parts = []
-    for part, q in enumerate((scale / math.log(2) * queries).split(step)):
+    for part, q in enumerate(prepared.split(step)):
         # A cosine is at most 1, so the exponentials need no search for the largest, and one reference after the other
         # can be added up. Powers of two take a third of the time of the natural ones.
         none = torch.exp(scale * (queries[part * step : (part + 1) * step] @ null_keys.t() + null_bias - 1))
-        value, masses, tops = none @ null_values, [], []
+        value, masses, tops, where = none @ null_values, [], [], []
         own = offset[part * step : (part + 1) * step] if len(offset) > 1 else offset
-        for i, ((keys, values), bent) in enumerate(zip(references, own.split(1, 1))):
-            share = torch.exp(scale * bent)[:, 0]
+        asked = torch.exp(scale * own) if scores.less else torch.exp(scale * (own - 1))
+        for i, ((keys, values), share) in enumerate(zip(references, asked.unbind(1))):
             doubt = None
             if i in clear:
                 rest = clear[i]
-                doubt = products(q, rest, scratch).exp2_().sum(1) if len(rest) else torch.exp(scale * DOUBT)
-            score = products(q, keys, scratch)
-            top, place = highest(score.detach())
-            top = math.log(2) / scale * top + bent[:, 0]
-            real = score.exp2_()
-            mass = real.sum(1)
+                if len(rest):
+                    doubt = wide(products(q, rest, scratch).exp2_().sum(1))
+                else:
+                    doubt = torch.exp(scale * (DOUBT - scores.less))
+            real = products(q, keys, scratch).exp2_()
+            top, place = highest(real.detach())
+            # Quicker this way round on a CPU.
+            found = wide((values.t() @ real.t()).t())
+            mass = found[:, -1]
             if doubt is not None:
                 shown = (mass / (mass + doubt)).square()
-                top = top + shown.clamp_min(1e-12).log() / scale
+                top = wide(top) * shown.clamp_min(1e-12)
                 share = share * shown
-            tops.append((top, place))
+            tops.append(top)
+            where.append(place)
             masses.append(share * mass)
-            # Quicker this way round on a CPU.
-            value = value + share[:, None] * (values.t() @ real.t()).t()
-        top, which = torch.stack([found for found, _ in tops], 1).max(1, keepdim=True)
-        similarity = top + 1
+            value = value + share[:, None] * found[:, :-1]
+        top, which = (wide(torch.stack(tops, 1)).log() / scale + own).max(1, keepdim=True)
+        similarity = top + scores.less
         if gains is not None:  # how sure a match is does not depend on how much it is wanted
             similarity = similarity - gains[which]
         firsts = itertools.accumulate(memory.counts[:-1], initial=0)
-        best = torch.stack([place + first for (_, place), first in zip(tops, firsts)], 1).gather(1, which)[:, 0]
+        best = torch.stack([place + first for place, first in zip(where, firsts)], 1).gather(1, which)[:, 0]
         shares = torch.stack(masses, 1)
         total = shares.sum(1, keepdim=True) + none.sum(1, keepdim=True)
         parts.append(Match(value / total, shares / total, best, similarity))
     return Match(*(joined(x) for x in zip(*parts)))
+
+
+class Scores:
+    """The operands of `coarse_match`'s products: powers of two of `queries keys^T` are those of e of `scale` times the
+    cosines less `less`, and what these weigh, their sum included, is their product with `values`.
+
+    In half precision a number near 0 is exact to far less than one near the largest. So 1 is taken off each cosine
+    within the product, by a column more: the best matches come close to 0, and those that differ little still differ.
+    Rounding the unit vectors themselves moves a cosine by some 0.0002.
+    """
+
+    def __init__(self, scale: Tensor, dtype: torch.dtype) -> None:
+        self.dtype, self.less = dtype, 0 if dtype == torch.float32 else 1
+        self.steepness = scale / math.log(2)
+        if self.less:
+            self.steepness = self.steepness.to(dtype).float()
+        self.scale = math.log(2) * self.steepness
+
+    def queries(self, queries: Tensor) -> Tensor:
+        """The unit vectors `[Q, D]` as one operand."""
+        return (self.steepness * self._widened(queries, 1.0)).to(self.dtype)
+
+    def keys(self, keys: Tensor) -> Tensor:
+        """The unit vectors `[K, D]` as the other."""
+        return self._widened(keys, -1.0).to(self.dtype)
+
+    def values(self, values: Tensor) -> Tensor:
+        """`[K, V]` to `[K, V + 1]`, with 1 in the last column."""
+        return torch.cat([values, _row((1.0,), values.device).expand(len(values), -1)], 1).to(self.dtype)
+
+    def _widened(self, x: Tensor, first: float) -> Tensor:
+        if not self.less:
+            return x
+        more = 8 - x.shape[1] % 8  # rows of a multiple of 16 bytes, which tensor cores ask for
+        return torch.cat([x, _row((first,) + (0.0,) * (more - 1), x.device).expand(len(x), -1)], 1)
+
+
+@constant
+def _row(numbers: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor([numbers], device=device)
 
 
 def products(queries: Tensor, keys: Tensor, scratch: Tensor | None) -> Tensor:
@@ -330,8 +381,11 @@ def products(queries: Tensor, keys: Tensor, scratch: Tensor | None) -> Tensor:
 
 
 def highest(score: Tensor) -> tuple[Tensor, Tensor]:
-    """`score.max(1)` of `[Q, K]`, which on a CPU takes several times as long: the highest of each column of a folded
-    row first, which is quick, then of these. Of equal ones it may be another."""
+    """`score.max(1)` of `[Q, K]`, none below 0, which on a CPU takes several times as long: the highest of each column
+    of a folded row first, which is quick, then of these. Of equal ones it may be another."""
+    if score.dtype == torch.bfloat16 and not in_large_steps(score.device):  # whose bits are as quick as integers only
+        top, best = highest(score.view(torch.int16))
+        return top.view(torch.bfloat16), best
     width = score.shape[1] // _FOLDS
     if in_large_steps(score.device) or width < _FOLDS:
         return tuple(score.max(1))

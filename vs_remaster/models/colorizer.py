@@ -40,6 +40,8 @@ from .layers import (
 from .network import ColorizerNetwork
 from .registration import finer, picture, register
 
+_FEW = 4  # frames encoded at once on a CPU: what more of them take is fresh memory, which costs time
+
 
 @dataclass(frozen=True)
 class ColorizerConfig:
@@ -148,6 +150,11 @@ class ColorizerNet(ColorizerNetwork):
 
     def features(self, luma: Tensor) -> Features:
         """Encode gray pictures `[N, 1, H, W]` 0..1, sizes multiples of 16."""
+        if self.together or torch.jit.is_tracing() or len(luma) <= _FEW:
+            return self._features(luma)
+        return Features(*map(torch.cat, zip(*map(self._features, luma.split(_FEW)))))
+
+    def _features(self, luma: Tensor) -> Features:
         f4, f8, f16 = self.backbone(luma)
         pixels = F.pixel_unshuffle(luma - MIDDLE, 4).to(f4.dtype)
         fine = self.fine_body(self.fine_in(torch.cat([pixels, 0.1 * f4], 1)))
@@ -335,14 +342,15 @@ class ColorizerNet(ColorizerNetwork):
 
     def match(self, f: Features, memory: Memory) -> Match:
         """The coarse matching of the frames `f` of one clip, their positions one after the other."""
+        dtype = scores_in(f.keys.device)
         with torch.autocast(f.keys.device.type, enabled=False):
             alike = likeness(areas(f.keys), memory)
             bias = self.likeness * (alike - alike.amax(1, keepdim=True))
             null = F.normalize(wide(self.null_keys), dim=1), wide(self.null_values), self.null_bias
             queries = rows(f.keys)
             if self.together:
-                return coarse_match(queries.flatten(0, 1), memory, bias, *null, self.temperature)
-            matches = [coarse_match(q, memory, b, *null, self.temperature) for q, b in zip(queries, bias)]
+                return coarse_match(queries.flatten(0, 1), memory, bias, *null, self.temperature, dtype)
+            matches = [coarse_match(q, memory, b, *null, self.temperature, dtype) for q, b in zip(queries, bias)]
             return Match(*(torch.cat(x) for x in zip(*matches)))
 
     @property
@@ -375,6 +383,15 @@ class ColorizerNet(ColorizerNetwork):
         gate = torch.sigmoid(gate)
         refined, coarse = (trim(y, batch, halo, NO_HALO) for y in (look.refined, coarse[:, :2]))
         return gate * refined + (1 - gate) * coarse + delta, x
+
+
+def scores_in(device: torch.device) -> torch.dtype:
+    """The precision of the coarse matching's scores: bfloat16 where autocast computes in it, but in training and in
+    exported graphs float32. float16 does not hold their sums."""
+    kind = device.type
+    if torch.is_grad_enabled() or torch.jit.is_tracing() or not torch.is_autocast_enabled(kind):
+        return torch.float32
+    return torch.bfloat16 if torch.get_autocast_dtype(kind) == torch.bfloat16 else torch.float32
 
 
 def apart(look: Look) -> list[Look]:

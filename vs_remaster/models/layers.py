@@ -261,8 +261,9 @@ class Lift(nn.Sequential):
 
     def _mixed(self, logits: Tensor, chroma: Tensor) -> Tensor:
         count, _, height, width = chroma.shape
-        weights = wide(logits).contiguous().view(count, 9, self.factor**2, height, width)
-        weights = (weights - weights.detach().amax(1, keepdim=True)).exp()
+        apart = logits.to(wide(logits[:0]).dtype, memory_format=torch.contiguous_format)  # in one step
+        weights = apart.view(count, 9, self.factor**2, height, width)
+        weights = (weights - weights.detach().amax(1, keepdim=True)).exp_()
         padded = F.pad(chroma, (1, 1, 1, 1), mode="replicate")
         near = [padded[:, :, None, y : y + height, x : x + width] for y in range(3) for x in range(3)]
         mixed = near[0] * weights[:, None, 0]
