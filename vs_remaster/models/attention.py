@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from .layers import constant, in_large_steps, rows, wide
 
-CHUNK_SCORES = 500_000  # scores held at once on a CPU (2 MB in float32, which stay in a core's cache)
-GPU_SCORES = 128_000_000  # and elsewhere (512 MB), where many small steps would take longer
+CHUNK_SCORES = 500_000  # scores in float32 held at once on a CPU (2 MB, which stay in a core's cache)
+GPU_SCORES = 128_000_000  # and elsewhere (512 MB), where many small steps would take longer; twice as many in bfloat16
 _FOLDS = 16  # parts of a row of scores in which its highest is sought
 
 
@@ -212,8 +212,8 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 def at_once(x: Tensor) -> int:
-    """How many numbers are held at once where `x` is."""
-    return GPU_SCORES if in_large_steps(x.device) else CHUNK_SCORES
+    """How many numbers like those of `x` are held at once where it is."""
+    return (GPU_SCORES if in_large_steps(x.device) else CHUNK_SCORES) * 4 // x.element_size()
 
 
 def places(height: int, width: int, device: torch.device) -> Tensor:
@@ -287,8 +287,8 @@ def coarse_match(
     references = list(zip(*(x.split(memory.counts) for x in known)))
     clear = {i: keys if not len(keys) else scores.keys(keys) for i, keys in zip(memory.partial, memory.clear)}
     longest = max(*memory.counts, 1, *(len(keys) for keys in memory.clear))
-    step = min(len(queries), max(16, at_once(queries) // longest))
     prepared = scores.queries(queries)
+    step = min(len(queries), max(16, at_once(prepared) // longest))
     # Memory that is fresh for every product costs as much time as the product.
     scratch = prepared.new_empty(step * longest) if torch.is_inference_mode_enabled() else None
     parts = []

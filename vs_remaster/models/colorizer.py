@@ -40,8 +40,6 @@ from .layers import (
 from .network import ColorizerNetwork
 from .registration import finer, picture, register
 
-_FEW = 4  # frames encoded at once on a CPU: what more of them take is fresh memory, which costs time
-
 
 @dataclass(frozen=True)
 class ColorizerConfig:
@@ -150,11 +148,6 @@ class ColorizerNet(ColorizerNetwork):
 
     def features(self, luma: Tensor) -> Features:
         """Encode gray pictures `[N, 1, H, W]` 0..1, sizes multiples of 16."""
-        if self.together or torch.jit.is_tracing() or len(luma) <= _FEW:
-            return self._features(luma)
-        return Features(*map(torch.cat, zip(*map(self._features, luma.split(_FEW)))))
-
-    def _features(self, luma: Tensor) -> Features:
         f4, f8, f16 = self.backbone(luma)
         pixels = F.pixel_unshuffle(luma - MIDDLE, 4).to(f4.dtype)
         fine = self.fine_body(self.fine_in(torch.cat([pixels, 0.1 * f4], 1)))

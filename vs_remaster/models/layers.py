@@ -268,8 +268,8 @@ class Lift(nn.Sequential):
         near = [padded[:, :, None, y : y + height, x : x + width] for y in range(3) for x in range(3)]
         mixed = near[0] * weights[:, None, 0]
         for k in range(1, 9):
-            mixed = torch.addcmul(mixed, near[k], weights[:, None, k])
-        return F.pixel_shuffle((mixed / weights.sum(1)[:, None]).flatten(1, 2), self.factor)
+            mixed = mixed.addcmul_(near[k], weights[:, None, k])
+        return F.pixel_shuffle(mixed.div_(weights.sum(1)[:, None]).flatten(1, 2), self.factor)
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
