@@ -28,6 +28,7 @@ from export.training.recipes.blotches import add_blotches
 from export.training.recipes.deepremaster import DeepColorize
 from export.training.recipes.degrade import add_softness, jpeg, view
 from export.training.recipes.material import Material, draw_samples, from_clip, from_photo
+from export.training.recipes.recipe import half_precision
 from export.training.recipes.supply import Pool, Supply
 from export.training.recipes.validation import RestoreValidation
 from tests.support.training import NARROW, arguments, command, curve, refused, train, write_clips, write_flow
@@ -662,3 +663,11 @@ class Does(nn.Module):
     def __init__(self, function):
         super().__init__()
         self.forward = function
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_half_precision_only_where_it_is_fast(fast, monkeypatch):
+    monkeypatch.setattr("export.training.recipes.recipe.has_fast_bf16", lambda: fast)
+    product = torch.float32 if not fast else torch.bfloat16
+    with half_precision("cpu"):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == product

@@ -15,6 +15,7 @@ from export.training.grow import grow
 from vs_remaster.errors import InputError
 from vs_remaster.models import build, network_name, task
 from vs_remaster.models.network import Network
+from vs_remaster.system.torch_private import has_fast_bf16
 from vs_remaster.weights import load_weights
 
 from .validation import Validation
@@ -211,11 +212,16 @@ class Recipe:
         """Called when training has ended."""
 
     def autocast(self) -> torch.autocast:
-        """bf16 where it is safe."""
-        return torch.autocast(self.device_type, torch.bfloat16)
+        """See `half_precision`."""
+        return half_precision(self.device_type)
 
     def validate(self, nets: nn.ModuleDict, pictures: Path) -> dict[str, float]:
         """Figures on the validation clips; `output` is the one that decides, higher is better."""
         assert self.validation is not None  # the settings say that there is one
         with torch.no_grad(), self.autocast():
             return self.validation(nets, pictures)
+
+
+def half_precision(device_type: str) -> torch.autocast:
+    """bfloat16 where it is safe; float32 on a CPU that only imitates bfloat16, several times slower."""
+    return torch.autocast(device_type, torch.bfloat16, enabled=device_type != "cpu" or has_fast_bf16())

@@ -23,7 +23,7 @@ from vs_remaster.models.sharpener import SharpenerNet, enlarged, softness
 
 from .degrade import gauss_blur, soften
 from .material import Material, damage_templates
-from .recipe import BACKBONE, FLOW, JOINT, REFERENCES, REUSE, Settings
+from .recipe import BACKBONE, FLOW, JOINT, REFERENCES, REUSE, Settings, half_precision
 from .rtn_damage import RtnDamage
 from .supply import Supplied, Supply
 from .validation import SharpenValidation
@@ -88,7 +88,7 @@ class Sharpen(Supplied):
             if kind < WORN[1]
             else self.others(soft, generator)
         )
-        with torch.autocast(self.s.made_on.split(":")[0], torch.bfloat16):
+        with half_precision(self.s.made_on.split(":")[0]):
             return self.restorer(worn.frames).luma.float().clamp(0, 1)
 
     def loss(self, nets: nn.ModuleDict, generator: torch.Generator) -> dict[str, Tensor]:
