@@ -7,6 +7,7 @@ card that this machine has not is played by a stand-in here, and runs for real i
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -17,6 +18,7 @@ import torch
 if not (find_spec("onnx") and find_spec("onnxruntime")):
     pytest.skip("needs onnx and onnxruntime: pip install 'vs-remaster[onnx]'", allow_module_level=True)
 
+from export import to_tensorrt
 from vs_remaster.engines import make_engine, make_fill, providers, sessions
 from vs_remaster.engines.graphs import graphs, to_onnx
 from vs_remaster.engines.onnx import onnx_engine
@@ -28,6 +30,9 @@ from vs_remaster.models import build
 from vs_remaster.models.fill import Fill
 from vs_remaster.models.layers import Halo
 from vs_remaster.models.restorer import thumbnails
+from vs_remaster.remaster.colorizer import Colorizer
+from vs_remaster.remaster.options import RestoreOptions
+from vs_remaster.remaster.restorer import Restorer
 
 NO_DRIVER = "Failed to load library /x/lib.so with error: libcuda.so.1: cannot open shared object file: No such file"
 
@@ -232,3 +237,26 @@ def test_tensorrt_for_rtx_compiles_the_graphs():
                 settings.num_compute_capabilities = 1
                 settings.set_compute_capability(trt.ComputeCapability.SM89, 0)
                 assert len(bytes(builder.build_serialized_network(network, settings))) > 100_000
+
+
+def test_engines_ahead_of_time_are_those_of_the_film(monkeypatch):
+    """Film that is enlarged needs the graph that enlarges, and colour is then computed from the larger picture."""
+    ran, seen = {}, []
+
+    def on_the_cpu(options):
+        ran[type(options)] = options
+        return replace(options, device="cpu", engine="torch", precision="fp32")
+
+    class Coloring(Colorizer):
+        def __init__(self, options):
+            super().__init__(on_the_cpu(options))
+
+        def colorize(self, luma, *rest):
+            seen.append(luma.shape[-2:])
+            return super().colorize(luma, *rest)
+
+    monkeypatch.setattr(to_tensorrt, "Restorer", lambda options: Restorer(on_the_cpu(options)))
+    monkeypatch.setattr(to_tensorrt, "Colorizer", Coloring)
+    to_tensorrt.main(["--size", "64x48", "--scale", "2", "--restorer", "fast", "--colorizer", "fast"])
+    assert {options.engine for options in ran.values()} == {"tensorrt"}
+    assert ran[RestoreOptions].scale == 2 and seen == [(96, 128)]
