@@ -183,6 +183,36 @@ def test_what_was_carried_is_used_again_while_nothing_changed(film, tmp_path, ca
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["carried-0", "carried-1", "carried-2"]
 
 
+def test_what_was_kept_and_is_damaged_is_made_again(film, tmp_path, caplog):
+    def made() -> list[Reference]:
+        return carried_references(
+            film, load_references(film.parent / "colours"), restore=None, colorize=HOW, keep=tmp_path
+        )
+
+    first = made()
+    (tmp_path / "carried-0/0000056.png").write_bytes(b"")
+    again = made()
+    assert "pictures in" in caplog.text and "are made again beside it" in caplog.text
+    assert all(torch.equal(a.rgb, b.rgb) for a, b in zip(first, again, strict=True))
+    assert (tmp_path / "carried-0").exists(), "somebody may have painted in it"
+    assert [one.path and one.path.parent.name for one in made()[1:]] == ["carried-1"] * 3
+
+
+def test_colour_is_carried_where_it_will_be_seen_only(film, tmp_path):
+    given = [reference(10), reference(50), reference(100)]
+
+    def frames(start: int, end: int | None) -> list[int]:
+        folder = tmp_path / f"{start}-{end}"
+        made = carry_references(film, given, folder, restore=None, colorize=HOW, start=start, end=end)
+        return [int(path.stem) for path in made]
+
+    everywhere = frames(0, None)
+    assert {frame // 40 for frame in everywhere} == {0, 1, 2}
+    assert frames(59, 75) == [frame for frame in everywhere if 40 <= frame < 80], "a shot has all of its colour"
+    assert frames(79, 81) == [frame for frame in everywhere if frame >= 40]
+    assert frames(0, 40) == [frame for frame in everywhere if frame < 40]
+
+
 # The command line ----------------------------------------------------------------------------------------------------
 
 

@@ -326,6 +326,8 @@ def _carried(
         colorize=ColorizeOptions(model=model, lines=arguments.color_lines, **how),
         prepare=request.prepare,
         scenes=request.scenes,
+        start=request.start,
+        end=request.end,
         fps=request.fps,
         lines=arguments.color_lines,
         keep=keep,

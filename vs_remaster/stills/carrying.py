@@ -48,7 +48,6 @@ log = logging.getLogger(__name__)
 ORIGIN = "carried"
 STEP = 8
 """Frames from one picture of a chain to the next. With 16 next to nothing is gained."""
-RECORD = SHEET.with_name("carried.json")
 
 
 class Span(NamedTuple):
@@ -59,6 +58,10 @@ class Span(NamedTuple):
     first: int
     stop: int
     within: tuple[int, int]
+
+    def acts_in(self, start: int, end: int | None) -> bool:
+        """Whether what is carried along it acts in any frame from `start` to `end`."""
+        return self.within[1] > start and (end is None or self.within[0] < end)
 
     def chain(self, way: int) -> list[int]:
         """The frames that are coloured one after the other, before (-1) or behind (1) the reference."""
@@ -77,6 +80,8 @@ def carry_references(
     colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
     prepare: PrepareOptions = PrepareOptions(),
     scenes: Scenes = "auto",
+    start: int = 0,
+    end: int | None = None,
     fps: Fraction | None = None,
     progress: ProgressCallback = lambda done, total: None,
 ) -> list[Path]:
@@ -95,6 +100,7 @@ def carry_references(
         prepare: what is done to them before that.
         colorize: what colours them; saturation and look-up table are left out.
         scenes: see `RemasterPipeline`.
+        start, end: frames of the film that will be coloured; None: to its end. Colour is carried in their shots only.
         fps: see `VideoReader`.
         progress: called with the frames coloured and how many there will be.
 
@@ -126,8 +132,9 @@ def carry_references(
             "weight 0 and those that were carried do not count): give its frame in references.toml or as the last "
             "number of its name"
         )
-    shots = _shots(source, max(known), scenes, prepare.bad_frames, fps)
-    spans = spans_of(settled, shots, reach)
+    last = max(known) if end is None else min(max(known), end - 1)
+    shots = _shots(source, last, scenes, prepare.bad_frames, fps)
+    spans = [span for span in spans_of(settled, shots, reach) if span.acts_in(start, end)]
     cuts = [first for first, _ in shots[1:]]
     with torch.inference_mode():
         same = None if restore is None else replace(restore, scale=1)
@@ -151,6 +158,8 @@ def carried_references(
     colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
     prepare: PrepareOptions = PrepareOptions(),
     scenes: Scenes = "auto",
+    start: int = 0,
+    end: int | None = None,
     fps: Fraction | None = None,
     progress: ProgressCallback = lambda done, total: None,
 ) -> list[Reference]:
@@ -160,11 +169,19 @@ def carried_references(
         lines: see `load_references`.
         keep: a folder for the pictures, which are used again while neither film nor references nor options have
             changed; None: nothing is kept.
-        source, references, reach, restore, colorize, prepare, scenes, fps, progress: see `carry_references`.
+        source, references, reach, restore, colorize, prepare, scenes, start, end, fps, progress: see
+            `carry_references`.
     """
     options = colorize if isinstance(colorize, ColorizeOptions) else colorize.options
-    told = [*stamp_of(source), reach, repr(restore), repr(replace(_plain(options), device="")), repr(scenes), str(fps)]
-    told.append(repr(prepare))
+    told: list[object] = [
+        *stamp_of(source),
+        reach,
+        repr(restore),
+        repr(replace(_plain(options), device="")),
+        repr(scenes),
+        str(fps),
+    ]
+    told += [repr(prepare), start, end]
     told += [
         json.dumps([one.digest, one.frame, one.time, one.weight, one.scope, one.shot, one.likeness, one.nearest])
         for one in references
@@ -173,13 +190,14 @@ def carried_references(
     def make(folder: Path) -> bool:
         paths = carry_references(
             source, references, folder, reach=reach,
-            restore=restore, colorize=colorize, prepare=prepare, scenes=scenes, fps=fps, progress=progress,
+            restore=restore, colorize=colorize, prepare=prepare, scenes=scenes, start=start, end=end, fps=fps,
+            progress=progress,
         )  # fmt: skip
         log.info("pictures that colour was carried to: %d", len(paths))
         return bool(paths)
 
     with kept_in(keep) as place:
-        folder = made_once(place, "carried", RECORD, told, make)
+        folder = made_once(place, "carried", told, make)
         made = load_references(folder, lines=lines) if folder else []
         return [*references, *(made if keep else [replace(one, path=None) for one in made])]
 

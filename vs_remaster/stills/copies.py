@@ -20,7 +20,7 @@ from torch import Tensor
 from ..color.samples import decode_rgb
 from ..errors import InputError
 from ..film.writing import ProgressCallback
-from ..references.manifest import NAME, Entry, Manifest, Origin, check_weight, write_manifest
+from ..references.manifest import NAME, Entry, Manifest, Origin, check_weight, sha256, write_manifest
 from ..references.reference import FILM_EXTENSIONS, Reference, load_references
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import ColorizeOptions
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 RECORD = SHEET.with_name("alignment.json")
 """Where it is written down which frame belongs to which."""
+_KEPT = SHEET.with_name("made-of.json")  # what a folder was made of, where it is kept
 MOST = 240
 """Pictures at most where no number is asked for: at 432 lines one takes 5 MB with `fast`, 11 MB with `quality`."""
 _COLORLESS = 0.012  # rms of Cb and Cr: what has less has no colour to give
@@ -187,24 +188,13 @@ def _aligned(
     path: Path, source: Path, place: Path, colorize: ColorizeOptions | Colorizer, progress: ProgressCallback
 ) -> Path:
     """The folder of references that a film has become."""
-    stamps = [stamp_of(source), stamp_of(path)]
-    number = 0
-    while (folder := place / f"{path.name}-{number}").exists():
-        try:
-            if parse_json(read_bytes(folder / RECORD))["films"] == stamps:
-                log.info("%s: references from %s are used again", path.name, folder)
-                return folder
-        except (OSError, InputError, ValueError, KeyError, TypeError):
-            pass
-        number += 1
-    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=place) as part:
-        made = Path(part, "made")
-        align_references(source, path, made, colorize=colorize, progress=progress)
-        try:
-            give_name(made, folder)
-        except FileExistsError:  # another run was quicker
-            if not (folder / RECORD).exists():
-                raise
+
+    def make(folder: Path) -> bool:
+        align_references(source, path, folder, colorize=colorize, progress=progress)
+        return True
+
+    folder = made_once(place, path.name, [stamp_of(source), stamp_of(path)], make)
+    assert folder is not None
     return folder
 
 
@@ -216,16 +206,13 @@ def stamp_of(path: Path) -> list[int | str]:
     return [str(path.absolute()), len(files), sum(stat.st_size for stat in stats), newest]
 
 
-def made_once(
-    place: Path, name: str, record: Path, told: Sequence[object], make: Callable[[Path], bool]
-) -> Path | None:
-    """A folder of references in `place` that was made of what is `told`: one that is there already, or a new one, which
-    appears when it is complete.
+def made_once(place: Path, name: str, told: Sequence[object], make: Callable[[Path], bool]) -> Path | None:
+    """A folder of references in `place` that was made of what is `told`: one that is there already and as it was when
+    it was made, or a new one, which appears when it is complete.
 
     Args:
         place: where it lies.
         name: what its name begins with.
-        record: where in it that is written.
         told: what JSON can hold.
         make: fills the folder that it gets; False: there is nothing to keep.
 
@@ -234,20 +221,40 @@ def made_once(
     """
     number = 0
     while (folder := place / f"{name}-{number}").exists():
-        try:
-            if parse_json(read_bytes(folder / record)) == list(told):
-                log.info("pictures from %s are used again", folder)
-                return folder
-        except (OSError, InputError, ValueError):
-            pass
+        if _made_of(folder, told):
+            return folder
         number += 1
     with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=place) as part:
         begun = Path(part, "made")
         if not make(begun):
             return None
-        write_whole(begun / record, json.dumps(told).encode())
-        give_name(begun, folder)
+        write_whole(begun / _KEPT, json.dumps({"made of": told, "files": _sums(begun)}).encode())
+        try:
+            give_name(begun, folder)
+        except FileExistsError:  # another run was quicker
+            if not _made_of(folder, told):
+                raise
     return folder
+
+
+def _made_of(folder: Path, told: Sequence[object]) -> bool:
+    """Whether a folder was made of what is `told` and is as it was then."""
+    try:
+        kept = parse_json(read_bytes(folder / _KEPT))
+        if kept["made of"] != list(told):
+            return False
+        if kept["files"] != _sums(folder):
+            log.warning("pictures in %s were changed or are damaged: they are made again beside it", folder)
+            return False
+    except (OSError, InputError, ValueError, KeyError, TypeError):
+        return False
+    log.info("pictures from %s are used again", folder)
+    return True
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """Checksums of the files in a folder, by their names."""
+    return {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 # Looking at the films -------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from ..references.stamping import set_origin
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import ColorizeOptions, RestoreOptions
 from ..weights import sha256
-from .contact_sheet import SHEET, put
+from .contact_sheet import put
 from .copies import kept_in, made_once, stamp_of
 from .image_models import Paint, load_image_model
 from .picking import pick_references
@@ -32,7 +32,6 @@ WEIGHT = 0.25
 """Of pictures that an image model coloured, so that those that a person painted count more."""
 COVERAGE, MOST = 0.8, 64
 """How well a film is covered by pictures that nobody has to paint, and how many there are at most."""
-RECORD = SHEET.with_name("image-model.json")
 
 
 def color_references(
@@ -125,7 +124,7 @@ def painted_references(
         return True
 
     with kept_in(keep) as place:
-        folder = made_once(place, "image-model", RECORD, told, make)
+        folder = made_once(place, "image-model", told, make)
         assert folder is not None
         made = load_references(folder, lines=lines)
         return made if keep else [replace(one, path=None) for one in made]
