@@ -18,6 +18,7 @@ from ..models.sharpener import enlarged
 from .filling import Filler
 from .levels import levelled_chroma, levelled_luma
 from .merging import fit_size, painted, repair_chroma
+from .movement import give_back
 from .options import Levels, RestoreOptions, frame_numbers
 from .sharpening import Sharpener, sharpener_file
 from .tiling import tiles
@@ -261,6 +262,8 @@ class Restorer(Worker[RestoreOptions]):
         low_kept = low[own.kept(len(low))]
         source = low_kept if size == frames[0].shape[-2:] else stack(frames[kept], self.engine.home)
         restored, mask, toned = self._tiled(low, thumbs, halo)
+        if self.info.marks_damage:
+            restored, mask = give_back(low, own, restored, mask, toned)
         if self.options.grain:
             restored = restored + self.options.grain * (1 - mask) * (toned - restored)
         if size != source.shape[-2:]:
