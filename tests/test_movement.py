@@ -37,7 +37,7 @@ def thrown(**how) -> dict[int, np.ndarray]:
 @pytest.mark.parametrize("missing", [(), (-1, -2), (1, 2), (-2, 2)], ids=["all", "begins", "ends", "beside"])
 def test_a_ball_comes_back(missing):
     frames = {k: frame for k, frame in thrown().items() if k not in missing}
-    found = moving(frames, mask_of(PATH[0]), WALL)
+    found = moving(frames.get, mask_of(PATH[0]), WALL)
     assert found is not None and found[mask_of(PATH[0]) > 0].min() > 0.9
     assert found[~(mask_of(PATH[0], radius=20) > 0)].max() == 0, "nothing far from it does"
 
@@ -48,7 +48,7 @@ def test_a_dark_ball_under_flicker_and_grain_comes_back():
         k: ((0.8 if k % 2 else 1.0) * frame + noise.normal(0, 0.02, frame.shape)).astype(np.float32)
         for k, frame in thrown(shade=0.02).items()
     }
-    assert moving(frames, mask_of(PATH[0]), WALL) is not None
+    assert moving(frames.get, mask_of(PATH[0]), WALL) is not None
 
 
 @pytest.mark.parametrize(
@@ -65,19 +65,20 @@ def test_a_dark_ball_under_flicker_and_grain_comes_back():
     ids=["one frame", "stays", "two frames", "no path", "as bright elsewhere", "end of a scene", "alone"],
 )
 def test_dirt_does_not(others):
-    assert moving({0: with_ball(PATH[0])} | others, mask_of(PATH[0]), WALL) is None
+    frames = {0: with_ball(PATH[0])} | others
+    assert moving(frames.get, mask_of(PATH[0]), WALL) is None
 
 
 def test_a_wall_as_bright_as_a_blotch_is_not_its_path():
     bright = np.where(np.arange(WIDTH) < 60, np.float32(0.95), WALL).astype(np.float32)
     here = np.where(mask_of(PATH[0]) > 0, np.float32(0.95), bright).astype(np.float32)
-    assert moving({k: here if k == 0 else bright for k in (-2, -1, 0, 1, 2)}, mask_of(PATH[0]), bright) is None
+    assert moving(lambda later: bright if later else here, mask_of(PATH[0]), bright) is None
 
 
 def test_dirt_beside_a_ball_goes():
     frames = thrown()
     frames[0] = with_ball(PATH[0], (100, 30))
-    found = moving(frames, mask_of(PATH[0], (100, 30)), WALL)
+    found = moving(frames.get, mask_of(PATH[0], (100, 30)), WALL)
     assert found is not None and found[54, 80] == 1 and found[100, 30] == 0
 
 

@@ -201,8 +201,10 @@ class NameOfABus:
 
 
 @pytest.mark.parametrize("lines", [0, 96])
-def test_no_block_waits_for_this_machine(lines):
-    """Nothing but the frames crosses the bus, when the constants are there: no sizes, no numbers of frames."""
+def test_no_block_waits_for_this_machine(lines, monkeypatch):
+    """Nothing but the frames crosses the bus, when the constants are there: no sizes, no numbers of frames. Left out is
+    what is asked once a block: which frames have large damage, for filling and for what only flew by."""
+    monkeypatch.setattr("vs_remaster.remaster.restorer.give_back", lambda *given: given[2:4])
     restorer = Restorer(RestoreOptions(**CPU, lines=lines))
     colorizer = Colorizer(ColorizeOptions(**CPU, lines=64))
     memory = colorizer.encode_references([Reference(str(i), torch.rand(3, 96, 128)) for i in range(2)])

@@ -4,7 +4,8 @@ back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -49,12 +50,14 @@ def give_back(luma: Tensor, halo: Halo, restored: Tensor, mask: Tensor, toned: T
     if not where:
         return restored, mask
     restored, mask = restored.clone(), mask.clone()
+
+    @cache
+    def picture(at: int) -> np.ndarray | None:
+        return _small(luma[at], scale) if 0 <= at < len(luma) else None
+
     for i in where:
         at = halo.before + i
-        near = range(max(0, at - NEAR), min(len(luma), at + NEAR + 1))
-        small = [_small(frame, scale) for frame in (*(luma[j] for j in near), restored[i])]
-        frames = dict(zip((j - at for j in near), small))
-        found = moving(frames, masks[i, 0].cpu().numpy(), small[-1])
+        found = moving(lambda later, at=at: picture(at + later), masks[i, 0].cpu().numpy(), _small(restored[i], scale))
         if found is None:
             continue
         large = F.interpolate(torch.from_numpy(found)[None, None], scale_factor=float(scale), mode="bilinear")
@@ -64,21 +67,19 @@ def give_back(luma: Tensor, halo: Halo, restored: Tensor, mask: Tensor, toned: T
     return restored, mask
 
 
-def moving(frames: Mapping[int, np.ndarray], mask: np.ndarray, restored: np.ndarray) -> np.ndarray | None:
+def moving(frames: Callable[[int], np.ndarray | None], mask: np.ndarray, restored: np.ndarray) -> np.ndarray | None:
     """Where things lie that were taken for damage and only fly by, `[H, W]` of 0..1; None: nowhere.
 
     Args:
-        frames: pictures `[H, W]` by how many frames they come later; 0: the one that was restored.
+        frames: the picture `[H, W]` so many frames later than the one that was restored, or None where there is none.
         mask, restored: what was made of it.
     """
-    here = frames[0]
-    others = {k: other * np.float32(_gain(here, other)) for k, other in frames.items() if k}
-    out = None
+    here, out = frames(0), None
+    assert here is not None
     for thing in _things(mask, np.abs(here - restored)):
-        if _flies(thing, here, others):
+        if _flies(thing, here, frames):
             out = np.zeros_like(here) if out is None else out
-            top, left = thing.top, thing.left
-            part = out[top : top + thing.shape.shape[0], left : left + thing.shape.shape[1]]
+            part = out[thing.place]
             np.maximum(part, thing.shape, out=part)
     if out is None:
         return None
@@ -95,6 +96,12 @@ class _Thing(NamedTuple):
     shape: np.ndarray
     contrast: float
 
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """The lines and columns that `shape` covers."""
+        height, width = self.shape.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
 
 def _things(mask: np.ndarray, change: np.ndarray) -> Iterator[_Thing]:
     _, labels, figures, _ = cv2.connectedComponentsWithStats((mask > _LOST).astype(np.uint8), connectivity=8)
@@ -108,20 +115,22 @@ def _things(mask: np.ndarray, change: np.ndarray) -> Iterator[_Thing]:
             yield _Thing(top, left, shape, contrast)
 
 
-def _flies(thing: _Thing, here: np.ndarray, others: Mapping[int, np.ndarray]) -> bool:
+def _flies(thing: _Thing, here: np.ndarray, frames: Callable[[int], np.ndarray | None]) -> bool:
     """Whether two of the other pictures show it on a path that leads through this one."""
     enough = _ALIKE * thing.contrast
-    before = _differences(thing, here, here)  # what lies here where it comes to or comes from
-    maps: dict[int, np.ndarray] = {}
+    elsewhere = _differences(thing, here, here) > _ELSEWHERE * thing.contrast
 
-    def at(k: int) -> np.ndarray | None:
-        """How far it differs from picture `k`, by the place; None where it is nowhere in it."""
-        if k in others and k not in maps:
-            maps[k] = np.where(before > _ELSEWHERE * thing.contrast, _differences(thing, here, others[k]), _NOWHERE)
-        return maps[k] if k in maps and maps[k].min() < enough else None
+    @cache
+    def places(later: int) -> np.ndarray | None:
+        """How far it differs from that picture, by the place; None where it is nowhere in it."""
+        other = frames(later)
+        if other is None:
+            return None
+        found = np.where(elsewhere, _differences(thing, here, np.float32(_gain(here, other)) * other), _NOWHERE)
+        return found if found.min() < enough else None
 
     for one, two in ((1, -1), (1, 2), (-1, -2)):
-        first, second = at(one), at(two)
+        first, second = places(one), places(two)
         if first is None or second is None:
             continue
         second = cv2.erode(second, np.ones((2 * _BEND + 1, 2 * _BEND + 1), np.uint8), borderValue=float(_NOWHERE))
@@ -143,11 +152,10 @@ def _differences(thing: _Thing, here: np.ndarray, other: np.ndarray) -> np.ndarr
     """How far a thing differs from what a picture shows at its place and up to `_FASTEST` pixels from it: root mean
     squares by displacement, `[2R + 1, 2R + 1]`."""
     height, width = thing.shape.shape
-    look = here[thing.top : thing.top + height, thing.left : thing.left + width]
     # beyond the picture is nothing that looks like it
     wide = np.pad(other, _FASTEST, constant_values=-1)
     area = wide[thing.top : thing.top + height + 2 * _FASTEST, thing.left : thing.left + width + 2 * _FASTEST]
-    squares = cv2.matchTemplate(area, look, cv2.TM_SQDIFF, mask=thing.shape)
+    squares = cv2.matchTemplate(area, here[thing.place], cv2.TM_SQDIFF, mask=thing.shape)
     return np.sqrt(np.maximum(squares / thing.shape.sum(), 0))
 
 
