@@ -27,7 +27,7 @@ _MOST = 16  # things in a frame
 _SEEN = 0.03  # of white: what the repair changes less than that is no loss
 _ALIKE = 0.25  # of its contrast: how far a thing may differ from itself in the next frame
 _ELSEWHERE = 0.5  # of its contrast: how far it must differ from what lay at that place before it came
-_BEND = 7  # pixels by which a path may leave a straight line, or its speed change
+_BEND = 10  # pixels by which a path may leave a straight line, or its speed change
 _RIM = 4  # pixels round a thing that come back with it
 _NOWHERE = np.float32(np.inf)
 
