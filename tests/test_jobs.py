@@ -20,6 +20,7 @@ import torch
 
 from tests.support.job_films import FAST, heard_and_seen, run_and_kill, write_film, write_reference, write_references
 from vs_remaster import cli
+from vs_remaster.engines import choose_precision
 from vs_remaster.errors import InputError
 from vs_remaster.film.remastering import remaster_film
 from vs_remaster.film.shares import SharesFile
@@ -331,12 +332,13 @@ def test_a_job_that_was_begun_otherwise_is_not_mixed(tmp_path, movie, references
     with pytest.raises(KeyboardInterrupt):
         job(movie, tmp_path / "out.mkv", references, look=stop)
     plan = (tmp_path / "job" / "job.json").read_bytes()
+    changed = "fp32" if choose_precision("auto", "cpu") == "bf16" else "bf16"
     for words, more in (
         (r"restore strength was 1\.0, is 0\.5", {"restore": replace(RESTORE, strength=0.5)}),
         (r"restore was on, is none", {"restore": None}),
         (r"end was none, is 100", {"end": 100}),
         (r"scenes was auto, is \[7\]", {"scenes": [7]}),
-        (r"colorize lines was 64, is 80; ", {"colorize": replace(COLORIZE, lines=80, precision="fp32")}),
+        (r"colorize lines was 64, is 80; ", {"colorize": replace(COLORIZE, lines=80, precision=changed)}),
         (r"samples subsampling was \[0, 0\], is \[1, 1\]", {"write": OutputOptions(codec="x264")}),
     ):
         with pytest.raises(InputError, match=words):
