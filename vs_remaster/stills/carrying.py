@@ -173,15 +173,8 @@ def carried_references(
             `carry_references`.
     """
     options = colorize if isinstance(colorize, ColorizeOptions) else colorize.options
-    told: list[object] = [
-        *stamp_of(source),
-        reach,
-        repr(restore),
-        repr(replace(_plain(options), device="")),
-        repr(scenes),
-        str(fps),
-    ]
-    told += [repr(prepare), start, end]
+    told: list[object] = [*stamp_of(source), reach, start, end, str(fps)]
+    told += map(repr, (restore, replace(_plain(options), device=""), scenes, prepare))
     told += [
         json.dumps([one.digest, one.frame, one.time, one.weight, one.scope, one.shot, one.likeness, one.nearest])
         for one in references
