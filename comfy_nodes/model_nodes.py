@@ -5,7 +5,7 @@ Node ids, input ids and their order are for ever: saved graphs name them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from comfy_api.latest import io
 
@@ -42,10 +42,17 @@ def _inputs(network: str | None) -> list[io.Input]:
 class _Loader(io.ComfyNode):
     """Chooses weights, device and precision."""
 
+    network: ClassVar[str | None] = None
+
     @classmethod
     @host.plain_errors
     def execute(cls, model: str, device: str, precision: str) -> io.NodeOutput:
         return io.NodeOutput(models.choose(model, device, precision))
+
+    @classmethod
+    def validate_inputs(cls, model: str | None = None) -> bool | str:
+        """In place of ComfyUI's look into the list: saved graphs may have names from before."""
+        return host.valid(lambda: model is None or models.check(model, cls.network))
 
     @classmethod
     def fingerprint_inputs(cls, model: str | None = None, **_: Any) -> Any:
@@ -60,6 +67,8 @@ class _Loader(io.ComfyNode):
 class RemasterLoadRestorer(_Loader):
     """Chooses a restorer."""
 
+    network = "restorer"
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
@@ -68,7 +77,7 @@ class RemasterLoadRestorer(_Loader):
             "restore, denoise, model, old film",
             description="Chooses the network that removes damage: shipped weights, or a file in models/remaster. "
             "Without this node the best one shipped is taken.",
-            inputs=_inputs("restorer"),
+            inputs=_inputs(cls.network),
             outputs=[
                 io.Custom(RESTORER).Output(
                     "restorer", tooltip="For model of Restore Film, and restorer of Remaster Video."
@@ -80,6 +89,8 @@ class RemasterLoadRestorer(_Loader):
 class RemasterLoadColorizer(_Loader):
     """Chooses a colorizer."""
 
+    network = "colorizer"
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
@@ -88,7 +99,7 @@ class RemasterLoadColorizer(_Loader):
             "colorize, colourise, model, old film",
             description="Chooses the network that colours from references: shipped weights, or a file in "
             "models/remaster. Without this node the best one shipped is taken.",
-            inputs=_inputs("colorizer"),
+            inputs=_inputs(cls.network),
             outputs=[
                 io.Custom(COLORIZER).Output(
                     "colorizer", tooltip="For model of Reference Colorize, and colorizer of Remaster Video."
@@ -108,7 +119,7 @@ class RemasterLoadModel(_Loader):
             "remaster model",
             description="Chooses a network for the Remaster nodes. For new graphs use Load Restorer and Load "
             "Colorizer, which fit the right inputs only.",
-            inputs=_inputs(None),
+            inputs=_inputs(cls.network),
             outputs=[Model.Output("model", tooltip="For the model input of the other Remaster nodes.")],
             is_deprecated=True,
         )

@@ -72,6 +72,18 @@ def _kind(name: str) -> str:
         return ""
 
 
+def check(name: str, network: str | None) -> None:
+    """What ComfyUI asks of a choice, but for a name from before that means other weights now.
+
+    Raises:
+        InputError: no such model, or one that is no `network`.
+    """
+    path_of(name)
+    kind = _kind(name)
+    if network is not None and kind not in (network, ""):
+        raise errors.InputError(f"the model {name} is a {kind}: choose a {network}, or use Load {kind.capitalize()}")
+
+
 def choose(name: str, device: str, precision: str) -> ModelChoice:
     """The choice that a name on the page stands for; looks into the file, but does not load it.
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from vs_remaster.errors import InputError
 from vs_remaster.models import NETWORKS
-from vs_remaster.weights import load_weights, sha256
+from vs_remaster.system.inputs import sha256
+from vs_remaster.weights import load_weights
 
 FOLDER = Path(__file__).parent.parent / "weights"
 

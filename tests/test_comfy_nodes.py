@@ -393,6 +393,11 @@ def test_models_fit_the_inputs_of_their_kind_only(comfy):
     assert wanted == {f"{name},REMASTER_MODEL" for name in kinds.values()}  # and what older graphs plug in
     (choice,) = run(comfy, "RemasterLoadRestorer", model="restorer-fast", device="cpu")
     assert (choice.network, choice.model, choice.device) == ("restorer", "fast", "cpu")
+    check = comfy.nodes["RemasterLoadRestorer"].validate_inputs
+    assert all(check(model=name) is True for name in (None, "restorer-fast", "kind.safetensors", "restorer-hairs"))
+    assert "is a colorizer: choose a restorer" in check(model="colorizer-fast")
+    assert "no model 'gone.safetensors'" in check(model="gone.safetensors")
+    assert "no restorer model 'gone'" in check(model="restorer-gone")
 
 
 def test_no_references_mean_the_same_in_all_nodes(comfy, movie, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from export.material import Clip, cached_pack, load_clips, load_photos, photo_clip, sample_crops
-from export.material.scenery import add_captions, add_details, add_lines, stand_still
+from export.material.scenery import add_captions, add_details, add_lines
 from vs_remaster.errors import InputError
 
 
@@ -163,16 +163,6 @@ def test_details_of_the_scene_last_and_belong_to_some_clips_only():
     assert bool((seen[touched].sum(1) >= 2).all()), "no detail of the scene is there for one frame only"
     assert (made < 0.4).any() and (made > 0.6).any()
     assert torch.equal(add_details(clips, _seeded(4), share=0.0), clips)
-
-
-def test_a_tripod_leaves_still_what_nothing_passes():
-    clips = torch.rand(40, 8, 1, 48, 64, generator=_seeded(1))
-    made = stand_still(clips, _seeded(4), share=0.5)
-    assert torch.equal(made, stand_still(clips, _seeded(4), share=0.5))
-    assert torch.equal(stand_still(clips, _seeded(4), share=0.0), clips)
-    still = (made[:, 1:] - made[:, :-1]).abs().flatten(2).lt(1e-6).float().mean((1, 2))
-    assert 10 <= int((still > 0.02).sum()) <= 30
-    assert (still > 0.99).any() and ((still > 0.02) & (still < 0.9)).any(), "with nothing that passes, and with much"
 
 
 def test_captions_stand_still_over_some_clips_only():

@@ -73,14 +73,6 @@ def test_a_restorer_that_learns_what_is_to_be_done_begins_with_next_to_all():
     assert torch.allclose(grown, change, atol=change.abs().max().item() / 400) and change.abs().max() > 0.05
 
 
-def test_a_restorer_that_learns_of_hairs_in_the_gate_begins_with_next_to_none():
-    small = build("restorer").eval()
-    luma = torch.rand(1, 5, 1, 64, 80, generator=torch.Generator().manual_seed(1))
-    with torch.inference_mode():
-        plain, grown = (net(luma) for net in (small, grow(small, '{"gate": 16}').eval()))
-    assert torch.allclose(plain.luma, grown.luma, atol=2e-3) and torch.allclose(plain.mask, grown.mask, atol=2e-3)
-
-
 def test_a_second_tone_part_begins_as_a_copy_of_the_first():
     small = build("restorer", '{"far": 0}')
     large = grow(small, '{"far": 3}')

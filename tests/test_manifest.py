@@ -21,11 +21,11 @@ from vs_remaster.references.manifest import (
     Manifest,
     Origin,
     read_manifest,
-    sha256,
     to_toml,
     write_manifest,
 )
 from vs_remaster.references.reference import Reference, load_references, rules_text, with_rules
+from vs_remaster.system.inputs import sha256
 
 
 def put(folder: Path, *names: str) -> None:

@@ -10,14 +10,15 @@ from safetensors.torch import save_file
 
 from export.publish import publish
 from vs_remaster import weights
+from vs_remaster.cli.arguments import model_for
 from vs_remaster.engines.pytorch import lay_out
 from vs_remaster.errors import InputError
 from vs_remaster.models import NETWORKS, build, config_json, info, layers
 from vs_remaster.models.attention import Known, coarse_match, fine_match, join, known_only, likeness, places
 from vs_remaster.models.colorizer import ColorizerNet, working_size
-from vs_remaster.models.gate import paint_over
-from vs_remaster.models.layers import Edges, Halo, nearby_mean, shift
+from vs_remaster.models.layers import Halo, shift
 from vs_remaster.models.restorer import Tone, apply_tone, curve_of, thumbnails
+from vs_remaster.system.inputs import sha256
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -35,7 +36,6 @@ def test_a_saved_network_loads_as_itself(name, tmp_path):
     ("name", "model", "size"),
     [
         ("restorer", "fast", 4),
-        ("restorer", "hairs", 4),
         ("restorer", "quality", 10),
         ("colorizer", "fast", 4),
         ("colorizer", "quality", 10),
@@ -46,7 +46,7 @@ def test_shipped_weights_are_small_whole_and_described(name, model, size):
     entry = weights.manifest()[f"{name}-{model}"]
     path = weights.find(name, model)
     assert path.stat().st_size <= size * 2**20
-    assert weights.sha256(path) == entry["sha256"]
+    assert sha256(path) == entry["sha256"]
     assert entry["licence"] and entry["training"] and entry["network"] == name
     assert (weights.folder() / entry["card"]).is_file()
     state = weights.load_weights(path).state_dict()
@@ -57,7 +57,7 @@ def test_all_shipped_weights_together_are_small():
     assert sum(path.stat().st_size for path in weights.folder().glob("*.safetensors")) <= 24 * 2**20
 
 
-@pytest.mark.parametrize("model, most", [("fast", 6.1), ("hairs", 6.5), ("quality", 37)])
+@pytest.mark.parametrize("model, most", [("fast", 6.1), ("quality", 37)])
 def test_a_restorer_costs_no_more_than_promised(model, most):
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -288,61 +288,15 @@ def test_half_of_the_clips_train_as_if_all_were_to_be_done():
     assert 2 <= int((change > 1e-3).sum()) <= 10 and int((change < 1e-6).sum()) == 12 - int((change > 1e-3).sum())
 
 
-def test_what_is_found_in_the_gate_is_painted_over_and_counts_as_dirt():
-    net = build("restorer", '{"gate": 24}').eval()
-    luma = torch.full((1, 9, 1, 30, 41), 0.5)
-    luma[..., 10:12, 5:36] = 0.1
-    with torch.no_grad():
-        net.head.weight.zero_()
-        net.head.bias[8:] = -30.0  # the rest finds no dirt
-        net.gate.forward = lambda luma, kept, edges: 60 * (luma[0, kept] < 0.3).float() - 30
-        made = net(luma, halo=Halo(2, 1))
-    assert made.luma.shape == (1, 6, 1, 30, 41)
-    assert torch.allclose(made.toned, torch.full_like(made.toned, 0.5), atol=1e-3)
-    assert torch.equal(made.mask[0] > 0.5, luma[0, 2:8] < 0.3)
-    clean = torch.rand(2, 1, 32, 40)
-    assert torch.equal(paint_over(clean, torch.zeros_like(clean)), clean)
-
-
-def test_a_hair_in_the_gate_goes_where_the_picture_moves_behind_it():
-    """And what stands still in a scene that does so stays: nobody could tell it from a hair."""
-    small = torch.rand(1, 1, 14, 40, generator=torch.Generator().manual_seed(3))
-    scene = 0.3 + 0.6 * torch.nn.functional.interpolate(small, (112, 320), mode="bicubic").clamp(0, 1)
-    y, x = torch.meshgrid(torch.arange(112.0), torch.arange(160.0), indexing="ij")
-    hair = torch.exp(-0.5 * ((y - 56 - 18 * torch.sin(x / 22)) / 0.9) ** 2) * ((x > 30) & (x < 125))
-    net = lay_out(weights.load_model("restorer", "hairs"))
-
-    def left(pace: int) -> float:
-        """Share of the hair's error."""
-        clean = torch.cat([scene[..., pace * t : pace * t + 160] for t in range(41)])[None]
-        hairy = clean * (1 - 0.9 * hair)
-        with torch.inference_mode():
-            error = (net(hairy, halo=Halo(16, 16)).luma - clean[:, 16:25])[..., hair > 0.3]
-        return float(error.norm() / (hairy - clean)[:, 16:25][..., hair > 0.3].norm())
-
-    assert left(pace=3) < 0.7 and left(pace=0) > 0.95
-
-
-@pytest.mark.parametrize("model", ["fast", "hairs"])
-def test_of_frames_far_away_thumbnails_are_enough(model):
-    net, film = weights.load_model("restorer", model).eval(), torch.rand(1, 44, 1, 24, 32)
+def test_of_frames_far_away_thumbnails_are_enough():
+    net, film = weights.load_model("restorer", "fast").eval(), torch.rand(1, 44, 1, 24, 32)
     for halo in (Halo(20, 20), Halo(20, 2), Halo(3, 20)):
         own = halo.within(net.sees)
         near = film[:, halo.before - own.before : film.shape[1] - (halo.after - own.after)]
         with torch.no_grad():
             whole, part = net(film, halo=halo), net(near, thumbnails(film), halo)
         assert whole.luma.shape[1] == 44 - sum(halo) and torch.equal(whole.luma, part.luma)
-        assert near.shape[1] < 44 or model == "hairs"
-
-
-def test_the_mean_of_near_frames_stays_within_the_scene():
-    clip = torch.rand(2, 9, 1, 3, 4)
-    wanted = torch.stack([clip[:, max(0, t - 2) : t + 3].mean(1) for t in range(9)], 1)
-    assert torch.allclose(nearby_mean(clip, 2), wanted, atol=1e-6)
-    assert torch.allclose(nearby_mean(clip, 2, slice(3, 5)), wanted[:, 3:5], atol=1e-6)
-    part = torch.stack([clip[:, max(2, t - 2) : min(7, t + 3)].mean(1) for t in range(2, 7)], 1)
-    inside = nearby_mean(clip, 2, edges=Edges(9, torch.tensor(2), torch.tensor(6)))
-    assert torch.allclose(inside[:, 2:7], part, atol=1e-6)
+        assert near.shape[1] < 44
 
 
 def test_tone_is_bent_as_it_says():
@@ -376,8 +330,8 @@ def test_channels_are_taken_from_other_frames_in_one_step_as_in_three(monkeypatc
 
 
 def test_a_restorer_from_before_it_knew_what_is_to_be_done_still_loads(tmp_path):
-    net = build("restorer", '{"need": 0, "far": 0, "gate": 0}').eval()
-    older = {key: value for key, value in json.loads(config_json(net)).items() if key not in ("need", "far", "gate")}
+    net = build("restorer", '{"need": 0, "far": 0}').eval()
+    older = {key: value for key, value in json.loads(config_json(net)).items() if key not in ("need", "far")}
     path = tmp_path / "older.safetensors"
     save_file(net.state_dict(), path, {"network": "restorer", "config": json.dumps(older)})
     luma = torch.rand(1, 3, 1, 32, 32)
@@ -386,13 +340,35 @@ def test_a_restorer_from_before_it_knew_what_is_to_be_done_still_loads(tmp_path)
     assert weights.load_weights(path).before == 8 and build("restorer").before == 20
 
 
+def test_a_restorer_that_looked_for_hairs_in_the_gate_works_without_that_part(tmp_path, caplog):
+    net = build("restorer").eval()
+    older = json.loads(config_json(net)) | {"gate": 24}
+    path = tmp_path / "older.safetensors"
+    save_file(
+        net.state_dict() | {"gate.head.bias": torch.zeros(16)},
+        path,
+        {"network": "restorer", "config": json.dumps(older)},
+    )
+    luma = torch.rand(1, 3, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(weights.load_weights(path)(luma).luma, net(luma).luma)
+    assert "older.safetensors has a part that restorers have no more" in caplog.text
+
+
+def test_the_name_hairs_warns_and_means_fast(caplog):
+    weights._today.cache_clear()
+    for _ in range(2):
+        assert weights.find("restorer", "hairs") == weights.find("restorer", "fast")
+    assert caplog.text.count("no restorer hairs any more: fast is taken") == 1
+    assert weights.variants("restorer") == ["fast", "quality"]
+    assert (model_for("hairs", "restorer"), model_for("hairs", "colorizer")) == ("hairs", "auto")
+
+
 @pytest.mark.parametrize(
     ("name", "model", "dtype"),
     [
         ("restorer", "fast", torch.float32),
         ("restorer", "fast", torch.bfloat16),
-        ("restorer", "hairs", torch.float32),
-        ("restorer", "hairs", torch.bfloat16),
         ("colorizer", "fast", torch.bfloat16),
     ],
 )

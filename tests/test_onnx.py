@@ -161,17 +161,6 @@ def test_restorer_of_a_tile(restorers, film, tile):
     assert restored(restorers, film[:5], Halo(1, 2), tile).max() < 1e-4
 
 
-def test_a_restorer_that_looks_for_hairs_in_the_gate(film):
-    net = load_model("restorer", "hairs")
-    torch.nn.init.constant_(net.gate.head.bias, 2.0)  # it finds much
-    engines = pair(net)
-    for halo in ((20, 20), (3, 5), (0, 0)):
-        luma = torch.cat([film, film.flip(0)] * 2)[: 1 + sum(halo)]
-        assert restored(engines, luma, Halo(*halo)).max() < 1e-4
-    assert restored(engines, noise(2, 1, 30, 45)).max() < 1e-4
-    assert restored(engines, film[:5], Halo(1, 2), (16, 24, 35, 41)).max() < 1e-4
-
-
 def test_windows_filled_up_to_one_length(restorers, sharpeners, colorizers, film, monkeypatch):
     """As TensorRT wants them: the frames behind the scene's end leave no trace."""
     for engine, _ in (restorers, sharpeners, colorizers):
@@ -517,7 +506,6 @@ def test_files_say_what_they_are_and_use_plain_operators(tmp_path):
     "name, config",
     [
         ("restorer", None),
-        ("restorer", '{"gate": 24}'),
         ("sharpener", None),
         ("deepremaster-restorer", '{"width": 0.125}'),
         ("deepremaster-colorizer", '{"width": 0.125}'),

@@ -190,7 +190,7 @@ def test_an_engine_of_the_plugin(plugin, precision, tmp_path, monkeypatch):
         assert engine.restore(luma, thumbnails(luma[None])[0], Halo(0, 0))[0].shape == luma.shape
     ((*sizes, (devices, settings)),) = ort.opened  # one session for all
     net = engine.net
-    assert dict(sizes) == {"seen": 16 + 2 * net.near, "frames": 16 + 40, "height": 48, "width": 64}
+    assert dict(sizes) == {"seen": 16 + 2 * net.spatial_radius, "frames": 16 + 40, "height": 48, "width": 64}
     folder = Path(settings["nv_runtime_cache_path"])
     assert devices == ort.devices and folder.is_dir() and folder.is_relative_to(tmp_path / "tensorrt")
     assert "rtx0.5.0" in folder.parent.name and folder.name.endswith("-restore") and precision in folder.name

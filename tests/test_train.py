@@ -171,13 +171,12 @@ def test_a_restorer_may_learn_for_the_eye(data, tmp_path):
     )
 
 
-@pytest.mark.parametrize("recipe, parts", [("flicker", {"tone", "far"}), ("gate", {"gate"})])
-def test_recipes_for_parts_change_these_alone(recipe, parts, small, tmp_path):
+def test_a_recipe_for_parts_changes_these_alone(small, tmp_path):
     begun = tmp_path / "begun.safetensors"
-    save_weights(begun, build("restorer", '{"gate": 24}'))
-    train("restore", small, tmp_path, "--recipe", recipe, "--steps", "3", "--start-from", str(begun), *UNMEASURED)
+    save_weights(begun, build("restorer"))
+    train("restore", small, tmp_path, "--recipe", "flicker", "--steps", "3", "--start-from", str(begun), *UNMEASURED)
     before, after = (dict(load_weights(x).named_parameters()) for x in (begun, tmp_path / "restorer-last.safetensors"))
-    assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == parts
+    assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == {"tone", "far"}
 
 
 @pytest.mark.parametrize("recipe, task, multiple", [("ours", "colorize", 16), ("rtn", "restore", 32)])

@@ -11,6 +11,7 @@ import textwrap
 import warnings
 import zipfile
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from .models.network import Network
 from .models.papers.published import RTN, published_state, recognise, rtn_entries
 from .system import folders
 from .system.files import make_folder, write_whole
-from .system.inputs import check_input
+from .system.inputs import check_input, sha256
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ _AUTHORS = "github.com/satoshiiizuka/siggraphasia2019_remastering"
 _RTN_AUTHORS = "github.com/raywzy/Bringing-Old-Films-Back-to-Life"
 _RAFT_WANTED = "raft-sintel.pth or raft-things.pth of RAFT's authors (github.com/princeton-vl/RAFT)"
 _NAME = r"[A-Za-z0-9_]+"
+_FORMER = {"restorer-hairs": "fast"}  # shipped once, and what its name means now
+_GONE = frozenset({"gate"})  # parts that restorers once had
 _FACTORIES = (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn)
 _BESIDE = 1 << 24  # numbers of a network that are computed, or stand only for a moment
 _MOST_BYTES = 4 << 30  # of the authors' files, the largest has 0.3
@@ -75,6 +78,7 @@ def find(network: str, model: str) -> Path:
         if not Path(model).is_file():
             raise InputError(f"no weight file {model!r}; give the path of one, or the name of a shipped model")
         return Path(model)
+    model = _today(network, model)
     entry = manifest().get(f"{network}-{model}")
     if entry is None:
         return _find_imported(network, model)
@@ -82,6 +86,19 @@ def find(network: str, model: str) -> Path:
     if not path.is_file() or sha256(path) != entry["sha256"]:
         raise InputError(f"the weights {path} are missing or damaged (sha256 differs); install the package again")
     return path
+
+
+@cache  # it is said once
+def _today(network: str, model: str) -> str:
+    """What the name of a model means now."""
+    name = f"{network}-{model}"
+    if name not in _FORMER:
+        return model
+    log.warning(
+        "there is no %s %s any more: %s is taken; paint hair that stays in the gate white in a mask for repair",
+        network, model, _FORMER[name],
+    )  # fmt: skip
+    return _FORMER[name]
 
 
 def _find_imported(network: str, model: str) -> Path:
@@ -134,9 +151,10 @@ def imported() -> list[str]:
     return [path.stem + end for path in paths for end in ("", *([_OFFICIAL] if _has_official(path) else []))]
 
 
-def variants(network: str) -> list[str]:
-    """Names of the shipped variants of a network."""
-    return [name.removeprefix(network + "-") for name in manifest() if name.startswith(network + "-")]
+def variants(network: str, *, former: bool = False) -> list[str]:
+    """Names of the shipped variants of a network; with `former` those too that now mean another."""
+    names = [*manifest(), *(_FORMER if former else ())]
+    return [name.removeprefix(network + "-") for name in names if name.startswith(network + "-")]
 
 
 def network_of(path: Path) -> str:
@@ -182,13 +200,16 @@ def _header(path: Path) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
         raise InputError(f"cannot read weights {str(path)!r}: {error}; give a .safetensors file") from error
 
 
-def _settings(stored: str | None, instead: dict[str, int]) -> str | None:
-    """Hyper-parameters as JSON with others in place of some; what is no JSON is for `build` to say."""
+def _settings(stored: str | None, instead: dict[str, int], without: frozenset[str]) -> str | None:
+    """Hyper-parameters as JSON with others in place of some and without those that are no more; what is no JSON is for
+    `build` to say."""
     try:
         held = json.loads(stored or "{}")
     except (ValueError, RecursionError):
         return stored
-    return json.dumps({**held, **instead}) if instead and isinstance(held, dict) else stored
+    if not isinstance(held, dict):
+        return stored
+    return json.dumps({key: value for key, value in held.items() if key not in without} | instead)
 
 
 class _Room(TorchFunctionMode):
@@ -223,14 +244,18 @@ def load_weights(path: Path, network: str | None = None, **config: int) -> Netwo
     held = header["network"]
     if network and network not in (held, task(held)):
         raise InputError(f"{str(path)!r} holds a {held}, not a {network}; give weights of a {network}")
+    gone = _GONE if held == "restorer" else frozenset()
+    if unused := {key for key in shapes if key.split(".")[0] in gone}:
+        log.warning("%s has a part that restorers have no more (for hairs in the gate); it is not used", path)
+    shapes = {key: shape for key, shape in shapes.items() if key not in unused}
     if held == "restorer":  # a file from before there were these parts does not name them
         parts = {key.split(".")[0] for key in shapes}
-        config = {part: 0 for part in ("far", "need", "gate") if part not in parts} | config
+        config = {part: 0 for part in ("far", "need") if part not in parts} | config
     if held == "sharpener" and not any(key.startswith("finer.") for key in shapes):
         config = {"finer": 0} | config
     numbers = sum(math.prod(shape) for shape in shapes.values())
     with _Room(numbers):
-        net = build(held, _settings(header.get("config"), config))
+        net = build(held, _settings(header.get("config"), config, gone))
     own = sum(value.numel() for value in net.state_dict().values())
     if numbers > 2 * own:
         raise InputError(
@@ -238,7 +263,7 @@ def load_weights(path: Path, network: str | None = None, **config: int) -> Netwo
         )
     _, state = _read(path)
     try:
-        net.load_state_dict(state)
+        net.load_state_dict({key: value for key, value in state.items() if key not in unused})
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         first = textwrap.shorten(first, 300, placeholder=" ...")  # a whole network may be missing
@@ -278,7 +303,7 @@ def import_published(
         InputError: not such a file, no weights of RAFT, or a name that cannot be used or is taken. UnsupportedError:
             RTN without the package torchvision, which has RAFT.
     """
-    taken = {"auto", *variants("restorer"), *variants("colorizer")}
+    taken = {"auto", *(name for network in ("restorer", "colorizer") for name in variants(network, former=True))}
     if name is not None and (not re.fullmatch(_NAME, name) or name in taken):
         shipped = ", ".join(sorted(taken))
         raise InputError(f"cannot name weights {name!r}; use letters, digits and _, but none of {shipped}")
@@ -361,9 +386,3 @@ def _swells(path: Path) -> bool:
         return False
     with zipfile.ZipFile(path) as archive:
         return sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

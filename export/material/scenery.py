@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from export.material.chance import integer, rand, uniform
-from export.material.photos import occluder_mask
 
 
 def _some(clips, generator, share: float, draw: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
@@ -122,29 +121,6 @@ def _detail(
         shape = shape * (seen if moves < 0.5 else 1 - seen)[:, None, None]
     shade = 0.75 + 0.25 * pace if soft < 0.6 else 0.12 * pace
     return shape[:, None] * (0.4 + 0.6 * turn), shade
-
-
-def stand_still(clips: torch.Tensor, generator: torch.Generator | None = None, share: float = 0.3) -> torch.Tensor:
-    """Turn moving clips into such as are filmed from a tripod: one frame stays, and bodies of the moving clip pass in
-    front of it. What stays there is hidden now and then, as no hair in the gate is.
-
-    Args:
-        clips: float [B, T, 1, H, W], 0..1.
-        generator: CPU generator of all random choices.
-        share: probability that a clip is one.
-
-    Returns:
-        Clips of the same shape; the others unchanged.
-    """
-    frames, height, width = clips.shape[1], *clips.shape[-2:]
-
-    def drawn(clip: torch.Tensor) -> torch.Tensor:
-        still = clip[integer(generator, frames)].expand_as(clip)
-        for _ in range(integer(generator, 4)):
-            still = torch.lerp(still, clip, occluder_mask(frames, height, width, generator).to(clip))
-        return still
-
-    return _some(clips, generator, share, drawn)
 
 
 def add_captions(clips: torch.Tensor, generator: torch.Generator | None = None, share: float = 0.15) -> torch.Tensor:

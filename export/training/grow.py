@@ -25,10 +25,10 @@ def grow(net: Network, config: str) -> Network:
 
     Args:
         net: a restorer (`widths` and numbers of blocks can grow; where 1/8 is widened, what is to be done is found a
-            little differently; `need` where it was 0, with which 1/400 less is done; `far` where it was 0, which
-            begins as a copy of the near tone part and takes more flicker away; `gate` where it was 0, with which
-            1/1000 is painted over), a sharpener (`finer` where it was 0) or a colorizer (`width8`, `width4`; `half`
-            where it was 0, else it stays; `search` may be another, which changes the matching a little).
+            little differently; `need` where it was 0, with which 1/400 less is done; `far` where it was 0, which begins
+            as a copy of the near tone part and takes more flicker away), a sharpener (`finer` where it was 0) or a
+            colorizer (`width8`, `width4`; `half` where it was 0, else it stays; `search` may be another, which changes
+            the matching a little).
         config: its new hyper-parameters as JSON; those not named stay.
 
     Raises:
@@ -55,7 +55,7 @@ def grow(net: Network, config: str) -> Network:
     old = net.state_dict()
     for key, value in state.items():
         if key not in old:
-            if key.startswith(("detail.", "gate.", "finer.")):
+            if key.startswith(("detail.", "finer.")):
                 continue  # a fresh one changes next to nothing
             if key.startswith("far."):
                 value.copy_(old[key.replace("far.", "tone.", 1)])

@@ -23,7 +23,6 @@ SMALL = "--size 32 --frames 3 --batch 2 --lines 48 --threads 1 --photo 0 --log-s
 NARROW = {
     "ours": [],
     "flicker": [],
-    "gate": ["--config", json.dumps({"gate": 12})],
     "palette": ["--config", json.dumps({"colors": 16, "widths": [16, 16, 16, 16]})],
     "deepremaster": ["--config", json.dumps({"width": 0.125})],
     "rtn": ["--config", json.dumps({"embedding": 8, "heads": [2], "depths": [2], "flow_scale": 4, "shrink": 2})],

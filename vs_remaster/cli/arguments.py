@@ -92,7 +92,7 @@ def add_work(parser: argparse.ArgumentParser, restore: Any, color: Any, *, auto:
         "--model",
         default=restore.model,
         metavar="MODEL|RESTORER,COLORIZER",
-        help="fast, quality, hairs, deepremaster or a weight file, for both networks or each (default: %(default)s)",
+        help="fast, quality, deepremaster or a weight file, for both networks or each (default: %(default)s)",
     )
     how.add_argument(
         "--sharpener",
@@ -277,5 +277,5 @@ def model_for(name: str, network: str) -> str:
     if path.is_file():
         return name if network_of(path) == network else "auto"
     holds = [known.partition("-")[0] for known in imported() if known.partition("-")[2] == name]
-    holds += [known for known in ("restorer", "colorizer") if name in variants(known)]
+    holds += [known for known in ("restorer", "colorizer") if name in variants(known, former=True)]
     return "auto" if holds and network not in holds else name

@@ -367,7 +367,7 @@ def _scaled(dims: dict[int, str], scale: int) -> dict[int, str]:
 def _restorer(net: RestorerNet) -> dict[str, Graph]:
     count = net.before + 4 + net.after
     inputs = {
-        "luma": torch.rand(net.near + 4 + net.near, 1, 48, 64),
+        "luma": torch.rand(net.spatial_radius + 4 + net.spatial_radius, 1, 48, 64),
         "thumbs": torch.rand(count, 1, *THUMBNAIL),
         "lines": torch.linspace(0, 1, 48),
         "columns": torch.linspace(0, 1, 64),

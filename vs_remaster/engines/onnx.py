@@ -137,7 +137,7 @@ class _RestorerEngine(_OnnxEngine[RestorerNet]):
         height, width = luma.shape[-2:]
         top, left, lines, columns = place or Place(0, 0, height, width)
         frames, scene = self.fill(len(thumbs), halo)
-        own, sees = halo.within(self.net.near), self.net.near
+        own, sees = halo.within(self.net.spatial_radius), self.net.spatial_radius
         if len(luma) == len(thumbs):
             luma = luma[halo.before - own.before : len(luma) - (halo.after - own.after)]
         seen = frames[self.net.before - sees : len(frames) - (self.net.after - sees)] - (halo.before - own.before)

@@ -44,7 +44,7 @@ def film_sizes(net: Network | Fill, height: int, width: int, frames: int) -> dic
     parts = {f"{name}/{n}": side // n for name, side in sides.items() for n in (2, 4, 8)}
     window = {"frames": net.before + frames + net.after}
     if isinstance(net, RestorerNet):
-        window["seen"] = net.near + frames + net.near
+        window["seen"] = net.spatial_radius + frames + net.spatial_radius
     return sides | parts | window
 
 

@@ -131,19 +131,6 @@ def _around(count: int, offsets: range, device: torch.device) -> Tensor:
     return at.clamp(0, count - 1).flatten().to(device)
 
 
-def nearby_mean(clip: Tensor, radius: int, kept: slice | Tensor = slice(None), edges: Edges | None = None) -> Tensor:
-    """The mean of each of the `kept` frames of `clip` `[B, T, ...]` and of the scene's frames up to `radius` from it:
-    one matrix product, whatever the radius. `edges`: where the scene ends inside the window."""
-    count = clip.shape[1]
-    at = torch.arange(count, device=clip.device)
-    near = (at[kept][:, None] - at).abs() <= radius
-    if edges is not None:
-        near = near & (edges.seen(count, 0) == at)
-    weights = near.to(clip.dtype)
-    weights = weights / weights.sum(1, keepdim=True).clamp_min(1)
-    return (weights @ clip.flatten(2)).unflatten(2, clip.shape[2:])
-
-
 def shift(x: Tensor, channels: int, edges: Edges | None = None) -> Tensor:
     """Take the first `channels` of `x` `[B, T, C, H, W]` from the frame before, the next `channels` from the frame
     after."""

@@ -1,5 +1,5 @@
-"""The restorer: hairs in the gate are painted over, then tone is corrected, then a 2-D U-Net that shifts channels in
-time makes a residual, and a damage mask with what belongs under it.
+"""The restorer: tone is corrected, then a 2-D U-Net that shifts channels in time makes a residual, and a damage mask
+with what belongs under it.
 
 `out = lerp(lerp(x, tone(x), max(need, seen)) + need * photo, fill, mask)`. Two tone parts in a row correct flicker
 and shading and cannot blur; `photo` is the residual for grain and softness; `need` says how much is to be done at all,
@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .gate import Gate, paint_over
 from .layers import (
     MIDDLE,
     NO_HALO,
@@ -37,7 +36,6 @@ from .layers import (
 from .network import Network
 
 ALL_DONE = 0.5  # share of clips that train as if `need` were 1 everywhere
-SURE = 2.0  # logit of a hair that is half painted over: in doubt what stays is of the scene
 JUST_SEEN = 2 / 255  # root mean square of a change of tone
 THUMBNAIL = (36, 48)  # lines x columns of the small frames that the tone part sees
 
@@ -47,8 +45,7 @@ class RestorerConfig:
     """Widths and residual blocks of the U-Net at 1/2, 1/4 and 1/8, and the channels of the tone parts.
 
     `far`: how many frames apart the second tone part looks; 0: without it. `need`: channels of the part that finds how
-    much is to be done; 0: without it. `gate`: channels of the part that finds hairs in the gate; 0: without
-    it. `shift`, `mask` and `skip` leave something out, to measure what it is worth:
+    much is to be done; 0: without it. `shift`, `mask` and `skip` leave something out, to measure what it is worth:
     looking at neighbouring frames, the damage mask (the residual does all), and the way of the source to the output
     (the picture is painted anew).
     """
@@ -60,7 +57,6 @@ class RestorerConfig:
     tone: int = 32
     far: int = 3
     need: int = 32
-    gate: int = 0
     shift: bool = True
     mask: bool = True
     skip: bool = True
@@ -242,9 +238,9 @@ def visible(change: Tensor) -> Tensor:
 
 
 class RestorerNet(Network):
-    """The restorer network; looks 20 frames each way, 16 of them only for hairs in the gate and as thumbnails: flicker
-    is told from light by a first tone part that compares frames near each other, and by a second one that compares what
-    it made of frames `far` apart.
+    """The restorer network; looks 20 frames each way, 16 of them only as thumbnails: flicker is told from light
+    by a first tone part that compares frames near each other, and by a second one that compares what it made of frames
+    `far` apart.
 
     Source: our own design; the mask follows the idea of directly supervised damage masks, the shift that of
     shift-only video denoisers.
@@ -264,11 +260,8 @@ class RestorerNet(Network):
         w1, w2, w3 = config.widths
         self.tone = Tone(config.tone)
         self.far = Tone(config.tone, config.far) if config.far else None
-        self.gate = Gate(config.gate) if config.gate else None
-        widest = max(sum(part.radius for part in self.tones), self.gate.radius if self.gate else 0)
-        self.before = self.after = self.spatial_radius + widest
-        self.near = self.spatial_radius + (self.gate.radius if self.gate else 0)  # frames that are not thumbnails only
-        self.sees = self.near
+        self.before = self.after = self.spatial_radius + sum(part.radius for part in self.tones)
+        self.sees = self.spatial_radius
         self.stem = nn.Conv2d(4, w1, 3, padding=1)
         self.enc1 = Stage(w1, config.encoder[0], temporal=config.shift)
         self.down1 = nn.Conv2d(w1, w2, 3, 2, 1)
@@ -315,12 +308,10 @@ class RestorerNet(Network):
         batch, count, _, height, width = luma.shape
         if thumbs is None:
             thumbs = thumbnails(luma)
-        own = halo.within(self.near)
-        if count == thumbs.shape[1]:
-            luma = luma[:, halo.before - own.before : count - (halo.after - own.after)]
-        luma = unfold(pad_to_multiple(fold(wide(luma)), self.multiple_of), batch)
         inner = halo.within(self.spatial_radius)
-        x, hair = self.without_hairs(luma, own, inner, edges)
+        if count == thumbs.shape[1]:
+            luma = luma[:, halo.before - inner.before : count - (halo.after - inner.after)]
+        x = pad_to_multiple(fold(wide(luma)), self.multiple_of)
         with torch.autocast(luma.device.type, enabled=False):
             toned = x
             untoned = small = fold(wide(thumbs))
@@ -331,9 +322,6 @@ class RestorerNet(Network):
             seen = trim(visible(small - untoned), batch, halo, inner)
         outputs, need = self.repair(toned, batch, inner, edges)
         photo, fill, logits = F.pixel_shuffle(wide(outputs), 2)[..., :height, :width].split(1, 1)
-        if hair is not None:  # dirt is what either part finds: the odds of one, the other, or both
-            hair = trim(hair, batch, inner, NO_HALO)[..., :height, :width]
-            logits = torch.stack([logits, hair, logits + hair]).logsumexp(0)
         mask = torch.sigmoid(logits) if self.config.mask else torch.zeros_like(logits)
         x, toned = (trim(x, batch, inner, NO_HALO)[..., :height, :width] for x in (x, toned))
         fill = fill + MIDDLE
@@ -349,17 +337,6 @@ class RestorerNet(Network):
             repaired = toned + photo
         restored = torch.lerp(repaired, fill, mask) if self.config.skip else fill
         return RestorerOutput(*(unfold(x, batch) for x in (restored, mask, toned, logits, fill)), need)
-
-    def without_hairs(self, luma: Tensor, halo: Halo, inner: Halo, edges: Edges | None) -> tuple[Tensor, Tensor | None]:
-        """Frames of `luma` `[B, T, 1, H, W]` with `inner` of their `halo`, hairs in the gate painted over, and logits
-        of where these are: both `[B*K, 1, H, W]`."""
-        kept = slice(halo.before - inner.before, luma.shape[1] - (halo.after - inner.after))
-        x = fold(luma[:, kept])
-        if self.gate is None:
-            return x, None
-        hair = 2 * (self.gate(luma, kept, edges) - SURE)
-        with torch.autocast(luma.device.type, enabled=False):
-            return paint_over(x, torch.sigmoid(hair)), hair
 
     def repair(self, toned: Tensor, batch: int, halo: Halo, edges: Edges | None) -> tuple[Tensor, Tensor | None]:
         """The U-Net on `[B*T, 1, H, W]`, and the logits of `need`; each temporal stage needs one frame less on each

@@ -20,7 +20,6 @@ Every host reads and writes it through this module.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -169,19 +168,6 @@ def inside(toml: Path, picture: str) -> Path:
         InputError: not in the folder of the manifest.
     """
     return texts.inside(toml, picture, repr(str(toml)), "put it there, or give it on the command line instead")
-
-
-def sha256(path: Path) -> str:
-    """sha256 of a file, as hexadecimal digits.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read {str(path)!r}: {error.strerror}") from error
 
 
 def _lines(values: Origin | Entry) -> list[str]:

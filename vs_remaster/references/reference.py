@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ..color.matrices import fitted_rgb, rgb_to_ycbcr
 from ..errors import InputError
 from ..system.files import LEFT_BY_SYSTEMS
-from ..system.inputs import check_input
+from ..system.inputs import check_input, sha256
 from . import image_files, manifest
 from .image_files import EXTENSIONS, load_still, pixels_digest, shrink
 from .manifest import Entry, Manifest, Origin, Scope
@@ -311,7 +311,7 @@ def _listed_file(toml: Path, entry: Entry, held: Manifest) -> _ReferenceFile:
         raise InputError(
             f"{str(toml)!r}: the picture {entry.picture!r} is not there: put it into the folder, or remove its entry"
         )
-    if entry.sha256 and manifest.sha256(path) != entry.sha256:
+    if entry.sha256 and sha256(path) != entry.sha256:
         logger.warning(
             "reference %r is another picture than the one that %s describes (its sha256 differs): it was changed or "
             "replaced since; if that is right, run: vs-remaster references stamp",

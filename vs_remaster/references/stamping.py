@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..system.inputs import sha256
 from ..system.texts import read_text
-from .manifest import NAME, Entry, Manifest, Origin, inside, parse_manifest, read_manifest, sha256, to_toml, write_toml
+from .manifest import NAME, Entry, Manifest, Origin, inside, parse_manifest, read_manifest, to_toml, write_toml
 from .reference import frame_number, pictures_in, warn_of_unused
 
 log = logging.getLogger(__name__)

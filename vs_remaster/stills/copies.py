@@ -20,11 +20,12 @@ from torch import Tensor
 from ..color.samples import decode_rgb
 from ..errors import InputError
 from ..film.writing import ProgressCallback
-from ..references.manifest import NAME, Entry, Manifest, Origin, check_weight, sha256, write_manifest
+from ..references.manifest import NAME, Entry, Manifest, Origin, check_weight, write_manifest
 from ..references.reference import FILM_EXTENSIONS, Reference, load_references
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import ColorizeOptions
 from ..system.files import give_name, make_folder, write_whole
+from ..system.inputs import sha256
 from ..system.texts import parse_json, read_bytes
 from ..video.folder import files_of
 from ..video.reader import VideoReader

@@ -20,7 +20,7 @@ from ..references.reference import GRAY, Reference, load_references, pictures_in
 from ..references.stamping import set_origin
 from ..remaster.colorizer import Colorizer
 from ..remaster.options import ColorizeOptions, RestoreOptions
-from ..weights import sha256
+from ..system.inputs import sha256
 from .contact_sheet import put
 from .copies import kept_in, made_once, stamp_of
 from .image_models import Paint, load_image_model

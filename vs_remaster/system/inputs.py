@@ -1,7 +1,9 @@
-"""What may be opened: regular files and folders, for all that is read here is looked at more than once."""
+"""What may be opened: regular files and folders, for all that is read here is looked at more than once; and how a file
+is known again."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -33,3 +35,16 @@ def check_input(path: Path, *, film: bool = False) -> None:
     if kind:
         other = ", or use vs-remaster pipe, which reads uncompressed film from stdin" if film else ""
         raise InputError(f"{path} is a {kind}, which cannot be read twice: save it as a file first{other}")
+
+
+def sha256(path: Path) -> str:
+    """sha256 of a file, as hexadecimal digits.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {str(path)!r}: {error.strerror}") from error

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from .deepremaster import DeepColorize, DeepJoint, DeepRestore
 from .flicker import Flicker
-from .gate import GateRecipe
 from .ours import Colorize, Joint, Restore
 from .palette import Palette
 from .recipe import Recipe, Settings
@@ -17,7 +16,6 @@ from .sharpen import Sharpen
 RECIPES: dict[str, dict[str, type[Recipe]]] = {
     "ours": {"restore": Restore, "colorize": Colorize, "joint": Joint, "sharpen": Sharpen},
     "flicker": {"restore": Flicker},
-    "gate": {"restore": GateRecipe},
     "palette": {"colorize": Palette},
     "deepremaster": {"restore": DeepRestore, "colorize": DeepColorize, "joint": DeepJoint},
     "rtn": {"restore": RtnRestore, "colorize": RtnColorize},

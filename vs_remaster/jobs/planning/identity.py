@@ -17,6 +17,7 @@ from ...references.reference import Reference
 from ...remaster.options import AUTOMATIC, ColorizeOptions, RestoreOptions
 from ...remaster.sharpening import sharpener_file
 from ...remaster.worker import chosen_model
+from ...system.inputs import sha256
 from ...video.folder import files_of
 
 _WHOLE_FILE = 1 << 30  # larger films are told apart by parts of them
@@ -43,12 +44,12 @@ def computation(network: str, options: RestoreOptions | ColorizeOptions | None) 
         told |= {"saturation_hues": [list(one) for one in hues]} if hues else {}
         told |= {"lut": lut.sha256} if lut else {}
     if isinstance(options, RestoreOptions):
-        told["sharpener"] = weights.sha256(sharpener_file(options))
+        told["sharpener"] = sha256(sharpener_file(options))
     if told.pop("automatic", False):
-        told["automatic"] = weights.sha256(weights.find(network, AUTOMATIC))
+        told["automatic"] = sha256(weights.find(network, AUTOMATIC))
     return {
         **told,
-        "model": f"{'official ' if model.endswith('-official') else ''}{weights.sha256(weights.find(network, model))}",
+        "model": f"{'official ' if model.endswith('-official') else ''}{sha256(weights.find(network, model))}",
         "device": device.partition(":")[0],
         "engine": "torch" if options.engine == "auto" else options.engine,
         "precision": precision,
