@@ -17,7 +17,7 @@ from vs_remaster.references.manifest import NAME, Origin, read_manifest
 from vs_remaster.references.reference import Reference, load_references, rules_text, with_rules
 from vs_remaster.references.rules import rules_of
 from vs_remaster.remaster.colorizer import Colorizer
-from vs_remaster.remaster.options import CARRY_WEIGHT, ColorizeOptions
+from vs_remaster.remaster.options import CARRY_WEIGHT, CARRY_WHOLE_WEIGHT, ColorizeOptions
 from vs_remaster.stills.carrying import carried_references, carry_in_clip, carry_references, spans_of
 from vs_remaster.video.reader import VideoReader
 
@@ -139,6 +139,32 @@ def test_a_clip_in_memory_is_carried_as_a_film_is(cut):
     assert all(one.scope == (0, 40) for one in made[1:])
 
 
+def test_only_what_the_references_do_not_show_is_carried():
+    """Half of each frame stays as it is, the other half becomes another picture."""
+    noise = torch.rand(41, 1, 8, 12, generator=torch.Generator().manual_seed(3))
+    moving = torch.nn.functional.interpolate(noise, (64, 96), mode="bicubic").clamp(0, 1)
+    steps = torch.linspace(0, 1, 41)[:, None, None, None]
+    luma = torch.lerp(moving[:1], moving[1:2], steps).contiguous()
+    luma[..., :48] = luma[:1, ..., :48]
+    rgb = (luma[0] * torch.tensor([1.2, 0.8, 0.6])[:, None, None]).clamp(0, 1)
+    colorizer = Colorizer(HOW)
+    last = carry_in_clip(colorizer, luma, [Reference("0.png", rgb, 0)])[-1]
+    assert last.frame == 40 and last.known is not None and last.in_film
+    still, other = last.known[:, :32].mean(), last.known[:, 64:].mean()
+    assert still < 0.1 and other > still + 0.2, (still, other)
+    assert (last.rgb.mean(0) - luma[40, 0]).abs().mean() < 0.2, "its luma is there everywhere"
+
+
+def test_an_engine_that_tells_no_places_carries_whole_pictures(film, monkeypatch):
+    colorizer = Colorizer(HOW)
+    monkeypatch.setattr(type(colorizer.engine), "tells_places", False)
+    folder = film.parent / "whole"
+    given = load_references(film.parent / "colours")
+    paths = carry_references(film, given, folder, restore=None, colorize=colorizer)
+    assert {Image.open(path).mode for path in paths} == {"RGB"}
+    assert read_manifest(folder / NAME).origins["carried"].weight == CARRY_WHOLE_WEIGHT
+
+
 def test_colours_that_are_made_richer_afterwards_are_carried_as_they_are():
     luma = torch.rand(24, 1, 64, 96, generator=torch.Generator().manual_seed(2))
     plain, rich = (
@@ -174,7 +200,7 @@ def test_what_was_carried_is_used_again_while_nothing_changed(film, tmp_path, ca
         )
 
     first = made(given)
-    assert [one.frame for one in first] == [50, 40, 56, 72] and "are used again" not in caplog.text
+    assert [one.frame for one in first] == [40, 50, 56, 72] and "are used again" not in caplog.text
     again = made(given)
     assert "carried-0 are used again" in caplog.text
     assert all(torch.equal(a.rgb, b.rgb) for a, b in zip(first, again, strict=True))
@@ -195,7 +221,7 @@ def test_what_was_kept_and_is_damaged_is_made_again(film, tmp_path, caplog):
     assert "pictures in" in caplog.text and "are made again beside it" in caplog.text
     assert all(torch.equal(a.rgb, b.rgb) for a, b in zip(first, again, strict=True))
     assert (tmp_path / "carried-0").exists(), "somebody may have painted in it"
-    assert [one.path and one.path.parent.name for one in made()[1:]] == ["carried-1"] * 3
+    assert [one.path and one.path.parent.name for one in made() if one.frame != 50] == ["carried-1"] * 3
 
 
 def test_colour_is_carried_where_it_will_be_seen_only(film, tmp_path):

@@ -15,7 +15,7 @@ _COUNT = 8
 
 def add_references(commands: Any, restore: Any, color: Any) -> None:
     """Add the command to the others; `restore` and `color` hold the defaults."""
-    from ..remaster.options import CARRY_REACH, CARRY_WEIGHT
+    from ..remaster.options import CARRY_REACH, CARRY_WEIGHT, CARRY_WHOLE_WEIGHT
 
     group = commands.add_parser("references", help="frames worth colouring, and the manifest of references")
     group = group.add_subparsers(required=True, metavar="pick|align|colorize|carry|show|stamp")
@@ -106,7 +106,10 @@ def add_references(commands: Any, restore: Any, color: Any) -> None:
     )
     add_scenes(carry)
     carry.add_argument(
-        "--weight", type=float, default=CARRY_WEIGHT, metavar="N", help="of all of them (default: %(default)g)"
+        "--weight",
+        type=float,
+        metavar="N",
+        help=f"of all of them (default: {CARRY_WEIGHT:g}; where engines carry whole pictures {CARRY_WHOLE_WEIGHT:g})",
     )
     carry.add_argument("--no-restore", action="store_true", help="colour the frames as they are")
     carry.add_argument("--strength", type=float, default=restore.strength, metavar="N", help="of the restoration, 0..1")

@@ -28,7 +28,7 @@ class Engine(Protocol):
         precision: one of `PRECISIONS`.
         home: where pictures come out, the device or `cpu`; those that go in may lie anywhere, and need not be copied
             if they lie there.
-        tells_places: it has `share_map`, where the network weighs references.
+        tells_places: it has `match_map`, where the network weighs references.
         looks: it has `look` and `render`, so that a frame that lies in two windows is looked at once.
         takes_parts: `encode` takes references that are known in part, where the network weighs references.
     """
@@ -69,9 +69,9 @@ class Engine(Protocol):
         and with references; only where the network weighs references."""
         ...
 
-    def share_map(self, luma: Tensor, memory: EncodedReferences) -> Tensor:
-        """Shares of references in frames `[F, 1, h, w]`, place by place, `[F, R, h/8, w/8]`; only where the engine
-        `tells_places` and the network weighs references."""
+    def match_map(self, luma: Tensor, memory: EncodedReferences) -> tuple[Tensor, Tensor]:
+        """Shares of references in frames `[F, 1, h, w]`, place by place, `[F, R, h/8, w/8]`, and the cosine of the best
+        match, `[F, 1, h/8, w/8]`; only where the engine `tells_places` and the network weighs references."""
         ...
 
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:

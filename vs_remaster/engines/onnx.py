@@ -99,8 +99,8 @@ class _OnnxEngine[Net: Network]:
         """See `Engine.describe`."""
         raise NotImplementedError
 
-    def share_map(self, luma: Tensor, memory: EncodedReferences) -> Tensor:
-        """See `Engine.share_map`."""
+    def match_map(self, luma: Tensor, memory: EncodedReferences) -> tuple[Tensor, Tensor]:
+        """See `Engine.match_map`."""
         raise NotImplementedError
 
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:

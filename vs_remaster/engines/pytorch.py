@@ -107,10 +107,11 @@ class TorchEngine:
             return self._colorizer.describe(luma.to(self.device))
 
     @torch.inference_mode()
-    def share_map(self, luma: Tensor, memory: EncodedReferences) -> Tensor:
-        """See `Engine.share_map`."""
+    def match_map(self, luma: Tensor, memory: EncodedReferences) -> tuple[Tensor, Tensor]:
+        """See `Engine.match_map`."""
         with self._mode():
-            return self._colorizer.share_map(luma.to(self.device), memory.to(self.device)).to(self.home)
+            shares, similarity = self._colorizer.match_map(luma.to(self.device), memory.to(self.device))
+        return shares.to(self.home), similarity.to(self.home)
 
     @torch.inference_mode()
     def colorize(self, luma: Tensor, memory: EncodedReferences, halo: Halo) -> tuple[Tensor, Tensor]:

@@ -352,11 +352,16 @@ class ColorizerNet(ColorizerNetwork):
         small. On a CPU one frame after the other is quicker, and does not depend on the others by a single bit."""
         return self.training or in_large_steps(self.null_bias.device)
 
-    def share_map(self, luma: Tensor, memory: Memory) -> Tensor:
-        """Each reference's share in the colour of each place of frames `luma` `[N, 1, H, W]`: `[N, R, H/8, W/8]`."""
+    def match_map(self, luma: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """For each place of frames `luma` `[N, 1, H, W]` each reference's share in its colour, `[N, R, H/8, W/8]`, and
+        how alike the best match is, `[N, 1, H/8, W/8]`."""
         f = self.features(luma)
         count, _, height, width = f.keys.shape
-        return self.match(f, memory).shares.view(count, height, width, -1).permute(0, 3, 1, 2)
+        match = self.match(f, memory)
+        shares, similarity = (
+            x.view(count, height, width, -1).permute(0, 3, 1, 2) for x in (match.shares, match.similarity)
+        )
+        return shares, similarity
 
     def decode(self, look: Look, batch: int, halo: Halo, edges: Edges | None = None) -> tuple[Tensor, Tensor]:
         """From what was carried to chroma `[N, 2, H/4, W/4]` and the features it was made from; the halo is dropped

@@ -77,7 +77,7 @@ class ColorizerNetwork(Network):
         """What frames `[N, 1, H, W]` look like as wholes, `[N, areas, D]`; only where it weighs references."""
         raise NotImplementedError
 
-    def share_map(self, luma: Tensor, memory: Any) -> Tensor:
-        """Each reference's share in each place of frames `[N, 1, H, W]`, `[N, R, H/8, W/8]`; only where it weighs
-        references. `memory`: what its own `encode_all` gave."""
+    def match_map(self, luma: Tensor, memory: Any) -> tuple[Tensor, Tensor]:
+        """Each reference's share in each place of frames `[N, 1, H, W]`, `[N, R, H/8, W/8]`, and the cosine of the best
+        match, `[N, 1, H/8, W/8]`; only where it weighs references. `memory`: what its own `encode_all` gave."""
         raise NotImplementedError

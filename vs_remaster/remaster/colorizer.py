@@ -157,13 +157,20 @@ class Colorizer(Worker[ColorizeOptions]):
                 f"model {self.model} does not tell place by place which reference gave a colour, or not in this "
                 "engine: use a shipped model and engine torch"
             )
+        return self.match_map(luma, memory, number)[0]
+
+    def match_map(self, luma: Tensor, memory: ReferenceSet, number: int = 0) -> tuple[Tensor, Tensor]:
+        """`share_map`, and how alike the best match is, place by place, `[h, w]`: at most 1, and 0 where no reference
+        acts."""
         low = stack([luma], self.engine.home, self.size(*luma.shape[-2:]))
         (run,) = memory.runs(number, 1)
         chosen = memory.chosen(run.acting, low, self.engine.describe, number)
-        out = torch.zeros(len(memory.rules), low.shape[-2] // 8, low.shape[-1] // 8)
+        height, width = (side // 8 for side in low.shape[-2:])
+        shares, similarity = torch.zeros(len(memory.rules), height, width), torch.zeros(height, width)
         if chosen:
-            out[list(chosen)] = self.engine.share_map(low, memory.memory(chosen))[0].float().cpu()
-        return out
+            found, near = self.engine.match_map(low, memory.memory(chosen))
+            shares[list(chosen)], similarity = found[0].float().cpu(), near[0, 0].float().cpu()
+        return shares, similarity
 
     def colorize(self, luma: Tensor, memory: ReferenceSet, cuts: Sequence[int] = ()) -> Colored:
         """Colour a whole clip that lies in memory: `luma` `[T, 1, H, W]`, 0..1; `cuts`: frames that start a scene."""

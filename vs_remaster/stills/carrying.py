@@ -1,8 +1,8 @@
 """Colour carried along: frames near each reference are coloured outward from it, and become references themselves.
 
 A match is then sought a few frames away, not forty: what turns, comes nearer or moves fast changes little from one step
-to the next. Such a picture has a very low weight, so that it acts where the given references show nothing alike, and of
-all of them only the nearest acts.
+to the next. Errors add up on the way. So such a picture is opaque only where the given references show nothing that is
+much alike, and where its own colours are sure; its weight is low, and of all of them only the nearest acts.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..color.matrices import fitted_rgb
 from ..errors import InputError, UnsupportedError
 from ..film.shots import seen_shots, settle_for_film
 from ..film.writing import ProgressCallback
+from ..models.evenness import doubt
 from ..models.layers import Halo
 from ..references.manifest import NAME, Entry, Manifest, Origin, Scope, check_weight, write_manifest
 from ..references.reference import Reference, load_references
@@ -32,7 +34,14 @@ from ..references.rules import beyond, settle
 from ..remaster.colorizer import Colorizer
 from ..remaster.memory import ReferenceSet
 from ..remaster.merging import fit_size
-from ..remaster.options import CARRY_REACH, CARRY_WEIGHT, ColorizeOptions, PrepareOptions, RestoreOptions
+from ..remaster.options import (
+    CARRY_REACH,
+    CARRY_WEIGHT,
+    CARRY_WHOLE_WEIGHT,
+    ColorizeOptions,
+    PrepareOptions,
+    RestoreOptions,
+)
 from ..remaster.picture import Picture
 from ..remaster.pipeline import RemasterPipeline
 from ..remaster.scenes import Scenes
@@ -48,6 +57,9 @@ log = logging.getLogger(__name__)
 ORIGIN = "carried"
 STEP = 8
 """Frames from one picture of a chain to the next. With 16 next to nothing is gained."""
+_SHOWN = 0.9  # best cosine from which the given references show a place well enough by themselves
+_SURE = 0.5  # how far a colour has to be trusted to be carried on
+_LEAST = 0.01  # share of a picture below which there is nothing to carry
 
 
 class Span(NamedTuple):
@@ -75,7 +87,7 @@ def carry_references(
     folder: Path,
     *,
     reach: int = CARRY_REACH,
-    weight: float = CARRY_WEIGHT,
+    weight: float | None = None,
     restore: RestoreOptions | None = RestoreOptions(),
     colorize: ColorizeOptions | Colorizer = ColorizeOptions(),
     prepare: PrepareOptions = PrepareOptions(),
@@ -95,7 +107,8 @@ def carry_references(
         references: to colour from. Colour is carried from those that show a frame of the film and are in use.
         folder: gets PNG files whose names are frame numbers, a contact sheet and `references.toml`.
         reach: frames each way, 12 to 1000, within the shot; where another reference is nearer, that one is carried on.
-        weight: above 0, up to 1000, of all pictures that are made.
+        weight: above 0, up to 1000, of all pictures that are made; None: `CARRY_WEIGHT`, or `CARRY_WHOLE_WEIGHT` where
+            the engine cannot tell which of their places are wanted.
         restore: how frames are restored first; None: they are coloured as they are.
         prepare: what is done to them before that.
         colorize: what colours them; saturation and look-up table are left out.
@@ -112,12 +125,13 @@ def carry_references(
             references; a folder that holds references already.
     """
     check_new(folder)
-    if not check_weight(weight, "references carry"):
-        raise InputError("references carry: weight 0 would never be used: give 0.01 or so")
+    if weight is not None and not check_weight(weight, "references carry"):
+        raise InputError("references carry: weight 0 would never be used: give 0.1 or so")
     if not STEP + STEP // 2 <= reach <= 1000:
         raise InputError(f"reach must be 12 to 1000 frames, got {reach}")
     colorizer = Colorizer(colorize) if isinstance(colorize, ColorizeOptions) else colorize
     colorizer = colorizer.like(_plain(colorizer.options))
+    weight = _weight(colorizer) if weight is None else weight
     if not colorizer.info.weighs_references:
         raise UnsupportedError(f"colour cannot be carried by model {colorizer.model}, which weighs no references")
     with VideoReader(source, fps=fps) as reader:
@@ -163,7 +177,7 @@ def carried_references(
     fps: Fraction | None = None,
     progress: ProgressCallback = lambda done, total: None,
 ) -> list[Reference]:
-    """The references, and behind them those that `carry_references` makes of them.
+    """The references and those that `carry_references` makes of them, by frame number, as `load_references` has them.
 
     Args:
         lines: see `load_references`.
@@ -173,7 +187,7 @@ def carried_references(
             `carry_references`.
     """
     options = colorize if isinstance(colorize, ColorizeOptions) else colorize.options
-    told: list[object] = [*stamp_of(source), reach, start, end, str(fps)]
+    told: list[object] = [*stamp_of(source), reach, start, end, str(fps), CARRY_WEIGHT, _SHOWN, _SURE]
     told += map(repr, (restore, replace(_plain(options), device=""), scenes, prepare))
     told += [
         json.dumps([one.digest, one.frame, one.time, one.weight, one.scope, one.shot, one.likeness, one.nearest])
@@ -192,7 +206,8 @@ def carried_references(
     with kept_in(keep) as place:
         folder = made_once(place, "carried", told, make)
         made = load_references(folder, lines=lines) if folder else []
-        return [*references, *(made if keep else [replace(one, path=None) for one in made])]
+        every = [*references, *(made if keep else [replace(one, path=None) for one in made])]
+        return sorted(every, key=lambda one: (one.frame is None, one.frame or 0))
 
 
 def carry_in_clip(
@@ -202,7 +217,7 @@ def carry_in_clip(
     cuts: Sequence[int] = (),
     *,
     reach: int = CARRY_REACH,
-    weight: float = CARRY_WEIGHT,
+    weight: float | None = None,
 ) -> list[Reference]:
     """As `carried_references`, for a whole clip that lies in memory.
 
@@ -212,6 +227,7 @@ def carry_in_clip(
         cuts: frames that start a scene.
         colorizer, reach, weight: see `carry_references`.
     """
+    weight = _weight(colorizer) if weight is None else weight
     settled = settle(references, cuts)
     shots = list(pairwise([0, *sorted({*cuts} - {0}), len(luma)]))
     spans = spans_of(settled, shots, reach)
@@ -220,15 +236,21 @@ def carry_in_clip(
     for one in carry(
         pictures, spans, colorizer.like(_plain(colorizer.options)), colorizer.encode_references(settled), weight
     ):
-        rgb = torch.from_numpy(one.pixels.transpose(2, 0, 1).astype(np.float32) / 255)
+        rgb, opacity = torch.from_numpy(one.pixels.transpose(2, 0, 1).astype(np.float32) / 255).split([3, 1])
         name = f"{one.frame:07}.png"
-        made.append(Reference(name, rgb, one.frame, weight, one.span.within, origin=ORIGIN, nearest=1))
+        picture = Reference(name, rgb.contiguous(), one.frame, weight, one.span.within, origin=ORIGIN, nearest=1)
+        made.append(_showing(picture, opacity[0]))
     return [*settled, *made]
 
 
 def _plain(options: ColorizeOptions) -> ColorizeOptions:
     """The same, with colours as they are carried: what is done to them afterwards would be done twice."""
     return replace(options, saturation=1.0, saturation_hues=(), lut=None)
+
+
+def _weight(colorizer: Colorizer) -> float:
+    """What is carried weighs if nobody says."""
+    return CARRY_WEIGHT if colorizer.engine.tells_places else CARRY_WHOLE_WEIGHT
 
 
 def _scopes(references: Iterable[Reference]) -> dict[int, list[Scope]]:
@@ -277,7 +299,7 @@ def _acting(scopes: Iterable[Scope], shot: tuple[int, int]) -> tuple[int, int]:
 
 
 class Carried(NamedTuple):
-    """A frame that colour was carried to along `span`: `pixels` `[H, W, 3]`, RGB, 8 bits."""
+    """A frame that colour was carried to along `span`: `pixels` `[H, W, 4]`, RGB and how opaque it is, 8 bits."""
 
     frame: int
     span: Span
@@ -289,7 +311,7 @@ def carry(
     spans: Sequence[Span],
     colorizer: Colorizer,
     memory: ReferenceSet,
-    weight: float = CARRY_WEIGHT,
+    weight: float,
     progress: ProgressCallback = lambda done, total: None,
 ) -> Iterator[Carried]:
     """Carry colour along spans.
@@ -333,15 +355,41 @@ def _chain(
         low = film.window(first, stop)
         ((chroma, _),) = colorizer.process(low, known, Halo(frame - first, stop - 1 - frame), first)
         light, chroma = low[frame - first], chroma.float().cpu()
+        opacity = _opacity(light, frame, memory, known, colorizer)
+        if opacity.mean() < _LEAST:
+            known = memory
+            yield None
+            continue
         last = Reference(f"frame {frame}", fitted_rgb(light, chroma), frame, weight, origin=ORIGIN, nearest=1)
+        last = _showing(last, opacity)
         known = memory.plus(last, colorizer.encode_references([last]).whole)
         if not is_kept(frame):
             yield None
             continue
         luma = film.full(frame)
         rgb = fitted_rgb(luma, fit_size(chroma[None], light[None], luma[None])[0])
-        pixels = (rgb * 255).round().byte().permute(1, 2, 0).numpy()
-        yield Carried(frame, span, pixels)
+        whole = F.interpolate(opacity[None, None], luma.shape[-2:])[0]
+        yield Carried(frame, span, (torch.cat([rgb, whole]) * 255).round().byte().permute(1, 2, 0).numpy())
+
+
+def _opacity(light: Tensor, frame: int, memory: ReferenceSet, known: ReferenceSet, colorizer: Colorizer) -> Tensor:
+    """Where the colours of a frame `light` `[1, h, w]`, found from all that is `known`, are carried on, 0 or 1:
+    `[h / 8, w / 8]`. Everywhere, where the engine does not tell places."""
+    if not colorizer.engine.tells_places:
+        return light.new_ones([side // 8 for side in light.shape[1:]])
+    given, likeness = colorizer.match_map(light, memory, frame)
+    shown = likeness >= _SHOWN
+    if known is not memory:
+        given, likeness = colorizer.match_map(light, known, frame)
+    share = given.sum(0)
+    return ((share - doubt(likeness, share) >= _SURE) & ~shown).float()
+
+
+def _showing(picture: Reference, opacity: Tensor) -> Reference:
+    """A picture with the luma of its frame, of which only what is opaque is known."""
+    if opacity.all():
+        return picture
+    return replace(picture, known=F.interpolate(opacity[None, None], picture.rgb.shape[1:])[0, 0], in_film=True)
 
 
 def is_kept(frame: int) -> bool:
@@ -386,10 +434,12 @@ def _write(folder: Path, made: Iterable[Carried], weight: float) -> list[str]:
     tiles, entries = [], []
     for frame, span, pixels in made:
         name = f"{frame:07}.png"
-        bgr = np.ascontiguousarray(pixels[..., ::-1])
-        put(folder / name, bgr)
+        bgr, opacity = np.ascontiguousarray(pixels[..., 2::-1]), pixels[..., 3:]
+        clear = not opacity.all()
+        put(folder / name, np.concatenate([bgr, opacity], 2) if clear else bgr)
         entries.append(Entry(picture=name, frame=frame, scope=span.within, origin=ORIGIN))
-        tiles.append(tile(bgr, f"{frame}  (from {span.frame})"))
+        gray = bgr.mean(2, keepdims=True).astype(np.uint8)
+        tiles.append(tile(np.where(opacity > 0, bgr, gray), f"{frame}  (from {span.frame})"))
     if tiles:
         make_folder((folder / SHEET).parent)
         put(folder / SHEET, sheet(tiles))
