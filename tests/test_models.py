@@ -18,6 +18,8 @@ from vs_remaster.models.attention import Known, coarse_match, fine_match, join, 
 from vs_remaster.models.colorizer import ColorizerNet, working_size
 from vs_remaster.models.layers import Halo, shift
 from vs_remaster.models.restorer import Tone, apply_tone, curve_of, thumbnails
+from vs_remaster.remaster.options import RestoreOptions
+from vs_remaster.remaster.worker import chosen_model
 from vs_remaster.system.inputs import sha256
 
 
@@ -356,11 +358,12 @@ def test_a_restorer_that_looked_for_hairs_in_the_gate_works_without_that_part(tm
 
 
 def test_the_name_hairs_warns_and_means_fast(caplog):
-    weights._today.cache_clear()
+    weights.today.cache_clear()
     for _ in range(2):
         assert weights.find("restorer", "hairs") == weights.find("restorer", "fast")
     assert caplog.text.count("no restorer hairs any more: fast is taken") == 1
     assert weights.variants("restorer") == ["fast", "quality"]
+    assert chosen_model("restorer", RestoreOptions(model="hairs")) == "fast"
     assert (model_for("hairs", "restorer"), model_for("hairs", "colorizer")) == ("hairs", "auto")
 
 

@@ -78,7 +78,7 @@ def find(network: str, model: str) -> Path:
         if not Path(model).is_file():
             raise InputError(f"no weight file {model!r}; give the path of one, or the name of a shipped model")
         return Path(model)
-    model = _today(network, model)
+    model = today(network, model)
     entry = manifest().get(f"{network}-{model}")
     if entry is None:
         return _find_imported(network, model)
@@ -89,8 +89,8 @@ def find(network: str, model: str) -> Path:
 
 
 @cache  # it is said once
-def _today(network: str, model: str) -> str:
-    """What the name of a model means now."""
+def today(network: str, model: str) -> str:
+    """What the name of a model means now; said in a warning where it meant something else once."""
     name = f"{network}-{model}"
     if name not in _FORMER:
         return model

@@ -127,7 +127,8 @@ class Masks:
         unknown = sorted(ranges.keys() - {file.name for file in files})
         if unknown and self.path.is_dir():
             raise InputError(f"{self.name}: {MANIFEST} in {str(self.path)!r} names {unknown[0]!r}, which is not there")
-        return [Drawn(file, *ranges.get(file.name, _named(file))) for file in files]
+        single = self.path.is_file()  # acts on all frames, whatever its name
+        return [Drawn(file, *ranges.get(file.name, (0, None) if single else _named(file))) for file in files]
 
     @property
     def files(self) -> list[Path]:

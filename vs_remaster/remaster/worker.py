@@ -22,7 +22,7 @@ from .window import Window
 
 def chosen_model(network: str, options: RestoreOptions | ColorizeOptions) -> str:
     if options.model != "auto":
-        return options.model
+        return weights.today(network, options.model)
     shipped = [name for name in weights.variants(network) if name != AUTOMATIC]
     wanted = "quality" if choose_device(options.device) != "cpu" else "fast"
     return wanted if wanted in shipped or not shipped else shipped[0]
