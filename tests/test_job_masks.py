@@ -274,5 +274,3 @@ def test_masks_are_sent_with_what_says_where_they_act(tmp_path):
     assert names == ["hair/0003.png", "hair/0005.png", "hair/masks.toml"]
     assert b"".join(cluster._read(folder / "0005.png")) == (folder / "0005.png").read_bytes()
     assert [file.name for file in Masks(folder / "0005.png", "repair").files] == ["0005.png", "masks.toml"]
-    (single,) = Masks(folder / "0005.png", "repair").pictures or ()
-    assert (single.first, single.end) == (0, None), "a single picture acts on all frames, whatever its name"

@@ -72,12 +72,13 @@ def test_what_is_no_picture_is_refused(tmp_path):
         Masks(tmp_path / "empty", "repair")
 
 
-def test_numbers_in_names_are_frames_and_a_picture_without_one_acts_everywhere(tmp_path):
+def test_numbers_in_names_are_frames_and_a_picture_without_one_acts_everywhere(tmp_path, caplog):
     save(tmp_path / "m" / "film_0003.png", square())
     save(tmp_path / "m" / "logo.png", square(at=30))
     masks = Masks(tmp_path / "m", "repair")
     assert masks.at(2, SIZE).sum() == 64 and masks.at(3, SIZE).sum() == 128 and masks.at(99, SIZE).sum() == 64
     assert Masks(tmp_path / "m" / "film_0003.png", "repair").at(4, SIZE) is None
+    assert "repair: 'film_0003.png' acts on frame 3 only, the last number of its name" in caplog.text
     assert masks.at(3, (96, 128)).shape == (1, 96, 128)
     masks.check(4)
     with pytest.raises(InputError, match=r"film_0003\.png is for frame 3, and the film has 3, from 0 to 2"):

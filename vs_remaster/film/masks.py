@@ -9,6 +9,7 @@ import os
 from collections import defaultdict, deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,8 +128,13 @@ class Masks:
         unknown = sorted(ranges.keys() - {file.name for file in files})
         if unknown and self.path.is_dir():
             raise InputError(f"{self.name}: {MANIFEST} in {str(self.path)!r} names {unknown[0]!r}, which is not there")
-        single = self.path.is_file()  # acts on all frames, whatever its name
-        return [Drawn(file, *ranges.get(file.name, (0, None) if single else _named(file))) for file in files]
+        if (
+            self.path.is_file()
+            and self.path.name not in ranges
+            and (number := frame_number(self.path.name)) is not None
+        ):
+            _tell_of_number(self.name, self.path.name, number)
+        return [Drawn(file, *ranges.get(file.name, _named(file))) for file in files]
 
     @property
     def files(self) -> list[Path]:
@@ -281,6 +287,14 @@ def _readable(path: Path, name: str) -> Generator[None]:
         yield
     except OSError as error:
         raise InputError(f"{name}: cannot read {str(path)!r}: {error.strerror or error}") from error
+
+
+@cache  # it is said once
+def _tell_of_number(what: str, name: str, number: int) -> None:
+    log.warning(
+        "%s: %r acts on frame %d only, the last number of its name: name it without a number for all frames",
+        what, name, number,
+    )  # fmt: skip
 
 
 def _named(file: Path) -> tuple[int, int | None]:
