@@ -18,7 +18,8 @@ from vs_remaster.references.reference import Reference, load_references, rules_t
 from vs_remaster.references.rules import rules_of
 from vs_remaster.remaster.colorizer import Colorizer
 from vs_remaster.remaster.options import CARRY_WEIGHT, CARRY_WHOLE_WEIGHT, ColorizeOptions
-from vs_remaster.stills.carrying import carried_references, carry_in_clip, carry_references, spans_of
+from vs_remaster.stills import carrying
+from vs_remaster.stills.carrying import _holds_some, carried_references, carry_in_clip, carry_references, spans_of
 from vs_remaster.video.reader import VideoReader
 
 HOW = ColorizeOptions(model="fast", device="cpu", precision="fp32", lines=64)
@@ -155,6 +156,14 @@ def test_only_what_the_references_do_not_show_is_carried():
     assert (last.rgb.mean(0) - luma[40, 0]).abs().mean() < 0.2, "its luma is there everywhere"
 
 
+def test_specks_are_not_carried():
+    opacity = torch.zeros(6, 9)
+    opacity[::2, ::2] = 1
+    assert not _holds_some(opacity)
+    opacity[:2, :2] = 1
+    assert _holds_some(opacity) and not _holds_some(torch.zeros(2, 2))
+
+
 def test_an_engine_that_tells_no_places_carries_whole_pictures(film, monkeypatch):
     colorizer = Colorizer(HOW)
     monkeypatch.setattr(type(colorizer.engine), "tells_places", False)
@@ -224,7 +233,8 @@ def test_what_was_kept_and_is_damaged_is_made_again(film, tmp_path, caplog):
     assert [one.path and one.path.parent.name for one in made() if one.frame != 50] == ["carried-1"] * 3
 
 
-def test_colour_is_carried_where_it_will_be_seen_only(film, tmp_path):
+def test_colour_is_carried_where_it_will_be_seen_only(film, tmp_path, monkeypatch):
+    monkeypatch.setattr(carrying, "_SURE", -1.0)  # all that the references do not show much alike
     given = [reference(10), reference(50), reference(100)]
 
     def frames(start: int, end: int | None) -> list[int]:

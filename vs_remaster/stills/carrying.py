@@ -59,7 +59,6 @@ STEP = 8
 """Frames from one picture of a chain to the next. With 16 next to nothing is gained."""
 _SHOWN = 0.9  # best cosine from which the given references show a place well enough by themselves
 _SURE = 0.5  # how far a colour has to be trusted to be carried on
-_LEAST = 0.01  # share of a picture below which there is nothing to carry
 
 
 class Span(NamedTuple):
@@ -356,7 +355,7 @@ def _chain(
         ((chroma, _),) = colorizer.process(low, known, Halo(frame - first, stop - 1 - frame), first)
         light, chroma = low[frame - first], chroma.float().cpu()
         opacity = _opacity(light, frame, memory, known, colorizer)
-        if opacity.mean() < _LEAST:
+        if not _holds_some(opacity):
             known = memory
             yield None
             continue
@@ -383,6 +382,11 @@ def _opacity(light: Tensor, frame: int, memory: ReferenceSet, known: ReferenceSe
         given, likeness = colorizer.match_map(light, known, frame)
     share = given.sum(0)
     return ((share - doubt(likeness, share) >= _SURE) & ~shown).float()
+
+
+def _holds_some(opacity: Tensor) -> bool:
+    """Whether anywhere 2 x 2 places are opaque: of specks alone nothing might be left at another `lines`."""
+    return bool((F.max_pool2d(1 - opacity[None, None], 2, 1) == 0).any())
 
 
 def _showing(picture: Reference, opacity: Tensor) -> Reference:
