@@ -27,7 +27,8 @@ CARRY_REACH = 48
 CARRY_WEIGHT = 0.1
 """and what those pictures weigh. With 1 their errors add up."""
 CARRY_WHOLE_WEIGHT = 0.01
-"""The same where an engine cannot tell which of their places are wanted: calm clips would lose 0.2 dB with 0.05."""
+"""The same where an engine cannot tell which of their places are wanted: with 0.05 five calm clips lost 0.2 dB
+20 frames away."""
 _TILE = 1088  # 1080 lines in one piece
 
 
