@@ -1,12 +1,12 @@
 """Train networks: `python -m export.train restore|colorize|joint --data DIR --damage DIR --out DIR [--recipe NAME]`.
 
 `--recipe` chooses what is trained and how: `ours` (the default), `flicker` (of our restorer only what takes flicker
-away), `palette` (colour without references), `deepremaster` or `rtn`, the two papers' networks as they trained them
-(`export/training/recipes/`). A run is cut off by `--minutes` or `--steps`, whichever comes first. Checkpoints are
-written every few minutes; `--resume` goes on from the last one (with `--minutes inf`, where the schedule follows steps
-and not the clock, and without `--workers` and `--reuse`, bit for bit as if nothing had happened). On several GPUs:
-`torchrun --nproc-per-node 4 -m export.train ...`; each process then makes batches of its own. Several machines need a
-folder that they share for OUT.
+away), `matching` (of our colorizer only how places are matched), `palette` (colour without references),
+`deepremaster` or `rtn`, the two papers' networks as they trained them (`export/training/recipes/`). A run is cut off
+by `--minutes` or `--steps`, whichever comes first. Checkpoints are written every few minutes; `--resume` goes on from
+the last one (with `--minutes inf`, where the schedule follows steps and not the clock, and without `--workers` and
+`--reuse`, bit for bit as if nothing had happened). On several GPUs: `torchrun --nproc-per-node 4 -m export.train
+...`; each process then makes batches of its own. Several machines need a folder that they share for OUT.
 """
 
 from __future__ import annotations

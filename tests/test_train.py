@@ -77,6 +77,9 @@ def test_every_recipe_writes_weights_that_the_library_runs(task, recipe, large, 
     more = ["--recipe", recipe, *NARROW[recipe], "--steps", str(steps), *(LARGE if large else [])]
     if recipe == "rtn":
         more += ["--flow", str(flow), "--perceptual-weight", "0"]
+    if recipe == "matching":
+        save_weights(tmp_path / "begun.safetensors", build("colorizer"))
+        more += ["--start-from", str(tmp_path / "begun.safetensors")]
     train(task, data, tmp_path, *more)
     network = {"restore": "restorer", "colorize": "colorizer", "sharpen": "sharpener"}[task]
     path = tmp_path / f"{network}-last.safetensors"
@@ -171,12 +174,49 @@ def test_a_restorer_may_learn_for_the_eye(data, tmp_path):
     )
 
 
-def test_a_recipe_for_parts_changes_these_alone(small, tmp_path):
+@pytest.mark.parametrize(
+    ("task", "network", "recipe", "parts"),
+    [("restore", "restorer", "flicker", {"tone", "far"}), ("colorize", "colorizer", "matching", {"key"})],
+)
+def test_a_recipe_for_parts_changes_these_alone(task, network, recipe, parts, small, tmp_path):
     begun = tmp_path / "begun.safetensors"
-    save_weights(begun, build("restorer"))
-    train("restore", small, tmp_path, "--recipe", "flicker", "--steps", "3", "--start-from", str(begun), *UNMEASURED)
-    before, after = (dict(load_weights(x).named_parameters()) for x in (begun, tmp_path / "restorer-last.safetensors"))
-    assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == {"tone", "far"}
+    save_weights(begun, build(network))
+    more = ["--recipe", recipe, "--steps", "3", "--start-from", str(begun), *UNMEASURED]
+    train(task, small, tmp_path, *more)
+    last = tmp_path / f"{network}-last.safetensors"
+    before, after = (dict(load_weights(x).named_parameters()) for x in (begun, last))
+    assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == parts
+
+
+def test_matching_learns_to_find_the_same_colour(small, tmp_path):
+    save_weights(tmp_path / "begun.safetensors", build("colorizer"))
+    more = [
+        "--recipe",
+        "matching",
+        "--steps",
+        "40",
+        "--lines",
+        "64",
+        "--start-from",
+        str(tmp_path / "begun.safetensors"),
+    ]
+    train("colorize", small, tmp_path, *more, *UNMEASURED, "--log-steps", "10")
+    terms = [row["match"] for row in curve(tmp_path)]
+    assert terms[-1] < terms[0] - 0.05
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("", "goes on with a trained colorizer; name it with --start-from"),
+        ("--learn fine_key", "teaches key, got learn 'fine_key'"),
+        ("--frames 1", "frames must be 2 or more, got 1"),
+        ("--approach 0.5", "approach must be 1 to 8, got 0.5"),
+    ],
+)
+def test_matching_says_what_it_needs(told, said, small, tmp_path):
+    more = ["--start-from", str(ROOT / "weights" / "colorizer-fast.safetensors"), *told.split()] if told else []
+    assert said in refused(*arguments("colorize", small, tmp_path, "--recipe", "matching", *more))
 
 
 @pytest.mark.parametrize("recipe, task, multiple", [("ours", "colorize", 16), ("rtn", "restore", 32)])

@@ -20,9 +20,11 @@ from export.train import main
 from vs_remaster.models.papers.flow import SpyNet
 
 SMALL = "--size 32 --frames 3 --batch 2 --lines 48 --threads 1 --photo 0 --log-steps 1 --device cpu".split()
+WHOLE = "--frames 3 --batch 2 --lines 48 --threads 1 --log-steps 1 --device cpu".split()  # pictures, not crops
 NARROW = {
     "ours": [],
     "flicker": [],
+    "matching": [],
     "palette": ["--config", json.dumps({"colors": 16, "widths": [16, 16, 16, 16]})],
     "deepremaster": ["--config", json.dumps({"width": 0.125})],
     "rtn": ["--config", json.dumps({"embedding": 8, "heads": [2], "depths": [2], "flow_scale": 4, "shrink": 2})],
@@ -56,7 +58,7 @@ def write_flow(path: Path) -> Path:
 
 def arguments(task: str, data: Path, out: Path, *more: str) -> list[str]:
     """What `export.train` is given for a small training; what comes later counts."""
-    return [task, "--data", str(data), "--out", str(out), *SMALL, *more]
+    return [task, "--data", str(data), "--out", str(out), *(WHOLE if "matching" in more else SMALL), *more]
 
 
 def command(task: str, data: Path, out: Path, *more: str) -> list[str]:

@@ -148,17 +148,20 @@ class ColorizerNet(ColorizerNetwork):
 
     def features(self, luma: Tensor) -> Features:
         """Encode gray pictures `[N, 1, H, W]` 0..1, sizes multiples of 16."""
+        deep, fine = self.seen(luma)
+        return Features(self.keys(deep), F.normalize(wide(self.fine_key(fine)), dim=1), self.coarse_in(deep), fine)
+
+    def seen(self, luma: Tensor) -> tuple[Tensor, Tensor]:
+        """What is seen in gray pictures, `[N, ..., H/8, W/8]` and `[N, width4, H/4, W/4]`, see `features`."""
         f4, f8, f16 = self.backbone(luma)
         pixels = F.pixel_unshuffle(luma - MIDDLE, 4).to(f4.dtype)
         fine = self.fine_body(self.fine_in(torch.cat([pixels, 0.1 * f4], 1)))
         f16 = F.interpolate(f16, scale_factor=2, mode="bilinear", align_corners=False)
-        deep = torch.cat([0.1 * f8, 0.2 * f16, F.avg_pool2d(fine, 2)], 1)
-        return Features(
-            F.normalize(wide(self.key(deep)), dim=1),
-            F.normalize(wide(self.fine_key(fine)), dim=1),
-            self.coarse_in(deep),
-            fine,
-        )
+        return torch.cat([0.1 * f8, 0.2 * f16, F.avg_pool2d(fine, 2)], 1), fine
+
+    def keys(self, deep: Tensor) -> Tensor:
+        """The keys of `Features`, of what was `seen` at 1/8."""
+        return F.normalize(wide(self.key(deep)), dim=1)
 
     def encode(self, luma: Tensor, chroma: Tensor) -> Memory:
         """Encode one reference: `luma` `[1, 1, H, W]`, `chroma` `[1, 2, H, W]` (BT.709 Cb, Cr), sizes multiples of

@@ -1,4 +1,4 @@
-"""Ways to train: our own, parts of our restorer alone, our automatic colorizer, and the two papers' for their networks.
+"""Ways to train: our own, parts of our networks alone, our automatic colorizer, and the two papers' for their networks.
 
 `RECIPES[recipe][task]` makes a `Recipe`, which knows everything that differs; the loop is in `export/train.py`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .deepremaster import DeepColorize, DeepJoint, DeepRestore
 from .flicker import Flicker
+from .matching import Matching
 from .ours import Colorize, Joint, Restore
 from .palette import Palette
 from .recipe import Recipe, Settings
@@ -17,6 +18,7 @@ RECIPES: dict[str, dict[str, type[Recipe]]] = {
     "ours": {"restore": Restore, "colorize": Colorize, "joint": Joint, "sharpen": Sharpen},
     "flicker": {"restore": Flicker},
     "palette": {"colorize": Palette},
+    "matching": {"colorize": Matching},
     "deepremaster": {"restore": DeepRestore, "colorize": DeepColorize, "joint": DeepJoint},
     "rtn": {"restore": RtnRestore, "colorize": RtnColorize},
 }

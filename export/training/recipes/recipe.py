@@ -26,7 +26,7 @@ class Settings:
     """Everything that can be set; each is also a command line option of the same name. A recipe has its own
     defaults."""
 
-    recipe: str = "ours"  # ours, flicker, palette, deepremaster, rtn
+    recipe: str = "ours"  # ours, flicker, matching, palette, deepremaster, rtn
     data: str = "data"  # folder with video/train, video/val, photos
     damage: str = ""  # folder of damage masks; empty: procedural shapes only
     synthesis: str = ""  # where damage comes from: `ours`, or the recipe's own (empty)
