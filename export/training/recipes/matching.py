@@ -33,7 +33,7 @@ log = logging.getLogger("train")
 QUERIES = 800  # positions of a picture that ask in one step
 SHOWN = 0.03  # of chroma: a position whose colour no place has to within this is not shown
 LEAST = 4e-3  # an error of that much is as good as none
-ALTERED = 0.5  # share of pictures in another tone and size
+ALTERED = 0.2  # share of pictures in another tone and size
 UNUSED = frozenset({"cache", "photo", "references", "size", "stride", "zoom"})
 LONGEST = 1.4  # most that a picture is longer than its lines
 
