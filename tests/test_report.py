@@ -79,6 +79,16 @@ def collected(
 # --- what is measured ---
 
 
+def test_carried_pictures_are_told_apart_from_those_that_were_given(tmp_path):
+    light = scene(0)
+    given = reference(light)
+    carried = [replace(reference(light, f"{n:07}.png"), frame=n, origin="carried", nearest=1) for n in (8, 24)]
+    told = collected(tmp_path, [frame(0, light)], [frame(0, light)], (given, *carried))
+    assert (len(told.references), told.carried) == (3, 2)
+    assert "1 reference, colour carried to 2 frames" in make_page(told)
+    assert "carried" not in make_page(replace(told, references=told.references[:1], carried=0))
+
+
 def jumps(levels: list[np.ndarray]) -> np.ndarray:
     flicker = Flicker()
     found = [jump for level in levels for jump in flicker.push(tiles(level))]

@@ -32,6 +32,7 @@ from ..system import texts
 from ..system.files import write_whole
 
 NAME = "references.toml"
+CARRIED = "carried"  # the origin of frames that colour was carried to
 MOST_WEIGHT = 1000.0
 MOST_FRAME = 2**31 - 1
 MOST_TIME = 1e9

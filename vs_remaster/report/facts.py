@@ -17,6 +17,7 @@ from typing import Any
 from ..errors import InputError
 from ..film.frames import decode_frame
 from ..jobs.result import MadeFilm
+from ..references.manifest import CARRIED
 from ..references.reference import Reference
 from ..remaster.scenes import CutDetector
 from ..stills.focus import sharpness
@@ -73,6 +74,7 @@ class Facts:
         frames: how many.
         seconds: length.
         references: names of the references.
+        carried: how many of them are frames that colour was carried to.
         colored: the result has colours.
         masked: `damage` comes from the restorer's mask and not from the two films.
         flicker_before, flicker_after, damage, drift, coverage: of the whole film, as in `ShotFacts`.
@@ -96,6 +98,7 @@ class Facts:
     frames: int = 0
     seconds: float = 0.0
     references: list[str] = field(default_factory=list)
+    carried: int = 0
     colored: bool = False
     masked: bool = False
     flicker_before: float = 0.0
@@ -156,6 +159,7 @@ class Collector:
             fps=float(before.fps),
             scale=after.width // before.width,
             references=self._describer.names,
+            carried=sum(one.origin == CARRIED for one in references),
         )
 
     def push(

@@ -50,7 +50,10 @@ def make_page(facts: Facts) -> str:
 
 
 def _about(facts: Facts) -> str:
-    references = _count(len(facts.references), "reference") if facts.references else "no references"
+    given = len(facts.references) - facts.carried
+    references = _count(given, "reference") if given else "no references"
+    if facts.carried:
+        references += f", colour carried to {_count(facts.carried, 'frame')}"
     made = f" made {facts.scale * facts.width}x{facts.scale * facts.height}" if facts.scale > 1 else ""
     size = f"{_count(facts.frames, 'frame')} of {facts.width}x{facts.height}{made}, {facts.fps:.5g} frames a second"
     shots = _count(len(facts.shots), "shot")

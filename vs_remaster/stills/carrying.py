@@ -28,7 +28,7 @@ from ..film.shots import seen_shots, settle_for_film
 from ..film.writing import ProgressCallback
 from ..models.evenness import doubt
 from ..models.layers import Halo
-from ..references.manifest import NAME, Entry, Manifest, Origin, Scope, check_weight, write_manifest
+from ..references.manifest import CARRIED, NAME, Entry, Manifest, Origin, Scope, check_weight, write_manifest
 from ..references.reference import Reference, load_references
 from ..references.rules import beyond, settle
 from ..remaster.colorizer import Colorizer
@@ -54,7 +54,6 @@ from .parts import needed_parts, restored_parts
 
 log = logging.getLogger(__name__)
 
-ORIGIN = "carried"
 STEP = 8
 """Frames from one picture of a chain to the next. With 16 next to nothing is gained."""
 _SHOWN = 0.9  # best cosine from which the given references show a place well enough by themselves
@@ -237,7 +236,7 @@ def carry_in_clip(
     ):
         rgb, opacity = torch.from_numpy(one.pixels.transpose(2, 0, 1).astype(np.float32) / 255).split([3, 1])
         name = f"{one.frame:07}.png"
-        picture = Reference(name, rgb.contiguous(), one.frame, weight, one.span.within, origin=ORIGIN, nearest=1)
+        picture = Reference(name, rgb.contiguous(), one.frame, weight, one.span.within, origin=CARRIED, nearest=1)
         made.append(_showing(picture, opacity[0]))
     return [*settled, *made]
 
@@ -359,7 +358,7 @@ def _chain(
             known = memory
             yield None
             continue
-        last = Reference(f"frame {frame}", fitted_rgb(light, chroma), frame, weight, origin=ORIGIN, nearest=1)
+        last = Reference(f"frame {frame}", fitted_rgb(light, chroma), frame, weight, origin=CARRIED, nearest=1)
         last = _showing(last, opacity)
         known = memory.plus(last, colorizer.encode_references([last]).whole)
         if not is_kept(frame):
@@ -441,11 +440,11 @@ def _write(folder: Path, made: Iterable[Carried], weight: float) -> list[str]:
         bgr, opacity = np.ascontiguousarray(pixels[..., 2::-1]), pixels[..., 3:]
         clear = not opacity.all()
         put(folder / name, np.concatenate([bgr, opacity], 2) if clear else bgr)
-        entries.append(Entry(picture=name, frame=frame, scope=span.within, origin=ORIGIN))
+        entries.append(Entry(picture=name, frame=frame, scope=span.within, origin=CARRIED))
         gray = bgr.mean(2, keepdims=True).astype(np.uint8)
         tiles.append(tile(np.where(opacity > 0, bgr, gray), f"{frame}  (from {span.frame})"))
     if tiles:
         make_folder((folder / SHEET).parent)
         put(folder / SHEET, sheet(tiles))
-    write_manifest(folder / NAME, Manifest(tuple(entries), {ORIGIN: Origin(weight=weight, nearest=1)}))
+    write_manifest(folder / NAME, Manifest(tuple(entries), {CARRIED: Origin(weight=weight, nearest=1)}))
     return [entry.picture for entry in entries]
