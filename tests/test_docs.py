@@ -367,16 +367,16 @@ def put(path: Path) -> None:
     elif path.suffix == ".cube":
         path.write_text("LUT_1D_SIZE 2\n0 0 0.1\n1 0.9 0.8\n")
     elif path.name in ("film.mkv", "old.mkv"):
-        write_film(path, (16, 16))
+        write_film(path, (12, 12))
     elif path.name in ("coloured.mkv", "dvd.mp4"):
-        write_film(path, (16, 16), looks={0: "coloured", 1: "coloured"})
+        write_film(path, (12, 12), looks={0: "coloured", 1: "coloured"})
     elif path.name == "references":
         write_references(path)
     elif path.name in ("hair", "keep"):
         path.mkdir()
         write_mask(path / "frame_000012.png")
     elif path.name == "dirtmap.mkv":
-        write_film(path, (16, 16), looks={0: "black"})
+        write_film(path, (12, 12), looks={0: "black"})
     elif path.name == "frames":
         path.mkdir()
         for number in range(3):
