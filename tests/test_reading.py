@@ -351,7 +351,9 @@ def changing(tmp_path) -> Path:
     return tmp_path / "film.ts"
 
 
-@pytest.mark.parametrize("how", [[], ["--job", "JOB"], ["--codec", "png"]])
+@pytest.mark.parametrize(
+    "how", [[], ["--job", "JOB"], pytest.param(["--codec", "png"], marks=pytest.mark.release)], ids=" ".join
+)
 def test_parts_of_a_film_whose_size_changes(changing, tmp_path, how, capsys):
     how = [word.replace("JOB", str(tmp_path / "job")) for word in how]
     end = "" if "png" in how else ".mkv"
