@@ -149,20 +149,20 @@ def test_frames_that_no_reference_acts_on_stay_gray_and_that_is_said(colorizer, 
 @pytest.mark.parametrize("scenes", ["none", [20], "auto"])
 def test_frames_are_the_same_from_wherever_the_film_begins(colorizer, scenes):
     """Scopes are of absolute frame numbers: a film begun in its middle has the frames of the whole."""
-    luma = film(60, cut=20)
+    luma = film(48, cut=20)
     references = [painted(luma[30], RED, scope=(25, 41)), painted(luma[3], BLUE, frame=3, scope="shot", shot=(0, 20))]
     references.append(painted(luma[35], GREEN))
 
     def run(start: int) -> dict[int, Picture]:
-        frames = (Picture(luma[n], None, n) for n in range(start, 60))
+        frames = (Picture(luma[n], None, n) for n in range(start, 48))
         return {p.index: p for p in RemasterPipeline(None, colorizer, references, scenes).process(frames)}
 
     whole, part = run(0), run(26)
-    for n in range(32, 60):
+    for n in range(32, 48):
         assert torch.equal(whole[n].chroma, part[n].chroma) and torch.equal(whole[n].shares, part[n].shares)
-    assert [n for n in range(60) if whole[n].shares[0] > 0] == list(range(25, 41))
-    shot = 60 if scenes == "none" else 20
-    assert [n for n in range(60) if whole[n].shares[1] > 0] == list(range(shot))
+    assert [n for n in range(48) if whole[n].shares[0] > 0] == list(range(25, 41))
+    shot = 48 if scenes == "none" else 20
+    assert [n for n in range(48) if whole[n].shares[1] > 0] == list(range(shot))
 
 
 def test_windows_are_cut_where_references_begin_and_cease():

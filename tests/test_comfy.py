@@ -525,7 +525,7 @@ for inside in ("films", "host", "images", "jobs", "models", "settings"):
     module("comfy_nodes." + inside)
 print(time.process_time() - began)  # of this process alone: the machine may be busy
 """
-    assert min(float(load_pack(root, code)) for _ in range(3)) < 0.6
+    assert any(float(load_pack(root, code)) < 0.6 for _ in range(3))  # the fastest counts, and may be the first
 
 
 def test_the_root_is_no_package_for_anybody_else(root):
@@ -561,27 +561,25 @@ def test_the_registry_is_told_what_it_asks_for(root):
     assert not [name for name in kept if any(line.strip("/") == name for line in ignored)]
 
 
-@pytest.mark.parametrize(
-    ("version", "told"),
-    [("0.7.2", "needs ComfyUI 0.8 or newer, this is 0.7.2"), ("0.8.0", ""), ("1.0", ""), (None, "an older one")],
-)
-def test_a_comfyui_that_is_too_old_is_told_in_one_line(root, version, told):
+def test_a_comfyui_that_is_too_old_is_told_in_one_line(root):
     """And gets no nodes, whichever way it looks for them."""
-    known = f"sys.modules['comfyui_version'] = types.SimpleNamespace(__version__={version!r})" if version else ""
     code = f"""
 import types
 sys.modules["folder_paths"] = types.ModuleType("folder_paths")
-{known}
-again = importlib.util.spec_from_file_location("again", {str(root / "__init__.py")!r})
-sys.modules["again"] = pack = importlib.util.module_from_spec(again)
 import logging
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
-again.loader.exec_module(pack)
-print(getattr(pack, "NODE_CLASS_MAPPINGS", "as usual"))
+for number, version in enumerate((None, "0.7.2", "0.8.0", "1.0")):
+    if version:
+        sys.modules["comfyui_version"] = types.SimpleNamespace(__version__=version)
+    name = f"again{{number}}"
+    again = importlib.util.spec_from_file_location(name, {str(root / "__init__.py")!r})
+    sys.modules[name] = pack = importlib.util.module_from_spec(again)
+    again.loader.exec_module(pack)
+    print(getattr(pack, "NODE_CLASS_MAPPINGS", "as usual"))
 """
-    lines = load_pack(root, code).splitlines()
-    assert lines[-1] == ("{}" if told else "as usual") and len(lines) == (2 if told else 1)
-    assert told in lines[0]
+    older, nothing, old, nothing_too, *good = load_pack(root, code).splitlines()
+    assert "an older one" in older and "needs ComfyUI 0.8 or newer, this is 0.7.2" in old
+    assert nothing == nothing_too == "{}" and good == ["as usual", "as usual"]
 
 
 def test_the_command_line_runs_from_the_pack_s_folder(root):

@@ -149,7 +149,7 @@ def test_share_of_clean_clips() -> None:
 
 
 def test_some_clips_have_dirt_and_nothing_else() -> None:
-    clean = _clean(2, 48, 48, batch=300)
+    clean = _clean(2, 48, 48, batch=150)
     chance = dict.fromkeys(DamageSettings().chance, 1.0)
     made = damage_batch(clean, _seeded(7), DamageSettings(clean=0.0, sound=0.3, density=20.0, chance=chance))
     clear = made.mask == 0

@@ -110,7 +110,7 @@ class Plain:
         return torch.sigmoid(self.conv(x, "up4.1"))
 
 
-def make(kind: type, seed: int, **config: bool) -> tuple[torch.nn.Module, Plain]:
+def make(kind: type, seed: int, **config: float) -> tuple[torch.nn.Module, Plain]:
     """A network with random weights, ready for inference, and its plain twin."""
     net = kind(DeepRemasterConfig(**config))
     state = random_weights(net, seed)
@@ -185,6 +185,7 @@ def test_colorizer_is_the_published_network(colorizer, count, published):
     assert (out - want).abs().max() < 1e-5
 
 
+@pytest.mark.release
 @torch.inference_mode()
 def test_how_much_faster_than_the_plain_networks(restorer, colorizer):
     """Prints the ratio for five frames and four references; nothing is promised of a machine that others use too."""
@@ -293,7 +294,7 @@ def test_no_seam_where_blocks_meet():
     """A film that stands still: official blocks jump, ours change as little there as elsewhere."""
     ratios, worst = [], []
     for official in (True, False):
-        net, _ = make(DeepRestorer, 0, official=official)
+        net, _ = make(DeepRestorer, 0, official=official, width=0.5)
         net.head.weight.mul_(0.05)
         net.head.bias.mul_(0.05)
         still = F.interpolate(noise(1, 1, 6, 8), (32, 48), mode="bicubic").clamp(0, 1).expand(26, 1, 32, 48)
@@ -374,9 +375,22 @@ def test_official_is_the_published_behaviour_to_the_frame(home, restorer, colori
     assert (made - rgb_to_ycbcr(rgb)[:, 1:]).abs().max() < 1e-4
 
 
-def test_restorer_options_keep_their_meaning(home):
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory) -> dict[str, str]:
+    """Files of narrow networks with random weights, by task: as good as whole ones where the network does not matter,
+    and soon done."""
+    paths = {}
+    for seed, name in enumerate(SIZE):
+        net = build(name, '{"width": 0.125}')
+        path = tmp_path_factory.mktemp("narrow") / f"{name}.safetensors"
+        save_weights(path, net, published_state(net, random_weights(net, seed)))
+        paths[name.removeprefix("deepremaster-")] = str(path)
+    return paths
+
+
+def test_restorer_options_keep_their_meaning(narrow):
     luma = noise(3, 1, 400, 54)
-    how = {"model": "deepremaster", **CPU}
+    how = {"model": narrow["restorer"], **CPU}
     whole = Restorer(RestoreOptions(**how)).restore(luma)
     assert whole.luma.shape == whole.mask.shape == luma.shape
     assert 0 <= whole.mask.min() < whole.mask.max() <= 1
@@ -393,26 +407,22 @@ def test_restorer_options_keep_their_meaning(home):
         Restorer(RestoreOptions(**how), block=5)
 
 
-def test_bf16_shows_the_same_picture(tmp_path):
+def test_bf16_shows_the_same_picture(narrow):
     """Of narrow networks: where bfloat16 is imitated, whole ones take minutes."""
     luma = noise(3, 1, 48, 64)
-    restorer, colorizer = (tmp_path / f"{name}.safetensors" for name in SIZE)
-    for seed, path in enumerate((restorer, colorizer)):
-        net = build(path.stem, '{"width": 0.125}')
-        save_weights(path, net, published_state(net, random_weights(net, seed)))
     exact, fast = ({"device": "cpu", "precision": p} for p in ("fp32", "bf16"))
-    a, b = (Restorer(RestoreOptions(model=str(restorer), **how)).restore(luma).luma for how in (exact, fast))
+    a, b = (Restorer(RestoreOptions(model=narrow["restorer"], **how)).restore(luma).luma for how in (exact, fast))
     assert (a - b).abs().max() < 0.03 and (a - b).abs().mean() < 0.003
     pictures = [Reference(name=str(i), rgb=noise(3, 40, 60, seed=i), frame=None) for i in range(2)]
-    workers = (Colorizer(ColorizeOptions(model=str(colorizer), lines=64, **how)) for how in (exact, fast))
+    workers = (Colorizer(ColorizeOptions(model=narrow["colorizer"], lines=64, **how)) for how in (exact, fast))
     a, b = (worker.colorize(luma, worker.encode_references(pictures)) for worker in workers)
     assert (a.chroma - b.chroma).abs().mean() < 0.003
     assert (a.shares - b.shares).abs().max() < 0.01
 
 
-def test_colorizer_with_and_without_references(home):
+def test_colorizer_with_and_without_references(narrow):
     luma = noise(4, 1, 50, 70)
-    worker = Colorizer(ColorizeOptions(model="deepremaster", lines=64, **CPU))
+    worker = Colorizer(ColorizeOptions(model=narrow["colorizer"], lines=64, **CPU))
     pictures = [Reference(name=str(i), rgb=noise(3, 40 + 8 * i, 60, seed=i), frame=None) for i in range(3)]
     made = worker.colorize(luma, worker.encode_references(pictures))
     assert made.chroma.shape == (4, 2, 50, 70) and made.shares.shape == (4, 3)

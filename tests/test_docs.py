@@ -31,6 +31,8 @@ from export.to_onnx import main as export_onnx
 from tests.support.job_films import write_film, write_reference, write_references
 from vs_remaster import cli, pipe
 from vs_remaster.film.masks import Masks
+from vs_remaster.models.fill import Fill
+from vs_remaster.remaster import filling
 
 ROOT = Path(__file__).parents[1]
 IGNORED = {"_build", "build", "demo", "dist", "runs"}
@@ -286,7 +288,8 @@ def stop_after_parsing(patch: pytest.MonkeyPatch) -> None:
 
 
 def run_program(arguments: list[str], folder: Path) -> None:
-    """Run the command line in this process on tiny films; graphs for ONNX Runtime are exported, and kept here."""
+    """Run the command line in this process on tiny films; graphs for ONNX Runtime are exported, and kept here, but for
+    the network that fills: tests/release/test_fill_onnx.py."""
     if "onnxruntime" in arguments:
         pytest.importorskip("onnxruntime")
     for before, word in pairwise(arguments):
@@ -295,7 +298,10 @@ def run_program(arguments: list[str], folder: Path) -> None:
     for option, value in SMALL.items():
         if option not in arguments and option in options_of(arguments):
             arguments = [*arguments, option, value]
-    assert cli.main(arguments) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        if "onnxruntime" in arguments:
+            patch.setattr(filling, "make_fill", lambda engine, device: Fill())
+        assert cli.main(arguments) == 0
 
 
 def options_of(arguments: list[str]) -> set[str]:
@@ -367,16 +373,16 @@ def put(path: Path) -> None:
     elif path.suffix == ".cube":
         path.write_text("LUT_1D_SIZE 2\n0 0 0.1\n1 0.9 0.8\n")
     elif path.name in ("film.mkv", "old.mkv"):
-        write_film(path, (16, 16))
+        write_film(path, (12, 12))
     elif path.name in ("coloured.mkv", "dvd.mp4"):
-        write_film(path, (16, 16), looks={0: "coloured", 1: "coloured"})
+        write_film(path, (12, 12), looks={0: "coloured", 1: "coloured"})
     elif path.name == "references":
         write_references(path)
     elif path.name in ("hair", "keep"):
         path.mkdir()
         write_mask(path / "frame_000012.png")
     elif path.name == "dirtmap.mkv":
-        write_film(path, (16, 16), looks={0: "black"})
+        write_film(path, (12, 12), looks={0: "black"})
     elif path.name == "frames":
         path.mkdir()
         for number in range(3):

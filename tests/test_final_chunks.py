@@ -204,28 +204,31 @@ def command(movie: Path, output: Path, *more: object) -> list[str]:
     return [str(argument) for argument in given]
 
 
-def test_killed_again_and_again(tmp_path, movies):
-    """SIGKILL in three parts of the work; then the film is that of a run which nothing disturbed, also its packets."""
+MOMENTS = [("decode", 30, 1), ("record", 1, 1), ("mux", 9, 3)]  # the place, the call, chunks that are there
+
+
+@pytest.mark.parametrize("moments", [MOMENTS[2:], pytest.param(MOMENTS, marks=pytest.mark.release)], ids=len)
+def test_killed_again_and_again(tmp_path, movies, moments):
+    """SIGKILL in parts of the work; then the film is that of a run which nothing disturbed, also its packets."""
     (tmp_path / "undisturbed").mkdir()
     assert cli.main(command(movies["varies"], tmp_path / "undisturbed" / "out.mp4")) == 0
     output = tmp_path / "out.mp4"
-    done = []
-    for place, count in (("decode", 30), ("record", 1), ("mux", 9)):
+    for place, count, done in moments:
         assert run_and_kill(place, count, *command(movies["varies"], output)) == -signal.SIGKILL, place
-        done.append(len(list((tmp_path / "out.mp4.job" / "chunks").glob("*.json"))))
+        assert len(list((tmp_path / "out.mp4.job" / "chunks").glob("*.json"))) == done
         assert not output.exists()
-    assert done == [1, 1, 3]
     assert cli.main(command(movies["varies"], output)) == 0
     assert heard_and_seen(output) == heard_and_seen(tmp_path / "undisturbed" / "out.mp4")
     assert packets(output) == packets(tmp_path / "undisturbed" / "out.mp4")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "undisturbed"]
 
 
-def test_workers_and_redo(tmp_path, movies, capsys):
-    """Two processes make it; a shot is done again; the rest stays."""
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.release)])
+def test_workers_and_redo(tmp_path, movies, workers, capsys):
+    """Some processes make it; a shot is done again; the rest stays. Also of workers: tests/test_jobs.py."""
     output, folder = tmp_path / "out.mov", tmp_path / "job"
     arguments = command(movies["varies"], output, "--codec", "prores", "--job", folder, "--overwrite")
-    assert cli.main([*arguments, "--workers", "2"]) == 0
+    assert cli.main([*arguments, "--workers", str(workers)]) == 0
     samples = 60 * 256 * 128 * 2 * 2
     room, lossless = f"{samples * 0.16 / 1e6:.1f} MB", f"{samples / 3 / 1e6:.1f} MB"
     said = capsys.readouterr().out

@@ -13,7 +13,7 @@ from tests.support import fuzzing
 from tests.support.mutations import FILMS
 
 MINUTES = 1.0
-SEEDS = {"film": 16, "pictures": 4, "references": 5, "settings": 6, "jobs": 4, "pipes": 6, "weights": 6}
+SEEDS = {"film": 8, "pictures": 2, "references": 3, "settings": 3, "jobs": 2, "pipes": 3, "weights": 3}
 
 
 @pytest.mark.skipif(not fuzzing.POSSIBLE, reason="needs fork and Linux's limits")

@@ -258,6 +258,7 @@ def test_a_video_of_masks(tmp_path, movie):
     assert heard_and_seen(tmp_path / "both.mkv") == heard_and_seen(tmp_path / "direct.mkv")
 
 
+@pytest.mark.release
 def test_workers_have_the_masks(tmp_path, movie):
     more = {"repair": paint(tmp_path / "repair", 20, 60), "end": 64}
     job(movie, tmp_path, masks=tmp_path / "masks.mkv", options={"workers": 2}, **more)

@@ -84,6 +84,14 @@ def lossless(movie, references, tmp_path_factory) -> list[list[bytes]]:
     return samples(output)
 
 
+@pytest.fixture(scope="module")
+def restored(movie, tmp_path_factory) -> list[list[bytes]]:
+    """The same where nothing is coloured, which is faster."""
+    output = tmp_path_factory.mktemp("restored") / "direct.mkv"
+    remaster_film(movie, output, restore=RESTORE, colorize=None, write=LOSSLESS)
+    return samples(output)
+
+
 def samples(path: Path) -> list[list[bytes]]:
     return [planes for _, planes in heard_and_seen(path)[0]]
 
@@ -121,7 +129,8 @@ def test_a_job_has_the_frames_times_and_sound_of_the_direct_way(tmp_path, movie,
 
 
 def test_the_folder_says_what_is_done(tmp_path, movie, references, capsys):
-    arguments = command(movie, tmp_path / "out.mkv", references, "--keep-chunks", "--json", "--codec", "ffv1")
+    how = "--keep-chunks", "--json", "--codec", "ffv1", "--no-restore"
+    arguments = command(movie, tmp_path / "out.mkv", references, *how)
     assert cli.main(arguments) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     stages = [one["stage"] for one in told if "stage" in one]
@@ -209,7 +218,7 @@ def test_a_job_writes_with_the_same_options(tmp_path, movie):
         assert reader.info.pix_fmt.startswith("yuv444p")
 
 
-def test_an_interrupted_job_goes_on_where_it_was(tmp_path, movie, references, lossless):
+def test_an_interrupted_job_goes_on_where_it_was(tmp_path, movie, restored):
     output, seen = tmp_path / "out.mkv", []
 
     def interrupt(picture):
@@ -218,14 +227,14 @@ def test_an_interrupted_job_goes_on_where_it_was(tmp_path, movie, references, lo
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt, match=r"3 of 6 chunks are kept in .*job: run the same command again"):
-        job(movie, output, references, look=interrupt)
+        job(movie, output, None, colorize=None, look=interrupt)
     assert sorted(stamps(tmp_path / "job")) == FILES[:3]
     assert not [path for path in tmp_path.rglob("*") if ".part" in path.name]
     seen.clear()
-    done = job(movie, output, references, look=lambda picture: seen.append(picture.index))
+    done = job(movie, output, None, colorize=None, look=lambda picture: seen.append(picture.index))
     assert (done.frames, done.truncated) == (140, False)
     assert seen == list(range(66, 140))
-    assert samples(output) == lossless
+    assert samples(output) == restored
 
 
 def test_nothing_is_kept_of_a_job_that_had_no_plan(tmp_path, movie, references):
@@ -237,11 +246,11 @@ def test_nothing_is_kept_of_a_job_that_had_no_plan(tmp_path, movie, references):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_number_that_changed_on_the_disk_is_noticed(tmp_path, movie, capsys):
+def test_a_number_that_changed_on_the_disk_is_noticed(tmp_path, movie, restored, capsys):
     """One digit is another one: of a record, whose chunk is made again; of the plan, which would give other frames."""
     output, folder = tmp_path / "out.mkv", tmp_path / "job"
     job(movie, output, None, colorize=None)
-    frames, record, plan = samples(output), folder / "chunks" / f"{FILES[2]}.json", folder / "job.json"
+    record, plan = folder / "chunks" / f"{FILES[2]}.json", folder / "job.json"
     for path, key in ((record, "checks"), (record, "size"), (plan, "times"), (plan, "frame_bytes"), (plan, "chunks")):
         whole = path.read_bytes()
         at = whole.index(f'"{key}":'.encode()) + len(key) + 3
@@ -251,7 +260,7 @@ def test_a_number_that_changed_on_the_disk_is_noticed(tmp_path, movie, capsys):
             before = stamps(folder)
             job(movie, output, None, colorize=None)
             assert [name for name in FILES if stamps(folder)[name] != before[name]] == [FILES[2]]
-            assert samples(output) == frames
+            assert samples(output) == restored
         else:
             assert cli.main(["status", str(folder)]) == 2
             assert f"{plan} is damaged (its checksum differs)" in capsys.readouterr().err
@@ -259,11 +268,11 @@ def test_a_number_that_changed_on_the_disk_is_noticed(tmp_path, movie, capsys):
 
 
 @pytest.mark.parametrize("place", ["written", "recorded"])
-def test_a_chunk_that_is_not_whole_is_made_again(tmp_path, movie, place):
+def test_a_chunk_that_is_not_whole_is_made_again(tmp_path, movie, restored, place):
     """Damage on the disk: of a record at once, of samples when they are read."""
     output, folder = tmp_path / "out.mkv", tmp_path / "job" / "chunks"
     job(movie, output, None, colorize=None)
-    frames, path = samples(output), folder / f"{FILES[2]}.mkv"
+    path = folder / f"{FILES[2]}.mkv"
     if place == "recorded":
         path.with_suffix(".json").write_text('{"key": "')
     else:
@@ -274,12 +283,13 @@ def test_a_chunk_that_is_not_whole_is_made_again(tmp_path, movie, place):
     job(movie, output, None, colorize=None)
     after = stamps(tmp_path / "job")
     assert [name for name in FILES if after[name] != before.get(name)] == [FILES[2]]
-    assert samples(output) == frames
+    assert samples(output) == restored
 
 
-def test_a_full_disk_is_said_and_the_job_goes_on_when_there_is_room(tmp_path, movie, references, lossless, capsys):
+def test_a_full_disk_is_said_and_the_job_goes_on_when_there_is_room(tmp_path, movie, references, restored, capsys):
     """Files may grow to 100 kB: the chunk of 30 frames does not fit, as on a full disk."""
-    arguments = command(movie, tmp_path / "out.mkv", references, "--job", tmp_path / "job", "--codec", "ffv1")
+    how = "--job", tmp_path / "job", "--codec", "ffv1", "--no-color"
+    arguments = command(movie, tmp_path / "out.mkv", references, *how)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
@@ -293,34 +303,36 @@ def test_a_full_disk_is_said_and_the_job_goes_on_when_there_is_room(tmp_path, mo
     assert "1 of 6 chunks are kept in" in said and len(said.splitlines()) == 1
     assert sorted(stamps(tmp_path / "job")) == FILES[:1]
     assert cli.main(arguments) == 0
-    assert samples(tmp_path / "out.mkv") == lossless
+    assert samples(tmp_path / "out.mkv") == restored
 
 
-def test_killed_again_and_again(tmp_path, movie, references, undisturbed):
-    """SIGKILL in three parts of the work, one after the other, in one folder; then it is finished."""
+MOMENTS = [("decode", 30, 1), ("record", 2, 2), ("mux", 20, 6)]  # the place, the call, chunks that are there then
+
+
+@pytest.mark.parametrize("moments", [[("record", 2, 1)], pytest.param(MOMENTS, marks=pytest.mark.release)], ids=len)
+def test_killed_again_and_again(tmp_path, movie, references, undisturbed, moments):
+    """SIGKILL in parts of the work, one after the other, in one folder; then it is finished."""
     output = tmp_path / "out.mov"
     arguments = command(movie, output, references, "--codec", "prores")
-    done = []
-    for place, count in (("decode", 30), ("record", 2), ("mux", 20)):
+    for place, count, done in moments:
         assert run_and_kill(place, count, *arguments) == -signal.SIGKILL, place
-        done.append(len(stamps(tmp_path / "out.mov.job")))
+        assert len(stamps(tmp_path / "out.mov.job")) == done
         assert not output.exists()
-    assert done == [1, 2, 6]
     assert cli.main(arguments) == 0
     assert heard_and_seen(output) == undisturbed
     assert sorted(f.name for f in tmp_path.iterdir()) == ["out.mov"]
 
 
-def test_two_runs_in_one_folder(tmp_path, movie, references):
+def test_two_runs_in_one_folder(tmp_path, movie):
     refused = []
 
     def second(picture):
         if not refused:
             with pytest.raises(InputError, match=rf"is in use by process {os.getpid()} on .*: wait until"):
-                job(movie, tmp_path / "other.mkv", references)
+                job(movie, tmp_path / "other.mkv", None, colorize=None, end=20)
             refused.append(JobFolder(tmp_path / "job").worker())
 
-    job(movie, tmp_path / "out.mkv", references, look=second)
+    job(movie, tmp_path / "out.mkv", None, colorize=None, end=20, look=second)
     assert refused[0].startswith(f"process {os.getpid()} on ")
     assert JobFolder(tmp_path / "job").worker() is None
 
@@ -457,7 +469,7 @@ def test_references_of_one_shot_and_their_shares(tmp_path, movie, references):
 
 
 def test_edited_shots_survive_the_job(tmp_path, movie, references, capsys):
-    arguments = command(movie, tmp_path / "out.mkv", references, "--codec", "ffv1")
+    arguments = command(movie, tmp_path / "out.mkv", references, "--codec", "ffv1", "--no-restore")
     assert cli.main([*arguments, "--plan"]) == 0
     shots = tmp_path / "out.mkv.job" / "shots.toml"
     shots.write_text(shots.read_text().replace("# skip = true  #", "skip = true  #"))
@@ -610,10 +622,11 @@ def test_whether_a_picture_shows_the_film_matters_only_beside_others_that_do():
 # --- workers ---
 
 
-def test_workers_make_the_same_frames_and_may_die(tmp_path, movie, references, lossless, capsys):
+def test_workers_make_the_same_frames_and_may_die(tmp_path, movie, references, undisturbed):
     """Two processes; one of them is killed (SIGKILL) when the first chunk is there."""
-    output = tmp_path / "out.mkv"
-    arguments = command(movie, output, references, "--codec", "ffv1", "--workers", 2, "--job", tmp_path / "job")
+    output = tmp_path / "out.mov"
+    how = "--codec", "prores", "--chunks", "final", "--workers", 2, "--end", 66, "--job", tmp_path / "job"
+    arguments = command(movie, output, references, *how)
     code = "import sys; from vs_remaster import cli; sys.exit(cli.main(sys.argv[1:]))"
     root = Path(__file__).parents[1]
     main = subprocess.Popen(
@@ -629,7 +642,7 @@ def test_workers_make_the_same_frames_and_may_die(tmp_path, movie, references, l
     _, said = main.communicate(timeout=900)
     assert main.returncode == 0, said
     assert said == "vs-remaster: warning: a worker died: what it had in work is made again\n"
-    assert samples(output) == lossless
+    assert heard_and_seen(output)[0] == undisturbed[0][:66]
     assert not any(Path(f"/proc/{pid}").exists() for pid in victims)
 
 

@@ -62,7 +62,7 @@ def test_the_same_packets_in_any_memory(tmp_path):
     """x264 took some of what it decides by out of memory that nobody had written to, in pictures as wide as this."""
     film = panned(tmp_path / "film.mkv", 16, (162, 114))
     wanted = ["x264:8", "x264:10", "x265:8", "ffv1:16", "prores:10", "png:16", "tiff:16", "dpx:16"]
-    assert not differing(film, tmp_path, wanted, [(0, 2), (85, 1), (200, 2)])
+    assert not differing(film, tmp_path, wanted, [(0, 2), (85, 1)])
 
 
 @pytest.mark.release

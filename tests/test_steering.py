@@ -62,15 +62,26 @@ def paint(folder: Path, frames, place) -> Path:
     return folder
 
 
-def test_what_was_painted_is_done_and_nothing_else(film, tmp_path):
+@pytest.fixture(scope="module")
+def masks(film) -> dict[str, Path]:
+    """What a person painted."""
+    folder = film.parent
+    return {"repair": paint(folder / "repair", range(30), HAIR), "protect": paint(folder / "protect", [40], SPECK)}
+
+
+@pytest.fixture(scope="module")
+def steered(film, masks) -> list[np.ndarray]:
+    """The film made with it, and `masks.mkv` beside it."""
+    return made(film, film.parent / "steered.mkv", masks=film.parent / "masks.mkv", **masks)
+
+
+def test_what_was_painted_is_done_and_nothing_else(film, steered, tmp_path):
     source = [np.asarray(frame.planes[0]) for frame in frames_of(film)]
     plain = made(film, tmp_path / "plain.mkv", masks=tmp_path / "masks")
     shown = [cv2.imread(str(tmp_path / "masks" / f"frame_{n:06}.png"), cv2.IMREAD_UNCHANGED) for n in range(LENGTH)]
     assert shown[40].shape == SIZE and shown[40].dtype == np.uint8
     assert shown[40][12:16, 62:66].min() > 128 > shown[50].max()
 
-    repair, protect = paint(tmp_path / "repair", range(30), HAIR), paint(tmp_path / "protect", [40], SPECK)
-    steered = made(film, tmp_path / "steered.mkv", repair=repair, protect=protect, masks=tmp_path / "masks.mkv")
     assert np.array_equal(steered[40][SPECK], source[40][SPECK])
     inner = slice(31, 32), slice(22, 68)
     near = slice(26, 37), slice(22, 68)
@@ -78,7 +89,7 @@ def test_what_was_painted_is_done_and_nothing_else(film, tmp_path):
     assert abs(source[15][inner].mean() - source[15][near].mean()) > 40
     reach = 20 + 4 + 1
     assert all(np.array_equal(plain[n], steered[n]) for n in range(29 + reach + 1, LENGTH) if n != 40)
-    masks = [np.asarray(frame.planes[0]) for frame in frames_of(tmp_path / "masks.mkv")]
+    masks = [np.asarray(frame.planes[0]) for frame in frames_of(film.parent / "masks.mkv")]
     assert len(masks) == LENGTH and masks[15][HAIR].min() == 255 and masks[40][SPECK].max() == 0
 
 
@@ -92,21 +103,17 @@ def test_strength_0_does_nothing_but_repair(film, tmp_path):
     assert (source[5] != out[5]).sum() > 100
 
 
-def test_a_part_has_the_frames_of_the_whole(film, tmp_path):
-    how = {"repair": paint(tmp_path / "repair", range(30), HAIR), "protect": paint(tmp_path / "protect", [40], SPECK)}
-    whole = made(film, tmp_path / "whole.mkv", **how)
-    part = made(film, tmp_path / "part.mkv", start=21, end=45, **how)
-    assert all(np.array_equal(a, b) for a, b in zip(whole[21:45], part, strict=True))
+def test_a_part_has_the_frames_of_the_whole(film, masks, steered, tmp_path):
+    part = made(film, tmp_path / "part.mkv", start=26, end=44, **masks)
+    assert all(np.array_equal(a, b) for a, b in zip(steered[26:44], part, strict=True))
 
 
-def test_the_command_line_does_the_same(film, tmp_path):
-    repair = paint(tmp_path / "repair", range(30), HAIR)
-    wanted = made(film, tmp_path / "wanted.mkv", repair=repair, end=20)
+def test_the_command_line_does_the_same(film, masks, steered, tmp_path):
     output = tmp_path / "out.mkv"
-    told = f"--end 20 --codec ffv1 --scenes none --model fast --device cpu --precision fp32 --repair {repair}"
+    told = f"--end 8 --codec ffv1 --scenes none --model fast --device cpu --precision fp32 --repair {masks['repair']}"
     assert main(["run", str(film), "-o", str(output), *told.split(), "--masks", str(tmp_path / "m.mkv")]) in (0, None)
-    assert all(np.array_equal(a, np.asarray(b.planes[0])) for a, b in zip(wanted, frames_of(output), strict=True))
-    assert len(frames_of(tmp_path / "m.mkv")) == 20
+    assert all(np.array_equal(a, np.asarray(b.planes[0])) for a, b in zip(steered[:8], frames_of(output), strict=True))
+    assert len(frames_of(tmp_path / "m.mkv")) == 8
 
 
 def test_both_white_at_one_place_is_told_once(film, tmp_path, caplog):

@@ -137,7 +137,7 @@ def beeps(path: Path) -> list[float]:
     return [time for time, before in zip(heard, [-1, *heard], strict=False) if time - before > 0.2]
 
 
-@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize("times", [pytest.param(2, marks=pytest.mark.release), 3])
 @pytest.mark.parametrize(("name", "audio"), [("film.ts", "aac"), ("film.mpg", "mp2"), ("film.ts", None)])
 def test_joined_captures_keep_their_pace_and_their_sound(tmp_path, ffmpeg, caplog, name, audio, times):
     film = flash_and_beep(ffmpeg, tmp_path / name, audio)

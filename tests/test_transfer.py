@@ -206,21 +206,27 @@ def test_no_block_waits_for_this_machine(lines, monkeypatch):
     what is asked once a block: which frames have large damage, for filling and for what only flew by."""
     monkeypatch.setattr("vs_remaster.remaster.restorer.give_back", lambda *given: given[2:4])
     restorer = Restorer(RestoreOptions(**CPU, lines=lines))
-    colorizer = Colorizer(ColorizeOptions(**CPU, lines=64))
-    memory = colorizer.encode_references([Reference(str(i), torch.rand(3, 96, 128)) for i in range(2)])
     assert restorer.sharpener is not None
     with FakeTensorMode(allow_non_fake_inputs=True):
-        for engine in (restorer.engine, restorer.sharpener.engine, colorizer.engine):
+        for engine in (restorer.engine, restorer.sharpener.engine):
             on_a_gpu(engine)
-        memory.whole = map_tensors(there, memory.whole)
         frames = [Passing(torch.rand(1, 192, 256, device=NOWHERE)) for _ in range(56)]
         made = restorer.clean(frames, Halo(20, 20))
         assert not waits(lambda: restorer.clean(frames, Halo(20, 20)))
         assert not waits(lambda: restorer.sharpen(made, Halo(1, 1)))
         assert not waits(lambda: restorer.finish(frames[0].luma, made[0]))
-        luma = [frame.luma for frame in frames[:22]]
+
+
+def test_no_block_waits_for_this_machine_to_colour():
+    colorizer = Colorizer(ColorizeOptions(**CPU, lines=64))
+    memory = colorizer.encode_references([Reference(str(i), torch.rand(3, 96, 128)) for i in range(2)])
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        on_a_gpu(colorizer.engine)
+        memory.whole = map_tensors(there, memory.whole)
+        frames = [torch.rand(1, 192, 256, device=NOWHERE) for _ in range(38)]
+        luma, new = frames[:22], frames[16:]
         colorizer.process(luma, memory, Halo(3, 3))
-        new = [frame.luma for frame in frames[16:38]]  # six of them lay in the block before
+        # six of them lay in the block before
         assert not waits(lambda: colorizer.process([*luma[16:], *(x.clone() for x in new[6:])], memory, Halo(3, 3)))
 
 

@@ -179,7 +179,7 @@ def test_restorer_depends_on_its_declared_field_and_no_more(restorer, cut):
     before = restorer.restore(luma, cuts).luma[n]
     field = set(expected(n, restorer.window.before, restorer.window.after, 50, set(cuts)))
     touched = {}
-    for k in (0, 4, 5, 6, 21, 22, 23, 24, 26, 33, 44, 45, 46, 49):
+    for k in (4, 5, 22, 23, 24, 26, 45, 46):
         changed = luma.clone()
         changed[k] = 1 - changed[k]
         touched[k] = bool((restorer.restore(changed, cuts).luma[n] != before).any())
