@@ -12,6 +12,7 @@ import pytest
 from tests.support.command_line import fails, run
 from tests.support.job_films import SHOTS, write_film, write_references
 from vs_remaster.jobs.planning.options import JobOptions
+from vs_remaster.jobs.result import MadeFilm
 from vs_remaster.jobs.run import remaster_job
 from vs_remaster.output.options import OutputOptions
 from vs_remaster.references.reference import load_references
@@ -40,6 +41,19 @@ def job(tmp_path_factory) -> Path:
 
 def told(folder: Path) -> dict:
     return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+def test_a_job_knows_which_references_were_carried(job):
+    path = job / "shares.json"
+    whole = path.read_text()
+    assert [one.origin for one in MadeFilm(job).references(64)] == ["", ""]
+    kept = json.loads(whole)
+    kept["references"][1]["origin"] = "carried"
+    path.write_text(json.dumps(kept))
+    try:
+        assert [one.origin for one in MadeFilm(job).references(64)] == ["", "carried"]
+    finally:
+        path.write_text(whole)
 
 
 def test_a_report_of_a_job_shows_what_its_folder_knows(job, tmp_path, capsys):

@@ -84,7 +84,10 @@ class MadeFilm:
                 continue
             scope = told["scope"] if told["scope"] == "film" else tuple(told["scope"])
             (one,) = load_references([path], lines=lines)
-            found.append(replace(one, frame=told["frame"], time=None, weight=told["weight"], scope=scope))
+            origin = told.get("origin", "")
+            found.append(
+                replace(one, frame=told["frame"], time=None, weight=told["weight"], scope=scope, origin=origin)
+            )
         if gone:
             log.warning(
                 "%d of %d references are not there any more and are left out: name them with --references",
